@@ -1,0 +1,137 @@
+// Package artifacts names what stages leave behind: typed kinds, the one function that lays out their paths, the manifest
+// that says which objects belong to a stage's result, and the store they lie in. artifacts/gcs keeps them in Cloud Storage
+// (or the local emulator), artifacts/memory in a test; both pass artifacts/storetest.
+//
+// An object exists for the pipeline only when a manifest names it by generation. A worker whose lease was lost may leave
+// objects behind; since its fence is part of their path and its manifest is refused, nothing ever reads them.
+package artifacts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Kind is what an object is for. Its file name is the kind's own.
+type Kind string
+
+const (
+	Upload        Kind = "upload"         // the client's video, photo or zip, as it came
+	Selection     Kind = "selection"      // JSON: the frames or photos worth using
+	CaptureReport Kind = "capture_report" // JSON: what is good and bad about the capture
+	ContactSheet  Kind = "contact_sheet"  // JPEG: the chosen frames with their scores
+	SparseModel   Kind = "sparse_model"   // tar: COLMAP binary model in the original camera frame
+	Scene         Kind = "scene"          // tar: undistorted images/ and their COLMAP binary model sparse/
+	DepthReport   Kind = "depth_report"   // JSON: what the depth stage did, or why it did nothing
+	DepthMaps     Kind = "depth_maps"     // tar: 16-bit PNG inverse depth per image
+	Checkpoint    Kind = "checkpoint"     // training state, replaced while training; never in a manifest
+	Trained       Kind = "trained"        // PLY as the trainer left it
+	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
+	Splat         Kind = "splat"          // PLY: the result
+	Report        Kind = "report"         // JSON: the quality report of the whole request
+)
+
+var files = map[Kind]struct{ name, contentType string }{
+	Selection:     {"selection.json", "application/json"},
+	CaptureReport: {"capture_report.json", "application/json"},
+	ContactSheet:  {"contact_sheet.jpg", "image/jpeg"},
+	SparseModel:   {"sparse.tar", "application/x-tar"},
+	Scene:         {"scene.tar", "application/x-tar"},
+	DepthReport:   {"depth_report.json", "application/json"},
+	DepthMaps:     {"depth.tar", "application/x-tar"},
+	Checkpoint:    {"train.checkpoint", "application/octet-stream"},
+	Trained:       {"trained.ply", "application/octet-stream"},
+	TrainReport:   {"train_report.json", "application/json"},
+	Splat:         {"splat.ply", "application/octet-stream"},
+	Report:        {"report.json", "application/json"},
+}
+
+// FileName is the name under which people know an artifact of this kind.
+func (k Kind) FileName() string { return files[k].name }
+
+// ContentType of the kind's objects.
+func (k Kind) ContentType() string { return files[k].contentType }
+
+// Buckets are the names a deployment chose.
+type Buckets struct {
+	Inbox     map[pipeline.Stage]string // one per stage; the first stage's is where clients upload
+	Artifacts string                    // everything bulky; raises no events
+}
+
+// Path of an artifact in the artifacts bucket. The fence of the lease keeps apart what two workers wrote for one task.
+func Path(requestID string, stage pipeline.Stage, fence int64, kind Kind) string {
+	return fmt.Sprintf("%s/%s/%d/%s", requestID, stage, fence, kind.FileName())
+}
+
+// StagePrefix holds everything that any worker wrote for a stage of a request.
+func StagePrefix(requestID string, stage pipeline.Stage) string {
+	return fmt.Sprintf("%s/%s/", requestID, stage)
+}
+
+// FenceOf is the fence in a path made by Path.
+func FenceOf(path string) (int64, bool) {
+	parts := strings.Split(path, "/")
+	if len(parts) != 4 {
+		return 0, false
+	}
+	fence, err := strconv.ParseInt(parts[2], 10, 64)
+	return fence, err == nil && fence > 0
+}
+
+// UploadName is where a client's file lies in the first stage's inbox. name must be a base name.
+func UploadName(requestID, name string) string { return requestID + "/" + name }
+
+// ManifestName is where the manifest of a stage lies: in the next stage's inbox or, after the last stage, in the
+// artifacts bucket.
+func ManifestName(requestID string, stage pipeline.Stage) string {
+	return fmt.Sprintf("%s/%s.manifest.json", requestID, stage)
+}
+
+// ManifestBucket is the bucket that ManifestName is relative to.
+func (b Buckets) ManifestBucket(stage pipeline.Stage) string {
+	if next, ok := stage.Next(); ok {
+		return b.Inbox[next]
+	}
+	return b.Artifacts
+}
+
+// RequestName is where the record of a request lies in the artifacts bucket.
+func RequestName(requestID string) string { return requestID + "/request.json" }
+
+// RequestOf is the request that an object in any of our buckets belongs to.
+func RequestOf(objectName string) (requestID string, ok bool) {
+	id, rest, found := strings.Cut(objectName, "/")
+	return id, found && rest != "" && pipeline.ValidRequestID(id)
+}
+
+// Errors of every Store, wrapped or bare.
+var (
+	ErrNotFound = errors.New("artifacts: no such object")
+	ErrExists   = errors.New("artifacts: object exists already") // a DoesNotExist write found one
+)
+
+// PutOptions say how an object is written.
+type PutOptions struct {
+	ContentType  string
+	DoesNotExist bool // write only when there is no such object: ErrExists otherwise
+}
+
+// Store is object storage as the pipeline needs it.
+type Store interface {
+	// Put writes r to its end as one object; nothing becomes visible when r or the write fails.
+	Put(ctx context.Context, bucket, name string, r io.Reader, o PutOptions) (pipeline.Object, error)
+	// Open reads exactly the generation named, or the newest when it is 0. The checksum is verified at the end.
+	Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error)
+	// Stat describes the newest generation.
+	Stat(ctx context.Context, bucket, name string) (pipeline.Object, error)
+	// List yields the newest generations under a prefix, by name.
+	List(ctx context.Context, bucket, prefix string) iter.Seq2[pipeline.Object, error]
+	// Delete removes the generation named, or the newest when it is 0; ErrNotFound when it is gone.
+	Delete(ctx context.Context, o pipeline.Object) error
+}

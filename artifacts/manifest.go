@@ -1,0 +1,128 @@
+package artifacts
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// ManifestVersion is written into every manifest; a reader refuses a newer one.
+const ManifestVersion = 1
+
+// maxManifestBytes bounds what a reader takes: a manifest names tens of objects.
+const maxManifestBytes = 4 << 20
+
+// Artifact is an object with its meaning.
+type Artifact struct {
+	Kind   Kind            `json:"kind"`
+	Object pipeline.Object `json:"object"`
+}
+
+// Tool is a program that took part, as it named itself.
+type Tool struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// StageRecord tells what one stage did.
+type StageRecord struct {
+	Stage        pipeline.Stage     `json:"stage"`
+	Attempt      int                `json:"attempt"`
+	StartedAt    time.Time          `json:"started_at"`
+	FinishedAt   time.Time          `json:"finished_at"`
+	WallS        float64            `json:"wall_s"`
+	CPUS         float64            `json:"cpu_s"`          // user + system, of the worker and its children
+	PeakRSSBytes int64              `json:"peak_rss_bytes"` // largest single process
+	Tools        []Tool             `json:"tools,omitempty"`
+	Metrics      map[string]float64 `json:"metrics,omitempty"`
+	Warnings     []pipeline.Warning `json:"warnings,omitempty"`
+	Details      json.RawMessage    `json:"details,omitempty"` // the stage's own document
+	CostUSD      float64            `json:"cost_usd,omitempty"`
+}
+
+// Manifest says what a stage made out of what. It carries the whole history of its request, so that one manifest is
+// enough to go on from and to explain a result.
+type Manifest struct {
+	Version     int              `json:"version"`
+	Request     pipeline.Request `json:"request"`
+	Stage       pipeline.Stage   `json:"stage"`
+	Fence       int64            `json:"fence,string"`
+	OptionsHash string           `json:"options_hash"`
+	Inputs      []Artifact       `json:"inputs"`  // everything earlier stages left, the upload included
+	Outputs     []Artifact       `json:"outputs"` // what this stage left
+	History     []StageRecord    `json:"history"` // one record per stage so far, this one last
+}
+
+// Find returns the newest artifact of a kind among outputs and inputs.
+func (m *Manifest) Find(kind Kind) (pipeline.Object, bool) {
+	for _, list := range [][]Artifact{m.Outputs, m.Inputs} {
+		for _, a := range slices.Backward(list) {
+			if a.Kind == kind {
+				return a.Object, true
+			}
+		}
+	}
+	return pipeline.Object{}, false
+}
+
+// Known is every artifact that the next stage may use.
+func (m *Manifest) Known() []Artifact { return slices.Concat(m.Inputs, m.Outputs) }
+
+// WriteManifest stores m where its stage's successor listens. A manifest is written once: when there is one already the
+// object that exists is returned with ErrExists, since its writer did the same work first.
+func WriteManifest(ctx context.Context, s Store, b Buckets, m *Manifest) (pipeline.Object, error) {
+	body, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return pipeline.Object{}, fmt.Errorf("encode manifest: %w", err)
+	}
+	bucket, name := b.ManifestBucket(m.Stage), ManifestName(m.Request.ID, m.Stage)
+	o, err := s.Put(ctx, bucket, name, bytes.NewReader(body), PutOptions{ContentType: "application/json", DoesNotExist: true})
+	if errors.Is(err, ErrExists) {
+		existing, statErr := s.Stat(ctx, bucket, name)
+		if statErr != nil {
+			return pipeline.Object{}, fmt.Errorf("look at existing manifest: %w", statErr)
+		}
+		return existing, ErrExists
+	}
+	if err != nil {
+		return pipeline.Object{}, fmt.Errorf("write manifest: %w", err)
+	}
+	return o, nil
+}
+
+// ReadManifest reads and checks the manifest in o.
+func ReadManifest(ctx context.Context, s Store, o pipeline.Object) (*Manifest, error) {
+	r, err := s.Open(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("open manifest: %w", err)
+	}
+	defer r.Close()
+	body, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	if len(body) > maxManifestBytes {
+		return nil, fmt.Errorf("manifest %v is larger than %d bytes", o, maxManifestBytes)
+	}
+	var m Manifest
+	if err := json.Unmarshal(body, &m); err != nil {
+		return nil, fmt.Errorf("decode manifest %v: %w", o, err)
+	}
+	if m.Version < 1 || m.Version > ManifestVersion {
+		return nil, fmt.Errorf("manifest %v has version %d, this program reads up to %d", o, m.Version, ManifestVersion)
+	}
+	if _, err := pipeline.ParseStage(string(m.Stage)); err != nil {
+		return nil, fmt.Errorf("manifest %v: %w", o, err)
+	}
+	if !pipeline.ValidRequestID(m.Request.ID) || len(m.History) == 0 {
+		return nil, fmt.Errorf("manifest %v names no request or no history", o)
+	}
+	return &m, nil
+}

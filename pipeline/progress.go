@@ -1,0 +1,17 @@
+package pipeline
+
+// Progress is one event of long work. The worker's heartbeat, the command line's bar, the status document and the event
+// stream all listen to the same ones.
+type Progress struct {
+	Stage   Stage              `json:"stage"`
+	Step    string             `json:"step"`            // what is being done, e.g. "matching features"
+	Done    float64            `json:"done"`            // in the step's own unit
+	Total   float64            `json:"total,omitempty"` // 0 when unknown
+	Percent float64            `json:"percent"`         // of the whole stage, 0 to 100, never falling
+	Message string             `json:"message,omitempty"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+	Warning *Warning           `json:"warning,omitempty"`
+}
+
+// Listener receives progress. It must return quickly and may be called from several goroutines.
+type Listener func(Progress)

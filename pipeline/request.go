@@ -1,0 +1,143 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Object names one generation of one Cloud Storage object. Generation 0 means "whatever is there".
+type Object struct {
+	Bucket      string `json:"bucket"`
+	Name        string `json:"name"`
+	Generation  int64  `json:"generation,string"`
+	Size        int64  `json:"size,string"`
+	CRC32C      uint32 `json:"crc32c"` // Castagnoli
+	ContentType string `json:"content_type,omitempty"`
+}
+
+func (o Object) String() string { return fmt.Sprintf("gs://%s/%s#%d", o.Bucket, o.Name, o.Generation) }
+
+// Request is one reconstruction, as it was asked for. Its state lives in the queue; this record is also kept beside the
+// artifacts so that the queue can be rebuilt.
+type Request struct {
+	ID        string    `json:"request_id"` // sorts by time of creation
+	SessionID string    `json:"session_id"` // the client's own name for it; the deduplication key
+	Caller    string    `json:"caller,omitempty"`
+	TokenHash string    `json:"token_hash"` // HashToken of the callback token; the token itself is never stored
+	Priority  int       `json:"priority"`   // 0 to MaxPriority, higher first
+	Options   Options   `json:"options"`
+	CreatedAt time.Time `json:"created_at"`
+	Deadline  time.Time `json:"deadline,omitzero"` // the request FAILs when it is not done by then; zero: none
+}
+
+// MaxPriority is the largest priority: twelve bits, so that priority and sequence share one exact float64 score.
+const MaxPriority = 4095
+
+var crockford = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// requestIDLen is 48 bits of milliseconds and 80 random bits, five bits a character.
+const requestIDLen = 26
+
+// NewRequestID returns an id that sorts by time: a ULID in lower case.
+func NewRequestID(now time.Time, random io.Reader) (string, error) {
+	var b [16]byte
+	ms := uint64(now.UnixMilli())
+	for i := range 6 {
+		b[i] = byte(ms >> (40 - 8*i))
+	}
+	if _, err := io.ReadFull(random, b[6:]); err != nil {
+		return "", fmt.Errorf("draw request id: %w", err)
+	}
+	return crockford.EncodeToString(b[:]), nil
+}
+
+// ValidRequestID says whether s could have come from NewRequestID; it keeps strange object names out of keys and paths.
+func ValidRequestID(s string) bool {
+	if len(s) != requestIDLen {
+		return false
+	}
+	_, err := crockford.DecodeString(s)
+	return err == nil && strings.ToLower(s) == s
+}
+
+// NewToken returns a callback token: 256 random bits. It is shown once and only its hash is kept.
+func NewToken(random io.Reader) (string, error) {
+	var b [32]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("draw callback token: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+}
+
+// HashToken is what is stored and looked up. Finding a record by the hash of a 256-bit secret leaks no more than the
+// hash through timing, so a lookup needs no comparison of the token itself.
+func HashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// Preset is how much work a client wants spent on a request.
+type Preset string
+
+const (
+	Preview  Preset = "preview"
+	Standard Preset = "standard"
+	High     Preset = "high"
+)
+
+// Options are a client's wishes. They travel with the request and stand in every manifest.
+type Options struct {
+	Preset       Preset  `json:"preset,omitempty"`
+	TrainBudgetS float64 `json:"train_budget_s,omitempty"` // seconds of training; 0: the preset's own
+	MaxImages    int     `json:"max_images,omitempty"`     // 0: 300
+	LongEdgePx   int     `json:"long_edge_px,omitempty"`   // of the training images; 0: the preset's own
+	Seed         uint64  `json:"seed,omitempty"`
+}
+
+// Validate says what is wrong in words for the client.
+func (o Options) Validate() error {
+	switch o.Preset {
+	case "", Preview, Standard, High:
+	default:
+		return fmt.Errorf("preset must be preview, standard or high, not %q", o.Preset)
+	}
+	if !(o.TrainBudgetS >= 0 && o.TrainBudgetS <= 24*3600) {
+		return errors.New("train_budget_s must be between 0 and 86400 seconds")
+	}
+	if o.MaxImages != 0 && (o.MaxImages < 3 || o.MaxImages > 2000) {
+		return errors.New("max_images must be between 3 and 2000")
+	}
+	if o.LongEdgePx != 0 && (o.LongEdgePx < 64 || o.LongEdgePx > 4096) {
+		return errors.New("long_edge_px must be between 64 and 4096")
+	}
+	return nil
+}
+
+// WithDefaults fills what the client left open.
+func (o Options) WithDefaults() Options {
+	if o.Preset == "" {
+		o.Preset = Standard
+	}
+	if o.MaxImages == 0 {
+		o.MaxImages = 300
+	}
+	if o.LongEdgePx == 0 {
+		o.LongEdgePx = map[Preset]int{Preview: 480, Standard: 640, High: 960}[o.Preset]
+	}
+	return o
+}
+
+// Hash identifies options in manifests: equal options, equal hash.
+func (o Options) Hash() string {
+	b, _ := json.Marshal(o) // a struct of numbers and strings cannot fail
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,146 @@
+// Package queue is the order of work: which request is at which stage, who works on it, and what is next. It says what a
+// queue does and holds no implementation. queue/redisq is the one that serves, queue/memq the one for tests; both pass
+// queue/queuetest, which is the contract.
+//
+// The queue is the truth about what is next. What exists is told by the manifests (package artifacts), from which an
+// empty queue can be rebuilt. Time is never read here: an implementation is given a clock.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Errors every implementation returns, wrapped or bare.
+var (
+	ErrNotFound  = errors.New("queue: no such request")
+	ErrLeaseLost = errors.New("queue: lease lost: another worker may own this task now") // expired, reaped or finished
+	ErrCanceled  = errors.New("queue: request canceled")
+	ErrTerminal  = errors.New("queue: request already ended")
+)
+
+// DuplicateError reports that a session already has a request that is active or done. A failed or canceled one may be
+// submitted again.
+type DuplicateError struct{ RequestID string }
+
+func (e *DuplicateError) Error() string {
+	return fmt.Sprintf("queue: session already has request %s", e.RequestID)
+}
+
+// State is everything the queue knows of one request; the status document is made from it.
+type State struct {
+	pipeline.Request
+	Status     pipeline.Status
+	Stage      pipeline.Stage // the current one; empty while waiting for the upload
+	Attempt    int            // of the current stage, from 1; 0 while none was claimed
+	Progress   pipeline.Progress
+	Failure    *pipeline.Failure  // set when Status is FAILED; while retrying, the last one
+	Warnings   []pipeline.Warning // reported so far
+	Manifest   pipeline.Object    // of the newest completed stage
+	RetryAt    time.Time          // when a delayed task becomes ready; zero otherwise
+	UpdatedAt  time.Time
+	StartedAt  time.Time // first claim
+	FinishedAt time.Time
+}
+
+// Task is one request at one stage: the unit of the queue. Stage, request and input generation identify it, so an event
+// that arrives twice adds it once.
+type Task struct {
+	RequestID string
+	Stage     pipeline.Stage
+	Input     pipeline.Object // what started it: the upload, or the previous stage's manifest
+}
+
+// Requests is how a request enters, is looked at and is called off.
+type Requests interface {
+	// Submit records a new request as QUEUED, waiting for its upload. *DuplicateError when the session is taken.
+	Submit(ctx context.Context, r pipeline.Request) error
+	// Lookup and LookupToken return ErrNotFound for unknown ids and hashes.
+	Lookup(ctx context.Context, requestID string) (State, error)
+	LookupToken(ctx context.Context, tokenHash string) (State, error)
+	// Position is how many ready tasks of the request's stage will be claimed before its own; 0 when it is not waiting.
+	Position(ctx context.Context, requestID string) (int, error)
+	// Cancel ends a request that has not ended; its worker learns it at the next heartbeat. ErrTerminal when it has.
+	Cancel(ctx context.Context, requestID string) error
+}
+
+// Tasks is how work enters and leaves.
+type Tasks interface {
+	// Enqueue makes a task ready, once: added is false when it (or a later stage of the request) is known already.
+	// ErrNotFound for an unknown request, ErrTerminal for an ended one.
+	Enqueue(ctx context.Context, t Task) (added bool, err error)
+	// Claim leases up to n ready tasks of a stage, highest priority first, then first in, first out. No error and no
+	// lease when nothing is ready.
+	Claim(ctx context.Context, stage pipeline.Stage, worker string, n int) ([]Lease, error)
+}
+
+// Lease is a claimed task, and the only thing that can finish it. Every method fails with ErrLeaseLost once the lease has
+// expired or was taken over, and with ErrCanceled when the client called the request off: then the work must stop, and
+// what it wrote is not adopted.
+type Lease interface {
+	Task() Task
+	Request() pipeline.Request
+	Attempt() int         // from 1
+	Fence() int64         // grows with every claim of any task; part of every path the work writes to
+	ExpiresAt() time.Time // pushed back by Heartbeat
+
+	// Heartbeat extends the lease and publishes progress.
+	Heartbeat(ctx context.Context, p pipeline.Progress) error
+	// Complete ends the task. manifest is what the stage wrote; after the last stage the request is COMPLETED.
+	Complete(ctx context.Context, manifest pipeline.Object) error
+	// Fail ends the attempt: a retryable failure with attempts left makes the task ready again after a backoff, any
+	// other makes the request FAILED. It says which.
+	Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err error)
+	// GiveBack makes the task ready at once, at its old place, without using up the attempt: the worker was told to stop.
+	GiveBack(ctx context.Context) error
+}
+
+// Slots bound the workers of a stage, which is what a GPU quota bounds. A slot is reserved before a worker is launched,
+// adopted by the worker when it starts, kept alive by it, and freed when it goes or falls silent.
+type Slots interface {
+	// Reserve takes a slot for a worker about to be launched; false when limit slots are taken.
+	Reserve(ctx context.Context, stage pipeline.Stage, limit int, startBudget time.Duration) (bool, error)
+	// Adopt turns a reservation (or, failing that, a free slot) into the worker's own; false when there is neither.
+	Adopt(ctx context.Context, stage pipeline.Stage, worker string, limit int) (bool, error)
+	// Keep extends an adopted slot; ErrLeaseLost when it was reaped meanwhile.
+	Keep(ctx context.Context, stage pipeline.Stage, worker string) error
+	// Release frees the worker's slot; releasing one that is gone is no error.
+	Release(ctx context.Context, stage pipeline.Stage, worker string) error
+}
+
+// StageCounts is one line of the queue's overview.
+type StageCounts struct {
+	Ready, Leased, Delayed, Slots int
+	OldestReady                   time.Time // when the longest waiting ready task was enqueued; zero when none waits
+}
+
+// Reaped says what one pass of the reaper put right.
+type Reaped struct {
+	ExpiredLeases int                    // tasks made ready again, or failed for good
+	DelayedReady  int                    // delayed tasks whose time had come
+	DeadSlots     int                    // slots freed
+	PastDeadline  int                    // requests FAILED
+	LostHandovers []pipeline.Object      // manifests whose next task is missing: their event was lost
+	Wanting       map[pipeline.Stage]int // stages with ready tasks and no worker: a launch was lost
+}
+
+// Upkeep is what a scheduler tick and an operator use.
+type Upkeep interface {
+	// Reap puts right what died silently. It is idempotent and several may run at once.
+	Reap(ctx context.Context) (Reaped, error)
+	Counts(ctx context.Context) (map[pipeline.Stage]StageCounts, error)
+	// StatusCounts counts requests by status, from counters.
+	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)
+}
+
+// Queue is all of it. Consumers declare the part they need; the contract suite needs the whole.
+type Queue interface {
+	Requests
+	Tasks
+	Slots
+	Upkeep
+}
