@@ -1,0 +1,295 @@
+#!/bin/sh
+# install.sh [ffmpeg] [redis] [colmap] [chromium] [node]
+#
+# Makes the native tools available that Splatworks drives. Without arguments: ffmpeg redis colmap.
+#
+#   ffmpeg, redis, chromium, node   the distribution's packages, only if missing
+#   colmap                          COLMAP 4.x with global_mapper (GLOMAP), which no stable distribution has yet:
+#                                   Debian's development suite, unpacked into a private root beside the host's
+#                                   libraries. The host is not changed and no root is needed.
+#
+# A second run takes well under a second. An interrupted download goes on where it stopped. Settings:
+#
+#   SPLATWORKS_TOOLS          where private roots go      (default ${XDG_CACHE_HOME:-$HOME/.cache}/splatworks)
+#   SPLATWORKS_DEBIAN_MIRROR  a Debian mirror             (default: the one this machine's apt uses)
+#   SPLATWORKS_DEBIAN_SUITE   the suite COLMAP comes from (default sid)
+set -eu
+
+TOOLS=${SPLATWORKS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/splatworks}
+SUITE=${SPLATWORKS_DEBIAN_SUITE:-sid}
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+
+say() { printf 'toolchain: %s\n' "$*"; }
+fail() { printf 'toolchain: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+megabytes() { awk -v bytes="$1" 'BEGIN { printf "%.0f MB", bytes / 1e6 }'; }
+
+# ---- the distribution's own packages ----------------------------------------------------------------------------
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"
+	elif have sudo; then sudo -E "$@"
+	else fail "root is needed for: $* (no sudo here; ask the administrator, or run this script as root)"
+	fi
+}
+
+# apt_install NAME PROGRAM PACKAGE...: installs PACKAGEs unless PROGRAM is there. The package lists are fetched only
+# when they do not know the package yet.
+apt_install() {
+	name=$1 program=$2
+	shift 2
+	if have "$program"; then return 0; fi
+	have apt-get || fail "$name: this system has no apt-get; install $name with its package manager"
+	if ! apt-get -s -qq install --no-install-recommends "$@" >/dev/null 2>&1; then
+		say "$name: fetching the package lists"
+		as_root apt-get -qq update || fail "$name: apt-get update failed; check the network and /etc/apt"
+	fi
+	say "$name: installing $* with apt-get ($(megabytes "$(download_size "$@")") to download)"
+	as_root apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install "$@" >/dev/null ||
+		fail "$name: apt-get install $* failed"
+	have "$program" || fail "$name: $* is installed but $program is not in PATH"
+}
+
+# download_size PACKAGE...: bytes that apt would fetch.
+download_size() {
+	apt-get -qq --print-uris --no-install-recommends install "$@" 2>/dev/null | awk '{ sum += $3 } END { print sum + 0 }'
+}
+
+install_ffmpeg() {
+	apt_install ffmpeg ffmpeg ffmpeg
+	have ffprobe || fail "ffmpeg: ffprobe is missing beside ffmpeg; install the full ffmpeg package"
+	say "ffmpeg: $(ffmpeg -version | sed -n '1s/ Copyright.*//p') at $(command -v ffmpeg)"
+}
+
+install_redis() {
+	if ! have redis-server; then
+		apt_install redis redis-server redis-server
+		# Splatworks starts its own server; the package's service would only hold the port.
+		if [ -d /run/systemd/system ]; then as_root systemctl disable --now -q redis-server || true; fi
+	fi
+	say "redis: $(redis-server --version | cut -d' ' -f1-3) at $(command -v redis-server)"
+}
+
+install_chromium() {
+	for program in chromium chromium-browser google-chrome; do
+		if have $program; then say "chromium: $($program --version 2>/dev/null | head -n 1) at $(command -v $program)"; return; fi
+	done
+	apt_install chromium chromium chromium
+	say "chromium: $(chromium --version 2>/dev/null | head -n 1)"
+}
+
+# Vite needs Node 20.19 or later; older stable releases ship less.
+install_node() {
+	apt_install node node nodejs npm
+	major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
+	[ "$major" -ge 20 ] || fail "node: $(node --version) is too old, 20 or later is needed (only to change web/): https://nodejs.org"
+	say "node: $(node --version) at $(command -v node)"
+}
+
+# ---- COLMAP in a private root -----------------------------------------------------------------------------------
+
+COLMAP=$TOOLS/colmap      # bin/colmap, root/, packages.txt: complete or absent
+WORK=$TOOLS/colmap.work   # apt's private state and partial downloads: kept only while the installation is incomplete
+
+# colmap_works PROGRAM: true when it runs and knows global_mapper.
+colmap_works() {
+	[ -x "$1" ] && "$1" help 2>/dev/null | grep -q '^ *global_mapper'
+}
+
+install_colmap() {
+	if colmap_works "$COLMAP/bin/colmap"; then
+		say "colmap: $("$COLMAP/bin/colmap" version 2>/dev/null | head -n 1) at $COLMAP/bin/colmap"
+		return
+	fi
+	if have colmap && colmap_works "$(command -v colmap)"; then
+		say "colmap: $(colmap version 2>/dev/null | head -n 1) at $(command -v colmap)"
+		return
+	fi
+	have apt-get && have dpkg || fail "colmap: this way needs apt-get and dpkg (Debian or Ubuntu); elsewhere build COLMAP 4.x from source: https://colmap.github.io/install.html"
+	mkdir -p "$WORK"
+	# One installation at a time: two would share apt's state. flock is in every Debian (util-linux).
+	if have flock; then
+		exec 9>"$WORK/lock"
+		flock -n 9 || { say "colmap: another installation is running, waiting for it"; flock 9; }
+		if colmap_works "$COLMAP/bin/colmap"; then
+			say "colmap: installed meanwhile at $COLMAP/bin/colmap"
+			rm -rf "$WORK"
+			return
+		fi
+	fi
+	architecture=$(dpkg --print-architecture)
+	case $architecture in
+	amd64) triplet=x86_64-linux-gnu ;;
+	arm64) triplet=aarch64-linux-gnu ;;
+	*) fail "colmap: no recipe for the architecture $architecture (amd64 and arm64 are known)" ;;
+	esac
+	private_apt
+	choose_mirror
+	download_packages
+	unpack_packages
+}
+
+# private_apt writes an apt configuration with its own lists, cache and empty package status, so that the closure is
+# complete (libc included) and the host's package database is never touched. How this machine reaches its mirrors
+# (proxies, certificates, credentials) is taken over.
+private_apt() {
+	mkdir -p "$WORK/etc/sources.list.d" "$WORK/etc/apt.conf.d" "$WORK/etc/preferences.d" "$WORK/lists/partial" \
+		"$WORK/cache/archives/partial" "$WORK/state" "$WORK/log"
+	: >"$WORK/state/status"
+	{
+		apt-config dump Acquire | grep -v '^Acquire::\(IndexTargets\|CompressionTypes\|Languages\)' || true
+		cat <<-CONF
+			Dir::Etc "$WORK/etc";
+			Dir::Etc::sourcelist "sources.list";
+			Dir::Etc::sourceparts "sources.list.d";
+			Dir::Etc::netrc "/etc/apt/auth.conf";
+			Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
+			Dir::Etc::trusted "/etc/apt/trusted.gpg";
+			Dir::Etc::trustedparts "/etc/apt/trusted.gpg.d";
+			Dir::State "$WORK/state";
+			Dir::State::lists "$WORK/lists";
+			Dir::State::status "$WORK/state/status";
+			Dir::Cache "$WORK/cache";
+			Dir::Cache::archives "$WORK/cache/archives";
+			Dir::Log "$WORK/log";
+			APT::Architecture "$architecture";
+			APT::Architectures { "$architecture"; };
+			APT::Install-Recommends "false";
+			APT::Sandbox::User "";
+			APT::Get::List-Cleanup "false";
+			Acquire::Languages "none";
+			Acquire::Retries "5";
+			# A mirror may lag behind the few days that the development suite's index claims to be valid.
+			Acquire::Check-Valid-Until "false";
+			Debug::NoLocking "true";
+		CONF
+	} >"$WORK/apt.conf"
+}
+
+# papt runs apt-get on the private configuration.
+papt() { APT_CONFIG="$WORK/apt.conf" apt-get "$@"; }
+
+# choose_mirror finds a mirror that carries the suite: the ones this machine's apt already uses (deb822 or one-line
+# sources alike), Debian's main archive first.
+choose_mirror() {
+	keyring=
+	for file in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
+		if [ -r $file ]; then keyring=$file; break; fi
+	done
+	mirrors=${SPLATWORKS_DEBIAN_MIRROR:-$(
+		apt-get indextargets 2>/dev/null | awk '
+			/^Origin: / { origin = $2 } /^Label: / { label = $2 } /^Repo-URI: / { uri = $2 }
+			/^$/ { emit() } END { emit() }
+			function emit(   rank) {
+				rank = origin == "Debian" && label == "Debian" ? 1 : uri ~ /security/ ? 3 : 2
+				if (uri != "") print rank, uri
+				uri = origin = label = ""
+			}' | sort -u -k1,1n -k2 | awk '!seen[$2]++ { print $2 }'
+	)}
+	[ -n "$mirrors" ] || fail "colmap: apt on this machine knows no mirror; set SPLATWORKS_DEBIAN_MIRROR"
+	for mirror in $mirrors; do
+		printf 'deb [arch=%s%s] %s %s main\n' "$architecture" "${keyring:+ signed-by=$keyring}" "$mirror" "$SUITE" >"$WORK/etc/sources.list"
+		say "colmap: fetching the package list of $SUITE from this machine's mirror"
+		if papt -qq update 2>"$WORK/update.log" && papt -qq --print-uris install colmap >/dev/null 2>&1; then
+			return 0
+		fi
+	done
+	sed 's/^/  /' "$WORK/update.log" >&2
+	fail "colmap: none of this machine's apt mirrors carries Debian's $SUITE with colmap. Set SPLATWORKS_DEBIAN_MIRROR to a Debian mirror (and install debian-archive-keyring)"
+}
+
+# unused tells which packages of the closure the command line never loads: GPU drivers, compilers for them, fonts, data
+# of the graphical interface. A third of the download.
+unused() {
+	case $1 in
+	libllvm* | mesa-libgallium* | libgl1-mesa-dri* | libz3-4* | glycin-loaders* | fonts-* | libc-gconv-modules-extra* | xkb-data*) return 0 ;;
+	esac
+	return 1
+}
+
+# download_packages fetches what is needed of colmap's closure into the private cache. apt verifies every file against
+# the signed index, keeps what is complete and resumes what is partial.
+download_packages() {
+	papt -qq --print-uris install colmap >"$WORK/closure"
+	: >"$WORK/wanted"
+	while read -r _ file size _; do
+		name=${file%%_*}
+		if unused "$name"; then continue; fi
+		printf '%s %s %s\n' "$name" "$file" "$size" >>"$WORK/wanted"
+	done <"$WORK/closure"
+	total=$(awk '{ sum += $3 } END { print sum + 0 }' "$WORK/wanted")
+	say "colmap: downloading $(wc -l <"$WORK/wanted" | tr -d ' ') packages, $(megabytes "$total")"
+	(
+		while sleep 5; do
+			say "colmap: $(megabytes "$(($(du -sk "$WORK/cache/archives" | cut -f1) * 1024))") of $(megabytes "$total") here"
+		done
+	) &
+	ticker=$!
+	trap 'kill $ticker 2>/dev/null' EXIT
+	status=0
+	# "download" takes the exact packages, where "install" would insist on the whole closure.
+	(cd "$WORK/cache/archives" && cut -d' ' -f1 "$WORK/wanted" | APT_CONFIG="$WORK/apt.conf" xargs apt-get -qq download) || status=$?
+	kill $ticker 2>/dev/null || true
+	trap - EXIT
+	[ $status = 0 ] || fail "colmap: the download was interrupted; run this script again, it goes on where it stopped"
+}
+
+# unpack_packages builds the root in a folder of its own and moves it into place once it has been seen to work.
+unpack_packages() {
+	tree=$WORK/tree
+	rm -rf "$tree"
+	mkdir -p "$tree/root" "$tree/bin"
+	say "colmap: unpacking"
+	(cd "$WORK/cache/archives" && sha256sum ./*.deb | sed 's| \./| |') >"$tree/packages.txt"
+	for deb in "$WORK"/cache/archives/*.deb; do
+		dpkg -x "$deb" "$tree/root"
+	done
+	for folder in doc man locale lintian fonts icons bug; do rm -rf "$tree/root/usr/share/$folder"; done
+	loader=
+	for candidate in "$tree/root/usr/lib/$triplet"/ld-linux-*.so.* "$tree/root/usr/lib64"/ld-linux-*.so.* "$tree/root/usr/lib"/ld-linux-*.so.*; do
+		if [ -e "$candidate" ]; then loader=${candidate#"$tree/root/"}; break; fi
+	done
+	[ -n "$loader" ] || fail "colmap: the suite's libc has no dynamic loader where it is expected"
+	# Debian links blas and lapack by update-alternatives, which unpacking does not run: their folders stand in the
+	# library path. --inhibit-cache keeps the host's libraries out.
+	cat >"$tree/bin/colmap" <<-WRAPPER
+		#!/bin/sh
+		root=\$(dirname -- "\$(dirname -- "\$(readlink -f -- "\$0")")")/root
+		lib=\$root/usr/lib/$triplet
+		exec "\$root/$loader" --inhibit-cache --argv0 colmap --library-path "\$lib:\$lib/blas:\$lib/lapack" "\$root/usr/bin/colmap" "\$@"
+	WRAPPER
+	chmod +x "$tree/bin/colmap"
+	if ! colmap_works "$tree/bin/colmap"; then
+		"$tree/bin/colmap" help 2>&1 | tail -n 5 >&2
+		fail "colmap: the unpacked program does not run, or has no global_mapper; see the lines above. Downloads are kept in $WORK"
+	fi
+	rm -rf "$COLMAP"
+	mv "$tree" "$COLMAP"
+	rm -rf "$WORK"
+	say "colmap: $("$COLMAP/bin/colmap" version 2>/dev/null | head -n 1) at $COLMAP/bin/colmap ($(du -sm "$COLMAP" | cut -f1) MB)"
+}
+
+# ---- main -------------------------------------------------------------------------------------------------------
+
+[ $# -gt 0 ] || set -- ffmpeg redis colmap
+for target in "$@"; do
+	case $target in
+	ffmpeg | redis | colmap | chromium | node) ;;
+	-h | --help) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	*) fail "unknown tool '$target'; known: ffmpeg redis colmap chromium node" ;;
+	esac
+done
+
+if [ "$(uname -s)" = Darwin ]; then
+	say "on macOS the tools come from Homebrew; run:"
+	for target in "$@"; do
+		case $target in
+		chromium) say "  brew install --cask chromium" ;;
+		*) say "  brew install $target" ;;
+		esac
+	done
+	say "then check with: splatworks doctor"
+	exit 0
+fi
+
+for target in "$@"; do "install_$target"; done
