@@ -1,0 +1,36 @@
+package memory_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/artifacts/memory"
+	"github.com/splatworks/splatworks/artifacts/storetest"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+func TestContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (artifacts.Store, string) { return memory.New(), "bucket" })
+}
+
+func TestFinalizedHearsOfEachWriteOnce(t *testing.T) {
+	s := memory.New()
+	var heard []pipeline.Object
+	s.Finalized = func(o pipeline.Object) {
+		if got, err := s.Stat(t.Context(), o.Bucket, o.Name); err != nil || got != o {
+			t.Errorf("told of %v before it was visible: %v, %v", o, got, err)
+		}
+		heard = append(heard, o)
+	}
+	first, err := s.Put(t.Context(), "b", "n", strings.NewReader("x"), artifacts.PutOptions{DoesNotExist: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), "b", "n", strings.NewReader("y"), artifacts.PutOptions{DoesNotExist: true}); err == nil {
+		t.Fatal("second write of a DoesNotExist object succeeded")
+	}
+	if len(heard) != 1 || heard[0] != first {
+		t.Fatalf("heard %v, want only %v", heard, first)
+	}
+}
