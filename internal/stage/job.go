@@ -1,0 +1,210 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Job is what a stage's Run function sees of the world: its inputs, an empty folder, and where to put results and news.
+// Its methods may be called from several goroutines.
+type Job struct {
+	Request pipeline.Request
+	Options pipeline.Options // the request's, defaults filled in
+	Attempt int
+	Dir     string // empty, on local disk, removed afterwards
+
+	known    []artifacts.Artifact
+	history  []artifacts.StageRecord
+	stage    pipeline.Stage
+	fence    int64
+	store    artifacts.Store
+	buckets  artifacts.Buckets
+	stopping <-chan struct{}
+
+	mu       sync.Mutex
+	record   artifacts.StageRecord
+	outputs  []artifacts.Artifact
+	progress pipeline.Progress
+	fresh    chan struct{} // signals the heartbeat that there is news
+}
+
+// Stopping is closed when the worker was told to go: save your state within seconds and return ErrStopped.
+func (j *Job) Stopping() <-chan struct{} { return j.stopping }
+
+// History is what the stages before this one recorded, oldest first.
+func (j *Job) History() []artifacts.StageRecord { return j.history }
+
+// Find returns the newest artifact of a kind that an earlier stage left.
+func (j *Job) Find(kind artifacts.Kind) (pipeline.Object, bool) {
+	m := artifacts.Manifest{Outputs: j.known}
+	return m.Find(kind)
+}
+
+// Fetch copies the artifact of a kind into the job's folder and returns its path.
+func (j *Job) Fetch(ctx context.Context, kind artifacts.Kind) (string, error) {
+	o, ok := j.Find(kind)
+	if !ok {
+		return "", fmt.Errorf("no earlier stage left a %s", kind)
+	}
+	name := kind.FileName()
+	if name == "" {
+		name = string(kind)
+	}
+	path := filepath.Join(j.Dir, name)
+	return path, j.download(ctx, o, path)
+}
+
+func (j *Job) download(ctx context.Context, o pipeline.Object, path string) (err error) {
+	r, err := j.store.Open(ctx, o)
+	if err != nil {
+		return fmt.Errorf("fetch %v: %w", o, err)
+	}
+	defer r.Close()
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := io.Copy(f, r); err != nil {
+		return fmt.Errorf("fetch %v: %w", o, err)
+	}
+	return nil
+}
+
+// Publish stores a file as an artifact of this stage. It becomes visible to others with the stage's manifest.
+func (j *Job) Publish(ctx context.Context, kind artifacts.Kind, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", kind, err)
+	}
+	defer f.Close()
+	return j.PublishFrom(ctx, kind, f)
+}
+
+// PublishFrom is Publish for what is not a file.
+func (j *Job) PublishFrom(ctx context.Context, kind artifacts.Kind, r io.Reader) error {
+	o, err := j.put(ctx, kind, r)
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", kind, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.outputs = append(j.outputs, artifacts.Artifact{Kind: kind, Object: o})
+	return nil
+}
+
+func (j *Job) put(ctx context.Context, kind artifacts.Kind, r io.Reader) (pipeline.Object, error) {
+	return j.store.Put(ctx, j.buckets.Artifacts, artifacts.Path(j.Request.ID, j.stage, j.fence, kind), r,
+		artifacts.PutOptions{ContentType: kind.ContentType()})
+}
+
+// SaveCheckpoint stores the state of unfinished work where the next worker of this task finds it.
+func (j *Job) SaveCheckpoint(ctx context.Context, r io.Reader) error {
+	if _, err := j.put(ctx, artifacts.Checkpoint, r); err != nil {
+		return fmt.Errorf("save checkpoint: %w", err)
+	}
+	return nil
+}
+
+// OpenCheckpoint opens the newest checkpoint that any worker of this task saved: the one with the highest fence. It
+// returns artifacts.ErrNotFound when there is none.
+func (j *Job) OpenCheckpoint(ctx context.Context) (io.ReadCloser, error) {
+	var newest pipeline.Object
+	var highest int64
+	for o, err := range j.store.List(ctx, j.buckets.Artifacts, artifacts.StagePrefix(j.Request.ID, j.stage)) {
+		if err != nil {
+			return nil, fmt.Errorf("look for checkpoints: %w", err)
+		}
+		fence, ok := artifacts.FenceOf(o.Name)
+		if ok && fence > highest && o.Name == artifacts.Path(j.Request.ID, j.stage, fence, artifacts.Checkpoint) {
+			newest, highest = o, fence
+		}
+	}
+	if highest == 0 {
+		return nil, artifacts.ErrNotFound
+	}
+	return j.store.Open(ctx, newest)
+}
+
+// Progress tells how far the stage is. Percent counts for the whole stage and never falls, whatever is reported.
+func (j *Job) Progress(p pipeline.Progress) {
+	j.mu.Lock()
+	p.Stage = j.stage
+	p.Percent = min(max(p.Percent, j.progress.Percent), 100)
+	j.progress = p
+	j.mu.Unlock()
+	select {
+	case j.fresh <- struct{}{}:
+	default: // the heartbeat has not sent the last news yet; it will send this instead
+	}
+}
+
+// Warn records something the client should know although the request goes on.
+func (j *Job) Warn(w pipeline.Warning) {
+	w.Stage = j.stage
+	j.mu.Lock()
+	j.record.Warnings = append(j.record.Warnings, w)
+	p := j.progress
+	j.mu.Unlock()
+	p.Warning = &w
+	j.Progress(p)
+}
+
+// Metric records a number about what the stage did.
+func (j *Job) Metric(name string, v float64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.record.Metrics == nil {
+		j.record.Metrics = map[string]float64{}
+	}
+	j.record.Metrics[name] = v
+}
+
+// Tool records a program that took part.
+func (j *Job) Tool(name, version string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.record.Tools = append(j.record.Tools, artifacts.Tool{Name: name, Version: version})
+}
+
+// Details records the stage's own document, for the report.
+func (j *Job) Details(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode details of %s: %w", j.stage, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.record.Details = b
+	return nil
+}
+
+// latest returns the news for a heartbeat; the warning, if any, is handed out once.
+func (j *Job) latest() pipeline.Progress {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.progress
+	p.Metrics = maps.Clone(p.Metrics)
+	j.progress.Warning = nil
+	return p
+}
+
+// manifest is what the job leaves when it has succeeded.
+func (j *Job) manifest() *artifacts.Manifest {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return &artifacts.Manifest{
+		Version: artifacts.ManifestVersion, Request: j.Request, Stage: j.stage, Fence: j.fence, OptionsHash: j.Options.Hash(),
+		Inputs: j.known, Outputs: j.outputs, History: append(j.history[:len(j.history):len(j.history)], j.record),
+	}
+}

@@ -1,0 +1,65 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Reaper is the scheduler's tick: whatever died silently is put right. Several may run at once.
+type Reaper struct {
+	Queue interface {
+		Reap(ctx context.Context) (queue.Reaped, error)
+		Enqueue(ctx context.Context, t queue.Task) (bool, error)
+	}
+	Staffing Staffing
+	Log      *slog.Logger
+}
+
+// Tick does one pass.
+func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
+	reaped, err := r.Queue.Reap(ctx)
+	if err != nil {
+		return reaped, fmt.Errorf("reap: %w", err)
+	}
+	wanting := reaped.Wanting
+	if wanting == nil {
+		wanting = map[pipeline.Stage]int{}
+	}
+	for _, manifest := range reaped.LostHandovers {
+		stage, err := r.handOver(ctx, manifest)
+		if err != nil {
+			r.Log.Warn("lost event not redone", "manifest", manifest.String(), "error", err.Error())
+			continue
+		}
+		r.Log.Info("lost event redone", "manifest", manifest.String(), "stage", stage)
+		wanting[stage]++
+	}
+	var failed error
+	for stage := range wanting {
+		if err := r.Staffing.Want(ctx, stage); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("launch %s: %w", stage, err))
+		}
+	}
+	return reaped, failed
+}
+
+// handOver does what the event of a manifest would have done.
+func (r *Reaper) handOver(ctx context.Context, manifest pipeline.Object) (pipeline.Stage, error) {
+	id, ok := artifacts.RequestOf(manifest.Name)
+	if !ok {
+		return "", fmt.Errorf("object belongs to no request")
+	}
+	for _, stage := range pipeline.Stages() {
+		if previous, ok := stage.Previous(); ok && manifest.Name == artifacts.ManifestName(id, previous) {
+			_, err := r.Queue.Enqueue(ctx, queue.Task{RequestID: id, Stage: stage, Input: manifest})
+			return stage, err
+		}
+	}
+	return "", fmt.Errorf("object is no manifest that a stage waits for")
+}

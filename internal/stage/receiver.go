@@ -1,0 +1,100 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Finalized is the CloudEvent type a receiver reacts to.
+const Finalized = "google.cloud.storage.object.v1.finalized"
+
+// storageObject is the part of google.events.cloud.storage.v1.StorageObjectData that matters here; int64 are strings on
+// the wire.
+type storageObject struct {
+	Bucket      string `json:"bucket"`
+	Name        string `json:"name"`
+	Generation  string `json:"generation"`
+	Size        string `json:"size"`
+	ContentType string `json:"contentType"`
+}
+
+// Receiver takes the events of one stage's inbox and answers within a second: the event is a doorbell, the queue is the
+// truth about what is next.
+type Receiver struct {
+	Stage pipeline.Stage
+	Inbox string // the bucket whose events are this stage's
+	Tasks interface {
+		Enqueue(ctx context.Context, t queue.Task) (bool, error)
+	}
+	Staffing Staffing
+	Log      *slog.Logger
+}
+
+// Receive handles one event. Only trouble that a redelivery can help is an error; an event that can never succeed is
+// logged and acknowledged, since every other answer would bring it back for a day.
+func (r *Receiver) Receive(ctx context.Context, e cloudevents.Event) error {
+	log := r.Log.With("event_id", e.ID(), "stage", r.Stage)
+	task, err := r.taskOf(e)
+	if err != nil {
+		log.Warn("event ignored: " + err.Error())
+		return nil
+	}
+	log = log.With("request_id", task.RequestID)
+	added, err := r.Tasks.Enqueue(ctx, task)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		log.Warn("event ignored: unknown request", "object", task.Input.String())
+		return nil
+	case errors.Is(err, queue.ErrTerminal):
+		log.Info("event ignored: the request has ended")
+		return nil
+	case err != nil:
+		return fmt.Errorf("enqueue %s: %w", task.RequestID, err)
+	}
+	log.Info("event received", "added", added)
+	if err := r.Staffing.Want(ctx, r.Stage); err != nil {
+		// The task is safe in the queue and the reaper launches again; a redelivery would change nothing.
+		log.Warn("no worker launched", "error", err.Error())
+	}
+	return nil
+}
+
+func (r *Receiver) taskOf(e cloudevents.Event) (queue.Task, error) {
+	if e.Type() != Finalized {
+		return queue.Task{}, fmt.Errorf("type %q is not %s", e.Type(), Finalized)
+	}
+	var d storageObject
+	if err := e.DataAs(&d); err != nil {
+		return queue.Task{}, fmt.Errorf("unreadable payload: %w", err)
+	}
+	if d.Bucket != r.Inbox {
+		return queue.Task{}, fmt.Errorf("bucket %q is not this stage's inbox", d.Bucket)
+	}
+	id, ok := artifacts.RequestOf(d.Name)
+	if !ok {
+		return queue.Task{}, fmt.Errorf("object %q belongs to no request", d.Name)
+	}
+	if previous, ok := r.Stage.Previous(); ok && d.Name != artifacts.ManifestName(id, previous) {
+		return queue.Task{}, fmt.Errorf("object %q is not a manifest of %s", d.Name, previous)
+	}
+	generation, err := strconv.ParseInt(d.Generation, 10, 64)
+	if err != nil || generation <= 0 {
+		return queue.Task{}, fmt.Errorf("generation %q is no positive number", d.Generation)
+	}
+	size, err := strconv.ParseInt(d.Size, 10, 64)
+	if err != nil || size < 0 {
+		return queue.Task{}, fmt.Errorf("size %q is no number", d.Size)
+	}
+	return queue.Task{RequestID: id, Stage: r.Stage, Input: pipeline.Object{
+		Bucket: d.Bucket, Name: d.Name, Generation: generation, Size: size, ContentType: d.ContentType,
+	}}, nil
+}

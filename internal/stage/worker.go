@@ -1,0 +1,284 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Worker claims the tasks of one stage, one after another, while there are any.
+type Worker struct {
+	Definition Definition
+	ID         string // unique among workers
+	Tasks      interface {
+		Claim(ctx context.Context, stage pipeline.Stage, worker string, n int) ([]queue.Lease, error)
+	}
+	Slots   Slots
+	Limit   int // slots of the stage
+	Store   artifacts.Store
+	Buckets artifacts.Buckets
+	WorkDir string // on local disk; every job gets a folder of its own in it
+	Beat    time.Duration
+	Until   time.Time // when the machine goes away; zero: never
+	Now     func() time.Time
+	Log     *slog.Logger
+	// Ended, if set, is told of every request that this worker saw end, before its task is let go of: at least once.
+	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
+}
+
+// Run works until the stage has nothing ready, the time is nearly up, or stop is closed. Canceling ctx abandons the task
+// at hand, whose lease then expires; closing stop lets it save its state and gives it back.
+func (w *Worker) Run(ctx context.Context, stop <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for {
+		adopted, err := w.Slots.Adopt(ctx, w.Definition.Stage, w.ID, w.Limit)
+		if err != nil {
+			return fmt.Errorf("adopt slot: %w", err)
+		}
+		if !adopted {
+			return nil // enough workers are here already
+		}
+		kept := make(chan struct{})
+		keeping, letGo := context.WithCancel(ctx)
+		go func() { defer close(kept); w.keepSlot(keeping) }()
+		did, err := w.drain(ctx, stop)
+		letGo()
+		<-kept
+		// A task that arrived between the last look and here found the slot taken and launched nobody. So the slot is
+		// freed first and the queue looked at once more: a pass that did nothing ends the worker.
+		release, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		err = errors.Join(err, w.Slots.Release(release, w.Definition.Stage, w.ID))
+		done()
+		if err != nil || !did || stopped(stop) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// drain runs tasks until none is ready; did says whether there was any.
+func (w *Worker) drain(ctx context.Context, stop <-chan struct{}) (did bool, err error) {
+	for !stopped(stop) && ctx.Err() == nil {
+		if !w.Until.IsZero() && w.Until.Sub(w.Now()) < w.Definition.Budget {
+			w.Log.Info("no time left for another task", "until", w.Until)
+			return did, nil
+		}
+		leases, err := w.Tasks.Claim(ctx, w.Definition.Stage, w.ID, 1)
+		if err != nil {
+			return did, fmt.Errorf("claim: %w", err)
+		}
+		if len(leases) == 0 {
+			return did, nil
+		}
+		did = true
+		if err := w.work(ctx, leases[0], stop); err != nil {
+			return did, err
+		}
+	}
+	return did, nil
+}
+
+func (w *Worker) keepSlot(ctx context.Context) {
+	tick := time.NewTicker(w.Beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := w.Slots.Keep(ctx, w.Definition.Stage, w.ID); err != nil && ctx.Err() == nil {
+				w.Log.Warn("slot not kept", "error", err.Error())
+			}
+		}
+	}
+}
+
+// work runs one task to its outcome. It returns an error only when the queue cannot be told of it.
+func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) error {
+	t := lease.Task()
+	log := w.Log.With("request_id", t.RequestID, "stage", t.Stage, "attempt", lease.Attempt(), "fence", lease.Fence())
+	log.Info("task claimed")
+	manifest, err := w.attempt(ctx, lease, stop, log)
+	if err == nil {
+		err = w.finish(ctx, lease, manifest)
+	} else {
+		err = w.giveUp(ctx, lease, err, stopped(stop), log)
+	}
+	if errors.Is(err, queue.ErrLeaseLost) || errors.Is(err, queue.ErrCanceled) {
+		log.Warn("task dropped", "reason", err.Error())
+		return nil
+	}
+	return err
+}
+
+// finish is reached with the manifest written: from here on the result exists, whoever tells the queue.
+func (w *Worker) finish(ctx context.Context, lease queue.Lease, manifest pipeline.Object) error {
+	if _, more := lease.Task().Stage.Next(); !more && w.Ended != nil {
+		if err := w.Ended(ctx, lease.Request(), pipeline.Completed); err != nil {
+			w.Log.Warn("end of request not announced", "error", err.Error())
+		}
+	}
+	return lease.Complete(ctx, manifest)
+}
+
+func (w *Worker) giveUp(ctx context.Context, lease queue.Lease, cause error, stopping bool, log *slog.Logger) error {
+	if ctx.Err() != nil && !stopping {
+		return queue.ErrLeaseLost // abandoned, as Run promises: the lease expires by itself
+	}
+	// The stop may have ended the context; the queue must hear of it all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	switch {
+	case errors.Is(cause, queue.ErrLeaseLost) || errors.Is(cause, queue.ErrCanceled):
+		return cause
+	case stopping, errors.Is(cause, ErrStopped):
+		log.Info("task given back")
+		return lease.GiveBack(ctx)
+	}
+	f := pipeline.FailureOf(cause, lease.Task().Stage)
+	retry, err := lease.Fail(ctx, f)
+	log.Warn("task failed", "code", f.Code, "kind", f.Kind, "retry", retry, "error", cause.Error())
+	if err == nil && !retry && w.Ended != nil {
+		if err := w.Ended(ctx, lease.Request(), pipeline.Failed); err != nil {
+			log.Warn("end of request not announced", "error", err.Error())
+		}
+	}
+	return err
+}
+
+// attempt runs the stage and writes its manifest.
+func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan struct{}, log *slog.Logger) (pipeline.Object, error) {
+	t := lease.Task()
+	// A worker may have died between its manifest and its Complete: then the work is done and only the word is missing.
+	bucket, name := w.Buckets.ManifestBucket(t.Stage), artifacts.ManifestName(t.RequestID, t.Stage)
+	if o, err := w.Store.Stat(ctx, bucket, name); err == nil {
+		log.Info("manifest exists already", "manifest", o.String())
+		return o, nil
+	} else if !errors.Is(err, artifacts.ErrNotFound) {
+		return pipeline.Object{}, fmt.Errorf("look for manifest: %w", err)
+	}
+
+	job, err := w.newJob(ctx, lease, stop)
+	if err != nil {
+		return pipeline.Object{}, err
+	}
+	defer os.RemoveAll(job.Dir)
+
+	working, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	beating := make(chan struct{})
+	go func() { defer close(beating); w.heartbeat(working, cancel, lease, job) }()
+	err = w.run(working, job)
+	if lost := context.Cause(working); lost != nil && ctx.Err() == nil {
+		err = lost // the lease went away; whatever Run says is a consequence
+	}
+	cancel(nil)
+	<-beating
+	if err != nil {
+		return pipeline.Object{}, err
+	}
+
+	// Last look before the result becomes visible: a worker that was silent too long must not speak for the request.
+	if err := lease.Heartbeat(ctx, job.latest()); err != nil {
+		return pipeline.Object{}, err
+	}
+	o, err := artifacts.WriteManifest(ctx, w.Store, w.Buckets, job.manifest())
+	if errors.Is(err, artifacts.ErrExists) {
+		err = nil
+	}
+	return o, err
+}
+
+func (w *Worker) newJob(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (*Job, error) {
+	t := lease.Task()
+	job := &Job{
+		Request: lease.Request(), Options: lease.Request().Options.WithDefaults(), Attempt: lease.Attempt(),
+		Dir:   filepath.Join(w.WorkDir, strconv.FormatInt(lease.Fence(), 10)),
+		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: stop,
+		fresh:  make(chan struct{}, 1),
+		record: artifacts.StageRecord{Stage: t.Stage, Attempt: lease.Attempt()},
+	}
+	if _, ok := t.Stage.Previous(); ok {
+		m, err := artifacts.ReadManifest(ctx, w.Store, t.Input)
+		if err != nil {
+			return nil, err
+		}
+		job.known, job.history = m.Known(), m.History
+	} else {
+		job.known = []artifacts.Artifact{{Kind: artifacts.Upload, Object: t.Input}}
+	}
+	if err := os.RemoveAll(job.Dir); err != nil {
+		return nil, err
+	}
+	return job, os.MkdirAll(job.Dir, 0o755)
+}
+
+// run calls the stage, keeps its account, and turns a panic into a failure: the next task must not suffer for it.
+func (w *Worker) run(ctx context.Context, job *Job) (err error) {
+	before := usage()
+	job.record.StartedAt = w.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+		after := usage()
+		job.mu.Lock()
+		defer job.mu.Unlock()
+		job.record.FinishedAt = w.Now()
+		job.record.WallS = job.record.FinishedAt.Sub(job.record.StartedAt).Seconds()
+		job.record.CPUS = after.cpuS - before.cpuS
+		job.record.PeakRSSBytes = after.peakRSSBytes
+	}()
+	return w.Definition.Run(ctx, job)
+}
+
+// heartbeat keeps the lease and passes on progress. It cancels the work with the reason once the lease is gone.
+func (w *Worker) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, lease queue.Lease, job *Job) {
+	tick := time.NewTicker(w.Beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-job.fresh:
+			// News at once, but not more often than a few times a second.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(min(w.Beat, 250*time.Millisecond)):
+			}
+		}
+		err := lease.Heartbeat(ctx, job.latest())
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, queue.ErrLeaseLost) || errors.Is(err, queue.ErrCanceled):
+			cancel(err)
+			return
+		case !w.Now().Before(lease.ExpiresAt()):
+			cancel(fmt.Errorf("%w: no heartbeat got through: %v", queue.ErrLeaseLost, err))
+			return
+		default:
+			w.Log.Warn("heartbeat not sent", "error", err.Error())
+		}
+	}
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
+}
