@@ -58,6 +58,9 @@ func (k Kind) FileName() string { return files[k].name }
 // ContentType of the kind's objects.
 func (k Kind) ContentType() string { return files[k].contentType }
 
+// ForClients lists the kinds a client may download once its request is COMPLETED.
+func ForClients() []Kind { return []Kind{Splat, Report, SparseModel, CaptureReport, ContactSheet} }
+
 // Buckets are the names a deployment chose.
 type Buckets struct {
 	Inbox     map[pipeline.Stage]string // one per stage; the first stage's is where clients upload

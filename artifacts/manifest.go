@@ -43,7 +43,7 @@ type StageRecord struct {
 	Tools        []Tool             `json:"tools,omitempty"`
 	Metrics      map[string]float64 `json:"metrics,omitempty"`
 	Warnings     []pipeline.Warning `json:"warnings,omitempty"`
-	Details      json.RawMessage    `json:"details,omitempty"` // the stage's own document
+	Report       json.RawMessage    `json:"report,omitempty"` // the stage's part of report.json, a ReportDocument
 	CostUSD      float64            `json:"cost_usd,omitempty"`
 }
 
@@ -70,6 +70,17 @@ func (m *Manifest) Find(kind Kind) (pipeline.Object, bool) {
 		}
 	}
 	return pipeline.Object{}, false
+}
+
+// Results are the artifacts that a client may download, in the order of ForClients.
+func (m *Manifest) Results() []Artifact {
+	var results []Artifact
+	for _, kind := range ForClients() {
+		if o, ok := m.Find(kind); ok {
+			results = append(results, Artifact{Kind: kind, Object: o})
+		}
+	}
+	return results
 }
 
 // Known is every artifact that the next stage may use.

@@ -177,15 +177,15 @@ func (j *Job) Tool(name, version string) {
 	j.record.Tools = append(j.record.Tools, artifacts.Tool{Name: name, Version: version})
 }
 
-// Details records the stage's own document, for the report.
-func (j *Job) Details(v any) error {
-	b, err := json.Marshal(v)
+// Report records the stage's part of report.json.
+func (j *Job) Report(part artifacts.ReportDocument) error {
+	b, err := json.Marshal(part)
 	if err != nil {
-		return fmt.Errorf("encode details of %s: %w", j.stage, err)
+		return fmt.Errorf("encode report of %s: %w", j.stage, err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.record.Details = b
+	j.record.Report = b
 	return nil
 }
 

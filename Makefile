@@ -1,0 +1,40 @@
+# Everything a person or a machine does with this repository. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS   := infra/toolchain/install.sh
+# Go may have been put beside the host's programs by the tools script.
+export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/splatworks/go/bin:/usr/local/go/bin
+OUT     ?= out
+PRESET  ?= standard
+VIDEO   ?=
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/splatworks, the whole backend as one program
+	@$(TOOLS) go
+	go build -trimpath -o bin/splatworks ./cmd/splatworks
+
+demo: ## Install what is missing, reconstruct a sample (or VIDEO=path), show the result
+	@infra/local/demo.sh "$(VIDEO)" "$(OUT)" "$(PRESET)"
+
+test: ## Every test, as the build machine runs them
+	@infra/toolchain/test.sh
+
+check: ## Format, vet and import direction; under a minute
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	go vet ./...
+	go test ./internal/arch
+
+bench: ## Benchmarks, as ratios to a baseline measured in the same run
+	go test -run '^$$' -bench . -benchtime 1s ./engines/... ./queue/... ./functions/...
+
+fuzz: ## Every fuzz target for FUZZTIME (30s) each
+	@infra/toolchain/fuzz.sh
+
+clean: ## Remove what was built and reconstructed here
+	rm -rf bin out
+
+.PHONY: help build demo test check bench fuzz clean

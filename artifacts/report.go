@@ -1,0 +1,82 @@
+package artifacts
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// ReportDocument is report.json: what a person or a script wants to know about a finished request. Every stage records the
+// part it knows (StageRecord.Report), and the parts laid over one another make the whole.
+type ReportDocument struct {
+	Status    pipeline.Status    `json:"status,omitempty"`
+	RequestID string             `json:"request_id,omitempty"`
+	Options   *pipeline.Options  `json:"options,omitempty"`
+	Images    *ImagesReport      `json:"images,omitempty"`
+	SfM       *SfMReport         `json:"sfm,omitempty"`
+	Depth     *DepthReportPart   `json:"depth,omitempty"`
+	Splat     *SplatReport       `json:"splat,omitempty"`
+	Quality   *QualityReport     `json:"quality,omitempty"`
+	Stages    []StageRecord      `json:"stages,omitempty"`
+	Warnings  []pipeline.Warning `json:"warnings,omitzero"`
+}
+
+// ImagesReport counts frames or photos.
+type ImagesReport struct {
+	Input      int `json:"input,omitempty"`      // in the capture
+	Used       int `json:"used,omitempty"`       // chosen by filter
+	Registered int `json:"registered,omitempty"` // posed by structure from motion
+}
+
+// SfMReport describes the model that was used.
+type SfMReport struct {
+	Mapper              string  `json:"mapper"` // COLMAP's command: global_mapper or mapper
+	Points              int     `json:"points"`
+	ReprojectionErrorPx float64 `json:"reprojection_error_px"`
+	MeanTrackLength     float64 `json:"mean_track_length"`
+	Candidates          any     `json:"candidates,omitempty"` // every model that was tried, with its scores
+}
+
+// DepthReportPart says whether depth maps exist, and if not, why.
+type DepthReportPart struct {
+	Model   string `json:"model,omitempty"`
+	Skipped string `json:"skipped,omitempty"`
+	Aligned int    `json:"aligned"` // images whose depth agrees with the sparse points
+}
+
+// SplatReport describes the result.
+type SplatReport struct {
+	Gaussians  int    `json:"gaussians"`
+	SHDegree   int    `json:"sh_degree"`
+	Bytes      int64  `json:"bytes,omitempty"` // of splat.ply
+	RenderMode string `json:"render_mode,omitempty"`
+}
+
+// QualityReport is measured on images that training never saw.
+type QualityReport struct {
+	PSNRdB     float64 `json:"psnr_db"`
+	SSIM       float64 `json:"ssim"`
+	HeldOut    int     `json:"held_out"` // images measured; 0 means that the training images were, for want of enough
+	Width      int     `json:"width"`
+	Height     int     `json:"height"`
+	Iterations int     `json:"iterations,omitempty"`
+}
+
+// NewReport lays the stages' parts over one another.
+func NewReport(r pipeline.Request, history []StageRecord) (*ReportDocument, error) {
+	options := r.Options.WithDefaults()
+	d := &ReportDocument{RequestID: r.ID, Options: &options, Warnings: []pipeline.Warning{}}
+	for _, record := range history {
+		if len(record.Report) > 0 {
+			if err := json.Unmarshal(record.Report, d); err != nil {
+				return nil, fmt.Errorf("report of %s: %w", record.Stage, err)
+			}
+		}
+		d.Warnings = append(d.Warnings, record.Warnings...)
+		record.Report, record.Warnings = nil, nil // said once, above
+		d.Stages = append(d.Stages, record)
+	}
+	d.Status = pipeline.Completed
+	return d, nil
+}

@@ -1,0 +1,88 @@
+// Package app wires the programs: it reads their configuration, opens the adapters that the configuration names, and puts
+// the parts together. Besides the mains it is the one place where an adapter has a name. Every stage's service, the
+// functions and the local program start here, so that a main fits on one screen.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Config is what a deployment sets, by environment. terraform/ sets exactly these names; internal/app/local.go sets the
+// same ones for the workers on a laptop.
+type Config struct {
+	// Where things are.
+	ProjectID string            `env:"PROJECT_ID"`              // Google Cloud project; empty on a laptop
+	Region    string            `env:"REGION"`                  // of the Cloud Run jobs
+	RedisURL  string            `env:"REDIS_URL, required"`     // redis://, rediss:// or unix:///path
+	RedisCA   string            `env:"REDIS_CA_CERT"`           // PEM of the server's authority, for rediss://
+	Inbox     map[string]string `env:"INBOX_BUCKETS, required"` // stage:bucket,stage:bucket,...
+	Artifacts string            `env:"ARTIFACTS_BUCKET, required"`
+	Storage   string            `env:"STORAGE_EMULATOR_HOST"` // http://host:port of an emulator; empty: Cloud Storage
+
+	// How work is shared out.
+	Slots       map[string]int    `env:"SLOTS, default=filter:4,preprocess:2,depth:1,train:1,export:4"` // most workers a stage
+	Jobs        map[string]string `env:"JOBS"`                                                          // stage:name of its Cloud Run job
+	LeaseTTL    time.Duration     `env:"LEASE_TTL, default=90s"`                                        // a worker silent for longer has lost its task
+	Heartbeat   time.Duration     `env:"HEARTBEAT, default=15s"`
+	StartBudget time.Duration     `env:"START_BUDGET, default=5m"` // from launch to first claim
+	TaskTimeout time.Duration     `env:"TASK_TIMEOUT"`             // of the Cloud Run job: the worker is gone after it
+
+	// What a worker uses.
+	WorkDir string `env:"WORK_DIR"` // local disk; empty: the system's temporary folder
+	Threads int    `env:"THREADS"`  // 0: all processors
+	Port    string `env:"PORT, default=8080"`
+}
+
+// Load reads the configuration through lookup, which is envconfig.OsLookuper() outside tests.
+func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
+	var c Config
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup}); err != nil {
+		return c, fmt.Errorf("read configuration from the environment: %w", err)
+	}
+	var problems []error
+	for _, stage := range pipeline.Stages() {
+		if c.Inbox[string(stage)] == "" {
+			problems = append(problems, fmt.Errorf("INBOX_BUCKETS names no bucket for stage %s", stage))
+		}
+		if c.Slots[string(stage)] < 1 {
+			problems = append(problems, fmt.Errorf("SLOTS allows no worker for stage %s", stage))
+		}
+	}
+	for _, named := range slices.Concat(slices.Collect(maps.Keys(c.Inbox)), slices.Collect(maps.Keys(c.Slots)), slices.Collect(maps.Keys(c.Jobs))) {
+		if _, err := pipeline.ParseStage(named); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if c.Heartbeat*3 > c.LeaseTTL {
+		problems = append(problems, errors.New("LEASE_TTL must be at least three times HEARTBEAT, or one lost heartbeat loses the task"))
+	}
+	return c, errors.Join(problems...)
+}
+
+// Buckets as the artifacts package wants them.
+func (c Config) Buckets() artifacts.Buckets {
+	b := artifacts.Buckets{Inbox: map[pipeline.Stage]string{}, Artifacts: c.Artifacts}
+	for stage, bucket := range c.Inbox {
+		b.Inbox[pipeline.Stage(stage)] = bucket
+	}
+	return b
+}
+
+// Limits are the slots by stage.
+func (c Config) Limits() map[pipeline.Stage]int {
+	limits := map[pipeline.Stage]int{}
+	for stage, n := range c.Slots {
+		limits[pipeline.Stage(stage)] = n
+	}
+	return limits
+}
