@@ -1,0 +1,125 @@
+package sample
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+)
+
+// Files of a written capture, inside its folder.
+const (
+	VideoFile      = "sample.mp4"
+	TransformsFile = "transforms.json" // the true cameras, NeRF convention
+	SparseFolder   = "sparse"          // the true cameras and 3000 true points, COLMAP binary
+)
+
+// Write draws a capture into dir (made if missing): the video by the ffmpeg program given, and the truth.
+// progress, if not nil, is told the number of frames done after each.
+func Write(ctx context.Context, ffmpeg string, o Options, dir string, progress func(done, total int)) error {
+	c, err := New(o)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("making the sample's folder: %w", err)
+	}
+	if err := c.writeVideo(ctx, ffmpeg, filepath.Join(dir, VideoFile), progress); err != nil {
+		return fmt.Errorf("writing the sample video: %w", err)
+	}
+	if err := c.writeTransforms(filepath.Join(dir, TransformsFile)); err != nil {
+		return fmt.Errorf("writing the true cameras: %w", err)
+	}
+	return nil
+}
+
+func (c *Capture) writeVideo(ctx context.Context, ffmpeg, path string, progress func(done, total int)) error {
+	o := c.options
+	w, h := o.Width, o.Height
+	if c.with[Rotated] {
+		w, h = h, w
+	}
+	filter := "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+	if c.with[VariableRate] {
+		// Gaps of 0.55 to 1.45 of the regular one: the derivative of N + 0.45 sin N.
+		filter = fmt.Sprintf("settb=1/90000,setpts=(N+0.45*sin(N))*90000/%d,", o.FPS) + filter
+	}
+	args := []string{"-v", "error", "-y",
+		"-f", "rawvideo", "-pix_fmt", "rgb24", "-s", fmt.Sprintf("%dx%d", w, h), "-r", strconv.Itoa(o.FPS), "-i", "pipe:0",
+		"-vf", filter, "-fps_mode", "passthrough", "-enc_time_base", "1:90000",
+		// One thread and bitexact: the same file from the same ffmpeg on any number of cores.
+		"-c:v", "libx264", "-preset", "medium", "-crf", "13", "-threads", "1", "-g", "30",
+		"-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
+		"-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart",
+		"-f", "mp4", path}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, ffmpeg, args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	for i := range o.Frames {
+		picture := c.Frame(i)
+		if c.with[Rotated] {
+			picture = turnLeft(picture, o.Width, o.Height)
+		}
+		if _, err = in.Write(picture); err != nil {
+			break
+		}
+		if progress != nil {
+			progress(i+1, o.Frames)
+		}
+	}
+	in.Close()
+	if werr := cmd.Wait(); werr != nil {
+		return fmt.Errorf("ffmpeg: %w: %s", werr, bytes.TrimSpace(said.Bytes()))
+	}
+	if err != nil {
+		return err
+	}
+	if c.with[Rotated] {
+		return setRotation(path, w, h)
+	}
+	return nil
+}
+
+// turnLeft turns a picture of w by h pixels a quarter counter-clockwise.
+func turnLeft(p []byte, w, h int) []byte {
+	out := make([]byte, len(p))
+	for y := range h {
+		for x := range w {
+			copy(out[((w-1-x)*h+y)*3:][:3], p[(y*w+x)*3:][:3])
+		}
+	}
+	return out
+}
+
+// setRotation writes "turn a quarter clockwise to show" into the track header of an MP4 of w by h stored pixels.
+// ffmpeg's own option for it changed name between versions; the box did not (ISO/IEC 14496-12, 8.3.2).
+func setRotation(path string, w, h int) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	at := bytes.Index(data, []byte("tkhd"))
+	if at < 0 || at+4+84 > len(data) || data[at+4] != 0 {
+		return fmt.Errorf("%s: no version 0 track header", path)
+	}
+	matrix := data[at+4+40:]
+	// Rows (a b u)(c d v)(x y w): 16.16 fixed point, the third column 2.30. The picture turns about its
+	// corner, so it is moved back by its stored height.
+	for i, v := range [9]uint32{0, 1 << 16, 0, 0xffff0000, 0, 0, uint32(h) << 16, 0, 1 << 30} {
+		binary.BigEndian.PutUint32(matrix[4*i:], v)
+	}
+	return os.WriteFile(path, data, 0o666)
+}
