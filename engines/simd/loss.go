@@ -1,0 +1,193 @@
+package simd
+
+import "fmt"
+
+// SSIM's window and constants (Wang et al. 2004): 11x11 Gaussian with standard deviation 1.5, range 1, zero padding.
+const (
+	ssimTaps   = 11
+	ssimRadius = ssimTaps / 2
+	ssimC1     = 0.01 * 0.01
+	ssimC2     = 0.03 * 0.03
+)
+
+// ssimWindow is half of the normalised window, from the edge to the centre.
+var ssimWindow = [ssimRadius + 1]float32{0.00102838, 0.00759876, 0.03600077, 0.10936069, 0.21300554, 0.26601172}
+
+// Truth is one channel of a ground truth image with the moments of its SSIM windows, 5 bytes a pixel: computed once for
+// an image and resolution. Moments are fixed-point: 16-bit floats would blur SSIM in flat bright regions, where its
+// constant C2 = 9e-4 competes with mu·4.9e-4.
+type Truth struct {
+	W, H int
+	Pix  []uint8  // W*H, 0..255
+	Mu   []uint16 // window mean, times 65535
+	Var  []uint16 // window variance, times 4·65535
+}
+
+const (
+	muScale  = 65535
+	varScale = 4 * 65535
+)
+
+// NewTruth computes the moments of one channel, pix of w*h values in row order, which it keeps.
+func (k *Kernels) NewTruth(pix []uint8, w, h int) (*Truth, error) {
+	if w <= 0 || h <= 0 || len(pix) != w*h {
+		return nil, fmt.Errorf("simd: %d pixels for a channel of %dx%d", len(pix), w, h)
+	}
+	t := &Truth{W: w, H: h, Pix: pix, Mu: make([]uint16, w*h), Var: make([]uint16, w*h)}
+	l := NewLoss(w)
+	y, mu, sq := l.x, l.stats[0], l.stats[1]
+	for r := -ssimRadius; r < h+ssimRadius; r++ {
+		slot := l.slot(r)
+		if r >= 0 && r < h {
+			k.loss.bytes(y[ssimRadius:], pix[r*w:r*w+w])
+			k.loss.multiply(l.xx, y, y)
+			k.loss.convolveRow(l.ringA[0][slot][:l.row], y)
+			k.loss.convolveRow(l.ringA[1][slot][:l.row], l.xx)
+		} else {
+			clear(l.ringA[0][slot])
+			clear(l.ringA[1][slot])
+		}
+		c := r - ssimRadius
+		if c < 0 {
+			continue
+		}
+		k.loss.convolveColumns(mu, l.window(&l.ringA[0], c))
+		k.loss.convolveColumns(sq, l.window(&l.ringA[1], c))
+		for x := 0; x < w; x++ {
+			t.Mu[c*w+x] = uint16(min(max(mu[x]*muScale+0.5, 0), 65535))
+			t.Var[c*w+x] = uint16(min(max((sq[x]-mu[x]*mu[x])*varScale+0.5, 0), 65535))
+		}
+	}
+	return t, nil
+}
+
+// Loss is the scratch memory of the photometric loss for images of one width: about 300 bytes for each column, so that a
+// row's work stays in the second-level cache. One for each goroutine.
+type Loss struct {
+	w, row int // row: w rounded up to whole registers
+
+	x, y, xx, xy []float32    // padded rows of render, truth, and products
+	stats        [3][]float32 // moments of one row, then the sums of the gradient
+	parts        [3][]float32 // padded rows of SSIM's partial derivatives
+	ringA, ringB [3]ring      // the last 11 rows convolved along x: of x, x², xy, and of parts
+	weights      [16]float32  // constants for the assembly
+}
+
+type ring [ssimTaps][]float32
+
+// NewLoss returns scratch memory for images w pixels wide.
+func NewLoss(w int) *Loss {
+	l := &Loss{w: w, row: (w + 15) &^ 15}
+	padded := func() []float32 { return Aligned(l.row + 2*ssimRadius + 16)[: l.row+2*ssimRadius : l.row+2*ssimRadius] }
+	l.x, l.y, l.xx, l.xy = padded(), padded(), padded(), padded()
+	for i := range l.stats {
+		l.stats[i] = Aligned(l.row)
+		l.parts[i] = padded()
+		for j := range l.ringA[i] {
+			l.ringA[i][j] = Aligned(l.row)
+			l.ringB[i][j] = Aligned(l.row)
+		}
+	}
+	return l
+}
+
+func (l *Loss) slot(row int) int { return (row + 2*ssimTaps) % ssimTaps }
+
+// window returns the ring's rows centre-5 ... centre+5.
+func (l *Loss) window(r *ring, centre int) *ring {
+	var rows ring
+	for i := range rows {
+		rows[i] = r[l.slot(centre-ssimRadius+i)]
+	}
+	return &rows
+}
+
+// LossWeights are the factors of the two terms of the loss, summed over pixels and channels: with n = 3·W·H and weight
+// lambda of D-SSIM, L1 = (1-lambda)/n and SSIM = lambda/n.
+type LossWeights struct{ L1, SSIM float32 }
+
+// Rows computes the photometric loss of one channel in image rows y0 <= y < y1, and its gradient. x is the rendered
+// channel and grad its gradient, both of the truth's size; only those rows of grad are written. It returns the sums over
+// the rows of |x - y| and of SSIM, so that the loss's share is
+//
+//	weights.L1·l1 + weights.SSIM·(pixels - ssim)
+//
+// Rows may be shared out to goroutines, each with its own Loss; a share repeats the work of 10 rows at either end.
+//
+// With A = 2·mux·muy + C1, B = 2·covxy + C2, Cc = mux² + muy² + C1, D = varx + vary + C2 and S = AB/(Cc·D), G* the window:
+//
+//	grad = L1·sign(x-y) - SSIM·(G*dS/dmux + 2x·G*dS/dE[x²] + y·G*dS/dE[xy])
+//	dS/dE[x²] = -S/D,  dS/dE[xy] = 2A/(Cc·D),  dS/dmux = 2(muy·B/(Cc·D) - mux·S/Cc + mux·S/D - muy·A/(Cc·D))
+func (k *Kernels) Rows(l *Loss, x []float32, truth *Truth, y0, y1 int, weights LossWeights, grad []float32) (l1, ssim float64) {
+	w, h := truth.W, truth.H
+	if l.w != w || len(x) < w*h || len(grad) < w*h || y0 < 0 || y1 > h {
+		panic(fmt.Sprintf("simd: loss rows %d..%d of %dx%d with scratch for width %d, %d rendered and %d gradient values", y0, y1, w, h, l.w, len(x), len(grad)))
+	}
+	for r := y0 - 2*ssimRadius; r < y1+2*ssimRadius; r++ {
+		// Moments along x of row r.
+		slot := l.slot(r)
+		if r >= 0 && r < h {
+			copy(l.x[ssimRadius:], x[r*w:r*w+w])
+			k.loss.bytes(l.y[ssimRadius:], truth.Pix[r*w:r*w+w])
+			k.loss.multiply(l.xx, l.x, l.x)
+			k.loss.multiply(l.xy, l.x, l.y)
+			k.loss.convolveRow(l.ringA[0][slot], l.x)
+			k.loss.convolveRow(l.ringA[1][slot], l.xx)
+			k.loss.convolveRow(l.ringA[2][slot], l.xy)
+		} else {
+			for i := range l.ringA {
+				clear(l.ringA[i][slot])
+			}
+		}
+		// SSIM and its partial derivatives in row c, whose window is now complete.
+		c := r - ssimRadius
+		if c < y0-ssimRadius {
+			continue
+		}
+		slot = l.slot(c)
+		if c >= 0 && c < h {
+			for i := range l.stats {
+				k.loss.convolveColumns(l.stats[i], l.window(&l.ringA[i], c))
+			}
+			s := k.loss.partials(&l.parts, &l.stats, truth.Mu[c*w:c*w+w], truth.Var[c*w:c*w+w])
+			if c >= y0 && c < y1 {
+				ssim += float64(s)
+			}
+			for i := range l.parts {
+				k.loss.convolveRow(l.ringB[i][slot], l.parts[i])
+			}
+		} else {
+			for i := range l.ringB {
+				clear(l.ringB[i][slot])
+			}
+		}
+		// The gradient of row d, whose window of partial derivatives is now complete.
+		d := c - ssimRadius
+		if d < y0 {
+			continue
+		}
+		for i := range l.stats {
+			k.loss.convolveColumns(l.stats[i], l.window(&l.ringB[i], d))
+		}
+		l1 += float64(k.loss.gradient(grad[d*w:d*w+w], &l.stats, x[d*w:d*w+w], truth.Pix[d*w:d*w+w], weights))
+	}
+	return l1, ssim
+}
+
+// lossRows are the row kernels of the loss. A padded row has ssimRadius zeros before its first pixel and as many after
+// the last; kernels may write whole registers but leave the padding zero.
+type lossRows struct {
+	// bytes: dst[i] = src[i]/255.
+	bytes func(dst []float32, src []uint8)
+	// multiply: dst[i] = a[i]·b[i], equal lengths.
+	multiply func(dst, a, b []float32)
+	// convolveRow: dst[i] = sum over k of window[k]·src[i+k].
+	convolveRow func(dst, src []float32)
+	// convolveColumns: dst[i] = sum over k of window[k]·rows[k][i].
+	convolveColumns func(dst []float32, rows *ring)
+	// partials turns the moments of x, x², xy into dS/dmux, dS/dE[x²], dS/dE[xy] (padded rows, first pixel at ssimRadius)
+	// and returns the sum of S; len(mu) pixels.
+	partials func(parts, stats *[3][]float32, mu, variance []uint16) float32
+	// gradient: see Rows; returns the sum of |x - y|.
+	gradient func(grad []float32, sums *[3][]float32, x []float32, pix []uint8, weights LossWeights) float32
+}
