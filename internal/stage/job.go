@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/pipeline"
@@ -30,6 +31,9 @@ type Job struct {
 	store    artifacts.Store
 	buckets  artifacts.Buckets
 	stopping <-chan struct{}
+	now      func() time.Time
+
+	startCPUS float64 // of the worker when the job began
 
 	mu       sync.Mutex
 	record   artifacts.StageRecord
@@ -187,6 +191,18 @@ func (j *Job) Report(part artifacts.ReportDocument) error {
 	defer j.mu.Unlock()
 	j.record.Report = b
 	return nil
+}
+
+// ReportSoFar is the report of the whole request up to this moment, this stage's unfinished record included.
+func (j *Job) ReportSoFar() (*artifacts.ReportDocument, error) {
+	j.mu.Lock()
+	record := j.record
+	j.mu.Unlock()
+	record.FinishedAt = j.now()
+	record.WallS = record.FinishedAt.Sub(record.StartedAt).Seconds()
+	record.CPUS = usage().cpuS - j.startCPUS
+	record.PeakRSSBytes = usage().peakRSSBytes
+	return artifacts.NewReport(j.Request, append(j.history[:len(j.history):len(j.history)], record))
 }
 
 // latest returns the news for a heartbeat; the warning, if any, is handed out once.

@@ -204,7 +204,7 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease, stop <-chan stru
 	job := &Job{
 		Request: lease.Request(), Options: lease.Request().Options.WithDefaults(), Attempt: lease.Attempt(),
 		Dir:   filepath.Join(w.WorkDir, strconv.FormatInt(lease.Fence(), 10)),
-		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: stop,
+		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: stop, now: w.Now,
 		fresh:  make(chan struct{}, 1),
 		record: artifacts.StageRecord{Stage: t.Stage, Attempt: lease.Attempt()},
 	}
@@ -225,7 +225,7 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease, stop <-chan stru
 
 // run calls the stage, keeps its account, and turns a panic into a failure: the next task must not suffer for it.
 func (w *Worker) run(ctx context.Context, job *Job) (err error) {
-	before := usage()
+	job.startCPUS = usage().cpuS
 	job.record.StartedAt = w.Now()
 	defer func() {
 		if p := recover(); p != nil {
@@ -236,7 +236,7 @@ func (w *Worker) run(ctx context.Context, job *Job) (err error) {
 		defer job.mu.Unlock()
 		job.record.FinishedAt = w.Now()
 		job.record.WallS = job.record.FinishedAt.Sub(job.record.StartedAt).Seconds()
-		job.record.CPUS = after.cpuS - before.cpuS
+		job.record.CPUS = after.cpuS - job.startCPUS
 		job.record.PeakRSSBytes = after.peakRSSBytes
 	}()
 	return w.Definition.Run(ctx, job)

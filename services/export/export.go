@@ -1,0 +1,95 @@
+// Package export is the last stage: it turns what the trainer left into the files people and viewers use, checks them by
+// reading them back, and writes the quality report of the whole request.
+package export
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/splat"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Stage of the pipeline.
+func Stage() stage.Definition {
+	return stage.Definition{Stage: pipeline.Export, Run: run, Budget: 10 * time.Minute}
+}
+
+func run(ctx context.Context, job *stage.Job) error {
+	job.Progress(pipeline.Progress{Step: "reading the trained splat", Percent: 5})
+	trained, err := job.Fetch(ctx, artifacts.Trained)
+	if err != nil {
+		return err
+	}
+	cloud, err := read(trained)
+	if err != nil {
+		return err
+	}
+
+	job.Progress(pipeline.Progress{Step: "writing splat.ply", Percent: 30})
+	path := filepath.Join(job.Dir, artifacts.Splat.FileName())
+	size, err := write(cloud, path)
+	if err != nil {
+		return err
+	}
+	// A viewer is the next reader: what cannot be read back must not be called a result.
+	again, err := read(path)
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	if again.Len() != cloud.Len() {
+		return fmt.Errorf("read back: %d Gaussians of %d", again.Len(), cloud.Len())
+	}
+	if err := job.Publish(ctx, artifacts.Splat, path); err != nil {
+		return err
+	}
+
+	job.Progress(pipeline.Progress{Step: "writing report.json", Percent: 80})
+	part := artifacts.ReportDocument{Splat: &artifacts.SplatReport{
+		Gaussians: cloud.Len(), SHDegree: cloud.Degree, Bytes: size, RenderMode: cloud.Mode.String(),
+	}}
+	if err := job.Report(part); err != nil {
+		return err
+	}
+	report, err := job.ReportSoFar()
+	if err != nil {
+		return err
+	}
+	body, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	return job.PublishFrom(ctx, artifacts.Report, bytes.NewReader(body))
+}
+
+func read(path string) (*splat.Cloud, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return splat.ReadPLY(f)
+}
+
+func write(cloud *splat.Cloud, path string) (size int64, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if err := cloud.WritePLY(f); err != nil {
+		return 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), f.Close()
+}
