@@ -2,11 +2,6 @@ package simd
 
 import "math"
 
-// GroupLanes is the number of Gaussians whose parameters lie side by side in one group: parameter k of the group's
-// Gaussian j is group[k*GroupLanes+j]. One row is one AVX-512 register and one cache line, and the optimiser state of a
-// Gaussian that a camera does not see is never touched.
-const GroupLanes = 16
-
 // AdamStep holds what is the same for all parameters in one step of Adam (Kingma and Ba 2015).
 type AdamStep struct {
 	Beta1, Beta2, Epsilon float32
