@@ -139,5 +139,8 @@ func poseFromOpenGL(m [][]float64) (Rigid3, error) {
 			}
 		}
 	}
+	if determinant(camFromWorld) < 0 {
+		return Rigid3{}, fmt.Errorf("the upper left 3×3 of transform_matrix is a reflection")
+	}
 	return Rigid3FromCenter(camFromWorld, center), nil
 }
