@@ -1,18 +1,19 @@
 #!/bin/sh
-# install.sh [ffmpeg] [redis] [colmap] [chromium] [node]
+# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [chromium] [node]
 #
 # Makes the native tools available that Splatworks drives. Without arguments: ffmpeg redis colmap.
 #
-#   ffmpeg, redis, chromium, node   the distribution's packages, only if missing
-#   colmap                          COLMAP 4.x with global_mapper (GLOMAP), which no stable distribution has yet:
-#                                   Debian's development suite, unpacked into a private root beside the host's
-#                                   libraries. The host is not changed and no root is needed.
+#   compiler, ffmpeg, redis, chromium, node
+#                the distribution's packages, only if missing (the C compiler only for tests with the race detector)
+#   colmap, go   COLMAP 4.x with global_mapper (GLOMAP) and Go 1.26, which no stable distribution has yet: Debian's
+#                development suite, unpacked into private roots beside the host's libraries. The host is not changed
+#                and no root is needed.
 #
 # A second run takes well under a second. An interrupted download goes on where it stopped. Settings:
 #
 #   SPLATWORKS_TOOLS          where private roots go      (default ${XDG_CACHE_HOME:-$HOME/.cache}/splatworks)
 #   SPLATWORKS_DEBIAN_MIRROR  a Debian mirror             (default: the one this machine's apt uses)
-#   SPLATWORKS_DEBIAN_SUITE   the suite COLMAP comes from (default sid)
+#   SPLATWORKS_DEBIAN_SUITE   where COLMAP and Go come from (default sid)
 set -eu
 
 TOOLS=${SPLATWORKS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/splatworks}
@@ -70,6 +71,11 @@ install_redis() {
 	say "redis: $(redis-server --version | cut -d' ' -f1-3) at $(command -v redis-server)"
 }
 
+install_compiler() {
+	if have cc || have gcc; then return 0; fi
+	apt_install compiler gcc gcc libc6-dev
+}
+
 install_chromium() {
 	for program in chromium chromium-browser google-chrome; do
 		if have $program; then say "chromium: $($program --version 2>/dev/null | head -n 1) at $(command -v $program)"; return; fi
@@ -86,10 +92,14 @@ install_node() {
 	say "node: $(node --version) at $(command -v node)"
 }
 
-# ---- COLMAP in a private root -----------------------------------------------------------------------------------
+# ---- private roots ----------------------------------------------------------------------------------------------
+#
+# A private root is complete or absent: $TOOLS/NAME holds bin/ and packages.txt. While it is being made,
+# $TOOLS/NAME.work holds apt's private state and partial downloads.
 
-COLMAP=$TOOLS/colmap      # bin/colmap, root/, packages.txt: complete or absent
-WORK=$TOOLS/colmap.work   # apt's private state and partial downloads: kept only while the installation is incomplete
+COLMAP=$TOOLS/colmap
+GO=$TOOLS/go
+GO_RELEASE=1.26
 
 # colmap_works PROGRAM: true when it runs and knows global_mapper.
 colmap_works() {
@@ -105,14 +115,36 @@ install_colmap() {
 		say "colmap: $(colmap version 2>/dev/null | head -n 1) at $(command -v colmap)"
 		return
 	fi
-	have apt-get && have dpkg || fail "colmap: this way needs apt-get and dpkg (Debian or Ubuntu); elsewhere build COLMAP 4.x from source: https://colmap.github.io/install.html"
+	private_root colmap colmap
+}
+
+# go_works PROGRAM: true when it is as new as go.mod asks for.
+go_works() {
+	[ -x "$1" ] && "$1" version 2>/dev/null | awk -v want="$GO_RELEASE" '
+		{ sub(/^go/, "", $3); split($3, is, "."); split(want, need, ".") }
+		END { exit !(is[1] > need[1] || (is[1] == need[1] && is[2] + 0 >= need[2] + 0)) }'
+}
+
+install_go() {
+	for program in "$(command -v go || true)" /usr/local/go/bin/go "$GO/bin/go"; do
+		if go_works "$program"; then return 0; fi
+	done
+	private_root go "golang-$GO_RELEASE-go" "golang-$GO_RELEASE-src"
+}
+
+# private_root NAME PACKAGE...: makes $TOOLS/NAME from the packages, by unpack_NAME.
+private_root() {
+	root_name=$1
+	shift
+	WORK=$TOOLS/$root_name.work
+	have apt-get && have dpkg || fail "$root_name: this way needs apt-get and dpkg (Debian or Ubuntu); elsewhere install it from its own site"
 	mkdir -p "$WORK"
 	# One installation at a time: two would share apt's state. flock is in every Debian (util-linux).
 	if have flock; then
 		exec 9>"$WORK/lock"
-		flock -n 9 || { say "colmap: another installation is running, waiting for it"; flock 9; }
-		if colmap_works "$COLMAP/bin/colmap"; then
-			say "colmap: installed meanwhile at $COLMAP/bin/colmap"
+		flock -n 9 || { say "$root_name: another installation is running, waiting for it"; flock 9; }
+		if [ -e "$TOOLS/$root_name/packages.txt" ]; then
+			say "$root_name: installed meanwhile"
 			rm -rf "$WORK"
 			return
 		fi
@@ -121,12 +153,26 @@ install_colmap() {
 	case $architecture in
 	amd64) triplet=x86_64-linux-gnu ;;
 	arm64) triplet=aarch64-linux-gnu ;;
-	*) fail "colmap: no recipe for the architecture $architecture (amd64 and arm64 are known)" ;;
+	*) fail "$root_name: no recipe for the architecture $architecture (amd64 and arm64 are known)" ;;
 	esac
 	private_apt
-	choose_mirror
-	download_packages
-	unpack_packages
+	choose_mirror "$@"
+	download_packages "$@"
+	tree=$WORK/tree
+	rm -rf "$tree"
+	mkdir -p "$tree/root" "$tree/bin"
+	say "$root_name: unpacking"
+	(cd "$WORK/cache/archives" && sha256sum ./*.deb | sed 's| \./| |') >"$tree/packages.txt"
+	for deb in "$WORK"/cache/archives/*.deb; do
+		dpkg -x "$deb" "$tree/root"
+	done
+	for folder in doc man locale lintian fonts icons bug; do rm -rf "$tree/root/usr/share/$folder"; done
+	"unpack_$root_name"
+	# Moved into place only once it has been seen to work.
+	rm -rf "${TOOLS:?}/$root_name"
+	mv "$tree" "$TOOLS/$root_name"
+	rm -rf "$WORK"
+	say "$root_name: installed in $TOOLS/$root_name ($(du -sm "$TOOLS/$root_name" | cut -f1) MB)"
 }
 
 # private_apt writes an apt configuration with its own lists, cache and empty package status, so that the closure is
@@ -169,7 +215,7 @@ private_apt() {
 # papt runs apt-get on the private configuration.
 papt() { APT_CONFIG="$WORK/apt.conf" apt-get "$@"; }
 
-# choose_mirror finds a mirror that carries the suite: the ones this machine's apt already uses (deb822 or one-line
+# choose_mirror PACKAGE... finds a mirror that carries the suite with them: the ones this machine's apt already uses (deb822 or one-line
 # sources alike), Debian's main archive first.
 choose_mirror() {
 	keyring=
@@ -186,16 +232,16 @@ choose_mirror() {
 				uri = origin = label = ""
 			}' | sort -u -k1,1n -k2 | awk '!seen[$2]++ { print $2 }'
 	)}
-	[ -n "$mirrors" ] || fail "colmap: apt on this machine knows no mirror; set SPLATWORKS_DEBIAN_MIRROR"
+	[ -n "$mirrors" ] || fail "$root_name: apt on this machine knows no mirror; set SPLATWORKS_DEBIAN_MIRROR"
 	for mirror in $mirrors; do
 		printf 'deb [arch=%s%s] %s %s main\n' "$architecture" "${keyring:+ signed-by=$keyring}" "$mirror" "$SUITE" >"$WORK/etc/sources.list"
-		say "colmap: fetching the package list of $SUITE from this machine's mirror"
-		if papt -qq update 2>"$WORK/update.log" && papt -qq --print-uris install colmap >/dev/null 2>&1; then
+		say "$root_name: fetching the package list of $SUITE from this machine's mirror"
+		if papt -qq update 2>"$WORK/update.log" && papt -qq --print-uris install "$@" >/dev/null 2>&1; then
 			return 0
 		fi
 	done
 	sed 's/^/  /' "$WORK/update.log" >&2
-	fail "colmap: none of this machine's apt mirrors carries Debian's $SUITE with colmap. Set SPLATWORKS_DEBIAN_MIRROR to a Debian mirror (and install debian-archive-keyring)"
+	fail "$root_name: none of this machine's apt mirrors carries Debian's $SUITE with $*. Set SPLATWORKS_DEBIAN_MIRROR to a Debian mirror (and install debian-archive-keyring)"
 }
 
 # unused tells which packages of the closure the command line never loads: GPU drivers, compilers for them, fonts, data
@@ -207,10 +253,10 @@ unused() {
 	return 1
 }
 
-# download_packages fetches what is needed of colmap's closure into the private cache. apt verifies every file against
+# download_packages PACKAGE... fetches what is needed of their closure into the private cache. apt verifies every file against
 # the signed index, keeps what is complete and resumes what is partial.
 download_packages() {
-	papt -qq --print-uris install colmap >"$WORK/closure"
+	papt -qq --print-uris install "$@" >"$WORK/closure"
 	: >"$WORK/wanted"
 	while read -r _ file size _; do
 		name=${file%%_*}
@@ -218,10 +264,10 @@ download_packages() {
 		printf '%s %s %s\n' "$name" "$file" "$size" >>"$WORK/wanted"
 	done <"$WORK/closure"
 	total=$(awk '{ sum += $3 } END { print sum + 0 }' "$WORK/wanted")
-	say "colmap: downloading $(wc -l <"$WORK/wanted" | tr -d ' ') packages, $(megabytes "$total")"
+	say "$root_name: downloading $(wc -l <"$WORK/wanted" | tr -d ' ') packages, $(megabytes "$total")"
 	(
 		while sleep 5; do
-			say "colmap: $(megabytes "$(($(du -sk "$WORK/cache/archives" | cut -f1) * 1024))") of $(megabytes "$total") here"
+			say "$root_name: $(megabytes "$(($(du -sk "$WORK/cache/archives" | cut -f1) * 1024))") of $(megabytes "$total") here"
 		done
 	) &
 	ticker=$!
@@ -231,20 +277,22 @@ download_packages() {
 	(cd "$WORK/cache/archives" && cut -d' ' -f1 "$WORK/wanted" | APT_CONFIG="$WORK/apt.conf" xargs apt-get -qq download) || status=$?
 	kill $ticker 2>/dev/null || true
 	trap - EXIT
-	[ $status = 0 ] || fail "colmap: the download was interrupted; run this script again, it goes on where it stopped"
+	[ $status = 0 ] || fail "$root_name: the download was interrupted; run this script again, it goes on where it stopped"
 }
 
-# unpack_packages builds the root in a folder of its own and moves it into place once it has been seen to work.
-unpack_packages() {
-	tree=$WORK/tree
-	rm -rf "$tree"
-	mkdir -p "$tree/root" "$tree/bin"
-	say "colmap: unpacking"
-	(cd "$WORK/cache/archives" && sha256sum ./*.deb | sed 's| \./| |') >"$tree/packages.txt"
-	for deb in "$WORK"/cache/archives/*.deb; do
-		dpkg -x "$deb" "$tree/root"
-	done
-	for folder in doc man locale lintian fonts icons bug; do rm -rf "$tree/root/usr/share/$folder"; done
+# unpack_go finishes the private root of Go: one launcher, since Debian keeps the sources in another folder.
+unpack_go() {
+	cat >"$tree/bin/go" <<-WRAPPER
+		#!/bin/sh
+		exec "\$(dirname -- "\$(dirname -- "\$(readlink -f -- "\$0")")")/root/usr/lib/go-$GO_RELEASE/bin/go" "\$@"
+	WRAPPER
+	sed 's|/bin/go"|/bin/gofmt"|' "$tree/bin/go" >"$tree/bin/gofmt"
+	chmod +x "$tree/bin/go" "$tree/bin/gofmt"
+	go_works "$tree/bin/go" || fail "go: the unpacked program does not run. Downloads are kept in $WORK"
+}
+
+# unpack_colmap finishes the private root of COLMAP: a launcher that uses the root's own libraries.
+unpack_colmap() {
 	loader=
 	for candidate in "$tree/root/usr/lib/$triplet"/ld-linux-*.so.* "$tree/root/usr/lib64"/ld-linux-*.so.* "$tree/root/usr/lib"/ld-linux-*.so.*; do
 		if [ -e "$candidate" ]; then loader=${candidate#"$tree/root/"}; break; fi
@@ -263,10 +311,6 @@ unpack_packages() {
 		"$tree/bin/colmap" help 2>&1 | tail -n 5 >&2
 		fail "colmap: the unpacked program does not run, or has no global_mapper; see the lines above. Downloads are kept in $WORK"
 	fi
-	rm -rf "$COLMAP"
-	mv "$tree" "$COLMAP"
-	rm -rf "$WORK"
-	say "colmap: $("$COLMAP/bin/colmap" version 2>/dev/null | head -n 1) at $COLMAP/bin/colmap ($(du -sm "$COLMAP" | cut -f1) MB)"
 }
 
 # ---- main -------------------------------------------------------------------------------------------------------
@@ -274,9 +318,9 @@ unpack_packages() {
 [ $# -gt 0 ] || set -- ffmpeg redis colmap
 for target in "$@"; do
 	case $target in
-	ffmpeg | redis | colmap | chromium | node) ;;
+	go | compiler | ffmpeg | redis | colmap | chromium | node) ;;
 	-h | --help) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	*) fail "unknown tool '$target'; known: ffmpeg redis colmap chromium node" ;;
+	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap chromium node" ;;
 	esac
 done
 
@@ -285,6 +329,7 @@ if [ "$(uname -s)" = Darwin ]; then
 	for target in "$@"; do
 		case $target in
 		chromium) say "  brew install --cask chromium" ;;
+		compiler) say "  xcode-select --install" ;;
 		*) say "  brew install $target" ;;
 		esac
 	done
