@@ -1,0 +1,3 @@
+package tool
+
+func hasParentDeathSignal() bool { return true }

@@ -1,0 +1,306 @@
+// Package tool runs one native program and nothing else: in its own process group, with both pipes drained, killed as a
+// whole when the caller cancels, and with its last words kept for the error.
+//
+// engines/frames drives ffmpeg through it, engines/colmap COLMAP. It knows neither of them: options, output formats and
+// what a failure means stand there.
+package tool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// DefaultGrace is how long a program may take to end after SIGTERM before it is killed. COLMAP has been seen to ignore
+// SIGTERM for minutes inside a matching block; Cloud Run leaves 10 s in all.
+const DefaultGrace = 3 * time.Second
+
+// tailLines is how many of the last lines on standard error an Error keeps.
+const tailLines = 20
+
+// Command is one run of a program.
+type Command struct {
+	// Path is the program: a file, or a name that is looked up in PATH.
+	Path string
+	Args []string
+	// Dir is the working folder; empty is the caller's.
+	Dir string
+	// Env is added to the caller's environment.
+	Env []string
+	// Timeout ends the run after that long; 0 leaves it to the context.
+	Timeout time.Duration
+	// Grace is the time between SIGTERM and SIGKILL; 0 is DefaultGrace, negative kills at once.
+	Grace time.Duration
+	// OnStdout and OnStderr receive each line without its end. Carriage returns end lines too, since progress displays
+	// use them. Never called concurrently. A callback that blocks holds the program up.
+	OnStdout, OnStderr func(line string)
+}
+
+// Usage is what a run cost.
+type Usage struct {
+	Wall        time.Duration
+	CPU         time.Duration // user and system time of the program and the children it waited for
+	MaxRSSBytes int64         // largest resident set of any one of them
+}
+
+// Stop is returned by the reader of [Stream] when it has seen enough: the program is ended and the run is no failure.
+var Stop = errors.New("enough was read")
+
+// Run runs a program to its end. The error is an [*Error]; Usage is valid with it too, unless the program never started.
+func Run(ctx context.Context, c Command) (Usage, error) {
+	return run(ctx, c, func(stdout io.Reader, call func(func(string), string)) error {
+		scanLines(stdout, func(line string) { call(c.OnStdout, line) })
+		return nil
+	})
+}
+
+// Stream runs a program and hands its standard output to read, which runs concurrently with the program. What read
+// leaves unread is discarded. When read fails the program is ended and that failure is returned as it is; [Stop] ends it
+// without one. c.OnStdout is not used.
+func Stream(ctx context.Context, c Command, read func(stdout io.Reader) error) (Usage, error) {
+	return run(ctx, c, func(stdout io.Reader, _ func(func(string), string)) error { return read(stdout) })
+}
+
+func run(ctx context.Context, c Command, consume func(stdout io.Reader, call func(func(string), string)) error) (Usage, error) {
+	if err := ctx.Err(); err != nil {
+		return Usage{}, &Error{Program: c.Path, Cause: err}
+	}
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+
+	child, err := start(c)
+	if err != nil {
+		return Usage{}, &Error{Program: c.Path, Cause: err}
+	}
+
+	var calls sync.Mutex
+	call := func(callback func(string), line string) {
+		if callback != nil {
+			calls.Lock()
+			defer calls.Unlock()
+			callback(line)
+		}
+	}
+	var tail lastLines
+	var readErr error
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		scanLines(child.stderr, func(line string) {
+			tail.add(line)
+			call(c.OnStderr, line)
+		})
+	})
+	readers.Go(func() {
+		// A reader that only saw the output end leaves the program to tell why.
+		if readErr = consume(child.stdout, call); readErr != nil && !outputEnded(readErr) {
+			stop(readErr)
+		}
+		// A full pipe would block the program for ever.
+		_, _ = io.Copy(io.Discard, child.stdout)
+	})
+
+	// Terminate on cancel, then kill. Either ends when the program has ended.
+	ended := make(chan struct{})
+	killer := make(chan struct{})
+	go func() {
+		defer close(killer)
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+		}
+		if grace := graceOf(c); grace > 0 {
+			child.signalGroup(syscall.SIGTERM)
+			timer := time.NewTimer(grace)
+			defer timer.Stop()
+			select {
+			case <-ended:
+				return
+			case <-timer.C:
+			}
+		}
+		child.signalGroup(syscall.SIGKILL)
+	}()
+
+	outcome := <-child.outcome
+	close(ended)
+	<-killer
+	// A grandchild that the program left behind would hold the pipes open, and the machine.
+	child.signalGroup(syscall.SIGKILL)
+	child.expirePipes()
+	readers.Wait()
+	child.closePipes()
+
+	cause := context.Cause(ctx)
+	switch {
+	case readErr != nil && errors.Is(readErr, Stop):
+		return outcome.usage, nil
+	case readErr != nil && errors.Is(cause, readErr):
+		return outcome.usage, readErr
+	case outcome.exitCode == 0 && outcome.signal == 0 && outcome.err == nil:
+		// It finished its work, perhaps in the moment of the cancellation: the run is a success if the reader's is.
+		return outcome.usage, readErr
+	}
+	e := &Error{Program: c.Path, ExitCode: outcome.exitCode, Signal: outcome.signal, Tail: tail.lines(), Cause: outcome.err}
+	if cause != nil {
+		e.Cause = cause
+	}
+	return outcome.usage, e
+}
+
+// outputEnded recognises a reader's failure that says no more than that the output ended early.
+func outputEnded(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+func graceOf(c Command) time.Duration {
+	if c.Grace == 0 {
+		return DefaultGrace
+	}
+	return c.Grace
+}
+
+// process is a started program.
+type process struct {
+	group          int // process group = process id of the program
+	stdout, stderr *os.File
+	outcome        chan outcome
+}
+
+type outcome struct {
+	exitCode int
+	signal   syscall.Signal
+	usage    Usage
+	err      error // the program could not be waited for
+}
+
+// start starts the program and a goroutine that waits for it.
+func start(c Command) (*process, error) {
+	path, err := exec.LookPath(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, c.Args...)
+	cmd.Dir = c.Dir
+	if len(c.Env) > 0 {
+		cmd.Env = append(os.Environ(), c.Env...)
+	}
+	cmd.SysProcAttr = processAttributes()
+	stdout, stdoutWriter, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	stderr, stderrWriter, err := os.Pipe()
+	if err != nil {
+		_ = stdout.Close()
+		_ = stdoutWriter.Close()
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr = stdoutWriter, stderrWriter
+
+	child := &process{stdout: stdout, stderr: stderr, outcome: make(chan outcome, 1)}
+	started := make(chan error)
+	go func() {
+		// The kernel sends the parent-death signal when the *thread* that started the child ends: it must not, before
+		// the child does.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		begin := time.Now()
+		err := cmd.Start()
+		_ = stdoutWriter.Close()
+		_ = stderrWriter.Close()
+		started <- err
+		if err != nil {
+			return
+		}
+		child.outcome <- wait(cmd, begin)
+	}()
+	if err := <-started; err != nil {
+		child.closePipes()
+		return nil, err
+	}
+	child.group = cmd.Process.Pid
+	return child, nil
+}
+
+func wait(cmd *exec.Cmd, begin time.Time) outcome {
+	err := cmd.Wait()
+	o := outcome{usage: Usage{Wall: time.Since(begin)}}
+	state := cmd.ProcessState
+	if state == nil {
+		o.err = err
+		return o
+	}
+	o.exitCode = state.ExitCode()
+	o.usage.CPU = state.UserTime() + state.SystemTime()
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		o.usage.MaxRSSBytes = int64(usage.Maxrss) * maxRSSUnit
+	}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		o.signal = status.Signal()
+	}
+	return o
+}
+
+// signalGroup signals the program and everything it started. The group may be gone already.
+func (p *process) signalGroup(signal syscall.Signal) { _ = syscall.Kill(-p.group, signal) }
+
+// expirePipes ends reads that would wait for a process that escaped the group; what is already in the pipes is still
+// read first when that takes less than a second.
+func (p *process) expirePipes() {
+	deadline := time.Now().Add(time.Second)
+	_ = p.stdout.SetReadDeadline(deadline)
+	_ = p.stderr.SetReadDeadline(deadline)
+}
+
+func (p *process) closePipes() {
+	_ = p.stdout.Close()
+	_ = p.stderr.Close()
+}
+
+// Error says how a run ended that did not succeed. Unwrap gives the context's error after a cancellation or a timeout,
+// and exec.ErrNotFound or the system's error when the program could not be started.
+type Error struct {
+	Program  string
+	ExitCode int            // -1 after a signal
+	Signal   syscall.Signal // 0 unless a signal ended it; SIGKILL without a cancellation usually means out of memory
+	Tail     []string       // the last lines on standard error
+	Cause    error
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Program)
+	switch {
+	case errors.Is(e.Cause, context.DeadlineExceeded):
+		b.WriteString(": did not finish in time and was ended")
+	case errors.Is(e.Cause, context.Canceled):
+		b.WriteString(": was canceled")
+	case e.Cause != nil:
+		fmt.Fprintf(&b, ": %v", e.Cause)
+	case e.Signal != 0:
+		fmt.Fprintf(&b, ": was ended by signal %d (%v)", int(e.Signal), e.Signal)
+	default:
+		fmt.Fprintf(&b, ": exit status %d", e.ExitCode)
+	}
+	if len(e.Tail) > 0 {
+		b.WriteString("; last output: ")
+		b.WriteString(e.Tail[len(e.Tail)-1])
+	}
+	return b.String()
+}
