@@ -41,9 +41,9 @@ func weathered(seed int64, base paint, strength float64) paint {
 	return func(x, y float64) rgb {
 		c := base(x, y)
 		stain := fractal(seed, float64(x*1.7), float64(y*1.7), 3) - 0.5
-		grain := fractal(seed+1, float64(x*14), float64(y*14), 4) - 0.5
+		grain := fractal(seed+1, float64(x*11), float64(y*11), 3) - 0.5
 		tint := noise(seed+2, float64(x*6), float64(y*6)) - 0.5
-		k := 1 + float64(strength*(float64(1.1*stain)+float64(1.5*grain)))
+		k := 1 + float64(strength*(float64(1.1*stain)+float64(0.6*grain)))
 		return rgb{
 			float64(c.r*k) + float64(0.10*strength*tint),
 			float64(c.g * k),
@@ -104,7 +104,7 @@ func planks(seed int64, width float64, colours []rgb) paint {
 		rings := fractal(seed+int64(board), float64(x*38), float64(y*2.2)+offset, 4)
 		fx := x - float64(board*width)
 		seam := clamp01((min(fx, width-fx) - 0.004) / 0.006)
-		return c.times(float64(lerp(0.72, 1.2, rings) * lerp(0.35, 1, seam)))
+		return c.times(float64(lerp(0.82, 1.15, rings) * lerp(0.35, 1, seam)))
 	}
 }
 

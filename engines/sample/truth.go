@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+
+	"github.com/splatworks/splatworks/engines/scene"
 )
 
 // transforms is the file that instant-ngp and nerfstudio call transforms.json: one pinhole camera for all frames,
@@ -49,4 +51,65 @@ func (c *Capture) writeTransforms(path string) error {
 		return err
 	}
 	return os.WriteFile(path, append(data, '\n'), 0o666)
+}
+
+// truePoints is the number of points in the true model: about what COLMAP finds in the default capture.
+const truePoints = 4000
+
+// Reconstruction is the truth as COLMAP would say it: one PINHOLE camera, every frame with its pose, and points on
+// the surfaces with the frames that see them. A capture that shows no scene has cameras only.
+func (c *Capture) Reconstruction() *scene.Reconstruction {
+	k := c.Camera(0)
+	r := &scene.Reconstruction{Cameras: []scene.Camera{{
+		CameraID: 1, Model: scene.Pinhole, Width: k.Width, Height: k.Height, Params: []float64{k.Fx, k.Fy, k.Cx, k.Cy},
+	}}}
+	cameras := make([]Camera, c.options.Frames)
+	for i := range cameras {
+		k := c.Camera(i)
+		cameras[i] = k
+		r.Images = append(r.Images, scene.Image{
+			ImageID: uint32(i + 1), CameraID: 1, Name: Name(i),
+			CamFromWorld: scene.Rigid3FromCenter([3][3]float64{k.Right, k.Down, k.Forward}, k.Position),
+		})
+	}
+	if c.with[Noise] || c.with[Black] {
+		return r
+	}
+	draw := &random{state: mix(c.options.Seed ^ 0x706f696e7473)}
+	for len(r.Points3D) < truePoints {
+		k := &cameras[draw.intn(len(cameras))]
+		d := k.ray(draw.next()*float64(k.Width), draw.next()*float64(k.Height)).unit()
+		h := c.world.first(vecOf(k.Position), d, c.world.things)
+		if h.on == nil {
+			continue
+		}
+		at := vecOf(k.Position).at(h.t, d)
+		red, green, blue := h.on.look.sample(h.u, h.v, h.t/k.Fx)
+		p := scene.Point3D{Point3DID: uint64(len(r.Points3D) + 1), XYZ: at.array(),
+			RGB: [3]uint8{displayed[red>>4], displayed[green>>4], displayed[blue>>4]}}
+		for i := range cameras {
+			x, y, sees := c.world.sees(&cameras[i], at)
+			if !sees {
+				continue
+			}
+			im := &r.Images[i]
+			p.Track = append(p.Track, scene.TrackElement{ImageID: im.ImageID, Point2DIdx: uint32(len(im.Points2D))})
+			im.Points2D = append(im.Points2D, scene.Point2D{X: x, Y: y, Point3DID: p.Point3DID})
+		}
+		r.Points3D = append(r.Points3D, p)
+	}
+	return r
+}
+
+// sees says whether a camera sees a point of a surface, and where in its picture.
+func (w *world) sees(k *Camera, at vec) (x, y float64, ok bool) {
+	x, y, depth := k.project(at)
+	if !(depth > 0 && x >= 0 && x < float64(k.Width) && y >= 0 && y < float64(k.Height)) {
+		return 0, 0, false
+	}
+	to := at.sub(vecOf(k.Position))
+	distance := to.length()
+	h := w.first(vecOf(k.Position), to.scale(1/distance), w.things)
+	// The ray must end at the point: 2 mm of slack, no grazing views.
+	return x, y, h.on != nil && h.cos > 0.05 && math.Abs(h.t-distance) < 2e-3
 }

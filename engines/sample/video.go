@@ -15,7 +15,7 @@ import (
 const (
 	VideoFile      = "sample.mp4"
 	TransformsFile = "transforms.json" // the true cameras, NeRF convention
-	SparseFolder   = "sparse"          // the true cameras and 3000 true points, COLMAP binary
+	SparseFolder   = "sparse"          // the true cameras and true points, COLMAP binary
 )
 
 // Write draws a capture into dir (made if missing): the video by the ffmpeg program given, and the truth.
@@ -33,6 +33,9 @@ func Write(ctx context.Context, ffmpeg string, o Options, dir string, progress f
 	}
 	if err := c.writeTransforms(filepath.Join(dir, TransformsFile)); err != nil {
 		return fmt.Errorf("writing the true cameras: %w", err)
+	}
+	if err := c.Reconstruction().Write(filepath.Join(dir, SparseFolder)); err != nil {
+		return fmt.Errorf("writing the true model: %w", err)
 	}
 	return nil
 }
