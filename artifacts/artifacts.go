@@ -93,7 +93,11 @@ func UploadName(requestID, name string) string { return requestID + "/" + name }
 // ManifestName is where the manifest of a stage lies: in the next stage's inbox or, after the last stage, in the
 // artifacts bucket.
 func ManifestName(requestID string, stage pipeline.Stage) string {
-	return fmt.Sprintf("%s/%s.manifest.json", requestID, stage)
+	name := fmt.Sprintf("%s/%s.manifest.json", requestID, stage)
+	if _, more := stage.Next(); !more {
+		return FinishedPrefix + name
+	}
+	return name
 }
 
 // ManifestBucket is the bucket that ManifestName is relative to.
@@ -104,11 +108,30 @@ func (b Buckets) ManifestBucket(stage pipeline.Stage) string {
 	return b.Artifacts
 }
 
-// RequestName is where the record of a request lies in the artifacts bucket.
-func RequestName(requestID string) string { return requestID + "/request.json" }
+// What is known of requests themselves lies in the artifacts bucket under prefixes of its own, so that the queue can be
+// rebuilt from short listings.
+const (
+	RequestPrefix  = "requests/"
+	OutcomePrefix  = "outcomes/"
+	FinishedPrefix = "finished/" // manifests of the last stage
+)
 
-// RequestOf is the request that an object in any of our buckets belongs to.
+// RequestName is where the record of a request lies in the artifacts bucket.
+func RequestName(requestID string) string { return RequestPrefix + requestID + ".json" }
+
+// OutcomeName is where it is noted that a request ended without a result.
+func OutcomeName(requestID string) string { return OutcomePrefix + requestID + ".json" }
+
+// OutcomeOf is the request that an outcome belongs to.
+func OutcomeOf(objectName string) (requestID string, ok bool) {
+	id, found := strings.CutPrefix(objectName, OutcomePrefix)
+	id, isJSON := strings.CutSuffix(id, ".json")
+	return id, found && isJSON && pipeline.ValidRequestID(id)
+}
+
+// RequestOf is the request that an upload, a manifest or an artifact belongs to.
 func RequestOf(objectName string) (requestID string, ok bool) {
+	objectName = strings.TrimPrefix(objectName, FinishedPrefix)
 	id, rest, found := strings.Cut(objectName, "/")
 	return id, found && rest != "" && pipeline.ValidRequestID(id)
 }

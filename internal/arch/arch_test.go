@@ -24,12 +24,12 @@ var layers = map[string][]string{
 	"artifacts":    {"pipeline", "artifacts"},
 	"engines":      {"engines"},
 	"internal":     {"pipeline", "queue", "artifacts", "internal"},
-	"functions":    {"pipeline", "queue", "artifacts", "internal", "functions"},
+	"functions":    {"pipeline", "queue", "artifacts", "internal", "functions", "client"},
 	"services":     {"pipeline", "queue", "artifacts", "engines", "internal"},
 	"client":       {"pipeline", "client"},
 	"infra":        {"pipeline", "queue", "artifacts", "engines", "internal", "infra"},
 	"web":          {},
-	"internal/app": {"pipeline", "queue", "artifacts", "engines", "internal", "services", "functions", "infra"},
+	"internal/app": {"pipeline", "queue", "artifacts", "engines", "internal", "services", "functions", "client", "infra"},
 }
 
 // engineOrder lists the engines from the bottom up: one may import only what stands before it.
