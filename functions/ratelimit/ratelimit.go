@@ -1,0 +1,63 @@
+// Package ratelimit admits at most so many calls in any window of time: a sliding log, exact, shared by all instances
+// through Redis (Redis), or within one process (Memory). Token buckets and fixed windows would let nearly twice as many
+// through around a boundary. Shield stands in front of either so that a flood in one instance never reaches Redis.
+//
+// A refused call does not count. What is limited, and what to answer, is the caller's business.
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limits hold for any half-open interval of length Window.
+type Limits struct {
+	Global    int // calls of all callers together
+	PerCaller int // calls of one caller
+	Window    time.Duration
+}
+
+// Default is the contract of the public endpoint: ten a minute. A deployment with many callers raises Global.
+var Default = Limits{Global: 10, PerCaller: 10, Window: time.Minute}
+
+func (l Limits) check() error {
+	if l.Global < 1 || l.PerCaller < 1 || l.Window < time.Millisecond {
+		return errors.New("ratelimit: limits must be at least 1 and the window at least 1 ms")
+	}
+	return nil
+}
+
+// Limiter admits a call of caller now (0, nil), or says how long until one could be admitted. An error means that nobody
+// knows: who protects something dear refuses then.
+type Limiter interface {
+	Admit(ctx context.Context, caller string) (retryAfter time.Duration, err error)
+}
+
+// Shield refuses, without asking next, more than burst calls at once and perSecond on average.
+type Shield struct {
+	next  Limiter
+	local *rate.Limiter
+	now   func() time.Time
+}
+
+// NewShield returns a Shield in front of next. Its rate should be far above next's: it bounds load, not use.
+func NewShield(next Limiter, perSecond float64, burst int, now func() time.Time) *Shield {
+	return &Shield{next, rate.NewLimiter(rate.Limit(perSecond), burst), now}
+}
+
+// Admit implements Limiter.
+func (s *Shield) Admit(ctx context.Context, caller string) (time.Duration, error) {
+	if !s.local.AllowN(s.now(), 1) {
+		return time.Second, nil
+	}
+	return s.next.Admit(ctx, caller)
+}
+
+var (
+	_ Limiter = (*Shield)(nil)
+	_ Limiter = (*Memory)(nil)
+	_ Limiter = (*Redis)(nil)
+)
