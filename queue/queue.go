@@ -3,7 +3,8 @@
 // queue/queuetest, which is the contract.
 //
 // The queue is the truth about what is next. What exists is told by the manifests (package artifacts), from which an
-// empty queue can be rebuilt. Time is never read here: an implementation is given a clock.
+// empty queue can be rebuilt (Rebuild). Time is never read here: an implementation is given a clock, and keeps
+// milliseconds. README.md draws the states.
 package queue
 
 import (
@@ -31,13 +32,13 @@ func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("queue: session already has request %s", e.RequestID)
 }
 
-// State is everything the queue knows of one request; the status document is made from it.
+// State is everything the queue knows of one request; the status document and the webhook are made from it.
 type State struct {
 	pipeline.Request
 	Status     pipeline.Status
-	Stage      pipeline.Stage // the current one; empty while waiting for the upload
-	Attempt    int            // of the current stage, from 1; 0 while none was claimed
-	Progress   pipeline.Progress
+	Stage      pipeline.Stage     // the current one; empty while waiting for the upload
+	Attempt    int                // of the current stage, from 1; 0 while none was claimed
+	Progress   pipeline.Progress  // of the current stage; 100 percent once it is completed
 	Failure    *pipeline.Failure  // set when Status is FAILED; while retrying, the last one
 	Warnings   []pipeline.Warning // reported so far
 	Manifest   pipeline.Object    // of the newest completed stage
@@ -48,7 +49,7 @@ type State struct {
 }
 
 // Task is one request at one stage: the unit of the queue. Stage, request and input generation identify it, so an event
-// that arrives twice adds it once.
+// that arrives twice adds it once. A request has at most one task at a time.
 type Task struct {
 	RequestID string
 	Stage     pipeline.Stage
@@ -57,12 +58,14 @@ type Task struct {
 
 // Requests is how a request enters, is looked at and is called off.
 type Requests interface {
-	// Submit records a new request as QUEUED, waiting for its upload. *DuplicateError when the session is taken.
+	// Submit records a new request as QUEUED, waiting for its upload. *DuplicateError when the session is taken. The same
+	// request id again changes nothing and is no error.
 	Submit(ctx context.Context, r pipeline.Request) error
 	// Lookup and LookupToken return ErrNotFound for unknown ids and hashes.
 	Lookup(ctx context.Context, requestID string) (State, error)
 	LookupToken(ctx context.Context, tokenHash string) (State, error)
-	// Position is how many ready tasks of the request's stage will be claimed before its own; 0 when it is not waiting.
+	// Position is the place of the request's task among the ready tasks of its stage: 1 is claimed next; 0 when it is not
+	// waiting for a worker.
 	Position(ctx context.Context, requestID string) (int, error)
 	// Cancel ends a request that has not ended; its worker learns it at the next heartbeat. ErrTerminal when it has.
 	Cancel(ctx context.Context, requestID string) error
@@ -70,11 +73,13 @@ type Requests interface {
 
 // Tasks is how work enters and leaves.
 type Tasks interface {
-	// Enqueue makes a task ready, once: added is false when it (or a later stage of the request) is known already.
+	// Enqueue makes a task ready, once: added is false when it (or a later stage of the request) is known already. A newer
+	// generation of the same object replaces the input of a task that is known, for its next attempt: the older one is gone
+	// from the bucket. A manifest that comes before its writer's Complete completes the stage that wrote it.
 	// ErrNotFound for an unknown request, ErrTerminal for an ended one.
 	Enqueue(ctx context.Context, t Task) (added bool, err error)
-	// Claim leases up to n ready tasks of a stage, highest priority first, then first in, first out. No error and no
-	// lease when nothing is ready.
+	// Claim leases up to n ready tasks of a stage, highest priority first, then first in, first out. Retries whose time has
+	// come are ready. No error and no lease when nothing is ready.
 	Claim(ctx context.Context, stage pipeline.Stage, worker string, n int) ([]Lease, error)
 }
 
@@ -87,10 +92,14 @@ type Lease interface {
 	Attempt() int         // from 1
 	Fence() int64         // grows with every claim of any task; part of every path the work writes to
 	ExpiresAt() time.Time // pushed back by Heartbeat
+	// LastFailure is why an earlier attempt of this task failed; nil when none did. After ExhaustedResources the work must
+	// be planned smaller.
+	LastFailure() *pipeline.Failure
 
-	// Heartbeat extends the lease and publishes progress.
+	// Heartbeat extends the lease and publishes progress. A warning in it is kept with the request, once.
 	Heartbeat(ctx context.Context, p pipeline.Progress) error
-	// Complete ends the task. manifest is what the stage wrote; after the last stage the request is COMPLETED.
+	// Complete ends the task. manifest is what the stage wrote; after the last stage the request is COMPLETED. No error
+	// either when the manifest's event came first and completed the task for this lease.
 	Complete(ctx context.Context, manifest pipeline.Object) error
 	// Fail ends the attempt: a retryable failure with attempts left makes the task ready again after a backoff, any
 	// other makes the request FAILED. It says which.
@@ -115,7 +124,7 @@ type Slots interface {
 // StageCounts is one line of the queue's overview.
 type StageCounts struct {
 	Ready, Leased, Delayed, Slots int
-	OldestReady                   time.Time // when the longest waiting ready task was enqueued; zero when none waits
+	OldestReady                   time.Time // when the longest waiting ready task was enqueued; zero when none is ready
 }
 
 // Reaped says what one pass of the reaper put right.
@@ -124,8 +133,9 @@ type Reaped struct {
 	DelayedReady  int                    // delayed tasks whose time had come
 	DeadSlots     int                    // slots freed
 	PastDeadline  int                    // requests FAILED
+	Forgotten     int                    // requests that ended longer than Config.Keep ago, removed
 	LostHandovers []pipeline.Object      // manifests whose next task is missing: their event was lost
-	Wanting       map[pipeline.Stage]int // stages with ready tasks and no worker: a launch was lost
+	Wanting       map[pipeline.Stage]int // ready tasks of stages that have some and no live slot: a launch was lost
 }
 
 // Upkeep is what a scheduler tick and an operator use.
@@ -143,4 +153,6 @@ type Queue interface {
 	Tasks
 	Slots
 	Upkeep
+	Events
+	Restorer
 }

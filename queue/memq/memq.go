@@ -1,0 +1,228 @@
+// Package memq is the queue in memory: maps, sorted slices and one mutex. It is the readable definition of what
+// queue/redisq does in Lua, the model its property test compares it with, the queue of other packages' unit tests, and
+// what queue/simulate replays. Nothing survives the process.
+package memq
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+var _ queue.Queue = (*Queue)(nil)
+
+// Queue is an empty queue until something is submitted. Its methods may be called from several goroutines.
+type Queue struct {
+	cfg queue.Config
+
+	mu       sync.Mutex
+	requests map[string]*request
+	sessions map[string]string // session id -> the request that has it
+	tokens   map[string]string // token hash -> request id
+	counts   map[pipeline.Status]int
+	ended    []*request // by the time at which they ended, for Keep
+	stages   map[pipeline.Stage]*stage
+	sequence int64 // of tasks
+	fence    int64 // of claims
+	log      []queue.Transition
+	logged   int64         // transitions published so far
+	news     chan struct{} // closed and replaced with every transition
+}
+
+// taskState is where the current task of a request is; empty when there is none.
+type taskState string
+
+const (
+	ready   taskState = "ready"
+	leased  taskState = "leased"
+	delayed taskState = "delayed"
+)
+
+// request is State plus what only the queue itself needs. State.Stage and State.Attempt speak of the current task.
+type request struct {
+	queue.State
+	task        taskState
+	input       pipeline.Object
+	enqueuedAt  time.Time
+	place       int64 // among equal priorities: lower is claimed first
+	fence       int64 // of the newest claim; 0 once that lease ran out
+	expiresAt   time.Time
+	exhausted   int            // attempts of the task that ended with ExhaustedResources
+	done        pipeline.Stage // newest completed stage
+	doneFence   int64          // of the lease under which it was completed
+	doneAt      time.Time
+}
+
+// stage is the tasks and slots of one stage.
+type stage struct {
+	ready   []*request // in the order of claims
+	leased  map[*request]bool
+	delayed map[*request]bool
+	slots   []slot
+	turns   map[int]*turns // by priority, for FairShare
+}
+
+// turns is start-time fair queuing: a caller's next task is due one turn after its last one, but not before now.
+type turns struct {
+	now  int64            // turn of the newest claim
+	last map[string]int64 // by caller
+}
+
+// New returns an empty queue.
+func New(cfg queue.Config) *Queue {
+	q := &Queue{
+		cfg: cfg.WithDefaults(), requests: map[string]*request{}, sessions: map[string]string{}, tokens: map[string]string{},
+		counts: map[pipeline.Status]int{}, stages: map[pipeline.Stage]*stage{}, news: make(chan struct{}),
+	}
+	for _, s := range pipeline.Stages() {
+		q.stages[s] = &stage{leased: map[*request]bool{}, delayed: map[*request]bool{}, turns: map[int]*turns{}}
+	}
+	return q
+}
+
+// lock returns the time at which the operation happens.
+func (q *Queue) lock() time.Time {
+	q.mu.Lock()
+	return q.cfg.Now().Truncate(time.Millisecond)
+}
+
+// Submit implements queue.Requests.
+func (q *Queue) Submit(_ context.Context, r pipeline.Request) error {
+	if r.ID == "" || r.SessionID == "" || r.Priority < 0 || r.Priority > pipeline.MaxPriority {
+		return fmt.Errorf("submit: request %q needs an id, a session and a priority of 0 to %d", r.ID, pipeline.MaxPriority)
+	}
+	now := q.lock()
+	defer q.mu.Unlock()
+	if id, taken := q.sessions[r.SessionID]; taken && id != r.ID {
+		if s := q.requests[id].Status; !s.Terminal() || s == pipeline.Completed {
+			return &queue.DuplicateError{RequestID: id}
+		}
+	}
+	if q.requests[r.ID] == nil {
+		q.publish(q.add(r), queue.Submitted, now)
+	}
+	return nil
+}
+
+// add records a request that is not known yet.
+func (q *Queue) add(given pipeline.Request) *request {
+	given.CreatedAt = given.CreatedAt.Truncate(time.Millisecond).UTC()
+	given.Deadline = given.Deadline.Truncate(time.Millisecond).UTC()
+	r := &request{State: queue.State{Request: given, Status: pipeline.Queued, UpdatedAt: given.CreatedAt}}
+	q.requests[given.ID] = r
+	q.sessions[given.SessionID] = given.ID
+	q.tokens[given.TokenHash] = given.ID
+	q.counts[pipeline.Queued]++
+	return r
+}
+
+// Lookup implements queue.Requests.
+func (q *Queue) Lookup(_ context.Context, requestID string) (queue.State, error) {
+	q.lock()
+	defer q.mu.Unlock()
+	r := q.requests[requestID]
+	if r == nil {
+		return queue.State{}, queue.ErrNotFound
+	}
+	s := r.State
+	s.Warnings = slices.Clone(s.Warnings)
+	if r.done == s.Stage && s.Stage != "" {
+		s.Progress = pipeline.Progress{Stage: s.Stage, Percent: 100}
+	}
+	return s, nil
+}
+
+// LookupToken implements queue.Requests.
+func (q *Queue) LookupToken(ctx context.Context, tokenHash string) (queue.State, error) {
+	q.lock()
+	id, ok := q.tokens[tokenHash]
+	q.mu.Unlock()
+	if !ok {
+		return queue.State{}, queue.ErrNotFound
+	}
+	return q.Lookup(ctx, id)
+}
+
+// Position implements queue.Requests.
+func (q *Queue) Position(_ context.Context, requestID string) (int, error) {
+	q.lock()
+	defer q.mu.Unlock()
+	r := q.requests[requestID]
+	switch {
+	case r == nil:
+		return 0, queue.ErrNotFound
+	case r.task != ready:
+		return 0, nil
+	}
+	i, _ := slices.BinarySearchFunc(q.stages[r.Stage].ready, r, byPlace)
+	return i + 1, nil
+}
+
+// Cancel implements queue.Requests.
+func (q *Queue) Cancel(_ context.Context, requestID string) error {
+	now := q.lock()
+	defer q.mu.Unlock()
+	r := q.requests[requestID]
+	switch {
+	case r == nil:
+		return queue.ErrNotFound
+	case r.Status.Terminal():
+		return queue.ErrTerminal
+	}
+	q.end(r, pipeline.Canceled, nil, now)
+	q.publish(r, queue.Canceled, now)
+	return nil
+}
+
+// end brings a request to a terminal status. The fence stays: it tells a canceled worker from one that lost its lease.
+func (q *Queue) end(r *request, s pipeline.Status, f *pipeline.Failure, at time.Time) {
+	q.take(r)
+	q.become(r, s)
+	r.Failure, r.UpdatedAt, r.FinishedAt = f, at, at
+	i, _ := slices.BinarySearchFunc(q.ended, at, func(r *request, at time.Time) int {
+		if r.FinishedAt.After(at) {
+			return 1
+		}
+		return -1
+	})
+	q.ended = slices.Insert(q.ended, i, r)
+}
+
+func (q *Queue) become(r *request, s pipeline.Status) {
+	q.counts[r.Status]--
+	r.Status = s
+	q.counts[s]++
+}
+
+// Counts implements queue.Upkeep.
+func (q *Queue) Counts(context.Context) (map[pipeline.Stage]queue.StageCounts, error) {
+	now := q.lock()
+	defer q.mu.Unlock()
+	counts := map[pipeline.Stage]queue.StageCounts{}
+	for name, s := range q.stages {
+		c := queue.StageCounts{Ready: len(s.ready), Leased: len(s.leased), Delayed: len(s.delayed), Slots: s.live(now)}
+		for _, r := range s.ready {
+			if c.OldestReady.IsZero() || r.enqueuedAt.Before(c.OldestReady) {
+				c.OldestReady = r.enqueuedAt
+			}
+		}
+		counts[name] = c
+	}
+	return counts, nil
+}
+
+// StatusCounts implements queue.Upkeep.
+func (q *Queue) StatusCounts(context.Context) (map[pipeline.Status]int, error) {
+	q.lock()
+	defer q.mu.Unlock()
+	counts := map[pipeline.Status]int{}
+	for _, s := range []pipeline.Status{pipeline.Queued, pipeline.Processing, pipeline.Completed, pipeline.Failed, pipeline.Canceled} {
+		counts[s] = q.counts[s]
+	}
+	return counts, nil
+}

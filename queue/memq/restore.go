@@ -1,0 +1,52 @@
+package memq
+
+import (
+	"context"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Restore implements queue.Restorer.
+func (q *Queue) Restore(_ context.Context, records []queue.Record) (queue.Rebuilt, error) {
+	now := q.lock()
+	defer q.mu.Unlock()
+	did := queue.Rebuilt{Records: len(records)}
+	for _, record := range records {
+		r := q.requests[record.Request.ID]
+		if r == nil {
+			did.Requests++
+			r = q.restore(record, now)
+		}
+		if t, ok := record.Next(); ok && !r.Status.Terminal() && q.enqueue(r, t, now) {
+			did.Tasks++
+		}
+	}
+	return did, nil
+}
+
+// restore adds an unknown request as its record says it was before its next task.
+func (q *Queue) restore(record queue.Record, now time.Time) *request {
+	holder, taken := q.sessions[record.Request.SessionID]
+	r := q.add(record.Request)
+	at := record.At
+	if at.IsZero() {
+		at = now
+	}
+	if record.Done != "" {
+		r.Stage = record.Done
+		q.complete(r, record.Manifest, 0, at)
+		if _, more := record.Done.Next(); !more {
+			q.end(r, pipeline.Completed, nil, at)
+		}
+	}
+	if o := record.Outcome; o != nil && !r.Status.Terminal() {
+		q.end(r, o.Status, o.Failure, o.At)
+		if taken { // an ended request does not take its session from another
+			q.sessions[r.SessionID] = holder
+		}
+	}
+	q.publish(r, queue.Restored, now)
+	return r
+}

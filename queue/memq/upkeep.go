@@ -1,0 +1,99 @@
+package memq
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Reap implements queue.Upkeep. It looks at every request, which redisq avoids.
+func (q *Queue) Reap(context.Context) (queue.Reaped, error) {
+	now := q.lock()
+	defer q.mu.Unlock()
+	var did queue.Reaped
+	did.PastDeadline = q.reapDeadlines(now)
+	for _, name := range pipeline.Stages() {
+		s := q.stages[name]
+		did.ExpiredLeases += q.reapLeases(s, now)
+		did.DelayedReady += q.wake(s, math.MaxInt, now)
+		did.DeadSlots += s.bury(now)
+		if len(s.ready) > 0 && len(s.slots) == 0 {
+			if did.Wanting == nil {
+				did.Wanting = map[pipeline.Stage]int{}
+			}
+			did.Wanting[name] = len(s.ready)
+		}
+	}
+	did.LostHandovers = q.lostHandovers(now)
+	did.Forgotten = q.forget(now)
+	return did, nil
+}
+
+func (q *Queue) reapDeadlines(now time.Time) int {
+	n := 0
+	for _, id := range slices.Sorted(maps.Keys(q.requests)) {
+		r := q.requests[id]
+		if r.Status.Terminal() || r.Deadline.IsZero() || now.Before(r.Deadline) {
+			continue
+		}
+		r.fence = 0
+		q.end(r, pipeline.Failed, queue.PastDeadline(r.Stage), now)
+		q.publish(r, queue.Failed, now)
+		n++
+	}
+	return n
+}
+
+func (q *Queue) reapLeases(s *stage, now time.Time) int {
+	expired := first(s.leased, math.MaxInt, now, func(r *request) time.Time { return r.expiresAt })
+	for _, r := range expired {
+		r.fence = 0
+		if r.Attempt >= q.cfg.MaxAttempts {
+			q.end(r, pipeline.Failed, queue.WorkerLost(r.Stage), now)
+			q.publish(r, queue.Failed, now)
+			continue
+		}
+		r.UpdatedAt = now
+		q.makeReady(r)
+		q.publish(r, queue.Expired, now)
+	}
+	return len(expired)
+}
+
+func (q *Queue) lostHandovers(now time.Time) []pipeline.Object {
+	var lost []*request
+	for _, r := range q.requests {
+		if r.Status == pipeline.Processing && r.task == "" && r.done != "" && !now.Before(r.doneAt.Add(q.cfg.HandoverGrace)) {
+			lost = append(lost, r)
+		}
+	}
+	slices.SortFunc(lost, func(a, b *request) int { return cmp.Or(a.doneAt.Compare(b.doneAt), strings.Compare(a.ID, b.ID)) })
+	var manifests []pipeline.Object
+	for _, r := range lost {
+		manifests = append(manifests, r.Manifest)
+	}
+	return manifests
+}
+
+// forget removes requests that ended long enough ago.
+func (q *Queue) forget(now time.Time) int {
+	n := 0
+	for ; n < len(q.ended) && !now.Before(q.ended[n].FinishedAt.Add(q.cfg.Keep)); n++ {
+		r := q.ended[n]
+		delete(q.requests, r.ID)
+		delete(q.tokens, r.TokenHash)
+		if q.sessions[r.SessionID] == r.ID {
+			delete(q.sessions, r.SessionID)
+		}
+		q.counts[r.Status]--
+	}
+	q.ended = q.ended[n:]
+	return n
+}
