@@ -1,0 +1,107 @@
+package serve
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// NewLogger writes one JSON object a line in the form Cloud Logging reads (severity, message, time, trace), and no
+// secret: callback tokens, Authorization headers, signatures of signed URLs and upload sessions are blanked wherever they
+// stand in the line. project, when not empty, turns trace ids into links.
+func NewLogger(w io.Writer, project string, level slog.Leveler) *slog.Logger {
+	h := slog.NewJSONHandler(redactingWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: cloudFields})
+	return slog.New(traceHandler{h, project})
+}
+
+// cloudFields renames slog's own fields (docs: Cloud Logging, structured logging, special fields).
+func cloudFields(groups []string, a slog.Attr) slog.Attr {
+	if slices.Contains(secretKeys, strings.ToLower(a.Key)) {
+		return slog.String(a.Key, redacted)
+	}
+	if len(groups) > 0 {
+		return a
+	}
+	switch a.Key {
+	case slog.MessageKey:
+		a.Key = "message"
+	case slog.LevelKey:
+		a.Key = "severity"
+		if level, ok := a.Value.Any().(slog.Level); ok && level == slog.LevelWarn {
+			a.Value = slog.StringValue("WARNING")
+		}
+	}
+	return a
+}
+
+const redacted = "REDACTED"
+
+var secretKeys = []string{"callback_token", "authorization", "token", "secret"}
+
+// secrets finds what must not be logged inside any text: a URL, a header dump, JSON inside a string. The first group is
+// kept, what follows it is blanked.
+var secrets = regexp.MustCompile(`(?i)(callback_token\\?"?\s*[=:]\s*\\?"?|\bbearer\s+|x-goog-signature=|upload_id=|whsec_)[^&"\\\s]+`)
+
+// Redact blanks the secrets in s.
+func Redact(s string) string { return secrets.ReplaceAllString(s, "${1}"+redacted) }
+
+type redactingWriter struct{ io.Writer }
+
+func (w redactingWriter) Write(line []byte) (int, error) {
+	if _, err := w.Writer.Write(secrets.ReplaceAll(line, []byte("${1}"+redacted))); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+type traceKey struct{}
+
+// withTrace keeps the trace id of an incoming request for everything logged on its behalf.
+func withTrace(r *http.Request) *http.Request {
+	id := traceID(r.Header)
+	if id == "" {
+		return r
+	}
+	return r.WithContext(context.WithValue(r.Context(), traceKey{}, id))
+}
+
+var hex32 = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// traceID is W3C traceparent's ("00-TRACE-SPAN-FLAGS"), else Google's own header's ("TRACE/SPAN;o=1").
+func traceID(h http.Header) string {
+	if parts := strings.Split(h.Get("traceparent"), "-"); len(parts) >= 4 && hex32.MatchString(parts[1]) {
+		return parts[1]
+	}
+	if id, _, _ := strings.Cut(h.Get("X-Cloud-Trace-Context"), "/"); hex32.MatchString(id) {
+		return id
+	}
+	return ""
+}
+
+type traceHandler struct {
+	slog.Handler
+	project string
+}
+
+func (h traceHandler) Handle(ctx context.Context, r slog.Record) error {
+	if id, ok := ctx.Value(traceKey{}).(string); ok {
+		if h.project != "" {
+			id = "projects/" + h.project + "/traces/" + id
+		}
+		r = r.Clone()
+		r.AddAttrs(slog.String("logging.googleapis.com/trace", id))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h traceHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return traceHandler{h.Handler.WithAttrs(attrs), h.project}
+}
+
+func (h traceHandler) WithGroup(name string) slog.Handler {
+	return traceHandler{h.Handler.WithGroup(name), h.project}
+}
