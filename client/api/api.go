@@ -1,0 +1,146 @@
+// Package api is the documents of the request API as they travel: what functions/trigger reads and writes, and what
+// package client and its callers see. docs/api.md tells their story.
+package api
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Trigger asks for a reconstruction: the body of POST /trigger-reconstruction.
+type Trigger struct {
+	SessionID   string           `json:"session_id"`             // your own name for it: 1 to 128 of A-Z a-z 0-9 . _ -
+	Priority    int              `json:"priority,omitempty"`     // 0 to 4095, higher first
+	Options     pipeline.Options `json:"options,omitzero"`       //
+	ContentType string           `json:"content_type,omitempty"` // of the upload; default application/octet-stream
+}
+
+// Accepted answers a Trigger.
+type Accepted struct {
+	RequestID     string          `json:"request_id"`
+	SessionID     string          `json:"session_id"`
+	Status        pipeline.Status `json:"status"`         // QUEUED
+	CallbackToken string          `json:"callback_token"` // shown this once: reads and cancels this request
+	StatusURL     string          `json:"status_url"`     // with "Authorization: Bearer TOKEN" or ?callback_token=TOKEN
+	CancelURL     string          `json:"cancel_url"`     // POST, same authorization
+	Deadline      time.Time       `json:"deadline,omitzero"`
+	Upload        Upload          `json:"upload"`
+}
+
+// Upload says how the capture gets into the bucket: send Method to URL with exactly Headers and no body; the answer's
+// Location is the session to PUT the bytes to, in chunks.
+type Upload struct {
+	Method        string            `json:"method"`
+	URL           string            `json:"url"`
+	Headers       map[string]string `json:"headers"`
+	Object        string            `json:"object"`              // gs://bucket/name
+	MaxBytes      int64             `json:"max_bytes,omitempty"` // 0: not bounded
+	ExpiresAt     time.Time         `json:"expires_at"`          // of URL; the session it opens lives a week
+	ChunkMultiple int64             `json:"chunk_multiple_bytes"`
+	Note          string            `json:"note"`
+}
+
+// ChunkMultiple is what every chunk but the last must be a multiple of (docs: Cloud Storage, resumable uploads).
+const ChunkMultiple = 256 << 10
+
+// Status is the status document of a request.
+type Status struct {
+	RequestID     string             `json:"request_id"`
+	SessionID     string             `json:"session_id"`
+	Status        pipeline.Status    `json:"status"`
+	Stage         pipeline.Stage     `json:"stage,omitempty"` // absent while waiting for the upload
+	Priority      int                `json:"priority"`
+	Progress      Progress           `json:"progress"`
+	QueuePosition *int               `json:"queue_position,omitempty"` // tasks of the stage that go first; absent when not waiting
+	ETAS          *float64           `json:"eta_s,omitempty"`          // seconds until done, when that can be told
+	ETAConfidence string             `json:"eta_confidence,omitempty"` // low, medium or high
+	Attempts      int                `json:"attempts"`                 // of the current stage
+	RetryAt       time.Time          `json:"retry_at,omitzero"`        // when a failed attempt is tried again
+	Timings       Timings            `json:"timings"`
+	Warnings      []pipeline.Warning `json:"warnings"`
+	Failure       *Failure           `json:"failure,omitempty"` // why it FAILED or, while retrying, what went wrong last
+	Results       []Result           `json:"results,omitempty"` // when COMPLETED
+	CostUSD       float64            `json:"cost_usd,omitempty"`
+}
+
+// Progress of a request: Percent of the whole, Step and what follows it of the current stage.
+type Progress struct {
+	Percent float64            `json:"percent"`
+	Step    string             `json:"step"`
+	Message string             `json:"message,omitempty"`
+	Done    float64            `json:"done,omitempty"` // in the step's own unit
+	Total   float64            `json:"total,omitempty"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+	Stages  []StageProgress    `json:"stages"`
+}
+
+// StageProgress is one line of Progress.Stages, in the order of the pipeline.
+type StageProgress struct {
+	Stage   pipeline.Stage `json:"stage"`
+	Percent float64        `json:"percent"`
+}
+
+// Timings of a request.
+type Timings struct {
+	CreatedAt  time.Time     `json:"created_at"`
+	StartedAt  time.Time     `json:"started_at,omitzero"`
+	UpdatedAt  time.Time     `json:"updated_at"`
+	FinishedAt time.Time     `json:"finished_at,omitzero"`
+	Deadline   time.Time     `json:"deadline,omitzero"`
+	Stages     []StageTiming `json:"stages,omitempty"` // of the stages that are done
+}
+
+// StageTiming is what one finished stage took.
+type StageTiming struct {
+	Stage      pipeline.Stage `json:"stage"`
+	Attempt    int            `json:"attempt"`
+	StartedAt  time.Time      `json:"started_at"`
+	FinishedAt time.Time      `json:"finished_at"`
+	WallS      float64        `json:"wall_s"`
+}
+
+// Failure is a pipeline.Failure with its consequence.
+type Failure struct {
+	pipeline.Failure
+	Retryable bool `json:"retryable"` // whether the same input may succeed another time
+}
+
+// Result is one file a finished request left.
+type Result struct {
+	Kind        string    `json:"kind"`
+	FileName    string    `json:"file_name"`
+	ContentType string    `json:"content_type,omitempty"`
+	Size        int64     `json:"size"`
+	CRC32C      string    `json:"crc32c"` // base64 of the big-endian Castagnoli checksum, as in x-goog-hash
+	URL         string    `json:"url"`    // GET, signed
+	ExpiresAt   time.Time `json:"expires_at"`
+}
+
+// Problem is every error answer: RFC 9457 with a stable code and advice.
+type Problem struct {
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Code      string `json:"code"`
+	Detail    string `json:"detail,omitempty"`
+	Advice    string `json:"advice,omitempty"`
+	Retryable bool   `json:"retryable"`
+	RequestID string `json:"request_id,omitempty"` // of the request that stands in the way
+
+	RetryAfter time.Duration `json:"-"` // from the header
+}
+
+func (p *Problem) Error() string {
+	s := fmt.Sprintf("%s (%d %s)", p.Detail, p.Status, p.Code)
+	if p.Detail == "" {
+		s = fmt.Sprintf("%s (%d %s)", p.Title, p.Status, p.Code)
+	}
+	if p.RequestID != "" {
+		s += ": request " + p.RequestID
+	}
+	if p.Advice != "" {
+		s += ". " + p.Advice
+	}
+	return s
+}

@@ -1,0 +1,152 @@
+package trigger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+const (
+	maxBodyBytes = 64 << 10
+	maxDepth     = 8
+)
+
+// uploadTypes are the content types an upload may declare; octet-stream is recognised by its first bytes later.
+var uploadTypes = []string{"application/octet-stream", "video/mp4", "video/quicktime", "video/webm", "video/x-matroska",
+	"application/zip", "image/jpeg", "image/png"}
+
+// sessionID starts with a letter or digit, so that it is never ".", ".." or an option on somebody's command line.
+var sessionID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+func invalid(code, detail, advice string) *serve.Problem {
+	return &serve.Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Advice: advice}
+}
+
+// readTrigger takes the body of POST /trigger-reconstruction, strictly: what it does not understand, it refuses.
+func readTrigger(r *http.Request) (t api.Trigger, body []byte, p *serve.Problem) {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return t, nil, &serve.Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
+			Detail: "The body must be JSON.", Advice: "Send Content-Type: application/json."}
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBodyBytes+1))
+	var tooLarge *http.MaxBytesError
+	if len(body) > maxBodyBytes || errors.As(err, &tooLarge) {
+		p := serve.TooLarge(maxBodyBytes)
+		return t, nil, &p
+	}
+	if err != nil {
+		return t, nil, invalid("unreadable_body", "The body did not arrive whole.", "Send it again.")
+	}
+	return parseTrigger(body)
+}
+
+func parseTrigger(body []byte) (t api.Trigger, _ []byte, p *serve.Problem) {
+	if err := checkJSON(body); err != nil {
+		return t, nil, invalid("invalid_json", "The body is not acceptable JSON: "+err.Error()+".", "Send one JSON object.")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&t); err != nil {
+		return t, nil, invalid("invalid_field", "The body does not have the form of a request: "+strings.TrimPrefix(err.Error(), "json: ")+".",
+			"See docs/api.md for the fields there are.")
+	}
+	return t, body, validate(&t)
+}
+
+func validate(t *api.Trigger) *serve.Problem {
+	if !sessionID.MatchString(t.SessionID) || strings.Contains(t.SessionID, "..") {
+		return invalid("invalid_session_id", "session_id must be 1 to 128 letters, digits, dots, underscores or hyphens, start with a letter or digit, and hold no two dots in a row.",
+			"Choose such a name for this capture.")
+	}
+	if t.Priority < 0 || t.Priority > pipeline.MaxPriority {
+		return invalid("invalid_priority", fmt.Sprintf("priority must be between 0 and %d.", pipeline.MaxPriority), "Leave it out for the normal one, 0.")
+	}
+	if err := t.Options.Validate(); err != nil {
+		return invalid("invalid_options", err.Error()+".", "Correct the option or leave it out.")
+	}
+	if t.ContentType == "" {
+		t.ContentType = uploadTypes[0]
+	}
+	if !slices.Contains(uploadTypes, t.ContentType) {
+		return invalid("invalid_content_type", "content_type must be one of "+strings.Join(uploadTypes, ", ")+".",
+			"Convert the capture, or send several photos as one zip.")
+	}
+	return nil
+}
+
+// checkJSON accepts exactly one object, nested at most maxDepth deep, in which no name stands twice and every name is
+// spelled as documented: encoding/json alone would take the last of two, and SESSION_ID for session_id.
+func checkJSON(body []byte) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if first, err := d.Token(); err != nil || first != json.Delim('{') {
+		return errors.New("it does not start with an object")
+	}
+	if err := checkObject(d, 1); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows the object")
+	}
+	return nil
+}
+
+func checkObject(d *json.Decoder, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("it is nested more than %d deep", maxDepth)
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return err
+		}
+		name, ok := t.(string)
+		if !ok || seen[name] {
+			return fmt.Errorf("a name stands twice: %.40q", name)
+		}
+		if strings.ToLower(name) != name {
+			return fmt.Errorf("names are written in lower case, unlike %.40q", name)
+		}
+		seen[name] = true
+		if err := checkValue(d, depth); err != nil {
+			return err
+		}
+	}
+	_, err := d.Token() // the closing brace
+	return err
+}
+
+func checkValue(d *json.Decoder, depth int) error {
+	t, err := d.Token()
+	if err != nil {
+		return err
+	}
+	switch t {
+	case json.Delim('{'):
+		return checkObject(d, depth+1)
+	case json.Delim('['):
+		if depth+1 > maxDepth {
+			return fmt.Errorf("it is nested more than %d deep", maxDepth)
+		}
+		for d.More() {
+			if err := checkValue(d, depth+1); err != nil {
+				return err
+			}
+		}
+		_, err := d.Token() // the closing bracket
+		return err
+	}
+	return nil
+}

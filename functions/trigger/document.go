@@ -1,0 +1,125 @@
+package trigger
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// share of a whole request's time that a stage takes, in percent: rough, for a bar that moves evenly.
+var share = map[pipeline.Stage]float64{
+	pipeline.Filter: 5, pipeline.Preprocess: 30, pipeline.Depth: 15, pipeline.Train: 45, pipeline.Export: 5,
+}
+
+// document tells a client all about its request, and the tag of what it tells.
+func (s *Service) document(ctx context.Context, state queue.State) (api.Status, string, error) {
+	now := s.Now().UTC()
+	doc := api.Status{
+		RequestID: state.ID, SessionID: state.SessionID, Status: state.Status, Stage: state.Stage, Priority: state.Priority,
+		Progress: progressOf(state), Attempts: state.Attempt, RetryAt: state.RetryAt, Warnings: state.Warnings,
+		Timings: api.Timings{CreatedAt: state.CreatedAt, StartedAt: state.StartedAt, UpdatedAt: state.UpdatedAt,
+			FinishedAt: state.FinishedAt, Deadline: state.Deadline},
+	}
+	if doc.Warnings == nil {
+		doc.Warnings = []pipeline.Warning{}
+	}
+	if state.Failure != nil {
+		doc.Failure = &api.Failure{Failure: *state.Failure, Retryable: state.Failure.Retryable()}
+	}
+	if waiting(state) {
+		position, err := s.Queue.Position(ctx, state.ID)
+		if err != nil {
+			return doc, "", fmt.Errorf("position of %s: %w", state.ID, err)
+		}
+		doc.QueuePosition = &position
+	}
+	doc.ETAS, doc.ETAConfidence = eta(state, doc.Progress.Percent, now)
+
+	window := int64(0)
+	if state.Manifest.Name != "" {
+		left, err := s.results.of(ctx, s, state, now)
+		if err != nil {
+			// The status is true all the same; the links come with the next poll.
+			s.Log.WarnContext(ctx, "results not listed", "request_id", state.ID, "error", err.Error())
+			window = -1
+		} else {
+			doc.Timings.Stages, doc.CostUSD = left.timings, left.costUSD
+			if state.Status == pipeline.Completed {
+				doc.Results, window = left.results, left.window
+			}
+		}
+	}
+	return doc, etagOf(doc, window), nil
+}
+
+// waiting says whether the request has a task that no worker has claimed yet.
+func waiting(state queue.State) bool {
+	return !state.Status.Terminal() && state.Stage != "" && state.Attempt == 0
+}
+
+func progressOf(state queue.State) api.Progress {
+	current := pipeline.Progress{}
+	if state.Progress.Stage == state.Stage {
+		current = state.Progress
+	}
+	p := api.Progress{Step: current.Step, Message: current.Message, Done: current.Done, Total: current.Total, Metrics: current.Metrics}
+	reached := state.Stage == "" // stages after the current one have not begun
+	for _, stage := range pipeline.Stages() {
+		line := api.StageProgress{Stage: stage}
+		switch {
+		case state.Status == pipeline.Completed:
+			line.Percent = 100
+		case stage == state.Stage:
+			line.Percent, reached = current.Percent, true
+		case !reached:
+			line.Percent = 100
+		}
+		p.Percent += share[stage] * line.Percent / 100
+		p.Stages = append(p.Stages, line)
+	}
+	p.Percent = math.Round(p.Percent*10) / 10
+	if p.Step == "" {
+		p.Step = stepOf(state)
+	}
+	return p
+}
+
+// stepOf is what is going on when no worker says it.
+func stepOf(state queue.State) string {
+	switch {
+	case state.Status == pipeline.Completed:
+		return "done"
+	case state.Status == pipeline.Failed:
+		return "failed"
+	case state.Status == pipeline.Canceled:
+		return "canceled"
+	case state.Stage == "":
+		return "waiting for the upload"
+	case !state.RetryAt.IsZero():
+		return "waiting for another try"
+	case state.Attempt == 0:
+		return "waiting for a worker"
+	}
+	return "starting"
+}
+
+// eta extrapolates from what was done so far, once that says anything.
+func eta(state queue.State, percent float64, now time.Time) (*float64, string) {
+	elapsed := now.Sub(state.StartedAt).Seconds()
+	if state.Status != pipeline.Processing || state.StartedAt.IsZero() || !(percent >= 5) || !(elapsed > 0) {
+		return nil, ""
+	}
+	left := math.Round(elapsed * (100 - percent) / percent)
+	confidence := "low"
+	if percent >= 70 {
+		confidence = "high"
+	} else if percent >= 35 {
+		confidence = "medium"
+	}
+	return &left, confidence
+}

@@ -1,0 +1,95 @@
+package trigger
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// left is what a manifest tells a client. Links are signed anew in every window.
+type left struct {
+	window  int64
+	results []api.Result // only of a final manifest
+	timings []api.StageTiming
+	costUSD float64
+}
+
+// resultCache keeps what was read from manifests and signed: a manifest never changes and a client polls. Bounded, and
+// emptied when full: what is lost is read again.
+type resultCache struct {
+	mu      sync.Mutex
+	entries map[string]left // by generation of the manifest
+}
+
+const resultCacheSize = 512
+
+func newResultCache() *resultCache { return &resultCache{entries: map[string]left{}} }
+
+func (c *resultCache) of(ctx context.Context, s *Service, state queue.State, now time.Time) (left, error) {
+	key := state.Manifest.String()
+	window := int64(0)
+	if state.Status == pipeline.Completed {
+		window = now.UnixNano()/int64(s.DownloadTTL/2) + 1 // links live two windows, so the oldest handed out has one left
+		key += "#results"
+	}
+	c.mu.Lock()
+	known, ok := c.entries[key]
+	c.mu.Unlock()
+	if ok && known.window == window {
+		return known, nil
+	}
+	fresh, err := s.read(ctx, state, window, now)
+	if err != nil {
+		return left{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.entries) >= resultCacheSize {
+		clear(c.entries)
+	}
+	c.entries[key] = fresh
+	return fresh, nil
+}
+
+func (s *Service) read(ctx context.Context, state queue.State, window int64, now time.Time) (left, error) {
+	m, err := artifacts.ReadManifest(ctx, s.Store, state.Manifest)
+	if err != nil {
+		return left{}, err
+	}
+	l := left{window: window}
+	for _, h := range m.History {
+		l.timings = append(l.timings, api.StageTiming{Stage: h.Stage, Attempt: h.Attempt, StartedAt: h.StartedAt, FinishedAt: h.FinishedAt, WallS: h.WallS})
+		l.costUSD += h.CostUSD
+	}
+	if state.Status != pipeline.Completed {
+		return l, nil
+	}
+	expires := now.Add(s.DownloadTTL)
+	for _, a := range m.Outputs {
+		name := a.Kind.FileName()
+		if name == "" {
+			name = path.Base(a.Object.Name)
+		}
+		url, err := s.Signer.SignDownload(ctx, a.Object, name, expires)
+		if err != nil {
+			return left{}, fmt.Errorf("sign link to %v: %w", a.Object, err)
+		}
+		l.results = append(l.results, api.Result{Kind: string(a.Kind), FileName: name, ContentType: a.Object.ContentType, Size: a.Object.Size,
+			CRC32C: crc32cText(a.Object.CRC32C), URL: url, ExpiresAt: expires})
+	}
+	return l, nil
+}
+
+// crc32cText spells a checksum as Cloud Storage does in x-goog-hash.
+func crc32cText(sum uint32) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
+}

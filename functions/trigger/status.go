@@ -1,0 +1,137 @@
+package trigger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+const readTimeout = 10 * time.Second
+
+// status serves GET /status and GET /status/{request_id}, both by token.
+func (s *Service) status(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	state, ok := s.authorized(ctx, w, r)
+	if !ok {
+		return
+	}
+	s.answerStatus(ctx, w, r, state)
+}
+
+func (s *Service) answerStatus(ctx context.Context, w http.ResponseWriter, r *http.Request, state queue.State) {
+	doc, etag, err := s.document(ctx, state)
+	if err != nil {
+		s.unavailable(w, r, "queue", err)
+		return
+	}
+	h := w.Header()
+	h.Set("ETag", etag)
+	h.Set("Cache-Control", "private, no-cache")
+	h.Add("Vary", "Authorization")
+	if !state.Status.Terminal() {
+		h.Set("Retry-After", "5")
+	}
+	if matches(r.Header.Get("If-None-Match"), etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	serve.WriteJSON(w, http.StatusOK, doc)
+}
+
+// authorized finds the request that the caller's token opens. Without one it has answered already: 401 when no token
+// came, and 404 for every token that opens nothing, after the same work as for one that does.
+func (s *Service) authorized(ctx context.Context, w http.ResponseWriter, r *http.Request) (queue.State, bool) {
+	w.Header().Set("Referrer-Policy", "no-referrer") // the token may stand in this URL
+	token := callbackToken(r)
+	if token == "" {
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusUnauthorized, Code: "token_missing",
+			Detail: "No callback token came with the call.", Advice: "Send 'Authorization: Bearer TOKEN' or ?callback_token=TOKEN."})
+		return queue.State{}, false
+	}
+	state, err := s.Queue.LookupToken(ctx, pipeline.HashToken(token))
+	if id := r.PathValue("request_id"); err == nil && id != "" && id != state.ID {
+		err = queue.ErrNotFound
+	}
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusNotFound, Code: "unknown_request",
+			Detail: "This token opens no request.", Advice: "Check the token; requests are forgotten some time after they end."})
+		return queue.State{}, false
+	case err != nil:
+		s.unavailable(w, r, "queue", err)
+		return queue.State{}, false
+	}
+	return state, true
+}
+
+// callbackToken prefers the header: query strings end in logs.
+func callbackToken(r *http.Request) string {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return r.URL.Query().Get("callback_token")
+}
+
+// cancel serves POST /cancel. Calling off twice is no error.
+func (s *Service) cancel(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	state, ok := s.authorized(ctx, w, r)
+	if !ok {
+		return
+	}
+	err := s.Queue.Cancel(ctx, state.ID)
+	if err != nil && !errors.Is(err, queue.ErrTerminal) {
+		s.unavailable(w, r, "queue", err)
+		return
+	}
+	if state, ok = s.authorized(ctx, w, r); !ok {
+		return
+	}
+	if state.Status != pipeline.Canceled {
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusConflict, Code: "already_ended", RequestID: state.ID,
+			Detail: "The request has ended already: " + string(state.Status) + ".", Advice: "See its status."})
+		return
+	}
+	s.Log.InfoContext(ctx, "canceled", "request_id", state.ID)
+	s.answerStatus(ctx, w, r, state)
+}
+
+// etagOf is a weak tag over what a reader would call news: not the seconds that an estimate moved by, and not the
+// signatures in links, which differ each time; window changes while links are still valid, so that a polling client gets
+// fresh ones.
+func etagOf(doc api.Status, window int64) string {
+	doc.ETAS = nil
+	doc.Results = append([]api.Result(nil), doc.Results...)
+	for i := range doc.Results {
+		doc.Results[i].URL, doc.Results[i].ExpiresAt = "", time.Time{}
+	}
+	b, _ := json.Marshal(struct {
+		Doc    api.Status
+		Window int64
+	}{doc, window}) // every field can be encoded: the document itself is
+	sum := sha256.Sum256(b)
+	return `W/"` + hex.EncodeToString(sum[:12]) + `"`
+}
+
+// matches is If-None-Match's weak comparison (RFC 9110, 13.1.2).
+func matches(header, etag string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		if part = strings.TrimSpace(part); part == "*" || strings.TrimPrefix(part, "W/") == strings.TrimPrefix(etag, "W/") {
+			return true
+		}
+	}
+	return false
+}

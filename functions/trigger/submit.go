@@ -1,0 +1,206 @@
+package trigger
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// submitTimeout bounds everything one submission does. A request older than abandonedAfter without a record was left by a
+// submission that died on the way.
+const (
+	submitTimeout  = 20 * time.Second
+	abandonedAfter = 2 * submitTimeout
+	pollEvery      = 5 * time.Second
+)
+
+// submit serves POST /trigger-reconstruction.
+func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
+	caller, err := s.Caller(r)
+	if err != nil {
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusUnauthorized, Code: "unauthorized",
+			Detail: "The caller is not known here.", Advice: "Send a valid API key."})
+		return
+	}
+	ask, _, problem := readTrigger(r)
+	if problem != nil {
+		serve.WriteProblem(w, *problem)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), submitTimeout)
+	defer cancel()
+	wait, err := s.Limiter.Admit(ctx, caller)
+	if err != nil {
+		s.unavailable(w, r, "limiter", err)
+		return
+	}
+	if wait > 0 {
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusTooManyRequests, Code: "rate_limited", Retryable: true,
+			Detail: "Too many reconstructions were asked for.", Advice: "Wait as long as Retry-After says.", RetryAfter: wait})
+		return
+	}
+	accepted, problem := s.accept(ctx, caller, ask, s.publicURL(r))
+	if problem != nil {
+		serve.WriteProblem(w, *problem)
+		return
+	}
+	w.Header().Set("Location", accepted.StatusURL)
+	w.Header().Set("Retry-After", fmt.Sprint(int(pollEvery.Seconds())))
+	w.Header().Set("Cache-Control", "no-store")
+	serve.WriteJSON(w, http.StatusAccepted, accepted)
+}
+
+// accept takes a request in. Its last durable step is the record in the artifacts bucket: a submission that dies before
+// it is taken for never made (see takeOver), one that fails before it calls its own request off.
+func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, publicURL string) (api.Accepted, *serve.Problem) {
+	now := s.Now().UTC()
+	request, token, err := s.newRequest(caller, ask, now)
+	if err != nil {
+		return api.Accepted{}, s.broken(ctx, "random", err)
+	}
+	upload, err := s.signUpload(ctx, request, ask.ContentType, now)
+	if err != nil {
+		return api.Accepted{}, s.broken(ctx, "signer", err)
+	}
+	err = s.Queue.Submit(ctx, request)
+	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
+		if err = s.takeOver(ctx, duplicate.RequestID, now); err == nil {
+			err = s.Queue.Submit(ctx, request)
+		}
+	}
+	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
+		return api.Accepted{}, &serve.Problem{Status: http.StatusConflict, Code: "duplicate_session", RequestID: duplicate.RequestID,
+			Detail: "This session_id already has a reconstruction that is active or done.",
+			Advice: "Follow that one, or choose another session_id."}
+	}
+	if err != nil {
+		return api.Accepted{}, s.broken(ctx, "queue", err)
+	}
+	log := s.Log.With("request_id", request.ID, "session_id", request.SessionID)
+	if err := s.record(ctx, request); err != nil {
+		// The client must be able to try again at once, even when it is the client's hanging up that brought us here.
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if undone := s.Queue.Cancel(undo, request.ID); undone != nil {
+			log.WarnContext(ctx, "submission not called off; it can be taken over soon", "error", undone.Error())
+		}
+		return api.Accepted{}, s.broken(ctx, "storage", err)
+	}
+	log.InfoContext(ctx, "accepted", "priority", request.Priority)
+	return api.Accepted{
+		RequestID: request.ID, SessionID: request.SessionID, Status: pipeline.Queued, CallbackToken: token,
+		StatusURL: publicURL + "/status/" + request.ID, CancelURL: publicURL + "/cancel",
+		Deadline: request.Deadline, Upload: upload,
+	}, nil
+}
+
+// broken logs a fault and answers 503: nothing was taken in.
+func (s *Service) broken(ctx context.Context, what string, err error) *serve.Problem {
+	s.Log.ErrorContext(ctx, "submission failed: "+what, "error", err.Error())
+	return &serve.Problem{Status: http.StatusServiceUnavailable, Code: what + "_unavailable", Retryable: true,
+		Detail: "The " + what + " does not answer, so the request was not taken in.", Advice: "Try again in a few seconds.",
+		RetryAfter: pollEvery}
+}
+
+func (s *Service) newRequest(caller string, ask api.Trigger, now time.Time) (r pipeline.Request, token string, err error) {
+	id, err := pipeline.NewRequestID(now, s.Random)
+	if err != nil {
+		return r, "", err
+	}
+	if token, err = pipeline.NewToken(s.Random); err != nil {
+		return r, "", err
+	}
+	return pipeline.Request{
+		ID: id, SessionID: ask.SessionID, Caller: caller, TokenHash: pipeline.HashToken(token), Priority: ask.Priority,
+		Options: ask.Options, CreatedAt: now, Deadline: now.Add(s.RequestTTL),
+	}, token, nil
+}
+
+// uploadFile is the base name of every upload: a client chooses no names in our buckets.
+const uploadFile = "input"
+
+func (s *Service) signUpload(ctx context.Context, r pipeline.Request, contentType string, now time.Time) (api.Upload, error) {
+	spec := UploadSpec{
+		Bucket: s.Buckets.Inbox[pipeline.Stages()[0]], Name: artifacts.UploadName(r.ID, uploadFile), ContentType: contentType,
+		MaxBytes: s.MaxUploadBytes, SessionID: r.SessionID, Expires: now.Add(s.UploadTTL),
+	}
+	signed, err := s.Signer.SignUpload(ctx, spec)
+	if err != nil {
+		return api.Upload{}, fmt.Errorf("sign upload: %w", err)
+	}
+	return api.Upload{
+		Method: signed.Method, URL: signed.URL, Headers: signed.Headers, Object: "gs://" + spec.Bucket + "/" + spec.Name,
+		MaxBytes: spec.MaxBytes, ExpiresAt: spec.Expires, ChunkMultiple: api.ChunkMultiple,
+		Note: "Send this with an empty body, then PUT the capture to the Location it answers: in one piece, or in chunks of a multiple of " +
+			"chunk_multiple_bytes with Content-Range. After an error ask with 'Content-Range: bytes */SIZE' how much arrived.",
+	}, nil
+}
+
+// record announces the request and then keeps its record, from which the queue can be rebuilt.
+func (s *Service) record(ctx context.Context, r pipeline.Request) error {
+	err := s.Publisher.PublishRequested(ctx, Announcement{RequestID: r.ID, SessionID: r.SessionID, Priority: r.Priority, CreatedAt: r.CreatedAt})
+	if err != nil {
+		return fmt.Errorf("publish reconstruction-requested: %w", err)
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode request record: %w", err)
+	}
+	_, err = s.Store.Put(ctx, s.Buckets.Artifacts, artifacts.RequestName(r.ID), bytes.NewReader(body),
+		artifacts.PutOptions{ContentType: "application/json", DoesNotExist: true})
+	// A write that was retried after its answer got lost finds its own object: the name holds 80 random bits of ours.
+	if err != nil && !errors.Is(err, artifacts.ErrExists) {
+		return fmt.Errorf("write request record: %w", err)
+	}
+	return nil
+}
+
+// takeOver calls off the request that stands in the way of a new one if the submission that made it died half way: then
+// nobody ever saw its token, and the session would be blocked. It returns the DuplicateError when the request is sound.
+func (s *Service) takeOver(ctx context.Context, existingID string, now time.Time) error {
+	sound := &queue.DuplicateError{RequestID: existingID}
+	existing, err := s.Queue.Lookup(ctx, existingID)
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil // purged meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	if existing.Status != pipeline.Queued || existing.Stage != "" || now.Sub(existing.CreatedAt) < abandonedAfter {
+		return sound
+	}
+	_, err = s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.RequestName(existingID))
+	if err == nil {
+		return sound
+	}
+	if !errors.Is(err, artifacts.ErrNotFound) {
+		return fmt.Errorf("look for the record of %s: %w", existingID, err)
+	}
+	if err := s.Queue.Cancel(ctx, existingID); err != nil && !errors.Is(err, queue.ErrTerminal) && !errors.Is(err, queue.ErrNotFound) {
+		return err
+	}
+	s.Log.WarnContext(ctx, "abandoned submission called off", "request_id", existingID)
+	return nil
+}
+
+// publicURL is where the client of r reaches this API.
+func (s *Service) publicURL(r *http.Request) string {
+	if s.PublicURL != "" {
+		return s.PublicURL
+	}
+	scheme := "http"
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}

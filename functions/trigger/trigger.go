@@ -1,0 +1,142 @@
+// Package trigger is the public face of Splatworks: POST /trigger-reconstruction takes a request in and hands out where
+// to upload, GET /status tells how it goes, POST /cancel calls it off. It decides who may ask and records what was asked;
+// the work itself starts when the upload is finalized, and this package never does any of it.
+package trigger
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Limiter admits a call of a caller (0, nil) or says how long to wait. An error means that it cannot tell: the call is
+// refused then.
+type Limiter interface {
+	Admit(ctx context.Context, caller string) (retryAfter time.Duration, err error)
+}
+
+// UploadSpec is what an upload URL is bound to.
+type UploadSpec struct {
+	Bucket, Name string
+	ContentType  string
+	MaxBytes     int64
+	SessionID    string
+	Expires      time.Time
+}
+
+// SignedRequest is a call that anybody who holds it may make until it expires.
+type SignedRequest struct {
+	Method, URL string
+	Headers     map[string]string // to be sent exactly
+}
+
+// Signer makes links into the buckets. SignUpload's opens one resumable upload session, overwrites nothing and takes only
+// the type and size named. SignDownload's reads one generation of one object, offered under fileName.
+type Signer interface {
+	SignUpload(ctx context.Context, u UploadSpec) (SignedRequest, error)
+	SignDownload(ctx context.Context, o pipeline.Object, fileName string, expires time.Time) (string, error)
+}
+
+// Announcement is the reconstruction-requested message.
+type Announcement struct {
+	RequestID string    `json:"request_id"`
+	SessionID string    `json:"session_id"`
+	Priority  int       `json:"priority"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Publisher announces accepted requests on the reconstruction-requested topic.
+type Publisher interface {
+	PublishRequested(ctx context.Context, a Announcement) error
+}
+
+// Config is everything a Service works with. Queue, Store, Buckets, Limiter, Signer, Publisher, Log, Now and Random are
+// required.
+type Config struct {
+	Queue     queue.Requests
+	Store     artifacts.Store
+	Buckets   artifacts.Buckets
+	Limiter   Limiter
+	Signer    Signer
+	Publisher Publisher
+	Log       *slog.Logger
+	Now       func() time.Time
+	Random    io.Reader // cryptographic: request ids and tokens come from it
+
+	// Caller names who is asking, for rate limits; an error answers 401. Nil: the network address.
+	Caller func(*http.Request) (string, error)
+	// PublicURL is where clients reach this API ("https://api.example.com"). Empty: what the client called.
+	PublicURL      string
+	MaxUploadBytes int64         // of one upload; 0: 10 GiB
+	UploadTTL      time.Duration // of the upload URL; 0: 15 minutes
+	DownloadTTL    time.Duration // of result links; 0: 15 minutes
+	RequestTTL     time.Duration // from submission to the request's deadline; 0: 24 hours
+}
+
+// Service is the request API.
+type Service struct {
+	Config
+	results *resultCache
+}
+
+// New checks and completes c.
+func New(c Config) (*Service, error) {
+	if c.Queue == nil || c.Store == nil || c.Limiter == nil || c.Signer == nil || c.Publisher == nil || c.Log == nil ||
+		c.Now == nil || c.Random == nil || c.Buckets.Inbox[pipeline.Stages()[0]] == "" || c.Buckets.Artifacts == "" {
+		return nil, errors.New("trigger: a dependency is missing")
+	}
+	if c.Caller == nil {
+		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, 0), nil }
+	}
+	orDefault(&c.MaxUploadBytes, 10<<30)
+	orDefault(&c.UploadTTL, 15*time.Minute)
+	orDefault(&c.DownloadTTL, 15*time.Minute)
+	orDefault(&c.RequestTTL, 24*time.Hour)
+	return &Service{Config: c, results: newResultCache()}, nil
+}
+
+func orDefault[T ~int64](v *T, preset T) {
+	if *v == 0 {
+		*v = preset
+	}
+}
+
+// Handler serves the API at its paths.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", serve.NotFound)
+	only := func(method, path string, h http.HandlerFunc) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead) {
+				serve.WriteProblem(w, serve.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: method,
+					Detail: r.Method + " is not served here.", Advice: "Use " + method + "."})
+				return
+			}
+			h(w, r)
+		})
+	}
+	only(http.MethodPost, "/trigger-reconstruction", s.submit)
+	only(http.MethodGet, "/status", s.status)
+	only(http.MethodGet, "/status/{request_id}", s.status)
+	only(http.MethodPost, "/cancel", s.cancel)
+	return mux
+}
+
+// unavailable is the answer when something this API stands on does not answer: nothing was taken in.
+func (s *Service) unavailable(w http.ResponseWriter, r *http.Request, what string, err error) {
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return // the client hung up
+	}
+	s.Log.ErrorContext(r.Context(), what+" unavailable", "error", err.Error())
+	serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: what + "_unavailable", Retryable: true,
+		Detail: "The " + what + " does not answer, so nothing was changed.", Advice: "Try again in a few seconds.",
+		RetryAfter: 5 * time.Second})
+}
