@@ -1,0 +1,69 @@
+package frames
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Failure says that the input cannot become a reconstruction and what its owner can do about it. It is always about
+// the input, never about the machine: trying again does not help.
+type Failure struct {
+	Code    string `json:"code"`    // one of the codes below; stable
+	Message string `json:"message"` // what is wrong, in one sentence
+	Advice  string `json:"advice"`  // what to do, in one sentence
+	Err     error  `json:"-"`       // the cause, for logs
+}
+
+func (f *Failure) Error() string {
+	if f.Err != nil {
+		return fmt.Sprintf("%s (%s): %v", f.Message, f.Code, f.Err)
+	}
+	return fmt.Sprintf("%s (%s)", f.Message, f.Code)
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Codes of failures.
+const (
+	EmptyFile        = "empty_file"
+	NotAVideo        = "not_a_video"
+	NoVideoStream    = "no_video_stream"
+	TruncatedVideo   = "truncated_video"
+	UnsupportedCodec = "unsupported_codec"
+	VideoTooShort    = "video_too_short"
+	VideoTooLong     = "video_too_long"
+	TooManyFrames    = "too_many_frames"
+	PictureTooLarge  = "picture_too_large"
+	PictureTooSmall  = "picture_too_small"
+	AllBlack         = "all_black"
+	NoDetail         = "no_detail"
+	NoMotion         = "no_motion"
+	NotAScene        = "not_a_scene" // the frames have nothing to do with each other: noise, a slide show
+	TooFewPhotos     = "too_few_photos"
+	TooManyPhotos    = "too_many_photos"
+	NotAPhoto        = "not_a_photo"
+	BadArchive       = "bad_archive"
+	ArchiveTooLarge  = "archive_too_large"
+)
+
+func fail(code, advice, message string, args ...any) *Failure {
+	return &Failure{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice}
+}
+
+func (f *Failure) because(err error) *Failure {
+	f.Err = err
+	return f
+}
+
+// isFailure says whether err is about the input.
+func isFailure(err error) bool {
+	var f *Failure
+	return errors.As(err, &f)
+}
+
+// Warning is something the owner of a capture should know although the work goes on.
+type Warning struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Advice  string `json:"advice"`
+}

@@ -1,0 +1,225 @@
+package frames
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Motion between two frames is found by matching blocks: coarsely in pictures of about 60 pixels, then refined in
+// pictures of about 120, where the small picture's pixels are averages of 4x4 of the analysed one. Block matching by
+// normalised correlation does not care about exposure, finds parallax, which moves blocks differently, and gives
+// noise away: no block of it is found again.
+
+const (
+	coarseBlock = 9 // pixels
+	coarseReach = 9 // pixels in each direction
+
+	// motionReach is the largest displacement that can be measured, as a share of the longer edge; blocks that
+	// moved further count as not matched.
+	motionReach = float64(coarseReach) / (analysisEdge / 8)
+
+	matchCorrelation = 0.6 // a block is found again from here
+	blockTexture     = 2.0 // gray levels of standard deviation that a block needs to be looked for
+
+	// A frame is a duplicate when its blocks stayed within a twentieth of a pixel of the analysed picture in a
+	// thousand and the pictures differ by less than compression and sensor noise do.
+	duplicateMotion     = 0.0012
+	duplicateDifference = 0.006
+)
+
+// pyramid is a frame at the two sizes that motion is found in.
+type pyramid struct{ fine, coarse gray }
+
+func newPyramid(g gray) pyramid {
+	fine := halve(halve(g))
+	return pyramid{fine: fine, coarse: halve(fine)}
+}
+
+// compare fills in what a frame's picture tells together with the picture before it.
+func (f *Frame) compare(now, before pyramid) {
+	f.Difference = difference(now.fine, before.fine)
+	moves, textured := blockMotion(now, before)
+	if textured == 0 {
+		f.Matched, f.Motion = 0, 0
+	} else {
+		f.Matched = float64(len(moves)) / float64(textured)
+		f.Motion = median(moves)
+		// What left the reach moved at least that far.
+		if f.Matched < 0.5 {
+			f.Motion = max(f.Motion, motionReach)
+		}
+	}
+	f.Duplicate = f.Difference < duplicateDifference && f.Motion < duplicateMotion
+}
+
+// difference is the mean absolute difference of two pictures of the same size after their mean brightness is taken
+// out, as a share of the full range.
+func difference(a, b gray) float64 {
+	if len(a.pix) == 0 || len(a.pix) != len(b.pix) {
+		return 0
+	}
+	var sa, sb int64
+	for i, p := range a.pix {
+		sa += int64(p)
+		sb += int64(b.pix[i])
+	}
+	n := int64(len(a.pix))
+	shift := int((sa - sb) / n)
+	var sum int64
+	for i, p := range a.pix {
+		sum += int64(absolute(int(p) - int(b.pix[i]) - shift))
+	}
+	return float64(sum) / float64(n) / 255
+}
+
+// blockMotion looks for each textured block of the present picture in the one before. It returns the displacements of
+// those that were found, as shares of the longer edge, and how many were looked for.
+func blockMotion(now, before pyramid) (moves []float64, textured int) {
+	c := now.coarse
+	if len(c.pix) == 0 || len(c.pix) != len(before.coarse.pix) || len(now.fine.pix) != len(before.fine.pix) {
+		return nil, 0
+	}
+	edge := float64(max(now.fine.w, now.fine.h))
+	past := newTable(before.coarse)
+	pastFine := newTable(before.fine)
+	for y := 0; y+coarseBlock <= c.h; y += coarseBlock {
+		for x := 0; x+coarseBlock <= c.w; x += coarseBlock {
+			dx, dy, corr, ok := search(c, past, x, y, coarseBlock, 0, 0, coarseReach)
+			if !ok {
+				continue
+			}
+			textured++
+			if corr < matchCorrelation {
+				continue
+			}
+			fx, fy := refine(now.fine, pastFine, 2*x, 2*y, 2*coarseBlock, 2*dx, 2*dy)
+			moves = append(moves, math.Hypot(fx, fy)/edge)
+		}
+	}
+	return moves, textured
+}
+
+// table gives the sum and the sum of squares of any rectangle of a picture in constant time.
+type table struct {
+	gray
+	sum, square []int64 // (w+1)*(h+1)
+}
+
+func newTable(g gray) table {
+	t := table{gray: g, sum: make([]int64, (g.w+1)*(g.h+1)), square: make([]int64, (g.w+1)*(g.h+1))}
+	for y := range g.h {
+		var s, q int64
+		at := (y+1)*(g.w+1) + 1
+		for x := range g.w {
+			p := int64(g.pix[y*g.w+x])
+			s += p
+			q += p * p
+			t.sum[at+x] = t.sum[at+x-g.w-1] + s
+			t.square[at+x] = t.square[at+x-g.w-1] + q
+		}
+	}
+	return t
+}
+
+func (t *table) block(x, y, n int) (sum, square int64) {
+	w := t.w + 1
+	a, b, c, d := y*w+x, y*w+x+n, (y+n)*w+x, (y+n)*w+x+n
+	return t.sum[d] - t.sum[b] - t.sum[c] + t.sum[a], t.square[d] - t.square[b] - t.square[c] + t.square[a]
+}
+
+// search finds the displacement within reach of (dx0, dy0) at which the n by n block at (x, y) of g correlates best
+// with the past picture. ok is false when the block has no texture.
+func search(g gray, past table, x, y, n, dx0, dy0, reach int) (dx, dy int, best float64, ok bool) {
+	var sum, square int64
+	for j := range n {
+		for _, p := range g.pix[(y+j)*g.w+x:][:n] {
+			sum += int64(p)
+			square += int64(p) * int64(p)
+		}
+	}
+	count := float64(n * n)
+	spread := float64(square) - float64(sum)*float64(sum)/count
+	if spread < blockTexture*blockTexture*count {
+		return 0, 0, 0, false
+	}
+	best = math.Inf(-1)
+	for v := dy0 - reach; v <= dy0+reach; v++ {
+		if y+v < 0 || y+v+n > g.h {
+			continue
+		}
+		for u := dx0 - reach; u <= dx0+reach; u++ {
+			if x+u < 0 || x+u+n > g.w {
+				continue
+			}
+			if corr := correlation(g, past, x, y, u, v, n, float64(sum), spread); corr > best ||
+				corr == best && u*u+v*v < dx*dx+dy*dy {
+				best, dx, dy = corr, u, v
+			}
+		}
+	}
+	return dx, dy, best, true
+}
+
+// correlation is the normalised cross-correlation of a block with the past picture displaced by (u, v), -1 to 1.
+func correlation(g gray, past table, x, y, u, v, n int, sum, spread float64) float64 {
+	var cross int64
+	for j := range n {
+		a := g.pix[(y+j)*g.w+x:][:n]
+		b := past.pix[(y+v+j)*g.w+x+u:][:n]
+		for i, p := range a {
+			cross += int64(p) * int64(b[i])
+		}
+	}
+	s, q := past.block(x+u, y+v, n)
+	count := float64(n * n)
+	other := float64(q) - float64(s)*float64(s)/count
+	if other < count/4 {
+		return 0
+	}
+	return (float64(cross) - sum*float64(s)/count) / math.Sqrt(spread*other)
+}
+
+// refine improves a displacement by a pixel each way and then below the pixel, by parabolas through the correlations
+// at the best place and its neighbours.
+func refine(g gray, past table, x, y, n, dx0, dy0 int) (dx, dy float64) {
+	u, v, _, ok := search(g, past, x, y, n, dx0, dy0, 2)
+	if !ok {
+		return float64(dx0), float64(dy0)
+	}
+	var sum, square int64
+	for j := range n {
+		for _, p := range g.pix[(y+j)*g.w+x:][:n] {
+			sum += int64(p)
+			square += int64(p) * int64(p)
+		}
+	}
+	spread := float64(square) - float64(sum)*float64(sum)/float64(n*n)
+	at := func(u, v int) float64 {
+		if x+u < 0 || x+u+n > g.w || y+v < 0 || y+v+n > g.h {
+			return math.NaN()
+		}
+		return correlation(g, past, x, y, u, v, n, float64(sum), spread)
+	}
+	here := at(u, v)
+	return float64(u) + vertex(at(u-1, v), here, at(u+1, v)), float64(v) + vertex(at(u, v-1), here, at(u, v+1))
+}
+
+// vertex is the place of the top of the parabola through values at -1, 0 and 1, or 0 where it has none there.
+func vertex(before, here, after float64) float64 {
+	bend := before - 2*here + after
+	if !(bend < -1e-9) {
+		return 0
+	}
+	return max(-0.5, min(0.5, (before-after)/(2*bend)))
+}
+
+// median of the values, which it sorts; 0 of none.
+func median[T cmp.Ordered](values []T) T {
+	var zero T
+	if len(values) == 0 {
+		return zero
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
