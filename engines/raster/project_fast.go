@@ -1,0 +1,88 @@
+package raster
+
+import "github.com/splatworks/splatworks/engines/simd"
+
+// chunkGroups is the number of groups one worker takes at a time: 1024 Gaussians.
+const chunkGroups = 64
+
+func (r *Renderer) chunks() int { return (r.params.Groups() + chunkGroups - 1) / chunkGroups }
+
+// project fills the records of the visible Gaussians, counts the tiles of each, and gives every Gaussian its gradient
+// slots, in the order of the cloud.
+func (r *Renderer) project() {
+	groups := r.params.Groups()
+	n := groups * simd.GroupLanes
+	r.visible = resized(r.visible, groups)
+	r.splats = resized(r.splats, n)
+	r.counts = resized(r.counts, n)
+	r.slots = resized(r.slots, n)
+	r.chunkVis = resized(r.chunkVis, r.chunks()+1)
+	r.chunkIns = resized(r.chunkIns, r.chunks()+1)
+	r.each(r.chunks(), func(_, chunk int) {
+		visible, instances := 0, 0
+		for group := chunk * chunkGroups; group < min(groups, (chunk+1)*chunkGroups); group++ {
+			r.projectGroup(group)
+			for lane := range simd.GroupLanes {
+				if r.visible[group]>>lane&1 != 0 {
+					visible++
+					instances += int(r.counts[group*simd.GroupLanes+lane])
+				}
+			}
+		}
+		r.chunkVis[chunk], r.chunkIns[chunk] = visible, instances
+	})
+	visible, instances := 0, 0
+	for chunk := range r.chunks() + 1 {
+		v, i := 0, 0
+		if chunk < r.chunks() {
+			v, i = r.chunkVis[chunk], r.chunkIns[chunk]
+		}
+		r.chunkVis[chunk], r.chunkIns[chunk] = visible, instances
+		visible, instances = visible+v, instances+i
+	}
+	r.frame.Visible, r.frame.Instances = visible, instances
+}
+
+func (r *Renderer) projectGroup(group int) {
+	var g Gaussian[float32]
+	r.visible[group] = 0
+	for lane := range simd.GroupLanes {
+		i := group*simd.GroupLanes + lane
+		r.counts[i] = 0
+		if i >= r.params.n {
+			return
+		}
+		r.params.load(i, r.opt.Degree, &g)
+		pr, ok := project(&g, r.view, r.params.Mode, r.opt.Degree, float32(MinAlpha))
+		if !ok {
+			continue
+		}
+		s := simd.MakeSplat(pr.u, pr.v, pr.conicA, pr.conicB, pr.conicC, pr.opacity, pr.color, pr.z)
+		s.ID = uint32(i)
+		box, ok := r.tileBox(&s)
+		if !ok {
+			continue
+		}
+		r.splats[i] = s
+		r.counts[i] = uint32(box.tiles())
+		r.visible[group] |= 1 << lane
+	}
+}
+
+// tileBox is a rectangle of tiles: x0 ≤ x < x1.
+type tileBox struct{ x0, y0, x1, y1 int32 }
+
+func (b tileBox) tiles() int { return int((b.x1 - b.x0) * (b.y1 - b.y0)) }
+
+// tileBox finds the tiles that hold a pixel centre within the splat's extents. NaN and infinities give no tiles.
+func (r *Renderer) tileBox(s *simd.Splat) (b tileBox, ok bool) {
+	w, h := float32(r.cam.Width), float32(r.cam.Height)
+	left, right := s.U-s.ExtentX-0.5, s.U+s.ExtentX-0.5
+	top, bottom := s.V-s.ExtentY-0.5, s.V+s.ExtentY-0.5
+	if !(right >= 0 && left <= w-1 && bottom >= 0 && top <= h-1) {
+		return b, false
+	}
+	b.x0, b.y0 = int32(max(left, 0))/simd.TileSize, int32(max(top, 0))/simd.TileSize
+	b.x1, b.y1 = int32(min(right, w-1))/simd.TileSize+1, int32(min(bottom, h-1))/simd.TileSize+1
+	return b, true
+}

@@ -1,0 +1,92 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/splatworks/splatworks/engines/splat"
+)
+
+// Preset is a named point on the line between time and quality.
+type Preset string
+
+const (
+	Preview  Preset = "preview"  // a first look
+	Standard Preset = "standard" // what a request gets when it asks for nothing
+	High     Preset = "high"     // where more time stops paying on a small capture
+)
+
+// Config is everything that decides what training does. Two runs with the same Config, an iteration budget, the same
+// data and the same instruction set write the same bytes, whatever the number of threads.
+type Config struct {
+	// Budget is the training time by the clock that Train is given; Iterations, when not 0, takes its place as the
+	// measure of the schedules, and makes the run reproducible.
+	Budget     time.Duration `json:"budget"`
+	Iterations int           `json:"iterations"`
+
+	MaxGaussians int              `json:"max_gaussians"` // never exceeded, and reached when there is something to add
+	MemoryBytes  int64            `json:"memory_bytes"`  // bound on images and model; larger captures are trained smaller
+	MaxSide      int              `json:"max_side"`      // longest image side in pixels; larger images are shrunk
+	Degree       int              `json:"sh_degree"`     // final SH degree, 0..3
+	Mode         splat.RenderMode `json:"render_mode"`
+	Background   [3]float32       `json:"background"`
+	HoldOut      int              `json:"hold_out"` // every HoldOut-th image, from the first by name, is for evaluation; 0: none
+	Threads      int              `json:"threads"`  // 0: all processors
+	Seed         uint64           `json:"seed"`
+	Exposure     bool             `json:"exposure"` // compensate brightness and white balance of each training image
+
+	// CheckpointEvery is the time between checkpoints by the clock; 0: only when told to stop.
+	CheckpointEvery time.Duration `json:"checkpoint_every"`
+	// EvaluateEvery is the fraction of the budget between held-out evaluations on the way; 0: only at the end.
+	EvaluateEvery float64 `json:"evaluate_every"`
+}
+
+// Defaults is the Config of a preset. The caps follow the measurements in docs: at 0.23 megapixels two cores make use of
+// about 1500 Gaussians a second of budget, and beyond 60 s a higher cap pays more than more iterations.
+func Defaults(p Preset) (Config, error) {
+	c := Config{
+		MemoryBytes: 2 << 30, MaxSide: 1280, Degree: 3, Mode: splat.Mip, HoldOut: 8, Seed: 1,
+		CheckpointEvery: 30 * time.Second,
+	}
+	switch p {
+	case Preview:
+		c.Budget, c.MaxGaussians, c.MaxSide = 20*time.Second, 30_000, 640
+	case Standard, "":
+		c.Budget, c.MaxGaussians = 75*time.Second, 60_000
+	case High:
+		c.Budget, c.MaxGaussians = 300*time.Second, 150_000
+	default:
+		return c, fmt.Errorf("preset %q is not known: use preview, standard or high", p)
+	}
+	return c, nil
+}
+
+// Validate reports every field that cannot work.
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Iterations >= 0, "iterations: %d is negative", c.Iterations)
+	check(c.Iterations > 0 || c.Budget > 0, "budget: give a time or a number of iterations")
+	check(c.Budget >= 0, "budget: %v is negative", c.Budget)
+	check(c.MaxGaussians >= 100 && c.MaxGaussians <= 10_000_000, "max_gaussians: %d is outside 100..10000000", c.MaxGaussians)
+	check(c.MemoryBytes >= 64<<20, "memory_bytes: %d is below 64 MiB", c.MemoryBytes)
+	check(c.MaxSide >= 32, "max_side: %d px is below 32", c.MaxSide)
+	check(c.Degree >= 0 && c.Degree <= splat.MaxDegree, "sh_degree: %d is outside 0..3", c.Degree)
+	check(c.Mode == splat.Classic || c.Mode == splat.Mip, "render_mode: %v is not known", c.Mode)
+	check(c.HoldOut == 0 || c.HoldOut >= 2, "hold_out: %d would leave nothing to train on", c.HoldOut)
+	check(c.Threads >= 0, "threads: %d is negative", c.Threads)
+	check(c.CheckpointEvery >= 0, "checkpoint_every: %v is negative", c.CheckpointEvery)
+	check(c.EvaluateEvery >= 0 && c.EvaluateEvery <= 1, "evaluate_every: %v is outside 0..1", c.EvaluateEvery)
+	for _, b := range c.Background {
+		check(b >= 0 && b <= 1, "background: %v is outside 0..1", b)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("training configuration: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,305 @@
+package trainer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/jpeg"
+	_ "image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/scene"
+	"github.com/splatworks/splatworks/engines/simd"
+)
+
+// Levels of the resolution pyramid: full, half, quarter.
+const Levels = 3
+
+// Dataset is a capture ready for training: undistorted images with their cameras, and the sparse points.
+type Dataset struct {
+	Train, Test []*View // sorted by name
+	Points      []Point
+	// Extent is the typical depth of the scene in world units: the yardstick of position steps.
+	Extent float64
+	// Warnings gathered while loading.
+	Warnings []string
+}
+
+// Point is a sparse point that survived the filter.
+type Point struct {
+	XYZ [3]float64
+	RGB [3]uint8
+}
+
+// View is one image and its camera at every level of the pyramid.
+type View struct {
+	Name   string
+	Levels [Levels]Picture
+}
+
+// Picture is an image of one level: three 8-bit channels of Camera.Width × Camera.Height.
+type Picture struct {
+	Camera raster.Camera
+	Pix    [3][]uint8
+	truth  [3]*simd.Truth
+}
+
+// Load reads images/ and sparse/ (or sparse/0/) of a folder as COLMAP's image_undistorter writes them.
+func Load(dir string, cfg *Config) (*Dataset, error) {
+	sparse := filepath.Join(dir, "sparse")
+	if _, err := os.Stat(filepath.Join(sparse, scene.CamerasFile)); errors.Is(err, os.ErrNotExist) {
+		sparse = filepath.Join(sparse, "0")
+	}
+	model, err := scene.Read(sparse)
+	if err != nil {
+		return nil, err
+	}
+	return FromModel(model, filepath.Join(dir, "images"), cfg)
+}
+
+// FromModel builds the dataset from a reconstruction and the folder of its images.
+func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Dataset, error) {
+	if len(model.Images) == 0 {
+		return nil, errors.New("the reconstruction holds no images: there is nothing to train on")
+	}
+	sorted := slices.Clone(model.Images)
+	slices.SortFunc(sorted, func(a, b scene.Image) int { return cmp.Compare(a.Name, b.Name) })
+	d := &Dataset{}
+	views := make([]*View, len(sorted))
+	errs := make([]error, len(sorted))
+	shrink := memoryShrink(model, sorted, cfg)
+	raster.Each(workers(cfg), len(sorted), func(_, i int) {
+		views[i], errs[i] = loadView(model, &sorted[i], images, cfg.MaxSide, shrink)
+	})
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for i, v := range views {
+		if cfg.HoldOut > 0 && i%cfg.HoldOut == 0 && len(views) > 2 {
+			d.Test = append(d.Test, v)
+		} else {
+			d.Train = append(d.Train, v)
+		}
+	}
+	d.Extent = sceneExtent(model)
+	near := nearPlane(model, d.Extent)
+	for _, v := range views {
+		for level := range v.Levels {
+			v.Levels[level].Camera.Near = near
+		}
+	}
+	d.Points = filterPoints(model, d.Extent)
+	return d, nil
+}
+
+func loadView(model *scene.Reconstruction, im *scene.Image, dir string, maxSide int, shrink float64) (*View, error) {
+	cam := model.Camera(im.CameraID)
+	if cam == nil {
+		return nil, fmt.Errorf("image %s: camera %d is missing", im.Name, im.CameraID)
+	}
+	fx, fy, cx, cy, err := cam.Pinhole()
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", im.Name, err)
+	}
+	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(im.Name)))
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", im.Name, err)
+	}
+	defer file.Close()
+	decoded, _, err := image.Decode(file)
+	if err != nil {
+		return nil, fmt.Errorf("image %s: decode: %w", im.Name, err)
+	}
+	size := decoded.Bounds()
+	scaleX, scaleY := float64(size.Dx())/float64(cam.Width), float64(size.Dy())/float64(cam.Height)
+	if math.Abs(scaleX/scaleY-1) > 0.02 {
+		return nil, fmt.Errorf("image %s is %dx%d but its camera says %dx%d", im.Name, size.Dx(), size.Dy(), cam.Width, cam.Height)
+	}
+	camera := raster.Camera{
+		R: im.CamFromWorld.Matrix(), T: im.CamFromWorld.Translation,
+		Fx: fx * scaleX, Fy: fy * scaleY, Cx: cx * scaleX, Cy: cy * scaleY,
+		Width: size.Dx(), Height: size.Dy(),
+	}
+	pix, w, h := simd.Planes(decoded)
+	factor := max(float64(max(w, h))/float64(maxSide), shrink)
+	if factor > 1 {
+		pix, camera = shrinkPicture(pix, camera, factor)
+	}
+	v := &View{Name: im.Name}
+	for level := range v.Levels {
+		v.Levels[level] = Picture{Camera: camera, Pix: pix}
+		if level+1 < Levels {
+			pix, camera = halvePicture(pix, camera)
+		}
+	}
+	return v, nil
+}
+
+// halvePicture makes the next level: areas of 2×2, an odd last row or column left out. A side of one pixel stays.
+func halvePicture(pix [3][]uint8, cam raster.Camera) ([3][]uint8, raster.Camera) {
+	if cam.Width < 2 || cam.Height < 2 {
+		return pix, cam
+	}
+	w, h := cam.Width, cam.Height
+	for channel := range pix {
+		pix[channel], cam.Width, cam.Height = simd.Halve(pix[channel], w, h)
+	}
+	cam.Fx, cam.Fy, cam.Cx, cam.Cy = cam.Fx/2, cam.Fy/2, cam.Cx/2, cam.Cy/2
+	return pix, cam
+}
+
+// shrinkPicture averages areas of factor × factor pixels, factor not whole in general.
+func shrinkPicture(pix [3][]uint8, cam raster.Camera, factor float64) ([3][]uint8, raster.Camera) {
+	w, h := max(1, int(float64(cam.Width)/factor)), max(1, int(float64(cam.Height)/factor))
+	small := cam.Scaled(w, h)
+	for channel := range pix {
+		pix[channel] = averageAreas(pix[channel], cam.Width, cam.Height, w, h)
+	}
+	return pix, small
+}
+
+// averageAreas resizes a channel by exact area coverage, separably.
+func averageAreas(src []uint8, w, h, tw, th int) []uint8 {
+	rows := make([]float32, tw*h)
+	for x := range tw {
+		lo, hi := float64(x)*float64(w)/float64(tw), float64(x+1)*float64(w)/float64(tw)
+		for sx := int(lo); sx < min(w, int(math.Ceil(hi))); sx++ {
+			weight := float32((min(hi, float64(sx+1)) - max(lo, float64(sx))) / (hi - lo))
+			for y := range h {
+				rows[y*tw+x] += weight * float32(src[y*w+sx])
+			}
+		}
+	}
+	dst := make([]uint8, tw*th)
+	sum := make([]float32, tw)
+	for y := range th {
+		clear(sum)
+		lo, hi := float64(y)*float64(h)/float64(th), float64(y+1)*float64(h)/float64(th)
+		for sy := int(lo); sy < min(h, int(math.Ceil(hi))); sy++ {
+			weight := float32((min(hi, float64(sy+1)) - max(lo, float64(sy))) / (hi - lo))
+			for x, v := range rows[sy*tw : (sy+1)*tw] {
+				sum[x] += weight * v
+			}
+		}
+		for x, v := range sum {
+			dst[y*tw+x] = uint8(min(v+0.5, 255))
+		}
+	}
+	return dst
+}
+
+// bytesPerPixel is what one pixel of full resolution costs: 3 channels of 1 byte in the pyramid (4/3) and 4 bytes of
+// cached window moments.
+const bytesPerPixel = 3 * (4.0/3 + 4)
+
+// memoryShrink is the factor by which images must shrink so that they take at most half of the memory budget.
+func memoryShrink(model *scene.Reconstruction, images []scene.Image, cfg *Config) float64 {
+	total := 0.0
+	for i := range images {
+		if cam := model.Camera(images[i].CameraID); cam != nil {
+			f := max(1, float64(max(cam.Width, cam.Height))/float64(cfg.MaxSide))
+			total += bytesPerPixel * float64(cam.Width) * float64(cam.Height) / (f * f)
+		}
+	}
+	over := total / (float64(cfg.MemoryBytes) / 2)
+	if over <= 1 {
+		return 1
+	}
+	largest := 1.0
+	for _, cam := range model.Cameras {
+		largest = max(largest, float64(max(cam.Width, cam.Height))/float64(cfg.MaxSide))
+	}
+	return largest * math.Sqrt(over)
+}
+
+// sceneExtent is the median over images of the median depth of the points each sees; without points, the largest
+// distance of a camera from their middle; without that, 1.
+func sceneExtent(model *scene.Reconstruction) float64 {
+	var medians []float64
+	for i := range model.Images {
+		im := &model.Images[i]
+		var depths []float64
+		for _, p2 := range im.Points2D {
+			if p := model.Point3D(p2.Point3DID); p != nil {
+				if z := im.CamFromWorld.Apply(p.XYZ)[2]; z > 0 {
+					depths = append(depths, z)
+				}
+			}
+		}
+		if len(depths) > 0 {
+			medians = append(medians, median(depths))
+		}
+	}
+	if len(medians) > 0 {
+		if e := median(medians); e > 0 && !math.IsInf(e, 0) {
+			return e
+		}
+	}
+	var mean [3]float64
+	for i := range model.Images {
+		c := model.Images[i].Center()
+		for k := range 3 {
+			mean[k] += c[k] / float64(len(model.Images))
+		}
+	}
+	extent := 0.0
+	for i := range model.Images {
+		extent = max(extent, 1.1*distance(model.Images[i].Center(), mean))
+	}
+	if extent > 0 {
+		return extent
+	}
+	return 1
+}
+
+// nearPlane is a quarter of the smallest depth at which a point is seen, within 0.01 to 0.2 of the extent.
+func nearPlane(model *scene.Reconstruction, extent float64) float64 {
+	var depths []float64
+	for i := range model.Images {
+		im := &model.Images[i]
+		for _, p2 := range im.Points2D {
+			if p := model.Point3D(p2.Point3DID); p != nil {
+				depths = append(depths, im.CamFromWorld.Apply(p.XYZ)[2])
+			}
+		}
+	}
+	if len(depths) == 0 {
+		return 0.01 * extent
+	}
+	slices.Sort(depths)
+	return min(max(depths[len(depths)/100]/4, 0.01*extent), 0.2*extent)
+}
+
+// filterPoints leaves out what would start as a floater: reprojection errors over 2 px and points farther than 20
+// extents from every camera.
+func filterPoints(model *scene.Reconstruction, extent float64) []Point {
+	var mean [3]float64
+	for i := range model.Images {
+		c := model.Images[i].Center()
+		for k := range 3 {
+			mean[k] += c[k] / float64(len(model.Images))
+		}
+	}
+	var points []Point
+	for i := range model.Points3D {
+		p := &model.Points3D[i]
+		if p.Error <= 2 && distance(p.XYZ, mean) <= 20*extent {
+			points = append(points, Point{p.XYZ, p.RGB})
+		}
+	}
+	return points
+}
+
+func distance(a, b [3]float64) float64 {
+	return math.Sqrt((a[0]-b[0])*(a[0]-b[0]) + (a[1]-b[1])*(a[1]-b[1]) + (a[2]-b[2])*(a[2]-b[2]))
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}

@@ -1,0 +1,169 @@
+package trainer
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/simd"
+)
+
+// statistics of each Gaussian since the last refinement.
+type statistics struct {
+	gradient []float32 // sum over views of the screen gradient's length, in half images
+	views    []uint16  // that saw it
+	extent   []float32 // largest half side on screen, as a part of the longer image side
+}
+
+func (s *statistics) reset(n int) {
+	s.gradient, s.views, s.extent = make([]float32, n), make([]uint16, n), make([]float32, n)
+}
+
+const (
+	pruneOpacity = 1.0 / 255 // nothing of it reaches a pixel
+	opacityDecay = 0.004     // off every opacity at a refinement, times the budget left (Brush)
+)
+
+// refine prunes what cannot be seen or is not finite, and splits the Gaussians with the largest screen gradients until
+// the count is the schedule's. It returns how many values were not finite.
+func (t *training) refine(fraction float64) (nonFinite int) {
+	p := t.params
+	n := p.Len()
+	keep := make([]int32, 0, n)
+	decay := float32(opacityDecay * (1 - fraction))
+	for i := range n {
+		if !t.finite(i) {
+			nonFinite++
+			continue
+		}
+		o := p.At(i, simd.RowOpacity)
+		opacity := sigmoid(*o)
+		if opacity < pruneOpacity {
+			continue
+		}
+		*o = logit(max(opacity-float64(decay), 1e-4))
+		keep = append(keep, int32(i))
+	}
+	want := min(target(t.first, t.cfg.MaxGaussians, fraction), len(keep)+len(keep)/2)
+	var split []int32
+	if grow := want - len(keep); grow > 0 {
+		split = t.mostWanted(keep, grow)
+	}
+	t.rebuild(keep, split)
+	return nonFinite
+}
+
+func (t *training) finite(i int) bool {
+	for row := range t.params.Rows() {
+		v := *t.params.At(i, row)
+		if v-v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// mostWanted returns the n Gaussians with the largest mean screen gradient.
+func (t *training) mostWanted(keep []int32, n int) []int32 {
+	score := func(i int32) float32 {
+		if t.stats.views[i] == 0 {
+			return 0
+		}
+		return t.stats.gradient[i] / float32(t.stats.views[i])
+	}
+	by := make([]int32, 0, len(keep))
+	for _, i := range keep {
+		if score(i) > 0 {
+			by = append(by, i)
+		}
+	}
+	slices.SortFunc(by, func(a, b int32) int {
+		if c := cmp.Compare(score(b), score(a)); c != 0 {
+			return c
+		}
+		return int(a - b)
+	})
+	return by[:min(n, len(by))]
+}
+
+// rebuild keeps the listed Gaussians and appends one child for each that is split.
+func (t *training) rebuild(keep, split []int32) {
+	n := len(keep) + len(split)
+	place := make(map[int32]int, len(split))
+	for _, i := range split {
+		place[i] = -1
+	}
+	for _, array := range []**raster.Params{&t.params, &t.m, &t.v} {
+		old := *array
+		for to, from := range keep {
+			if to != int(from) {
+				old.Copy(to, old, int(from))
+			}
+			if _, ok := place[from]; ok {
+				place[from] = to
+			}
+		}
+		old.Resize(n)
+	}
+	for k, i := range split {
+		parent, child := place[i], len(keep)+k
+		t.split(parent, child)
+		for _, j := range []int{parent, child} {
+			t.m.Zero(j)
+			t.v.Zero(j)
+		}
+	}
+	t.stats.reset(n)
+}
+
+// split makes two of one (Brush): along each local axis the children lie at ±√(1−k²)·s and are k·s wide, with
+// k = 1 − (s²/max s²)(1 − 1/√2), so that the longest axis is cut most; both get opacity 1 − (1−o)^(1/√2).
+func (t *training) split(parent, child int) {
+	p := t.params
+	p.Copy(child, p, parent)
+	var s [3]float64
+	longest := 0.0
+	for k := range 3 {
+		s[k] = math.Exp(float64(*p.At(parent, simd.RowScale+k)))
+		longest = max(longest, s[k])
+	}
+	var local [3]float64
+	for k := range 3 {
+		shrink := 1 - s[k]*s[k]/(longest*longest)*(1-1/math.Sqrt2)
+		local[k] = math.Sqrt(max(0, 1-shrink*shrink)) * s[k] * t.sign()
+		narrower := float32(math.Log(shrink * s[k]))
+		*p.At(parent, simd.RowScale+k), *p.At(child, simd.RowScale+k) = narrower, narrower
+	}
+	offset := rotate(p, parent, local)
+	for k := range 3 {
+		*p.At(parent, simd.RowMean+k) += float32(offset[k])
+		*p.At(child, simd.RowMean+k) -= float32(offset[k])
+	}
+	o := logit(min(max(1-math.Pow(1-sigmoid(*p.At(parent, simd.RowOpacity)), 1/math.Sqrt2), 1e-6), 1-1e-6))
+	*p.At(parent, simd.RowOpacity), *p.At(child, simd.RowOpacity) = o, o
+}
+
+func (t *training) sign() float64 {
+	if t.rng.Uint64()&1 == 0 {
+		return 1
+	}
+	return -1
+}
+
+// rotate takes a vector from a Gaussian's local axes to the world.
+func rotate(p *raster.Params, i int, v [3]float64) [3]float64 {
+	var q [4]float64
+	norm := 0.0
+	for k := range q {
+		q[k] = float64(*p.At(i, simd.RowRotation+k))
+		norm += q[k] * q[k]
+	}
+	norm = math.Sqrt(norm)
+	w, x, y, z := q[0]/norm, q[1]/norm, q[2]/norm, q[3]/norm
+	return [3]float64{
+		(1-2*(y*y+z*z))*v[0] + 2*(x*y-w*z)*v[1] + 2*(x*z+w*y)*v[2],
+		2*(x*y+w*z)*v[0] + (1-2*(x*x+z*z))*v[1] + 2*(y*z-w*x)*v[2],
+		2*(x*z-w*y)*v[0] + 2*(y*z+w*x)*v[1] + (1-2*(x*x+y*y))*v[2],
+	}
+}

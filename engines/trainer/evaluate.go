@@ -1,0 +1,129 @@
+package trainer
+
+import (
+	"image"
+	"image/color"
+	"math"
+
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/simd"
+	"github.com/splatworks/splatworks/engines/splat"
+)
+
+// Quality is a comparison with images at full resolution: renders clamped and rounded to 8 bits, PSNR over all channels
+// of an image, means over images.
+type Quality struct {
+	PSNR   float64       `json:"psnr_db"`
+	SSIM   float64       `json:"ssim"`
+	Views  []ViewQuality `json:"views"`
+	Width  int           `json:"width"`
+	Height int           `json:"height"`
+}
+
+// ViewQuality is one image's share.
+type ViewQuality struct {
+	Name string  `json:"name"`
+	PSNR float64 `json:"psnr_db"`
+	SSIM float64 `json:"ssim"`
+}
+
+// maxPSNR stands for identical images, whose PSNR is infinite.
+const maxPSNR = 99.0
+
+// Evaluate compares a cloud with views that it was not trained on. It works for any cloud and any dataset.
+func Evaluate(cloud *splat.Cloud, views []*View, cfg *Config) (*Quality, error) {
+	return evaluate(newEngine(cfg), raster.Pack(cloud), views, cfg)
+}
+
+// Worst and Best name the extremes; -1 without views.
+func (q *Quality) Worst() int { return q.extreme(func(a, b float64) bool { return a < b }) }
+func (q *Quality) Best() int  { return q.extreme(func(a, b float64) bool { return a > b }) }
+
+func (q *Quality) extreme(better func(a, b float64) bool) int {
+	at := -1
+	for i := range q.Views {
+		if at < 0 || better(q.Views[i].PSNR, q.Views[at].PSNR) {
+			at = i
+		}
+	}
+	return at
+}
+
+// engine is what draws and compares.
+type engine struct {
+	renderer *raster.Renderer
+	loss     *photometric
+	kernels  *simd.Kernels
+}
+
+func newEngine(cfg *Config) *engine {
+	kernels := simd.Best().Kernels()
+	return &engine{raster.NewRenderer(workers(cfg), kernels), newPhotometric(kernels, workers(cfg)), kernels}
+}
+
+func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality, error) {
+	q := &Quality{}
+	for _, v := range views {
+		pic := &v.Levels[0]
+		f := e.renderer.Forward(p, &pic.Camera, raster.Options{Degree: p.Degree, Background: cfg.Background})
+		squares := 0.0
+		for channel := range f.Color {
+			plane := f.Color[channel]
+			for i, x := range plane {
+				byteValue := toByte(x)
+				d := float64(byteValue) - float64(pic.Pix[channel][i])
+				squares += d * d
+				plane[i] = float32(byteValue) / 255
+			}
+		}
+		mse := squares / float64(3*f.Width*f.Height) / (255 * 255)
+		psnr := maxPSNR
+		if mse > 0 {
+			psnr = min(maxPSNR, -10*math.Log10(mse))
+		}
+		if err := pic.prepare(e.kernels); err != nil {
+			return nil, err
+		}
+		_, ssim := e.loss.measure(f, &pic.truth, lossWeightSSIM)
+		q.Views = append(q.Views, ViewQuality{v.Name, psnr, ssim})
+		q.PSNR += psnr / float64(len(views))
+		q.SSIM += ssim / float64(len(views))
+		q.Width, q.Height = max(q.Width, f.Width), max(q.Height, f.Height)
+	}
+	return q, nil
+}
+
+// toByte clamps and rounds; NaN becomes 0.
+func toByte(x float32) uint8 {
+	if !(x > 0) {
+		return 0
+	}
+	return uint8(min(x*255+0.5, 255))
+}
+
+// Render draws a cloud through a camera as an opaque image.
+func Render(cloud *splat.Cloud, cam *raster.Camera, cfg *Config) *image.NRGBA {
+	return NewPainter(cloud, cfg).Paint(cam)
+}
+
+// Painter draws one cloud many times.
+type Painter struct {
+	engine     *engine
+	params     *raster.Params
+	background [3]float32
+}
+
+// NewPainter prepares a cloud for drawing.
+func NewPainter(cloud *splat.Cloud, cfg *Config) *Painter {
+	return &Painter{newEngine(cfg), raster.Pack(cloud), cfg.Background}
+}
+
+// Paint draws the cloud through a camera.
+func (p *Painter) Paint(cam *raster.Camera) *image.NRGBA {
+	f := p.engine.renderer.Forward(p.params, cam, raster.Options{Degree: p.params.Degree, Background: p.background})
+	img := image.NewNRGBA(image.Rect(0, 0, f.Width, f.Height))
+	for i := range f.Transmittance {
+		img.SetNRGBA(i%f.Width, i/f.Width, color.NRGBA{toByte(f.Color[0][i]), toByte(f.Color[1][i]), toByte(f.Color[2][i]), 255})
+	}
+	return img
+}

@@ -1,0 +1,42 @@
+package trainer
+
+import "time"
+
+// Event is what training says while it works: one of the types below.
+type Event interface{ event() }
+
+// Progress comes about twice a second of the clock.
+type Progress struct {
+	Fraction         float64 // of the budget, 0..1
+	Elapsed          time.Duration
+	Remaining        time.Duration // estimate; with a time budget it is exact
+	Iteration        int
+	TotalIterations  int // estimate with a time budget
+	Gaussians        int
+	Loss             float64 // mean over the last epoch
+	IterationsPerSec float64
+	Downscale        int // 4, 2, 1
+}
+
+// Evaluated reports the held-out quality.
+type Evaluated struct {
+	Fraction  float64
+	Iteration int
+	Gaussians int
+	PSNR      float64 // dB, mean over images
+	SSIM      float64
+}
+
+// Warning is something that the user should know and that did not stop the training.
+type Warning struct{ Text string }
+
+// Checkpointed says that the whole state was saved.
+type Checkpointed struct {
+	Iteration int
+	Fraction  float64
+}
+
+func (Progress) event()     {}
+func (Evaluated) event()    {}
+func (Warning) event()      {}
+func (Checkpointed) event() {}

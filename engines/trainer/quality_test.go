@@ -1,0 +1,88 @@
+package trainer
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The quality of a real capture is measured by hand, because it takes longer than a test may:
+//
+//	go test ./engines/trainer -run TestSceneQuality -v -scene DIR -cpu 40s
+//
+// DIR holds images/ and sparse/ as COLMAP's image_undistorter writes them.
+var (
+	sceneDir  = flag.String("scene", "", "undistorted scene for TestSceneQuality")
+	sceneCPU  = flag.Duration("cpu", 40*time.Second, "CPU time (user and system) of the training")
+	sceneIts  = flag.Int("its", 0, "iterations instead of -cpu")
+	sceneCap  = flag.Int("gaussians", 0, "cap on Gaussians instead of the preset's")
+	sceneSeed = flag.Uint64("seed", 1, "seed")
+	sceneOut  = flag.String("ply", "", "write the cloud to this file")
+)
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func peakMiB() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return float64(u.Maxrss) / 1024
+}
+
+func TestSceneQuality(t *testing.T) {
+	if *sceneDir == "" {
+		t.Skip("give an undistorted scene with -scene")
+	}
+	cfg, err := Defaults(Standard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Budget, cfg.Iterations, cfg.Seed = *sceneCPU, *sceneIts, *sceneSeed
+	if *sceneCap > 0 {
+		cfg.MaxGaussians = *sceneCap
+	}
+	data, err := Load(*sceneDir, &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("loaded after %.1f s CPU: %d train, %d test, %d points, extent %.3g", cpuTime().Seconds(), len(data.Train), len(data.Test), len(data.Points), data.Extent)
+	start, wall := cpuTime(), time.Now()
+	last := 0.0
+	res, err := Train(context.Background(), cfg, data, Hooks{Clock: cpuTime, Events: func(e Event) {
+		switch e := e.(type) {
+		case Progress:
+			if e.Fraction-last >= 0.1 {
+				last = e.Fraction
+				t.Logf("%3.0f %%  it %5d  n %6d  loss %.4f  1/%d", 100*e.Fraction, e.Iteration, e.Gaussians, e.Loss, e.Downscale)
+			}
+		case Warning:
+			t.Log(e.Text)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("RESULT psnr %.3f ssim %.4f  n %d  its %d  cpu %.1f s  wall %.1f s  peak %.0f MiB", res.Held.PSNR, res.Held.SSIM,
+		res.Cloud.Len(), res.Iterations, (cpuTime() - start).Seconds(), time.Since(wall).Seconds(), peakMiB())
+	if *sceneOut != "" {
+		f, err := os.Create(filepath.Clean(*sceneOut))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := res.Cloud.WritePLY(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package trainer
+
+import (
+	"math"
+
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/simd"
+)
+
+// step is one iteration: draw one view, compare, differentiate, update what the view saw.
+func (t *training) step(fraction float64) error {
+	t.setLevel(fraction)
+	pic := &t.nextView().Levels[t.level]
+	if err := pic.prepare(t.kernels); err != nil {
+		return err
+	}
+	degree := t.cfg.degree(fraction)
+	rates(t.lr, fraction, t.data.Extent)
+
+	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background})
+	l1, ssim := t.loss.measure(f, &pic.truth, lossWeightSSIM)
+	loss := (1-lossWeightSSIM)*l1 + lossWeightSSIM*(1-ssim)
+	if t.iteration == 0 {
+		t.lossMean = loss
+	}
+	t.lossMean += (loss - t.lossMean) * min(1, 1/float64(len(t.data.Train)))
+
+	rows := simd.GroupRows(degree)
+	floats := rows * simd.GroupLanes
+	lr := t.lr[:rows]
+	adam := simd.NewAdamStep(0)
+	halfW, halfH := float32(f.Width)/2, float32(f.Height)/2
+	longer := float32(max(f.Width, f.Height))
+	t.renderer.Backward(&raster.Upstream{Color: t.loss.grad}, func(_ int, g *raster.GroupGradient) {
+		t.kernels.Adam(t.params.Group(g.Group)[:floats], t.m.Group(g.Group)[:floats], t.v.Group(g.Group)[:floats], g.Rows, lr, g.Lanes, adam)
+		for lane := range simd.GroupLanes {
+			if g.Lanes>>lane&1 == 0 {
+				continue
+			}
+			i := g.Group*simd.GroupLanes + lane
+			u, v := g.U[lane]*halfW, g.V[lane]*halfH
+			t.stats.gradient[i] += float32(math.Sqrt(float64(u*u + v*v)))
+			t.stats.views[i]++
+			t.stats.extent[i] = max(t.stats.extent[i], g.ExtentPx[lane]/longer)
+		}
+	})
+	return nil
+}
+
+// setLevel switches the pyramid level and forgets the moments of the level left behind.
+func (t *training) setLevel(fraction float64) {
+	level := map[int]int{1: 0, 2: 1, 4: 2}[t.cfg.downscale(fraction)]
+	if level == t.level {
+		return
+	}
+	t.level = level
+	for _, v := range t.data.Train {
+		for other := range v.Levels {
+			if other != level {
+				v.Levels[other].truth = [3]*simd.Truth{}
+			}
+		}
+	}
+}
+
+// nextView draws the training views without replacement, in a new order every epoch.
+func (t *training) nextView() *View {
+	if t.cursor >= len(t.order) {
+		t.cursor = 0
+		if t.order == nil {
+			for i := range t.data.Train {
+				t.order = append(t.order, i)
+			}
+		}
+		t.rng.Shuffle(len(t.order), func(i, j int) { t.order[i], t.order[j] = t.order[j], t.order[i] })
+	}
+	v := t.data.Train[t.order[t.cursor]]
+	t.cursor++
+	return v
+}
