@@ -1,0 +1,20 @@
+variable "project_id" {
+  description = "Project that holds the backend."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of the images and of everything else."
+  type        = string
+}
+
+variable "state_bucket" {
+  description = "Bucket of terraform's state, made by deploy.sh: the one thing that terraform cannot make for itself."
+  type        = string
+}
+
+variable "keep_images" {
+  description = "Versions of each image that stay however old they are."
+  type        = number
+  default     = 5
+}

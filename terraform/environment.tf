@@ -1,0 +1,30 @@
+# The configuration of every program: one set of names, read by internal/app. terraform_test.go fails when a name is set
+# here or in the modules that no program reads, or the reverse.
+
+locals {
+  environment = {
+    PROJECT_ID       = var.project_id
+    REGION           = var.region
+    REDIS_CA_CERT    = local.redis_ca_cert
+    INBOX_BUCKETS    = join(",", [for stage, bucket in google_storage_bucket.inbox : "${stage}:${bucket.name}"])
+    ARTIFACTS_BUCKET = google_storage_bucket.artifacts.name
+    SLOTS            = join(",", [for name, stage in local.stages : "${name}:${stage.max_executions}"])
+    JOBS             = join(",", [for name in keys(local.stages) : "${name}:${var.name}-${name}"])
+    LEASE_TTL        = "${var.lease.ttl_s}s"
+    HEARTBEAT        = "${var.lease.heartbeat_s}s"
+    START_BUDGET     = "${var.lease.start_budget_s}s"
+  }
+
+  # What all services and jobs share.
+  backend = {
+    project_id   = var.project_id
+    region       = var.region
+    labels       = local.labels
+    network      = google_compute_network.this.id
+    subnetwork   = google_compute_subnetwork.run.id
+    kms_key_name = var.kms_key_name
+    protect      = var.protect
+    environment  = local.environment
+    secrets      = { REDIS_URL = google_secret_manager_secret.redis_url.secret_id }
+  }
+}

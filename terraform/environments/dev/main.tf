@@ -1,0 +1,22 @@
+# A backend to try things with: CPUs only until a quota is named, the smallest Redis, everything may be deleted.
+
+module "splatworks" {
+  source = "../.."
+
+  project_id        = var.project_id
+  region            = var.region
+  name              = "splatworks"
+  labels            = { environment = "dev" }
+  images            = var.images
+  gpu_quota         = var.gpu_quota
+  train_gpu         = var.train_gpu
+  depth_gpu         = var.depth_gpu
+  request_gpu_quota = var.request_gpu_quota
+  trigger_invokers  = var.trigger_invokers
+  operators         = var.operators
+  cors_origins      = var.cors_origins
+  alert_emails      = var.alert_emails
+  budget            = var.budget
+  retention_days    = { uploads = 7, manifests = 7, artifacts = 7 }
+  protect           = false
+}

@@ -1,0 +1,26 @@
+# The backend for others: a replicated queue, nothing deleted by accident, every object access on record.
+
+module "splatworks" {
+  source = "../.."
+
+  project_id        = var.project_id
+  region            = var.region
+  name              = "splatworks"
+  labels            = { environment = "prod" }
+  images            = var.images
+  gpu_quota         = var.gpu_quota
+  train_gpu         = var.train_gpu
+  depth_gpu         = var.depth_gpu
+  request_gpu_quota = var.request_gpu_quota
+  trigger_invokers  = var.trigger_invokers
+  operators         = var.operators
+  cors_origins      = var.cors_origins
+  alert_emails      = var.alert_emails
+  budget            = var.budget
+  redis             = var.redis
+  valkey_token      = var.valkey_token
+  kms_key_name      = var.kms_key_name
+  retention_days    = var.retention_days
+  audit_logs        = true
+  protect           = true
+}

@@ -1,0 +1,115 @@
+variable "project_id" {
+  description = "Project that holds the backend."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of everything."
+  type        = string
+}
+
+variable "images" {
+  description = "Image reference by kind, by digest; the build writes images.auto.tfvars.json."
+  type        = map(string)
+}
+
+variable "gpu_quota" {
+  description = "GPUs granted in the region, without zonal redundancy."
+  type        = number
+  default     = 0
+}
+
+variable "train_gpu" {
+  description = "Set it to train on GPUs; see ../../variables.tf."
+  type = object({
+    executions = number
+    type       = optional(string, "nvidia-l4")
+    cpu        = optional(number, 8)
+    memory_gib = optional(number, 32)
+    timeout_s  = optional(number, 3600)
+  })
+  default = null
+}
+
+variable "depth_gpu" {
+  description = "Set it to run the depth stage on GPUs; see ../../variables.tf."
+  type = object({
+    executions = number
+    type       = optional(string, "nvidia-l4")
+    cpu        = optional(number, 4)
+    memory_gib = optional(number, 16)
+    timeout_s  = optional(number, 3600)
+  })
+  default = null
+}
+
+variable "request_gpu_quota" {
+  description = "Ask Google for this many GPUs."
+  type        = object({ gpus = number, contact_email = string })
+  default     = null
+}
+
+variable "trigger_invokers" {
+  description = "IAM members that may call the trigger function."
+  type        = list(string)
+  default     = []
+}
+
+variable "operators" {
+  description = "IAM members that may call the operators' API."
+  type        = list(string)
+  default     = []
+}
+
+variable "cors_origins" {
+  description = "Origins of web pages that upload from a browser."
+  type        = list(string)
+  default     = []
+}
+
+variable "alert_emails" {
+  description = "Addresses that alerts and the budget write to."
+  type        = list(string)
+  default     = []
+}
+
+variable "budget" {
+  description = "Monthly budget."
+  type        = object({ billing_account = string, amount = number, currency_code = optional(string, "USD") })
+  default     = null
+}
+
+variable "redis" {
+  description = "The queue's store; see ../../variables.tf."
+  type = object({
+    engine     = optional(string, "redis")
+    tier       = optional(string, "STANDARD_HA")
+    memory_gib = optional(number, 1)
+    node_type  = optional(string, "CUSTOM_MINI")
+    replicas   = optional(number, 1)
+  })
+  default = {}
+}
+
+variable "valkey_token" {
+  description = "Token of the Valkey instance's default user."
+  type        = string
+  default     = ""
+  sensitive   = true
+}
+
+variable "kms_key_name" {
+  description = "Customer-managed key for everything at rest; none: Google's keys."
+  type        = string
+  default     = null
+}
+
+variable "retention_days" {
+  description = "Days until uploads, manifests and artifacts are deleted."
+  type = object({
+    uploads   = optional(number, 14)
+    manifests = optional(number, 90)
+    artifacts = optional(number, 90)
+  })
+  default = {}
+}

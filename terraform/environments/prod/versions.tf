@@ -1,0 +1,20 @@
+terraform {
+  required_version = ">= 1.9"
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 7.30, < 8"
+    }
+  }
+  # The bucket comes from: terraform init -backend-config=bucket=PROJECT-splatworks-state
+  backend "gcs" {
+    prefix = "splatworks/prod"
+  }
+}
+
+provider "google" {
+  project               = var.project_id
+  region                = var.region
+  user_project_override = true # quota and budget calls are counted on this project
+  billing_project       = var.project_id
+}

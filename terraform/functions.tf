@@ -1,0 +1,128 @@
+# The two functions. They are built as containers from functions/cmd; FUNCTION_TARGET says which one a service is.
+
+# ---- trigger: the public face
+
+module "trigger" {
+  source = "./modules/service"
+
+  name        = "${var.name}-trigger"
+  purpose     = "takes requests in and tells how they go"
+  backend     = local.backend
+  image       = var.images["static"]
+  command     = "/app/functions"
+  environment = merge(local.announce, { FUNCTION_TARGET = "trigger", SIGNING_ACCOUNT = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com" })
+  ingress     = "INGRESS_TRAFFIC_ALL"
+  invokers    = { for member in var.trigger_invokers : member => member }
+  # The rate limit holds across instances; this bounds what a flood can cost.
+  max_instances = 10
+  timeout_s     = 300 # event streams and long polls
+
+  depends_on = [google_secret_manager_secret_version.redis_url]
+}
+
+locals {
+  announce = {
+    REQUESTED_TOPIC = google_pubsub_topic.this["reconstruction-requested"].name
+    FINISHED_TOPIC  = google_pubsub_topic.this["reconstruction-finished"].name
+  }
+
+  trigger_bucket_grants = merge(
+    {
+      # A signed address can do what its signer may do: begin an upload, read a result.
+      "signs uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectCreator", condition = null }
+      "reads results"  = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectViewer", condition = null }
+      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectCreator", condition = "resource.name.endsWith(\"/request.json\")" }
+    },
+    { for stage, bucket in google_storage_bucket.inbox : "reads the manifests before ${stage}" => { bucket = bucket.name, role = "roles/storage.objectViewer", condition = null } if stage != local.first_stage },
+  )
+}
+
+resource "google_storage_bucket_iam_member" "trigger" {
+  for_each = local.trigger_bucket_grants
+
+  bucket = each.value.bucket
+  role   = each.value.role
+  member = module.trigger.member
+
+  dynamic "condition" {
+    for_each = each.value.condition[*]
+    content {
+      title       = "request records"
+      description = "Only the record of a request."
+      expression  = condition.value
+    }
+  }
+}
+
+# Signing without a key: the account asks the IAM Credentials API to sign as itself.
+resource "google_service_account_iam_member" "trigger_signs" {
+  service_account_id = "projects/${var.project_id}/serviceAccounts/${module.trigger.email}"
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = module.trigger.member
+}
+
+resource "google_pubsub_topic_iam_member" "trigger_announces" {
+  for_each = google_pubsub_topic.this
+
+  topic  = each.value.name
+  role   = "roles/pubsub.publisher"
+  member = module.trigger.member
+}
+
+# ---- notify: tells clients' servers
+
+module "notify" {
+  source = "./modules/service"
+
+  name        = "${var.name}-notify"
+  purpose     = "calls the webhooks of requests that ended"
+  backend     = local.backend
+  image       = var.images["static"]
+  command     = "/app/functions"
+  environment = { FUNCTION_TARGET = "notify" }
+  egress      = "PRIVATE_RANGES_ONLY" # webhooks are on the internet
+  invokers    = { events = local.notify_events_member }
+
+  depends_on = [google_secret_manager_secret_version.redis_url]
+}
+
+resource "google_service_account" "notify_events" {
+  account_id   = "${var.name}-notify-events"
+  display_name = "${var.name}-notify-events: delivers reconstruction-finished"
+}
+
+locals {
+  notify_events_email  = "${google_service_account.notify_events.account_id}@${var.project_id}.iam.gserviceaccount.com"
+  notify_events_member = "serviceAccount:${local.notify_events_email}"
+}
+
+resource "google_project_iam_member" "notify_events_received" {
+  project = var.project_id
+  role    = "roles/eventarc.eventReceiver"
+  member  = local.notify_events_member
+}
+
+resource "google_eventarc_trigger" "finished" {
+  name            = "${var.name}-finished"
+  location        = var.region
+  service_account = local.notify_events_email
+  labels          = local.labels
+
+  matching_criteria {
+    attribute = "type"
+    value     = "google.cloud.pubsub.topic.v1.messagePublished"
+  }
+
+  transport {
+    pubsub { topic = google_pubsub_topic.this["reconstruction-finished"].id }
+  }
+
+  destination {
+    cloud_run_service {
+      service = module.notify.name
+      region  = var.region
+    }
+  }
+
+  depends_on = [google_project_iam_member.notify_events_received]
+}

@@ -1,0 +1,98 @@
+# One Cloud Run service: its own account, its variables and secrets, who may call it. Scales to zero.
+
+resource "google_service_account" "this" {
+  project      = var.backend.project_id
+  account_id   = var.name
+  display_name = "${var.name}: ${var.purpose}"
+}
+
+locals {
+  # Written out instead of read from the account, so that a plan shows who is granted what.
+  email  = "${google_service_account.this.account_id}@${var.backend.project_id}.iam.gserviceaccount.com"
+  member = "serviceAccount:${local.email}"
+}
+
+resource "google_cloud_run_v2_service" "this" {
+  project             = var.backend.project_id
+  name                = var.name
+  location            = var.backend.region
+  description         = var.purpose
+  ingress             = var.ingress
+  deletion_protection = var.backend.protect
+  labels              = var.backend.labels
+
+  template {
+    service_account                  = local.email
+    timeout                          = "${var.timeout_s}s"
+    max_instance_request_concurrency = 40
+    encryption_key                   = var.backend.kms_key_name
+    labels                           = var.backend.labels
+
+    scaling {
+      min_instance_count = 0
+      max_instance_count = var.max_instances
+    }
+
+    containers {
+      image   = var.image
+      command = [var.command]
+
+      dynamic "env" {
+        for_each = merge(var.backend.environment, var.environment)
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+      dynamic "env" {
+        for_each = var.backend.secrets
+        content {
+          name = env.key
+          value_source {
+            secret_key_ref {
+              secret  = env.value
+              version = "latest"
+            }
+          }
+        }
+      }
+
+      resources {
+        # Billed by request: the processor sleeps between them. The boost halves the wait of a first event, which Pub/Sub
+        # gives ten seconds.
+        limits            = { cpu = "1", memory = "512Mi" }
+        cpu_idle          = true
+        startup_cpu_boost = true
+      }
+    }
+
+    vpc_access {
+      egress = var.egress
+      network_interfaces {
+        network    = var.backend.network
+        subnetwork = var.backend.subnetwork
+      }
+    }
+  }
+
+  depends_on = [google_secret_manager_secret_iam_member.reads]
+}
+
+resource "google_secret_manager_secret_iam_member" "reads" {
+  for_each = var.backend.secrets
+
+  project   = var.backend.project_id
+  secret_id = each.value
+  role      = "roles/secretmanager.secretAccessor"
+  member    = local.member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "invoker" {
+  for_each = var.invokers
+
+  project  = var.backend.project_id
+  location = var.backend.region
+  name     = google_cloud_run_v2_service.this.name
+  role     = "roles/run.invoker"
+  member   = each.value
+}

@@ -1,0 +1,70 @@
+variable "name" {
+  description = "Of the service and of its account."
+  type        = string
+}
+
+variable "purpose" {
+  description = "What it is for, in a few words; shown beside its account."
+  type        = string
+}
+
+variable "backend" {
+  description = "What all of the backend's services and jobs share. egress is PRIVATE_RANGES_ONLY, or ALL_TRAFFIC for what must not reach the internet."
+  type = object({
+    project_id   = string
+    region       = string
+    labels       = map(string)
+    network      = string
+    subnetwork   = string
+    kms_key_name = optional(string)
+    protect      = bool
+    environment  = map(string) # variables of every program
+    secrets      = map(string) # variable name to secret id, readable by every program
+  })
+}
+
+variable "image" {
+  description = "Image reference, by digest."
+  type        = string
+}
+
+variable "command" {
+  description = "Program in the image."
+  type        = string
+}
+
+variable "environment" {
+  description = "Variables of this program only."
+  type        = map(string)
+  default     = {}
+}
+
+variable "ingress" {
+  description = "INGRESS_TRAFFIC_INTERNAL_ONLY takes events, pushes and scheduler calls of this project; the trigger function alone is open."
+  type        = string
+  default     = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+}
+
+variable "egress" {
+  description = "ALL_TRAFFIC reaches Google and Redis only, PRIVATE_RANGES_ONLY the internet too."
+  type        = string
+  default     = "ALL_TRAFFIC"
+}
+
+variable "invokers" {
+  description = "IAM members that may call the service, by a name for each."
+  type        = map(string)
+  default     = {}
+}
+
+variable "max_instances" {
+  description = "Most instances at once."
+  type        = number
+  default     = 5
+}
+
+variable "timeout_s" {
+  description = "Longest request."
+  type        = number
+  default     = 60
+}

@@ -1,0 +1,69 @@
+variable "stage" {
+  description = "The stage's name in the pipeline."
+  type        = string
+}
+
+variable "prefix" {
+  description = "First part of the names of everything made here."
+  type        = string
+}
+
+variable "backend" {
+  description = "What all of the backend's services and jobs share."
+  type = object({
+    project_id   = string
+    region       = string
+    labels       = map(string)
+    network      = string
+    subnetwork   = string
+    kms_key_name = optional(string)
+    protect      = bool
+    environment  = map(string)
+    secrets      = map(string)
+  })
+}
+
+variable "receiver_image" {
+  description = "Image of the receiver: the stage's program without its tools."
+  type        = string
+}
+
+variable "worker" {
+  description = "How the stage's job runs."
+  type = object({
+    image          = string
+    cpu            = number
+    memory_gib     = number
+    timeout_s      = number
+    max_executions = number
+    disk_gib       = optional(number)
+    gpu            = optional(string)
+  })
+}
+
+variable "inbox" {
+  description = "Bucket whose objects start the stage."
+  type        = string
+}
+
+variable "next_inbox" {
+  description = "Bucket that takes the stage's manifests; none: they go to the artifacts bucket and the request is complete."
+  type        = string
+  default     = null
+}
+
+variable "uploads" {
+  description = "Bucket of what clients uploaded, for a stage that reads it again; none: it does not."
+  type        = string
+  default     = null
+}
+
+variable "artifacts" {
+  description = "Bucket of the bulk."
+  type        = string
+}
+
+variable "finished_topic" {
+  description = "Topic told of every request that a worker saw end."
+  type        = string
+}

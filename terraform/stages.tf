@@ -1,0 +1,18 @@
+module "stage" {
+  source   = "./modules/stage"
+  for_each = local.stages
+
+  stage          = each.key
+  prefix         = var.name
+  backend        = local.backend
+  receiver_image = var.images["static"]
+  worker         = merge(each.value, { image = var.images[each.value.image] })
+  inbox          = google_storage_bucket.inbox[each.key].name
+  next_inbox     = each.value.next == null ? null : google_storage_bucket.inbox[each.value.next].name
+  uploads        = each.value.reads_uploads ? google_storage_bucket.inbox[local.first_stage].name : null
+  artifacts      = google_storage_bucket.artifacts.name
+  finished_topic = google_pubsub_topic.this["reconstruction-finished"].name
+
+  # A trigger can be made only once Cloud Storage may publish, a service only once its secret has a value.
+  depends_on = [google_project_iam_member.storage_publishes, google_secret_manager_secret_version.redis_url]
+}

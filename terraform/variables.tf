@@ -1,0 +1,269 @@
+variable "project_id" {
+  description = "Project that holds the backend."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of everything. For GPUs it must be one where Cloud Run offers them (docs/operations.md, Quotas)."
+  type        = string
+}
+
+variable "name" {
+  description = "First part of every resource's name, so that two backends can live in one project."
+  type        = string
+  default     = "splatworks"
+
+  validation {
+    # Service account ids have at most 30 characters and the longest is NAME-preprocess-receiver.
+    condition     = can(regex("^[a-z][a-z0-9-]{1,9}$", var.name))
+    error_message = "name must be 2 to 10 lower-case letters, digits and hyphens, starting with a letter."
+  }
+}
+
+variable "labels" {
+  description = "Labels of everything that takes labels."
+  type        = map(string)
+  default     = {}
+}
+
+# ---- what runs
+
+variable "images" {
+  description = "Image reference by kind, pinned by digest: static, media, preprocess, depth, train. The build prints it as images.auto.tfvars.json."
+  type        = map(string)
+
+  validation {
+    condition     = alltrue([for image in values(var.images) : can(regex("@sha256:[0-9a-f]{64}$", image))])
+    error_message = "Every image must be pinned by digest (NAME@sha256:...): a tag may mean something else tomorrow."
+  }
+  validation {
+    condition     = alltrue([for kind in ["static", "media", "preprocess", "depth", "train"] : contains(keys(var.images), kind)])
+    error_message = "images must name all of static, media, preprocess, depth and train."
+  }
+}
+
+variable "stages" {
+  description = "The pipeline's stages by name. next is the stage whose inbox takes this one's manifest; the stage that nobody names as next takes the uploads. gpu is set by depth_gpu and train_gpu."
+  type = map(object({
+    image          = string           # a kind in images
+    cpu            = number           # vCPU: 1, 2, 4, 6 or 8
+    memory_gib     = number           # at most 4 per vCPU; files outside a disk count as memory
+    timeout_s      = number           # a task of the job ends after it: at most 168 h, 1 h with a GPU
+    max_executions = number           # the stage's slots: workers at once
+    next           = optional(string) # none: the request is complete
+    reads_uploads  = optional(bool, false)
+    disk_gib       = optional(number) # ephemeral disk for the work folder (preview); none: memory
+    gpu            = optional(string) # accelerator type
+  }))
+  # Sizes for about 300 photos on CPUs. Timeouts are longer than the longest single task that the stage allows.
+  default = {
+    filter     = { image = "media", cpu = 4, memory_gib = 8, timeout_s = 3600, max_executions = 4, next = "preprocess" }
+    preprocess = { image = "preprocess", cpu = 8, memory_gib = 16, timeout_s = 21600, max_executions = 2, next = "depth", reads_uploads = true }
+    depth      = { image = "depth", cpu = 8, memory_gib = 16, timeout_s = 21600, max_executions = 1, next = "train" }
+    train      = { image = "train", cpu = 8, memory_gib = 16, timeout_s = 43200, max_executions = 2, next = "export" }
+    export     = { image = "media", cpu = 2, memory_gib = 8, timeout_s = 3600, max_executions = 4 }
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.stages) : can(regex("^[a-z][a-z0-9]{1,9}$", name))])
+    error_message = "A stage's name is 2 to 10 lower-case letters and digits."
+  }
+  validation {
+    condition     = alltrue([for stage in values(var.stages) : stage.next == null ? true : contains(keys(var.stages), stage.next)])
+    error_message = "next must be the name of another stage in stages."
+  }
+  validation {
+    condition     = length(setsubtract(keys(var.stages), compact(values(var.stages)[*].next))) == 1
+    error_message = "Exactly one stage must be nobody's next: it takes the uploads."
+  }
+  validation {
+    condition     = alltrue([for stage in values(var.stages) : contains([1, 2, 4, 6, 8], stage.cpu) && stage.memory_gib <= 4 * stage.cpu])
+    error_message = "Cloud Run takes 1, 2, 4, 6 or 8 vCPU with at most 4 GiB each."
+  }
+  validation {
+    condition     = alltrue([for stage in values(var.stages) : stage.timeout_s >= 60 && stage.timeout_s <= 604800])
+    error_message = "A job's task runs for at least a minute here and for 168 hours (604800 s) at most."
+  }
+  validation {
+    condition     = alltrue([for stage in values(var.stages) : stage.max_executions >= 1])
+    error_message = "max_executions must be at least 1: a stage without workers stops every request."
+  }
+}
+
+variable "gpu_quota" {
+  description = "GPUs the project was granted in the region, without zonal redundancy (quota NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion, which counts milliGPU: 1000 is one)."
+  type        = number
+  default     = 0
+}
+
+variable "train_gpu" {
+  description = "Set it to train on GPUs. executions workers at once, each with one GPU. timeout_s over 3600 is a preview feature (12 h)."
+  type = object({
+    executions = number
+    type       = optional(string, "nvidia-l4")
+    cpu        = optional(number, 8)
+    memory_gib = optional(number, 32)
+    timeout_s  = optional(number, 3600)
+  })
+  default = null
+
+  validation {
+    # Slots = executions = quota: a worker that finds no GPU would hold its slot for nothing.
+    condition     = try(var.train_gpu.executions, 0) == 0 || try(var.train_gpu.executions, 0) + try(var.depth_gpu.executions, 0) <= var.gpu_quota
+    error_message = "train_gpu and depth_gpu want ${try(var.train_gpu.executions, 0) + try(var.depth_gpu.executions, 0)} GPUs, and gpu_quota is ${var.gpu_quota}. A new project's quota is often zero: ask for NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion (request_gpu_quota, or IAM & Admin > Quotas), set gpu_quota to what was granted, or leave train_gpu out to work on CPUs."
+  }
+  validation {
+    condition     = var.train_gpu == null ? true : var.train_gpu.executions >= 1 && var.train_gpu.cpu >= 4 && var.train_gpu.memory_gib >= 16 && var.train_gpu.timeout_s <= 43200
+    error_message = "executions must be at least 1; an L4 instance takes at least 4 vCPU and 16 GiB, and a GPU task runs for 12 h (43200 s) at most."
+  }
+}
+
+variable "depth_gpu" {
+  description = "Set it to run the depth stage on GPUs; as train_gpu."
+  type = object({
+    executions = number
+    type       = optional(string, "nvidia-l4")
+    cpu        = optional(number, 4)
+    memory_gib = optional(number, 16)
+    timeout_s  = optional(number, 3600)
+  })
+  default = null
+
+  validation {
+    # Slots = executions = quota: a worker that finds no GPU would hold its slot for nothing.
+    condition     = try(var.depth_gpu.executions, 0) <= var.gpu_quota
+    error_message = "depth_gpu wants ${try(var.depth_gpu.executions, 0)} GPUs, and gpu_quota is ${var.gpu_quota}. A new project's quota is often zero: ask for NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion (request_gpu_quota, or IAM & Admin > Quotas), set gpu_quota to what was granted, or leave depth_gpu out to work on CPUs."
+  }
+  validation {
+    condition     = var.depth_gpu == null ? true : var.depth_gpu.executions >= 1 && var.depth_gpu.cpu >= 4 && var.depth_gpu.memory_gib >= 16 && var.depth_gpu.timeout_s <= 43200
+    error_message = "executions must be at least 1; an L4 instance takes at least 4 vCPU and 16 GiB, and a GPU task runs for 12 h (43200 s) at most."
+  }
+}
+
+variable "request_gpu_quota" {
+  description = "Ask Google for this many GPUs in the region. It may be granted in part or not at all: see the quota page, then set gpu_quota."
+  type        = object({ gpus = number, contact_email = string })
+  default     = null
+}
+
+variable "lease" {
+  description = "How long a silent worker keeps its task, how often it speaks, and how long a launched one may take to come. The lease must outlive ten seconds of live migration and a reconnect to Redis."
+  type = object({
+    ttl_s          = optional(number, 90)
+    heartbeat_s    = optional(number, 15)
+    start_budget_s = optional(number, 300)
+  })
+  default = {}
+
+  validation {
+    condition     = var.lease.ttl_s >= 60 && var.lease.ttl_s >= 3 * var.lease.heartbeat_s
+    error_message = "lease.ttl_s must be at least 60 and three times lease.heartbeat_s, or one lost heartbeat loses the task."
+  }
+}
+
+# ---- who may come in
+
+variable "trigger_invokers" {
+  description = "IAM members that may call the trigger function: a group, a gateway's account, or the public. It spends money: keep it closed until a key or a gateway stands before it."
+  type        = list(string)
+  default     = []
+}
+
+variable "operators" {
+  description = "IAM members that may call the operators' API (the requests service)."
+  type        = list(string)
+  default     = []
+}
+
+variable "cors_origins" {
+  description = "Origins of web pages that upload from a browser, for example https://app.example.com."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = !contains(var.cors_origins, "*")
+    error_message = "Name the origins: with * any page could use a leaked upload address."
+  }
+}
+
+# ---- what is kept
+
+variable "redis" {
+  description = "The queue's store. engine redis: Memorystore for Redis (BASIC or STANDARD_HA). engine valkey: Memorystore for Valkey, whose token is made after the instance (docs/operations.md, Valkey) and passed as valkey_token."
+  type = object({
+    engine     = optional(string, "redis")
+    tier       = optional(string, "BASIC")
+    memory_gib = optional(number, 1)
+    node_type  = optional(string, "SHARED_CORE_NANO") # valkey
+    replicas   = optional(number, 0)                  # valkey
+  })
+  default = {}
+
+  validation {
+    condition     = contains(["redis", "valkey"], var.redis.engine) && contains(["BASIC", "STANDARD_HA"], var.redis.tier)
+    error_message = "redis.engine must be redis or valkey, redis.tier BASIC or STANDARD_HA."
+  }
+}
+
+variable "valkey_token" {
+  description = "Token of the default user of the Valkey instance; unused with engine redis."
+  type        = string
+  default     = ""
+  sensitive   = true
+}
+
+variable "retention_days" {
+  description = "Days after which the lifecycle rules delete: what clients uploaded, the manifests in the inboxes, and the artifacts. Keep manifests as long as artifacts, or the queue cannot be rebuilt."
+  type = object({
+    uploads   = optional(number, 14)
+    manifests = optional(number, 30)
+    artifacts = optional(number, 30)
+  })
+  default = {}
+
+  validation {
+    condition     = var.retention_days.manifests >= var.retention_days.artifacts
+    error_message = "retention_days.manifests must not be shorter than retention_days.artifacts."
+  }
+}
+
+variable "protect" {
+  description = "Refuse to delete Redis, services, jobs, and buckets that hold objects. False for a project that is torn down again."
+  type        = bool
+  default     = true
+}
+
+variable "kms_key_name" {
+  description = "Customer-managed key (projects/P/locations/REGION/keyRings/R/cryptoKeys/K) for buckets, topics, secrets, Redis and instances; none: Google's keys. It is not made here: it must outlive what it encrypts."
+  type        = string
+  default     = null
+}
+
+variable "audit_logs" {
+  description = "Record every read and write of the buckets' objects in the audit log (billed by volume)."
+  type        = bool
+  default     = false
+}
+
+# ---- who is told
+
+variable "alert_emails" {
+  description = "Addresses that alerts and the budget write to."
+  type        = list(string)
+  default     = []
+}
+
+variable "alert_thresholds" {
+  description = "When an alert opens."
+  type = object({
+    oldest_queued_s    = optional(number, 1800)
+    redis_memory_ratio = optional(number, 0.8)
+  })
+  default = {}
+}
+
+variable "budget" {
+  description = "Monthly budget in the billing account's currency; it warns and caps nothing. The caps are max_executions and the quota."
+  type        = object({ billing_account = string, amount = number, currency_code = optional(string, "USD") })
+  default     = null
+}
