@@ -4,15 +4,26 @@ package simd
 
 import "golang.org/x/sys/cpu"
 
-var tables = map[Level]*Kernels{Plain: &plainKernels}
+var tables = map[Level]*Kernels{Plain: &plainKernels, AVX512: &avx512Kernels}
+
+var avx512Kernels = Kernels{
+	Level:         AVX512,
+	BlendForward:  blendForward(blendForwardAVX512),
+	BlendBackward: blendBackward([4]backwardFunc{0: blendBackwardAVX512, Depth: blendBackwardDepthAVX512, Abs: blendBackwardAbsAVX512, Depth | Abs: blendBackwardDepthAbsAVX512}),
+	Adam:          adamPlain,
+	loss:          lossRowsPlain,
+}
 
 // Levels returns the levels that this machine can run, slowest first. Plain is always there.
 func Levels() []Level {
 	levels := []Level{Plain}
-	if tables[AVX2] != nil && cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA || !cpu.X86.HasBMI1 {
+		return levels
+	}
+	if tables[AVX2] != nil {
 		levels = append(levels, AVX2)
 	}
-	if tables[AVX512] != nil && cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL {
+	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL {
 		levels = append(levels, AVX512)
 	}
 	return levels

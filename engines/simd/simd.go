@@ -18,7 +18,7 @@ import (
 	"unsafe"
 )
 
-//go:generate go run ./internal/gen
+//go:generate go run ./internal/gen -kernel blend512 -out blend_avx512_amd64.s -stubs blend_avx512_amd64.go -pkg simd
 
 // Level is an instruction set that the kernels are written for.
 type Level int
