@@ -287,14 +287,14 @@ func (s signer) SignUpload(_ context.Context, u trigger.UploadSpec) (trigger.Sig
 		Headers: map[string]string{"Content-Type": u.ContentType, "x-goog-resumable": "start"}}, nil
 }
 
-func (s signer) SignDownload(_ context.Context, o pipeline.Object, name string, expires time.Time) (string, error) {
+func (s signer) SignDownload(_ context.Context, o pipeline.Object, name string, expires time.Duration) (string, error) {
 	if err := s.w.fault("sign"); err != nil {
 		return "", err
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	s.w.signed++
-	return "https://storage.test/" + o.Bucket + "/" + o.Name + "?X-Goog-Signature=" + expires.Format("150405.000") + "&name=" + name, nil
+	return "https://storage.test/" + o.Bucket + "/" + o.Name + "?X-Goog-Signature=" + s.w.time.Add(expires).Format("150405") + "&name=" + name, nil
 }
 
 type lockedBuffer struct {

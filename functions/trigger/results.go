@@ -79,7 +79,7 @@ func (s *Service) read(ctx context.Context, state queue.State, window int64, now
 		if name == "" {
 			name = path.Base(a.Object.Name)
 		}
-		url, err := s.Signer.SignDownload(ctx, a.Object, name, expires)
+		url, err := s.Signer.SignDownload(ctx, a.Object, name, s.DownloadTTL)
 		if err != nil {
 			return left{}, fmt.Errorf("sign link to %v: %w", a.Object, err)
 		}

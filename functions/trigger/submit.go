@@ -132,7 +132,7 @@ const uploadFile = "input"
 func (s *Service) signUpload(ctx context.Context, r pipeline.Request, contentType string, now time.Time) (api.Upload, error) {
 	spec := UploadSpec{
 		Bucket: s.Buckets.Inbox[pipeline.Stages()[0]], Name: artifacts.UploadName(r.ID, uploadFile), ContentType: contentType,
-		MaxBytes: s.MaxUploadBytes, SessionID: r.SessionID, Expires: now.Add(s.UploadTTL),
+		MaxBytes: s.MaxUploadBytes, Metadata: map[string]string{"session-id": r.SessionID}, Expires: s.UploadTTL,
 	}
 	signed, err := s.Signer.SignUpload(ctx, spec)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *Service) signUpload(ctx context.Context, r pipeline.Request, contentTyp
 	}
 	return api.Upload{
 		Method: signed.Method, URL: signed.URL, Headers: signed.Headers, Object: "gs://" + spec.Bucket + "/" + spec.Name,
-		MaxBytes: spec.MaxBytes, ExpiresAt: spec.Expires, ChunkMultiple: api.ChunkMultiple,
+		MaxBytes: spec.MaxBytes, ExpiresAt: now.Add(s.UploadTTL), ChunkMultiple: api.ChunkMultiple,
 		Note: "Send this with an empty body, then PUT the capture to the Location it answers: in one piece, or in chunks of a multiple of " +
 			"chunk_multiple_bytes with Content-Range. After an error ask with 'Content-Range: bytes */SIZE' how much arrived.",
 	}, nil

@@ -28,21 +28,22 @@ type UploadSpec struct {
 	Bucket, Name string
 	ContentType  string
 	MaxBytes     int64
-	SessionID    string
-	Expires      time.Time
+	Metadata     map[string]string // kept with the object
+	Expires      time.Duration
 }
 
 // SignedRequest is a call that anybody who holds it may make until it expires.
 type SignedRequest struct {
-	Method, URL string
-	Headers     map[string]string // to be sent exactly
+	Method  string
+	URL     string
+	Headers map[string]string // to be sent exactly
 }
 
 // Signer makes links into the buckets. SignUpload's opens one resumable upload session, overwrites nothing and takes only
-// the type and size named. SignDownload's reads one generation of one object, offered under fileName.
+// the type and size named. SignDownload's reads one generation of one object, offered under filename.
 type Signer interface {
 	SignUpload(ctx context.Context, u UploadSpec) (SignedRequest, error)
-	SignDownload(ctx context.Context, o pipeline.Object, fileName string, expires time.Time) (string, error)
+	SignDownload(ctx context.Context, o pipeline.Object, filename string, expires time.Duration) (string, error)
 }
 
 // Announcement is the reconstruction-requested message.
