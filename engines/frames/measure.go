@@ -17,7 +17,8 @@ type Frame struct {
 	Dark       float64 `json:"dark"`       // share of pixels that are nearly black
 	Bright     float64 `json:"bright"`     // share of pixels that are nearly white
 
-	// The rest compares with the frame before; it is 0 for the first, but Matched, which is 1.
+	// The rest compares with the frame before; the first frame has the second's Texture, Matched 1 and else 0.
+	Texture    float64 `json:"texture"`    // share of blocks with enough contrast to be found again
 	Difference float64 `json:"difference"` // mean absolute difference of small pictures, their mean brightness taken out
 	Motion     float64 `json:"motion"`     // median displacement of blocks, as a share of the longer edge; see motionReach
 	Matched    float64 `json:"matched"`    // share of textured blocks that were found again in the frame before

@@ -22,10 +22,10 @@ const (
 	matchCorrelation = 0.6 // a block is found again from here
 	blockTexture     = 2.0 // gray levels of standard deviation that a block needs to be looked for
 
-	// A frame is a duplicate when its blocks stayed within a twentieth of a pixel of the analysed picture in a
-	// thousand and the pictures differ by less than compression and sensor noise do.
-	duplicateMotion     = 0.0012
-	duplicateDifference = 0.006
+	// A frame is a duplicate when its blocks moved by less than half a pixel of the analysed picture and it
+	// differs by no more than compression and the noise of a sensor in dim light make it.
+	duplicateMotion     = 0.001
+	duplicateDifference = 0.015
 )
 
 // pyramid is a frame at the two sizes that motion is found in.
@@ -39,10 +39,9 @@ func newPyramid(g gray) pyramid {
 // compare fills in what a frame's picture tells together with the picture before it.
 func (f *Frame) compare(now, before pyramid) {
 	f.Difference = difference(now.fine, before.fine)
-	moves, textured := blockMotion(now, before)
-	if textured == 0 {
-		f.Matched, f.Motion = 0, 0
-	} else {
+	moves, textured, blocks := blockMotion(now, before)
+	f.Texture = float64(textured) / float64(max(1, blocks))
+	if textured > 0 {
 		f.Matched = float64(len(moves)) / float64(textured)
 		f.Motion = median(moves)
 		// What left the reach moved at least that far.
@@ -74,17 +73,18 @@ func difference(a, b gray) float64 {
 }
 
 // blockMotion looks for each textured block of the present picture in the one before. It returns the displacements of
-// those that were found, as shares of the longer edge, and how many were looked for.
-func blockMotion(now, before pyramid) (moves []float64, textured int) {
+// those that were found, as shares of the longer edge, how many were looked for, and how many blocks there are.
+func blockMotion(now, before pyramid) (moves []float64, textured, blocks int) {
 	c := now.coarse
 	if len(c.pix) == 0 || len(c.pix) != len(before.coarse.pix) || len(now.fine.pix) != len(before.fine.pix) {
-		return nil, 0
+		return nil, 0, 0
 	}
 	edge := float64(max(now.fine.w, now.fine.h))
 	past := newTable(before.coarse)
 	pastFine := newTable(before.fine)
 	for y := 0; y+coarseBlock <= c.h; y += coarseBlock {
 		for x := 0; x+coarseBlock <= c.w; x += coarseBlock {
+			blocks++
 			dx, dy, corr, ok := search(c, past, x, y, coarseBlock, 0, 0, coarseReach)
 			if !ok {
 				continue
@@ -97,7 +97,7 @@ func blockMotion(now, before pyramid) (moves []float64, textured int) {
 			moves = append(moves, math.Hypot(fx, fy)/edge)
 		}
 	}
-	return moves, textured
+	return moves, textured, blocks
 }
 
 // table gives the sum and the sum of squares of any rectangle of a picture in constant time.

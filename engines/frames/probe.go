@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -103,7 +104,7 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 		},
 	})
 	if err != nil {
-		return Video{}, unreadable(ctx, err, said.String())
+		return Video{}, unreadable(ctx, path, err, said.String())
 	}
 	if err := json.Unmarshal([]byte(out.String()), &answer); err != nil {
 		return Video{}, fmt.Errorf("probing video: ffprobe's answer: %w", err)
@@ -117,16 +118,35 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 }
 
 // unreadable tells a file that ffprobe cannot open from a machine that cannot run it.
-func unreadable(ctx context.Context, err error, said string) error {
+func unreadable(ctx context.Context, path string, err error, said string) error {
 	var failed *tool.Error
 	if ctx.Err() != nil || !errors.As(err, &failed) || failed.Cause != nil || failed.Signal != 0 {
 		return fmt.Errorf("probing video: %w", err)
 	}
-	if strings.Contains(said, "moov atom not found") || strings.Contains(said, "Truncat") || strings.Contains(said, "partial file") {
+	if strings.Contains(said, "moov atom not found") && startsLikeMP4(path) || strings.Contains(said, "partial file") {
 		return fail(TruncatedVideo, "Upload the whole file again; if it does not play to its end on your device, record again.",
 			"The video file is incomplete: its index, which stands at the end, is missing.").because(err)
 	}
 	return fail(NotAVideo, adviceSend, "The file is not a video that can be read.").because(err)
+}
+
+// startsLikeMP4 looks for the type of the first box (ISO/IEC 14496-12, 4.2; QuickTime's older ones too). ffmpeg takes
+// anything with the extension .mp4 for MP4.
+func startsLikeMP4(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	var head [8]byte
+	if _, err := io.ReadFull(file, head[:]); err != nil {
+		return false
+	}
+	switch string(head[4:]) {
+	case "ftyp", "styp", "moov", "moof", "mdat", "free", "skip", "wide", "pnot", "uuid":
+		return true
+	}
+	return false
 }
 
 // probeAnswer is the part of ffprobe's JSON that is used.

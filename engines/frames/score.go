@@ -80,10 +80,13 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 		if ctx.Err() != nil || !errors.As(err, &failed) || failed.Cause != nil || failed.Signal != 0 {
 			return s, fmt.Errorf("measuring frames: %w", err)
 		}
-		if len(s.Frames) == 0 {
+		if len(s.Frames) == 0 && s.Damaged == 0 {
 			return s, fail(UnsupportedCodec, adviceSend, "The video cannot be decoded (%s in %s).", v.Codec, v.Container).because(err)
 		}
 		s.Damaged++
+	}
+	if len(s.Frames) > 1 {
+		s.Frames[0].Texture = s.Frames[1].Texture
 	}
 	s.setTimes(times, v.FPS)
 	if progress != nil {

@@ -1,0 +1,154 @@
+package frames
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/splatworks/splatworks/engines/tool"
+)
+
+// Image is a picture that was written for reconstruction.
+type Image struct {
+	Name   string  `json:"name"` // file name within the folder
+	Width  int     `json:"width"`
+	Height int     `json:"height"`
+	Index  int     `json:"index"`            // of the frame in the video or of the photo in the input, from 0
+	TimeS  float64 `json:"time_s,omitempty"` // of the frame in the video
+}
+
+// FrameName is the file name of the frame with an index counted from 0. Names count from 1, as file names of frames
+// usually do, sort in order of time, and stay the same whichever other frames are selected.
+func FrameName(index int) string { return fmt.Sprintf("frame_%06d.jpg", index+1) }
+
+// Extract decodes the video once and writes exactly the selected frames into dir (made if missing) as JPEG of high
+// quality, upright, with square pixels, the longer edge at most maxEdge pixels (0: as in the video). progress, if not
+// nil, is told the number written.
+//
+// Frames are taken by their index in the order of display, so that a variable rate changes nothing. On an error dir
+// holds none of them.
+func Extract(ctx context.Context, tools Tools, v Video, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+	if len(selection.Frames) == 0 {
+		return nil, errors.New("extracting frames: none selected")
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("extracting frames: %w", err)
+	}
+	part, err := os.MkdirTemp(dir, ".extract-")
+	if err != nil {
+		return nil, fmt.Errorf("extracting frames: %w", err)
+	}
+	defer os.RemoveAll(part)
+
+	w, h := fit(v.Width, v.Height, maxEdge)
+	filter := v.picture(selectFilter(selection.Frames) + v.toSDR(ctx, tools) + v.toJPEG(w, h))
+	total := len(selection.Frames)
+	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, input(v.Path)...)
+	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf", filter,
+		"-fps_mode", "passthrough", "-frames:v", strconv.Itoa(total), "-map_metadata", "-1",
+		// 2 is the best quality that ffmpeg's encoder is tuned for: about 95 on the usual scale.
+		"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal",
+		"-f", "image2", filepath.Join(escapePattern(part), "%06d.jpg"))
+	_, err = tool.Run(ctx, tool.Command{
+		Path: tools.FFmpeg, Args: args, Timeout: extractTimeout,
+		OnStdout: func(line string) {
+			if n, ok := strings.CutPrefix(line, "frame="); ok && progress != nil {
+				if done, err := strconv.Atoi(strings.TrimSpace(n)); err == nil {
+					progress(min(done, total), total)
+				}
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("extracting frames: %w", err)
+	}
+	images := make([]Image, 0, total)
+	for i, f := range selection.Frames {
+		image := Image{Name: FrameName(f.Index), Width: w, Height: h, Index: f.Index, TimeS: f.TimeS}
+		written := filepath.Join(part, fmt.Sprintf("%06d.jpg", i+1))
+		if err = os.Rename(written, filepath.Join(dir, image.Name)); err != nil {
+			break
+		}
+		images = append(images, image)
+	}
+	if err != nil {
+		for _, image := range images {
+			os.Remove(filepath.Join(dir, image.Name))
+		}
+		return nil, fmt.Errorf("extracting frames: %d of %d were decoded: %w", len(images), total, err)
+	}
+	return images, nil
+}
+
+const extractTimeout = 30 * time.Minute
+
+// selectFilter passes the frames with the selected indices. Runs of neighbours are written as intervals and the terms
+// as a balanced tree: ffmpeg's expression evaluator recurses.
+func selectFilter(selected []Frame) string {
+	var terms []string
+	for i := 0; i < len(selected); {
+		j := i
+		for j+1 < len(selected) && selected[j+1].Index == selected[j].Index+1 {
+			j++
+		}
+		if i == j {
+			terms = append(terms, fmt.Sprintf(`eq(n\,%d)`, selected[i].Index))
+		} else {
+			terms = append(terms, fmt.Sprintf(`between(n\,%d\,%d)`, selected[i].Index, selected[j].Index))
+		}
+		i = j + 1
+	}
+	return "select=" + balanced(terms) + ","
+}
+
+func balanced(terms []string) string {
+	if len(terms) == 1 {
+		return terms[0]
+	}
+	half := len(terms) / 2
+	return "(" + balanced(terms[:half]) + "+" + balanced(terms[half:]) + ")"
+}
+
+// toJPEG scales to w by h and converts to what JFIF prescribes, the matrix of BT.601 and full range; without being
+// told, ffmpeg would leave the numbers of BT.709 in place and every reader would show wrong colours.
+func (v Video) toJPEG(w, h int) string {
+	matrix := ""
+	if v.matrix == "" || v.matrix == "gbr" {
+		matrix = ":in_color_matrix=bt601"
+		// What players assume when the file does not say.
+		if min(v.Width, v.Height) >= 720 {
+			matrix = ":in_color_matrix=bt709"
+		}
+	}
+	if v.HDR {
+		matrix = ""
+	}
+	return fmt.Sprintf("scale=%d:%d:flags=lanczos+accurate_rnd+full_chroma_int%s:out_color_matrix=bt601:out_range=pc,setsar=1", w, h, matrix)
+}
+
+// toSDR maps PQ and HLG to the range of a standard display, when ffmpeg was built with the filter that can; without
+// it the pictures are pale, but usable.
+func (v Video) toSDR(ctx context.Context, tools Tools) string {
+	if !v.HDR || !hasFilter(ctx, tools, "zscale") {
+		return ""
+	}
+	return "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=tonemap=mobius:desat=0," +
+		"zscale=t=bt709:m=bt709:r=tv,format=yuv420p,"
+}
+
+func hasFilter(ctx context.Context, tools Tools, name string) bool {
+	found := false
+	_, err := tool.Run(ctx, tool.Command{
+		Path: tools.FFmpeg, Args: []string{"-v", "error", "-hide_banner", "-h", "filter=" + name}, Timeout: time.Minute,
+		OnStdout: func(line string) { found = found || strings.HasPrefix(line, "Filter "+name) },
+	})
+	return err == nil && found
+}
+
+// escapePattern keeps a percent sign in a folder's name from being taken for the number of the picture.
+func escapePattern(path string) string { return strings.ReplaceAll(path, "%", "%%") }

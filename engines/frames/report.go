@@ -1,0 +1,161 @@
+package frames
+
+import (
+	"fmt"
+	"math"
+)
+
+// Report tells the owner of a capture, within seconds, how good it is.
+type Report struct {
+	Input     string  `json:"input"`                // "video" or "photos"
+	DurationS float64 `json:"duration_s,omitempty"` // of a video
+	Width     int     `json:"width"`                // as shown; of photos, the most frequent size
+	Height    int     `json:"height"`
+	FPS       float64 `json:"fps,omitempty"`
+	Frames    int     `json:"frames"`   // frames or photos that could be read
+	Selected  int     `json:"selected"` // of them, to be reconstructed from
+
+	Sharpness  Spread  `json:"sharpness"`  // see Frame.Sharpness
+	Brightness Spread  `json:"brightness"` // 0 black to 1 white
+	Blurred    float64 `json:"blurred"`    // share of frames clearly less sharp than their neighbours
+	Static     float64 `json:"static"`     // share of frames that show nothing new
+	Step       Spread  `json:"step"`       // see Frame.Motion, from one frame to the next
+	Travel     float64 `json:"travel"`     // sum of all steps, in longer picture edges
+	Matched    Spread  `json:"matched"`    // see Frame.Matched
+
+	Warnings []Warning `json:"warnings"` // never nil
+}
+
+// Spread is the distribution of a measure: the 10 % quantile, the median and the 90 % quantile.
+type Spread struct {
+	Low    float64 `json:"low"`
+	Median float64 `json:"median"`
+	High   float64 `json:"high"`
+}
+
+func spreadOf(frames []Frame, of func(Frame) float64) Spread {
+	low, middle, high := quantiles(frames, of)
+	return Spread{short(low), short(middle), short(high)}
+}
+
+// short rounds for people and for JSON.
+func short(x float64) float64 { return math.Round(x*1e4) / 1e4 }
+
+// What a video must show at the least; below it reconstruction is refused.
+const (
+	leastMatched = 0.10 // median share of blocks found again; noise has 0, unrelated pictures by chance 0.17
+	leastTravel  = 0.05 // of the longer edge, over the whole video: a twentieth of the picture
+)
+
+// Judge makes the capture report of a video. The error is a *Failure when nothing can be reconstructed from it; the
+// report is complete even then.
+func Judge(v Video, scores Scores, selection Selection) (Report, error) {
+	all := scores.Frames
+	r := Report{
+		Input: "video", DurationS: v.DurationS, Width: v.Width, Height: v.Height, FPS: v.FPS,
+		Frames: len(all), Selected: len(selection.Frames),
+		Sharpness:  spreadOf(all, func(f Frame) float64 { return f.Sharpness }),
+		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
+		Warnings:   []Warning{},
+	}
+	blurred, static, lost, cuts := 0, 0, 0, 0
+	for i, b := range blurredOf(all) {
+		if b {
+			blurred++
+		}
+		if all[i].Duplicate {
+			static++
+		}
+	}
+	if len(all) > 1 {
+		r.Step = spreadOf(all[1:], func(f Frame) float64 { return f.Motion })
+		r.Matched = spreadOf(all[1:], func(f Frame) float64 { return f.Matched })
+		r.Travel = short(travelOf(all)[len(all)-1])
+	}
+	for _, f := range all[min(1, len(all)):] {
+		if f.Matched < 0.5 && f.Texture > 0 {
+			lost++
+			if f.Matched < 0.25 {
+				cuts++
+			}
+		}
+	}
+	n := float64(max(1, len(all)))
+	r.Blurred, r.Static = short(float64(blurred)/n), short(float64(static)/n)
+
+	warn := func(code, advice, message string, args ...any) {
+		r.Warnings = append(r.Warnings, Warning{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice})
+	}
+	if scores.Damaged > 0 || 100*len(all) < 98*v.Frames {
+		warn("damaged_video", "If parts are missing in the result, upload the original file again.",
+			"Parts of the video could not be decoded; %d frames were.", len(all))
+	}
+	if max(v.Width, v.Height) < 640 {
+		warn("low_resolution", "Film in 1080p or more.", "The picture has only %d x %d pixels.", v.Width, v.Height)
+	}
+	if v.HDR {
+		warn("hdr_video", "Switch HDR off for the next capture; colours are converted as well as can be.", "The video is HDR.")
+	}
+	if v.Interlaced {
+		warn("interlaced_video", "Film in a progressive mode (such as 1080p).", "The video is interlaced.")
+	}
+	if r.Sharpness.Median < 0.3 {
+		warn("blurry", "Clean the lens, let it focus on the subject, and film in more light.", "The whole video is soft.")
+	} else if r.Blurred > 0.15 {
+		warn("motion_blur", "Move more slowly, or film in more light.", "%.0f %% of the frames are blurred.", 100*r.Blurred)
+	}
+	r.warnExposure(warn)
+	if r.Static > 0.4 {
+		warn("mostly_static", "Keep walking around the subject while filming.", "The camera stands still in %.0f %% of the frames.", 100*r.Static)
+	}
+	if n > 1 && float64(lost) > 0.15*n {
+		warn("fast_motion", "Move more slowly, about one step in two seconds, without turning on the spot.",
+			"Between %d frames more than half of the picture changed.", lost)
+	} else if cuts > 0 {
+		warn("scene_cut", "Film in one take; parts that do not connect are lost.", "The view jumps %s.", times(cuts))
+	}
+	if r.Travel >= leastTravel && r.Travel < 0.4 {
+		warn("little_motion", "Walk around the subject, half a circle at least.", "The camera hardly changes its place.")
+	}
+	if r.Selected < 20 {
+		warn("few_images", "Film for 10 to 60 seconds, moving slowly around the subject.", "Only %s can be used.", count(r.Selected, "frame"))
+	}
+	return r, refuse(all, selection, r)
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func (r *Report) warnExposure(warn func(code, advice, message string, args ...any)) {
+	switch b := r.Brightness; {
+	case b.Median < 0.12:
+		warn("too_dark", "Switch on more light, or film by day.", "The pictures are very dark.")
+	case b.Median > 0.88:
+		warn("too_bright", "Lower the exposure, or avoid filming against the light.", "The pictures are very bright.")
+	case b.High > 1.7*b.Low+0.03:
+		warn("exposure_changes", "Lock the exposure (on phones: press long on the subject) before filming.",
+			"The brightness changes a lot during the capture.")
+	}
+}
+
+// refuse says why nothing can be reconstructed from a video, or nil.
+func refuse(all []Frame, selection Selection, r Report) error {
+	_, dark, _ := quantiles(all, func(f Frame) float64 { return f.Dark })
+	_, texture, _ := quantiles(all, func(f Frame) float64 { return f.Texture })
+	const advice = "Film a textured, still subject while walking around it, for 10 to 60 seconds."
+	switch {
+	case dark > 0.97:
+		return fail(AllBlack, "Check that nothing covers the lens, and film in more light.", "The video is black.")
+	case !(texture > 0) || selection.Unusable == len(all):
+		return fail(NoDetail, advice, "The pictures show no detail that could be matched.")
+	case len(all) > 1 && r.Matched.Median < leastMatched:
+		return fail(NotAScene, advice, "The frames have nothing in common: from one to the next, the whole picture changes.")
+	case !(r.Travel >= leastTravel) || len(selection.Frames) < 3:
+		return fail(NoMotion, advice, "The camera does not move: without other points of view there is no depth.")
+	}
+	return nil
+}

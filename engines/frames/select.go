@@ -1,0 +1,193 @@
+package frames
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// SelectOptions say how many frames are wanted. Zero fields take the default in parentheses.
+type SelectOptions struct {
+	MaxImages int // (300) at most this many are selected
+	KeepAll   int // (120, at most MaxImages) up to this many different usable frames, all of them are
+}
+
+func (o SelectOptions) withDefaults() SelectOptions {
+	set(&o.MaxImages, 300)
+	set(&o.KeepAll, 120)
+	o.KeepAll = min(o.KeepAll, o.MaxImages)
+	return o
+}
+
+// Selection is the set of frames to extract, in order, and what became of the others.
+type Selection struct {
+	Frames     []Frame `json:"frames"`
+	Unusable   int     `json:"unusable"`   // black, white or without any detail
+	Duplicates int     `json:"duplicates"` // showed nothing new
+	Blurred    int     `json:"blurred"`    // clearly less sharp than their neighbours
+	Thinned    int     `json:"thinned"`    // good, but a sharper one stands close by
+}
+
+const (
+	// motionFloor is what block matching reports for a camera on a tripod.
+	motionFloor = 0.0004
+	// newView is the travel from which a frame shows something that the last one did not.
+	newView = 0.002
+	// comfortableStep is the travel between images below which more of them cost time and add nothing.
+	comfortableStep = 0.01
+	// largestHole is the travel that a dropped frame may leave between its neighbours: with an eighth of the picture
+	// gone from the view, sequential matching is still easy.
+	largestHole = 0.125
+	// blurredRatio of the local median of sharpness makes a frame blurred.
+	blurredRatio = 0.88
+	// blurNeighbours frames on each side are what a frame is compared with.
+	blurNeighbours = 7
+)
+
+// Select chooses the frames that a reconstruction should use.
+//
+// Frames are placed along the travel of the camera, the sum of their Motion, and not along time: where the camera
+// stands still few are taken, where it hurries many. The travel is cut into windows of equal length and from each the
+// sharpest frame is taken, so that neighbours keep overlapping. When there are few different frames, all are kept,
+// but for a blurred one whose neighbours see enough of each other without it.
+func Select(frames []Frame, o SelectOptions) Selection {
+	o = o.withDefaults()
+	var s Selection
+	travel := travelOf(frames)
+	blurred := blurredOf(frames)
+
+	var usable []int
+	for i, f := range frames {
+		if unusable(f) {
+			s.Unusable++
+			continue
+		}
+		usable = append(usable, i)
+	}
+	views := s.dropDuplicates(usable, frames, travel)
+	if len(views) > o.KeepAll {
+		views = s.thin(views, frames, travel, o)
+	}
+	views = s.dropBlurred(views, frames, travel, blurred)
+	for _, i := range views {
+		s.Frames = append(s.Frames, frames[i])
+	}
+	return s
+}
+
+func unusable(f Frame) bool {
+	return !(f.Contrast >= 0.015 && f.Dark <= 0.97 && f.Bright <= 0.97 && f.Sharpness > 0)
+}
+
+// travelOf is, for each frame, the way of the camera up to it, in longer picture edges.
+func travelOf(frames []Frame) []float64 {
+	travel := make([]float64, len(frames))
+	sum := 0.0
+	for i, f := range frames {
+		if i > 0 {
+			sum += max(0, f.Motion-motionFloor)
+		}
+		travel[i] = sum
+	}
+	return travel
+}
+
+// blurredOf says which frames are clearly less sharp than those around them: a median over neighbours, since how
+// sharp a scene can look depends on the scene.
+func blurredOf(frames []Frame) []bool {
+	out := make([]bool, len(frames))
+	for i := range frames {
+		lo, hi := max(0, i-blurNeighbours), min(len(frames), i+blurNeighbours+1)
+		around := make([]float64, 0, hi-lo)
+		for _, f := range frames[lo:hi] {
+			if !unusable(f) {
+				around = append(around, f.Sharpness)
+			}
+		}
+		out[i] = frames[i].Sharpness < blurredRatio*median(around)
+	}
+	return out
+}
+
+// dropDuplicates keeps, of each run of frames that show the same, the sharpest.
+func (s *Selection) dropDuplicates(usable []int, frames []Frame, travel []float64) []int {
+	var views []int
+	start := 0.0 // travel at which the present run began
+	for _, i := range usable {
+		last := len(views) - 1
+		if last >= 0 && travel[i]-start < newView {
+			s.Duplicates++
+			// A little sharper is compression, not a better picture; keep the first.
+			if frames[i].Sharpness > 1.02*frames[views[last]].Sharpness {
+				views[last] = i
+			}
+			continue
+		}
+		start = travel[i]
+		views = append(views, i)
+	}
+	return views
+}
+
+// thin keeps the sharpest frame of each window of travel.
+func (s *Selection) thin(views []int, frames []Frame, travel []float64, o SelectOptions) []int {
+	first, last := travel[views[0]], travel[views[len(views)-1]]
+	total := last - first
+	windows := int(total / comfortableStep)
+	windows = max(o.KeepAll, min(o.MaxImages, windows))
+	var kept []int
+	present := -1
+	for _, i := range views {
+		w := 0
+		if total > 0 {
+			w = min(windows-1, int(float64(windows)*(travel[i]-first)/total))
+		}
+		switch {
+		case w != present:
+			present = w
+			kept = append(kept, i)
+		case frames[i].Sharpness > frames[kept[len(kept)-1]].Sharpness:
+			kept[len(kept)-1] = i
+		}
+	}
+	s.Thinned += len(views) - len(kept)
+	return kept
+}
+
+// dropBlurred takes blurred frames out, the worst first, as long as no hole opens.
+func (s *Selection) dropBlurred(views []int, frames []Frame, travel []float64, blurred []bool) []int {
+	var bad []int
+	for _, i := range views {
+		if blurred[i] {
+			bad = append(bad, i)
+		}
+	}
+	slices.SortStableFunc(bad, func(a, b int) int { return cmp.Compare(frames[a].Sharpness, frames[b].Sharpness) })
+	views = slices.Clone(views)
+	for _, i := range bad {
+		at, _ := slices.BinarySearch(views, i)
+		if at > 0 && at < len(views)-1 && !(travel[views[at+1]]-travel[views[at-1]] <= largestHole) {
+			continue
+		}
+		if len(views) <= 2 {
+			break
+		}
+		views = slices.Delete(views, at, at+1)
+		s.Blurred++
+	}
+	return views
+}
+
+// quantiles of a measure over frames: 10 %, median, 90 %.
+func quantiles(frames []Frame, of func(Frame) float64) (low, middle, high float64) {
+	if len(frames) == 0 {
+		return 0, 0, 0
+	}
+	values := make([]float64, len(frames))
+	for i, f := range frames {
+		values[i] = of(f)
+	}
+	slices.Sort(values)
+	at := func(q float64) float64 { return values[int(math.Round(q*float64(len(values)-1)))] }
+	return at(0.1), at(0.5), at(0.9)
+}
