@@ -26,24 +26,21 @@ const (
 )
 
 // refine prunes what cannot be seen or is not finite, and splits the Gaussians with the largest screen gradients until
-// the count is the schedule's. It returns how many values were not finite.
-func (t *training) refine(fraction float64) (nonFinite int) {
-	p := t.params
-	n := p.Len()
-	keep := make([]int32, 0, n)
-	decay := float32(opacityDecay * (1 - fraction))
-	for i := range n {
-		if !t.finite(i) {
-			nonFinite++
-			continue
-		}
-		o := p.At(i, simd.RowOpacity)
-		opacity := sigmoid(*o)
-		if opacity < pruneOpacity {
-			continue
-		}
-		*o = logit(max(opacity-float64(decay), 1e-4))
-		keep = append(keep, int32(i))
+// the count is the schedule's. Past the growth that relocates: what was pruned is used again where the images ask for it.
+func (t *training) refine(fraction float64) {
+	t.refined++
+	if fraction >= refineUntil {
+		t.stats.reset(t.params.Len())
+		return
+	}
+	keep := t.survivors()
+	if fraction >= densifyUntil {
+		t.relocated += t.params.Len() - len(keep)
+	}
+	decay := opacityDecay * (1 - fraction)
+	for _, i := range keep {
+		o := t.params.At(int(i), simd.RowOpacity)
+		*o = logit(max(sigmoid(*o)-decay, 1e-4))
 	}
 	want := min(target(t.first, t.cfg.MaxGaussians, fraction), len(keep)+len(keep)/2)
 	var split []int32
@@ -51,7 +48,23 @@ func (t *training) refine(fraction float64) (nonFinite int) {
 		split = t.mostWanted(keep, grow)
 	}
 	t.rebuild(keep, split)
-	return nonFinite
+}
+
+// prune drops what cannot be drawn, without growing.
+func (t *training) prune() { t.rebuild(t.survivors(), nil) }
+
+// survivors lists the Gaussians that are finite and can reach a pixel.
+func (t *training) survivors() []int32 {
+	keep := make([]int32, 0, t.params.Len())
+	for i := range t.params.Len() {
+		switch {
+		case !t.finite(i):
+			t.nonFinite++
+		case sigmoid(*t.params.At(i, simd.RowOpacity)) >= pruneOpacity:
+			keep = append(keep, int32(i))
+		}
+	}
+	return keep
 }
 
 func (t *training) finite(i int) bool {

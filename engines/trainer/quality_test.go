@@ -59,7 +59,7 @@ func TestSceneQuality(t *testing.T) {
 	t.Logf("loaded after %.1f s CPU: %d train, %d test, %d points, extent %.3g", cpuTime().Seconds(), len(data.Train), len(data.Test), len(data.Points), data.Extent)
 	start, wall := cpuTime(), time.Now()
 	last := 0.0
-	res, err := Train(context.Background(), cfg, data, Hooks{Clock: cpuTime, Events: func(e Event) {
+	res, err := Train(context.Background(), cfg, data, nil, Hooks{Clock: cpuTime, Events: func(e Event) {
 		switch e := e.(type) {
 		case Progress:
 			if e.Fraction-last >= 0.1 {

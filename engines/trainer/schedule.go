@@ -22,6 +22,7 @@ const (
 	lossWeightSSIM = 0.2
 
 	densifyUntil = 0.5 // fraction at which the count reaches its cap
+	refineUntil  = 0.9 // fraction after which nothing is pruned or split any more
 	refineEvery  = 100 // iterations between two refinements, at most
 	degreeEvery  = 0.05
 )

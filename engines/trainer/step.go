@@ -10,7 +10,8 @@ import (
 // step is one iteration: draw one view, compare, differentiate, update what the view saw.
 func (t *training) step(fraction float64) error {
 	t.setLevel(fraction)
-	pic := &t.nextView().Levels[t.level]
+	image := t.nextView()
+	pic := &t.data.Train[image].Levels[t.level]
 	if err := pic.prepare(t.kernels); err != nil {
 		return err
 	}
@@ -18,12 +19,19 @@ func (t *training) step(fraction float64) error {
 	rates(t.lr, fraction, t.data.Extent)
 
 	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background})
+	if t.cfg.Exposure {
+		t.exposure.apply(t.renderer.Workers(), f, image)
+	}
 	l1, ssim := t.loss.measure(f, &pic.truth, lossWeightSSIM)
 	loss := (1-lossWeightSSIM)*l1 + lossWeightSSIM*(1-ssim)
 	if t.iteration == 0 {
 		t.lossMean = loss
 	}
 	t.lossMean += (loss - t.lossMean) * min(1, 1/float64(len(t.data.Train)))
+
+	if t.cfg.Exposure {
+		t.exposure.backward(t.renderer.Workers(), f, &t.loss.grad, image, fraction)
+	}
 
 	rows := simd.GroupRows(degree)
 	floats := rows * simd.GroupLanes
@@ -64,7 +72,7 @@ func (t *training) setLevel(fraction float64) {
 }
 
 // nextView draws the training views without replacement, in a new order every epoch.
-func (t *training) nextView() *View {
+func (t *training) nextView() int {
 	if t.cursor >= len(t.order) {
 		t.cursor = 0
 		if t.order == nil {
@@ -74,7 +82,6 @@ func (t *training) nextView() *View {
 		}
 		t.rng.Shuffle(len(t.order), func(i, j int) { t.order[i], t.order[j] = t.order[j], t.order[i] })
 	}
-	v := t.data.Train[t.order[t.cursor]]
 	t.cursor++
-	return v
+	return t.order[t.cursor-1]
 }

@@ -4,37 +4,51 @@
 // It stands at the end of the engines: engines/scene gives the cameras, engines/raster draws and differentiates,
 // engines/splat is what it returns. It reads images and a COLMAP model from folders that it is told, keeps no other
 // state outside its arguments, and takes time from a clock that the caller passes in.
+//
+//	Load -> Train( initialise -> step, step, ... refine, step, ... -> finish ) -> Result
 package trainer
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"runtime"
 	"time"
 
 	"github.com/splatworks/splatworks/engines/raster"
-	"github.com/splatworks/splatworks/engines/simd"
 	"github.com/splatworks/splatworks/engines/splat"
 )
 
-// Hooks is what the caller gives a run besides data and configuration.
+// Hooks is what the caller gives a run besides data and configuration. Clock is needed; the others may be nil.
 type Hooks struct {
 	// Clock is the time that the budget is measured in, since any fixed instant: wall time, or the process's CPU time
 	// divided by the threads.
 	Clock func() time.Duration
-	// Events, when not nil, is called from the training goroutine.
+	// Events is called from the training goroutine.
 	Events func(Event)
+	// Save stores a checkpoint: it calls write once with where the bytes go, and puts them in place only when write
+	// returns nil (a temporary file and a rename, or an object that appears when it is complete).
+	Save func(write func(io.Writer) error) error
+	// Stop, when closed, asks the run to save a checkpoint and return ErrStopped within one iteration and the time of
+	// the save. Cancelling the context saves nothing.
+	Stop <-chan struct{}
 }
+
+// ErrStopped says that a run was stopped through Hooks.Stop; with Hooks.Save its state is saved.
+var ErrStopped = errors.New("training was stopped before its end")
 
 // Result is a finished training.
 type Result struct {
 	Cloud      *splat.Cloud
 	Iterations int
-	Elapsed    time.Duration
-	Held       *Quality // nil when nothing was held out
-	NonFinite  int      // Gaussians that were lost to NaN or infinities
+	Elapsed    time.Duration // of the clock, earlier runs that this one resumed included
+	Held       *Quality      // of the held-out images, or nil when none were held out
+	Curve      []Evaluated   // the held-out quality on the way
+	NonFinite  int           // Gaussians that were lost to NaN or infinities
+	Relocated  int           // Gaussians that had become invisible and were used again
+	Floaters   int           // Gaussians removed at the end because no training image needs them
 }
 
 // training is one run.
@@ -47,47 +61,73 @@ type training struct {
 	params, m, v *raster.Params // and Adam's moments
 	first        int            // Gaussians at the start
 	stats        statistics
+	exposure     exposures
 	pcg          *rand.PCG
 	rng          *rand.Rand
 	order        []int // of the views in this epoch
 	cursor       int
 	iteration    int
+	lossMean     float64 // of about the last epoch
 	lr           []float32
-	level        int
-	nonFinite    int
+	level        int // of the pyramid
 
-	started  time.Duration // clock at fraction zero
-	lossMean float64
+	refined, relocated, nonFinite int
+	curve                         []Evaluated
+	evaluatedAt                   float64 // fraction
+
+	before  time.Duration // spent by the runs before this one
+	started time.Duration // clock at the start of this one
+	spoken  struct {
+		at        time.Duration
+		iteration int
+	}
+	saved time.Duration
 }
 
-// Train runs the whole schedule. The context cancels it.
-func Train(ctx context.Context, cfg Config, data *Dataset, hooks Hooks) (*Result, error) {
+// Train runs the schedule from its beginning, or from a checkpoint when resume is not nil. A resumed run must have the
+// same data and the same configuration, except Threads, MemoryBytes and the intervals. Cancelling the context ends it
+// at once with the context's error; see Hooks.Stop for an end that can be resumed.
+func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hooks Hooks) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if len(data.Train) == 0 {
 		return nil, errors.New("train: the dataset holds no training images")
 	}
-	t := &training{engine: newEngine(&cfg), cfg: cfg, data: data, hooks: hooks}
+	if hooks.Clock == nil {
+		return nil, errors.New("train: Hooks.Clock is needed")
+	}
+	t := &training{engine: newEngine(&cfg), cfg: cfg, data: data, hooks: hooks, level: -1}
 	t.pcg = rand.NewPCG(cfg.Seed, 0x5eed)
 	t.rng = rand.New(t.pcg)
-	t.params = initialise(data, &t.cfg, t.rng)
-	t.first = t.params.Len()
-	t.m = raster.NewParams(t.first, cfg.Degree, cfg.Mode)
-	t.v = raster.NewParams(t.first, cfg.Degree, cfg.Mode)
-	t.stats.reset(t.first)
+	if cfg.Exposure {
+		t.exposure = newExposures(len(data.Train))
+	}
+	if resume == nil {
+		t.start()
+	} else if err := t.read(resume); err != nil {
+		return nil, fmt.Errorf("resume: %w", err)
+	}
 	t.lr = make([]float32, t.params.Rows())
-	t.level = -1
-	t.started = t.clock()
+	t.started = hooks.Clock()
+	t.spoken.iteration = t.iteration
+	t.spoken.at, t.saved = t.before, t.before
 	return t.run(ctx)
 }
 
-func (t *training) clock() time.Duration {
-	if t.hooks.Clock == nil {
-		return 0
+func (t *training) start() {
+	for _, w := range t.data.Warnings {
+		t.say(Warning{w})
 	}
-	return t.hooks.Clock()
+	t.params = initialise(t.data, &t.cfg, t.rng)
+	t.first = t.params.Len()
+	t.m = raster.NewParams(t.first, t.cfg.Degree, t.cfg.Mode)
+	t.v = raster.NewParams(t.first, t.cfg.Degree, t.cfg.Mode)
+	t.stats.reset(t.first)
 }
+
+// elapsed is the time spent on training, in this run and the ones before.
+func (t *training) elapsed() time.Duration { return t.before + t.hooks.Clock() - t.started }
 
 func (t *training) say(e Event) {
 	if t.hooks.Events != nil {
@@ -100,78 +140,124 @@ func (t *training) fraction() float64 {
 	if t.cfg.Iterations > 0 {
 		return float64(t.iteration) / float64(t.cfg.Iterations)
 	}
-	return float64(t.clock()-t.started) / float64(t.cfg.Budget)
+	return float64(t.elapsed()) / float64(t.cfg.Budget)
 }
 
 func (t *training) run(ctx context.Context) (*Result, error) {
-	var spoken time.Duration
-	spokenIteration := 0
-	for {
+	for fraction := t.fraction(); fraction < 1; fraction = t.fraction() {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("train: %w", err)
 		}
-		fraction := t.fraction()
-		if fraction >= 1 {
-			break
+		select {
+		case <-t.hooks.Stop:
+			if err := t.save(fraction); err != nil {
+				return nil, err
+			}
+			return nil, ErrStopped
+		default:
 		}
 		if err := t.step(fraction); err != nil {
 			return nil, err
 		}
 		t.iteration++
-		if t.iteration%t.refineInterval() == 0 && fraction < 0.95 {
-			t.nonFinite += t.refine(fraction)
+		if t.iteration%t.refineInterval() == 0 {
+			t.refine(fraction)
 		}
-		if now := t.clock() - t.started; now-spoken >= 500*time.Millisecond {
-			t.say(t.progress(fraction, now, float64(t.iteration-spokenIteration)/(now-spoken).Seconds()))
-			spoken, spokenIteration = now, t.iteration
-		}
-	}
-	res := &Result{Iterations: t.iteration, Elapsed: t.clock() - t.started, NonFinite: t.nonFinite}
-	t.nonFinite += t.prune()
-	res.Cloud = t.params.Cloud()
-	if len(t.data.Test) > 0 {
-		q, err := evaluate(t.engine, t.params, t.data.Test, &t.cfg)
-		if err != nil {
+		if err := t.report(fraction); err != nil {
 			return nil, err
 		}
-		res.Held = q
-		t.say(Evaluated{1, t.iteration, t.params.Len(), q.PSNR, q.SSIM})
 	}
-	return res, nil
+	return t.finish()
 }
 
-// prune drops what cannot be drawn, without growing.
-func (t *training) prune() int {
-	keep := make([]int32, 0, t.params.Len())
-	lost := 0
-	for i := range t.params.Len() {
-		switch {
-		case !t.finite(i):
-			lost++
-		case sigmoid(*t.params.At(i, simd.RowOpacity)) >= pruneOpacity:
-			keep = append(keep, int32(i))
+// report says where the run is, evaluates and saves, each when it is due.
+func (t *training) report(fraction float64) error {
+	if t.cfg.EvaluateEvery > 0 && fraction-t.evaluatedAt >= t.cfg.EvaluateEvery {
+		t.evaluatedAt = fraction
+		if _, err := t.evaluate(fraction); err != nil {
+			return err
 		}
 	}
-	t.rebuild(keep, nil)
-	return lost
+	now := t.elapsed()
+	if now-t.spoken.at >= 500*time.Millisecond {
+		t.say(t.progress(fraction, now))
+		t.spoken.at, t.spoken.iteration = now, t.iteration
+	}
+	if t.cfg.CheckpointEvery > 0 && now-t.saved >= t.cfg.CheckpointEvery {
+		return t.save(fraction)
+	}
+	return nil
 }
 
-func (t *training) refineInterval() int {
-	return min(refineEvery, max(50, len(t.data.Train)/2))
-}
-
-func (t *training) progress(fraction float64, elapsed time.Duration, rate float64) Progress {
+func (t *training) progress(fraction float64, now time.Duration) Progress {
+	rate := float64(t.iteration-t.spoken.iteration) / (now - t.spoken.at).Seconds()
 	p := Progress{
-		Fraction: fraction, Elapsed: elapsed, Iteration: t.iteration, Gaussians: t.params.Len(), Loss: t.lossMean,
-		IterationsPerSec: rate, Downscale: 1 << t.level, TotalIterations: t.cfg.Iterations,
+		Fraction: fraction, Elapsed: now, Iteration: t.iteration, Gaussians: t.params.Len(), Loss: t.lossMean,
+		IterationsPerSec: rate, Downscale: 1 << t.level,
 	}
 	if t.cfg.Iterations > 0 {
+		p.TotalIterations = t.cfg.Iterations
 		p.Remaining = time.Duration(float64(t.cfg.Iterations-t.iteration) / rate * float64(time.Second))
 	} else {
-		p.Remaining = max(0, t.cfg.Budget-elapsed)
+		p.Remaining = max(0, t.cfg.Budget-now)
 		p.TotalIterations = t.iteration + int(rate*p.Remaining.Seconds())
 	}
 	return p
+}
+
+// save stores a checkpoint when the caller can.
+func (t *training) save(fraction float64) error {
+	t.saved = t.elapsed()
+	if t.hooks.Save == nil {
+		return nil
+	}
+	if err := t.hooks.Save(t.write); err != nil {
+		return fmt.Errorf("save checkpoint: %w", err)
+	}
+	t.say(Checkpointed{t.iteration, fraction})
+	return nil
+}
+
+func (t *training) evaluate(fraction float64) (*Quality, error) {
+	if len(t.data.Test) == 0 {
+		return nil, nil
+	}
+	q, err := evaluate(t.engine, t.params, t.data.Test, &t.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("evaluate: %w", err)
+	}
+	e := Evaluated{fraction, t.iteration, t.params.Len(), q.PSNR, q.SSIM}
+	t.curve = append(t.curve, e)
+	t.say(e)
+	return q, nil
+}
+
+// finish removes what no image needs and measures the result.
+func (t *training) finish() (*Result, error) {
+	elapsed := t.elapsed()
+	t.prune()
+	floaters := t.removeFloaters()
+	if t.params.Len() == 0 {
+		return nil, errors.New("train: every Gaussian vanished; the images show nothing that can be reconstructed (all black, or not of one scene)")
+	}
+	held, err := t.evaluate(1)
+	if err != nil {
+		return nil, err
+	}
+	if t.nonFinite > 0 {
+		t.say(Warning{fmt.Sprintf("%d Gaussians became NaN or infinite during training and were removed", t.nonFinite)})
+	}
+	cloud := t.params.Cloud()
+	normalise(cloud)
+	return &Result{
+		Cloud: cloud, Iterations: t.iteration, Elapsed: elapsed, Held: held, Curve: t.curve,
+		NonFinite: t.nonFinite, Relocated: t.relocated, Floaters: floaters,
+	}, nil
+}
+
+// refineInterval is the number of iterations between refinements: an epoch or so, so that every Gaussian was seen.
+func (t *training) refineInterval() int {
+	return min(refineEvery, max(50, len(t.data.Train)/2))
 }
 
 // workers is the number of goroutines that a configuration asks for.
