@@ -1,0 +1,314 @@
+// Package redis runs the redis-server that holds the queue on a laptop: one child process on a unix socket in the data
+// folder, with an append-only file, started again when it dies. It speaks no more Redis than it needs to know that the
+// server is ready; clients use their own library on Addr.
+package redis
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Options of a Server.
+type Options struct {
+	Path string       // of the program; "redis-server" in PATH when empty
+	Log  *slog.Logger // silent when nil
+}
+
+// Server is a running redis-server and what keeps it running.
+type Server struct {
+	dir    string
+	socket string
+	path   string
+	log    *slog.Logger
+	stop   context.CancelFunc
+	ended  chan struct{}
+
+	shortDir string // of the socket, when the data folder's path is too long for one
+
+	mu       sync.Mutex
+	child    *child
+	restarts int
+}
+
+const (
+	loadTimeout = 60 * time.Second // 408 k keys took 7 s
+	stopTimeout = 15 * time.Second
+	poll        = 10 * time.Millisecond
+	restartMin  = 100 * time.Millisecond
+	restartMax  = 10 * time.Second
+)
+
+// maxSocketPath is the smallest limit of any system we run on (sockaddr_un: 104 bytes on macOS, 108 on Linux).
+const maxSocketPath = 100
+
+// Start brings up the server with its data in dir and returns when it answers. One that a crashed process left behind is
+// ended first: a lock that the server itself holds tells of it.
+func Start(ctx context.Context, dir string, o Options) (*Server, error) {
+	if o.Path == "" {
+		o.Path = "redis-server"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	path, err := exec.LookPath(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("find redis-server: %w; install the package redis-server", err)
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("find data folder: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	s := &Server{dir: dir, path: path, log: o.Log, socket: filepath.Join(dir, "redis.sock"), ended: make(chan struct{})}
+	if len(s.socket) > maxSocketPath {
+		if s.shortDir, err = os.MkdirTemp("", "redis-"); err != nil {
+			return nil, fmt.Errorf("make folder of the socket: %w", err)
+		}
+		s.socket = filepath.Join(s.shortDir, "redis.sock")
+	}
+	c, err := s.launch(ctx)
+	if err != nil {
+		return nil, errors.Join(err, s.removeShortDir())
+	}
+	s.child = c
+	runCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	go s.supervise(runCtx)
+	return s, nil
+}
+
+// Addr is the path of the unix socket.
+func (s *Server) Addr() string { return s.socket }
+
+// Restarts counts how often the server had to be started again.
+func (s *Server) Restarts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.restarts
+}
+
+// Pid of the running server.
+func (s *Server) Pid() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.child.pid
+}
+
+// child is one life of the server.
+type child struct {
+	pid  int
+	done chan struct{}
+	err  error // after done
+}
+
+// launch starts the server and waits until it answers.
+func (s *Server) launch(ctx context.Context) (*child, error) {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close() // the child has its own: the lock ends with the last of them
+	logFile, err := os.OpenFile(filepath.Join(s.dir, "redis.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open log of redis-server: %w", err)
+	}
+	defer logFile.Close()
+	cmd := exec.Command(s.path, "--port", "0", "--unixsocket", s.socket, "--unixsocketperm", "700", "--dir", s.dir,
+		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
+		"--daemonize", "no", "--pidfile", "", "--logfile", "")
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.SysProcAttr = processAttributes()
+	c := &child{done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// The kernel sends the parent-death signal when the thread that started the child ends: keep it till then.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			c.err = cmd.Wait()
+			close(c.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start redis-server: %w", err)
+	}
+	c.pid = cmd.Process.Pid
+	if err := s.ready(ctx, c); err != nil {
+		return nil, errors.Join(err, c.end())
+	}
+	return c, nil
+}
+
+// lock takes the lock that a running server holds; one that is still there is asked to go.
+func (s *Server) lock(ctx context.Context) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, "redis.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock of redis-server: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	for asked := false; ; {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock redis folder: %w", err), f.Close())
+		}
+		if !asked {
+			s.log.Warn("redis: ending a server that an earlier run left", "socket", s.socket)
+			_, err := s.command(ctx, "SHUTDOWN NOSAVE")
+			asked = err == nil || errors.Is(err, errGone)
+		}
+		if err := sleep(ctx, poll); err != nil {
+			return nil, errors.Join(fmt.Errorf("another redis-server still uses %s: %w", s.dir, err), f.Close())
+		}
+	}
+}
+
+// ready waits until the server answers and has loaded its data.
+func (s *Server) ready(ctx context.Context, c *child) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	for {
+		answer, err := s.command(ctx, "PING")
+		if err == nil && answer == "+PONG" {
+			return nil
+		}
+		select {
+		case <-c.done:
+			return fmt.Errorf("redis-server ended at once (%v): see %s", c.err, filepath.Join(s.dir, "redis.log"))
+		default:
+		}
+		if err := sleep(ctx, poll); err != nil {
+			return fmt.Errorf("wait for redis-server (last answer %q): %w; see %s", answer, err, filepath.Join(s.dir, "redis.log"))
+		}
+	}
+}
+
+var errGone = errors.New("the server closed the connection")
+
+// command sends one inline command and returns the first line of the answer.
+func (s *Server) command(ctx context.Context, line string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.socket)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return "", err
+	}
+	if _, err := conn.Write([]byte(line + "\r\n")); err != nil {
+		return "", err
+	}
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return "", errors.Join(errGone, err)
+	}
+	return strings.TrimSpace(answer), nil
+}
+
+// supervise starts the server again when it dies, more and more slowly while it does not stay.
+func (s *Server) supervise(ctx context.Context) {
+	defer close(s.ended)
+	wait := restartMin
+	for {
+		s.mu.Lock()
+		c := s.child
+		s.mu.Unlock()
+		begin := time.Now()
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.done:
+		}
+		if time.Since(begin) > restartMax {
+			wait = restartMin
+		}
+		s.log.Error("redis: server died", "error", c.err, "again_in", wait)
+		for {
+			if sleep(ctx, wait) != nil {
+				return
+			}
+			wait = min(2*wait, restartMax)
+			next, err := s.launch(ctx)
+			if err == nil {
+				s.mu.Lock()
+				s.child = next
+				s.restarts++
+				s.mu.Unlock()
+				break
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			s.log.Error("redis: server does not start", "error", err, "again_in", wait)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// end asks the server to save and go, and kills it when it does not.
+func (c *child) end() error {
+	select {
+	case <-c.done:
+		return nil
+	default:
+	}
+	_ = syscall.Kill(-c.pid, syscall.SIGTERM) // gone is as good
+	timer := time.NewTimer(stopTimeout)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+		return nil
+	case <-timer.C:
+	}
+	_ = syscall.Kill(-c.pid, syscall.SIGKILL)
+	<-c.done
+	return fmt.Errorf("redis-server did not end in %v and was killed", stopTimeout)
+}
+
+// Close ends the server gracefully: what it was told is on disk.
+func (s *Server) Close() error {
+	s.stop()
+	<-s.ended
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.child.end(), s.removeShortDir())
+}
+
+func (s *Server) removeShortDir() error {
+	if s.shortDir == "" {
+		return nil
+	}
+	return os.RemoveAll(s.shortDir)
+}
