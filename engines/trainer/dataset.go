@@ -130,14 +130,19 @@ func loadView(model *scene.Reconstruction, im *scene.Image, dir string, maxSide 
 	if factor > 1 {
 		pix, camera = shrinkPicture(pix, camera, factor)
 	}
-	v := &View{Name: im.Name}
+	return newView(im.Name, pix, camera), nil
+}
+
+// newView makes the pyramid of an image.
+func newView(name string, pix [3][]uint8, camera raster.Camera) *View {
+	v := &View{Name: name}
 	for level := range v.Levels {
 		v.Levels[level] = Picture{Camera: camera, Pix: pix}
 		if level+1 < Levels {
 			pix, camera = halvePicture(pix, camera)
 		}
 	}
-	return v, nil
+	return v
 }
 
 // halvePicture makes the next level: areas of 2×2, an odd last row or column left out. A side of one pixel stays.

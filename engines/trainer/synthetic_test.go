@@ -1,0 +1,87 @@
+package trainer
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/simd"
+	"github.com/splatworks/splatworks/engines/splat"
+)
+
+// synthetic is a capture whose truth is known: a ball of soft coloured Gaussians seen from cameras on a ring.
+func synthetic(views, width, height int) *Dataset {
+	rng := rand.New(rand.NewPCG(42, 1))
+	const n = 250
+	truth := splat.New(n, 0, splat.Mip)
+	d := &Dataset{Extent: 3}
+	for i := range n {
+		for k := range 3 {
+			truth.Means[3*i+k] = float32(0.45 * rng.NormFloat64())
+			truth.LogScales[3*i+k] = float32(math.Log(0.12) + 0.3*rng.NormFloat64())
+			truth.DC[3*i+k] = float32(rng.NormFloat64())
+		}
+		for k := range 4 {
+			truth.Quats[4*i+k] = float32(rng.NormFloat64())
+		}
+		truth.Opacities[i] = 2
+		var p Point
+		for k := range 3 {
+			p.XYZ[k] = float64(truth.Means[3*i+k]) + 0.03*rng.NormFloat64()
+			p.RGB[k] = toByte(0.5 + splat.C0*truth.DC[3*i+k])
+		}
+		d.Points = append(d.Points, p)
+	}
+	painter := NewPainter(truth, &Config{Threads: 1})
+	for i := range views {
+		cam := ringCamera(2*math.Pi*float64(i)/float64(views), width, height)
+		img := painter.Paint(&cam)
+		pix, _, _ := simd.Planes(img)
+		v := newView(fmt.Sprintf("view_%03d.png", i), pix, cam)
+		if i%8 == 0 && views > 2 {
+			d.Test = append(d.Test, v)
+		} else {
+			d.Train = append(d.Train, v)
+		}
+	}
+	return d
+}
+
+// ringCamera looks at the origin from a circle of radius 3 in the plane y = 0.
+func ringCamera(angle float64, width, height int) raster.Camera {
+	s, c := math.Sincos(angle)
+	return raster.Camera{
+		R:  [3][3]float64{{c, 0, s}, {0, 1, 0}, {-s, 0, c}},
+		T:  [3]float64{0, 0, 3},
+		Fx: float64(width), Fy: float64(width), Cx: float64(width) / 2, Cy: float64(height) / 2,
+		Width: width, Height: height, Near: 0.05,
+	}
+}
+
+func testConfig(iterations int) Config {
+	cfg, err := Defaults(Standard)
+	if err != nil {
+		panic(err)
+	}
+	cfg.Iterations, cfg.MaxGaussians, cfg.CheckpointEvery, cfg.Threads = iterations, 600, 0, 2
+	return cfg
+}
+
+// ticking is a clock that advances at every look.
+func ticking(step time.Duration) func() time.Duration {
+	now := time.Duration(0)
+	return func() time.Duration { now += step; return now }
+}
+
+func plyOf(t testing.TB, c *splat.Cloud) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := c.WritePLY(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
