@@ -40,3 +40,8 @@ output "grants" {
     [for grant in google_storage_bucket_iam_member.worker : { member = grant.member, role = grant.role, on = "bucket ${grant.bucket}${length(grant.condition) > 0 ? " (${grant.condition[0].title})" : ""}" }],
   )
 }
+
+output "write_condition" {
+  description = "What the worker may write in the artifacts bucket (an IAM condition)."
+  value       = google_storage_bucket_iam_member.worker["writes_artifacts"].condition[0].expression
+}

@@ -1,0 +1,109 @@
+// Package deployment holds no code: its tests hold terraform/, the programs' configuration and docs/operations.md to one
+// another, and run terraform/check.sh.
+package deployment
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/splatworks/splatworks/internal/app"
+)
+
+// notSet lists the variables that a program reads and terraform rightly does not set.
+var notSet = map[string]string{
+	"PORT":                  "Cloud Run sets it for services",
+	"STORAGE_EMULATOR_HOST": "an emulator's address, on a laptop",
+}
+
+// notOurs lists the variables that terraform sets for somebody else than internal/app.
+var notOurs = map[string]string{
+	"FUNCTION_TARGET": "read by functions-framework-go: which function a container is",
+}
+
+// TestConfigurationNames fails when terraform sets a variable that no program reads, or a program reads one that nobody
+// sets. It reads the .tf files as text, so it needs no terraform.
+func TestConfigurationNames(t *testing.T) {
+	set := namesInTerraform(t)
+	read := namesInConfig(reflect.TypeFor[app.Config](), "")
+	if len(read) < 10 || len(set) < 10 {
+		t.Fatalf("%d names read and %d set: the comparison would prove nothing", len(read), len(set))
+	}
+	for name, where := range set {
+		if _, known := read[name]; !known && notOurs[name] == "" {
+			t.Errorf("%s sets %s, which no program reads", where, name)
+		}
+	}
+	for name := range read {
+		if set[name] == "" && notSet[name] == "" {
+			t.Errorf("internal/app reads %s, which terraform does not set", name)
+		}
+		if set[name] != "" && notSet[name] != "" {
+			t.Errorf("%s sets %s, but: %s", set[name], name, notSet[name])
+		}
+	}
+}
+
+// upperKey finds an argument or map key in capitals, which in these files is always the name of an environment variable.
+var upperKey = regexp.MustCompile(`(?:^|[\s{(,])([A-Z][A-Z0-9_]{2,})\s*=[^=>]`)
+
+// namesInTerraform returns the variables set by any .tf file, with the file that sets them.
+func namesInTerraform(t *testing.T) map[string]string {
+	t.Helper()
+	names := map[string]string{}
+	root := filepath.Join("..", "..", "terraform")
+	for _, pattern := range []string{"*.tf", "modules/*/*.tf"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(text)) {
+				code, _, _ := strings.Cut(line, "#")
+				for _, match := range upperKey.FindAllStringSubmatch(stringLiteral.ReplaceAllString(code, `""`), -1) {
+					names[match[1]] = strings.TrimPrefix(file, filepath.Join("..", "..")+"/")
+				}
+			}
+		}
+	}
+	return names
+}
+
+var stringLiteral = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// namesInConfig returns the names in the env tags of a struct and of the structs in it; true for required ones.
+func namesInConfig(structure reflect.Type, prefix string) map[string]bool {
+	names := map[string]bool{}
+	for _, field := range reflect.VisibleFields(structure) {
+		tag, tagged := field.Tag.Lookup("env")
+		parts := strings.Split(tag, ",")
+		nested := field.Type
+		if nested.Kind() == reflect.Pointer {
+			nested = nested.Elem()
+		}
+		if nested.Kind() == reflect.Struct && parts[0] == "" && !field.Anonymous {
+			inner := prefix
+			for _, part := range parts[1:] {
+				if p, ok := strings.CutPrefix(strings.TrimSpace(part), "prefix="); ok {
+					inner += p
+				}
+			}
+			for name, required := range namesInConfig(nested, inner) {
+				names[name] = required
+			}
+			continue
+		}
+		if tagged && parts[0] != "" {
+			names[prefix+parts[0]] = slices.ContainsFunc(parts[1:], func(p string) bool { return strings.TrimSpace(p) == "required" })
+		}
+	}
+	return names
+}

@@ -1,0 +1,105 @@
+# Events and exposure: who hears what, who may call what.
+
+variables {
+  project_id = "test-project"
+  region     = "europe-west4"
+  images = {
+    static     = "repo/static@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    media      = "repo/media@sha256:2222222222222222222222222222222222222222222222222222222222222222"
+    preprocess = "repo/preprocess@sha256:3333333333333333333333333333333333333333333333333333333333333333"
+    depth      = "repo/depth@sha256:4444444444444444444444444444444444444444444444444444444444444444"
+    train      = "repo/train@sha256:5555555555555555555555555555555555555555555555555555555555555555"
+  }
+}
+
+run "one_trigger_a_stage" {
+  command = plan
+
+  assert {
+    condition     = { for name, stage in output.stages : name => stage.trigger.bucket } == output.buckets.inbox
+    error_message = "Every stage must have exactly one trigger, on its own inbox."
+  }
+  assert {
+    condition     = alltrue([for name, stage in output.stages : stage.trigger.service == stage.receiver.name])
+    error_message = "A trigger must call its own stage's receiver."
+  }
+  assert {
+    condition     = length(distinct([for stage in output.stages : stage.trigger.bucket])) == 5
+    error_message = "Five stages must have five inboxes."
+  }
+  assert {
+    condition     = !contains([for stage in output.stages : stage.trigger.bucket], output.buckets.artifacts)
+    error_message = "The artifacts bucket must raise no events."
+  }
+  assert {
+    condition     = alltrue([for criterion in google_eventarc_trigger.finished.matching_criteria : criterion.attribute != "bucket"])
+    error_message = "The notify trigger hears a topic, no bucket."
+  }
+}
+
+run "closed_by_default" {
+  command = plan
+
+  assert {
+    condition     = length([for grant in output.grants : grant if startswith(grant.member, "all")]) == 0
+    error_message = "Nothing may be public by default."
+  }
+  assert {
+    condition     = alltrue([for grant in output.grants : startswith(grant.member, "serviceAccount:")])
+    error_message = "Without invokers and operators only service accounts may hold grants."
+  }
+  assert {
+    condition = alltrue(concat(
+      [for stage in output.stages : stage.receiver.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY"],
+      [for name, service in output.services : service.ingress == (name == "splatworks-trigger" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY")],
+    ))
+    error_message = "Only the trigger function may be reached from outside."
+  }
+  assert {
+    condition = alltrue([for bucket in concat(values(google_storage_bucket.inbox), [google_storage_bucket.artifacts]) :
+      bucket.public_access_prevention == "enforced" && bucket.uniform_bucket_level_access && bucket.soft_delete_policy[0].retention_duration_seconds == 0
+    ])
+    error_message = "Buckets must be closed, uniform, and without a bill for deleted objects."
+  }
+}
+
+run "opened_on_purpose" {
+  command = plan
+  variables {
+    trigger_invokers = ["allUsers"]
+    operators        = ["group:operators@example.com"]
+  }
+
+  assert {
+    condition     = [for grant in output.grants : grant.on if grant.member == "allUsers"] == ["service splatworks-trigger"]
+    error_message = "The trigger function is the one thing that may be opened to all."
+  }
+  assert {
+    condition     = [for grant in output.grants : "${grant.role} ${grant.on}" if grant.member == "group:operators@example.com"] == ["roles/run.invoker service splatworks-requests"]
+    error_message = "Operators may call the operators' API and nothing else."
+  }
+}
+
+run "browsers_upload" {
+  command = plan
+  variables {
+    cors_origins = ["https://app.example.com"]
+  }
+
+  assert {
+    condition     = alltrue([for name, bucket in google_storage_bucket.inbox : length(bucket.cors) == (name == "filter" ? 1 : 0)])
+    error_message = "Only the bucket that takes uploads needs CORS for them."
+  }
+  assert {
+    condition     = contains(google_storage_bucket.inbox["filter"].cors[0].response_header, "Location") && contains(google_storage_bucket.inbox["filter"].cors[0].method, "PUT")
+    error_message = "A browser must be able to begin and go on with a resumable upload."
+  }
+}
+
+run "any_origin_is_refused" {
+  command = plan
+  variables {
+    cors_origins = ["*"]
+  }
+  expect_failures = [var.cors_origins]
+}

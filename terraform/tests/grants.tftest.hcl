@@ -1,0 +1,73 @@
+# Grants: every service account has these roles and no others. docs/operations.md has the same table in words.
+
+variables {
+  project_id = "test-project"
+  region     = "europe-west4"
+  images = {
+    static     = "repo/static@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    media      = "repo/media@sha256:2222222222222222222222222222222222222222222222222222222222222222"
+    preprocess = "repo/preprocess@sha256:3333333333333333333333333333333333333333333333333333333333333333"
+    depth      = "repo/depth@sha256:4444444444444444444444444444444444444444444444444444444444444444"
+    train      = "repo/train@sha256:5555555555555555555555555555555555555555555555555555555555555555"
+  }
+}
+
+run "exactly_these" {
+  command = plan
+
+  assert {
+    condition = toset([for grant in output.grants : replace(replace("${trimprefix(grant.member, "serviceAccount:splatworks-")} ${grant.role} ${grant.on}", "@test-project.iam.gserviceaccount.com", ""), "test-project-splatworks-", "") if startswith(grant.member, "serviceAccount:splatworks-")]) == toset(concat(
+      flatten([for stage in ["filter", "preprocess", "depth", "train", "export"] : [
+        "${stage}-receiver roles/secretmanager.secretAccessor secret splatworks-redis-url",
+        "${stage}-receiver roles/run.invoker job splatworks-${stage}",
+        "${stage}-events roles/run.invoker service splatworks-${stage}-receiver",
+        "${stage}-events roles/eventarc.eventReceiver project",
+        "${stage}-worker roles/secretmanager.secretAccessor secret splatworks-redis-url",
+        "${stage}-worker roles/pubsub.publisher topic splatworks-reconstruction-finished",
+        "${stage}-worker roles/storage.objectViewer bucket ${stage}-inbox",
+        "${stage}-worker roles/storage.objectViewer bucket artifacts",
+        "${stage}-worker roles/storage.objectUser bucket artifacts (own artifacts)",
+      ]]),
+      flatten([for stage, next in { filter = "preprocess", preprocess = "depth", depth = "train", train = "export" } : [
+        "${stage}-worker roles/storage.objectViewer bucket ${next}-inbox",
+        "${stage}-worker roles/storage.objectCreator bucket ${next}-inbox",
+      ]]),
+      ["preprocess-worker roles/storage.objectViewer bucket filter-inbox"],
+      [for stage in ["preprocess", "depth", "train", "export"] : "trigger roles/storage.objectViewer bucket ${stage}-inbox"],
+      [
+        "trigger roles/secretmanager.secretAccessor secret splatworks-redis-url",
+        "trigger roles/storage.objectCreator bucket filter-inbox",
+        "trigger roles/storage.objectViewer bucket artifacts",
+        "trigger roles/storage.objectCreator bucket artifacts (request records)",
+        "trigger roles/iam.serviceAccountTokenCreator itself",
+        "trigger roles/pubsub.publisher topic splatworks-reconstruction-requested",
+        "trigger roles/pubsub.publisher topic splatworks-reconstruction-finished",
+        "notify roles/secretmanager.secretAccessor secret splatworks-redis-url",
+        "notify-events roles/run.invoker service splatworks-notify",
+        "notify-events roles/eventarc.eventReceiver project",
+        "requests roles/secretmanager.secretAccessor secret splatworks-redis-url",
+        "requests roles/pubsub.publisher topic splatworks-reconstruction-finished",
+        "requests roles/storage.objectUser bucket artifacts",
+        "reaper roles/run.invoker service splatworks-requests",
+      ],
+      flatten([for stage in ["filter", "preprocess", "depth", "train", "export"] : [
+        "requests roles/run.invoker job splatworks-${stage}",
+        "requests roles/storage.objectUser bucket ${stage}-inbox",
+      ]]),
+    ))
+    error_message = "The backend's accounts hold other grants than these. If the change is meant, change this table and the one in docs/operations.md."
+  }
+}
+
+run "own_artifacts_only" {
+  command = plan
+
+  assert {
+    condition     = strcontains(module.stage["train"].write_condition, "/objects/{request}/train/") && !strcontains(module.stage["train"].write_condition, "manifest.json")
+    error_message = "A worker may write only under its own stage."
+  }
+  assert {
+    condition     = strcontains(module.stage["export"].write_condition, "endsWith(\"/export.manifest.json\")")
+    error_message = "The last stage's manifest lies in the artifacts bucket."
+  }
+}

@@ -1,0 +1,135 @@
+# Stages: what each gets by standing in the map, and what its job may cost.
+
+variables {
+  project_id = "test-project"
+  region     = "europe-west4"
+  images = {
+    static     = "repo/static@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    media      = "repo/media@sha256:2222222222222222222222222222222222222222222222222222222222222222"
+    preprocess = "repo/preprocess@sha256:3333333333333333333333333333333333333333333333333333333333333333"
+    depth      = "repo/depth@sha256:4444444444444444444444444444444444444444444444444444444444444444"
+    train      = "repo/train@sha256:5555555555555555555555555555555555555555555555555555555555555555"
+  }
+}
+
+run "jobs_never_retry" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for stage in output.stages : stage.job.max_retries == 0])
+    error_message = "Cloud Run must retry nothing: the queue decides."
+  }
+  assert {
+    condition     = alltrue([for name, stage in output.stages : stage.job.timeout == "${var.stages[name].timeout_s}s"])
+    error_message = "A job must run as long as its stage's map entry says."
+  }
+}
+
+run "no_gpu_by_default" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for stage in output.stages : stage.job.accelerator == null && !contains(keys(stage.job.limits), "nvidia.com/gpu")])
+    error_message = "A first apply must work in a project without GPU quota."
+  }
+  assert {
+    condition     = length(google_cloud_quotas_quota_preference.gpu) == 0
+    error_message = "No quota is asked for unless somebody says so."
+  }
+}
+
+run "gpus_by_two_variables" {
+  command = plan
+  variables {
+    gpu_quota = 3
+    train_gpu = { executions = 2 }
+    depth_gpu = { executions = 1 }
+  }
+
+  assert {
+    condition     = [for name, stage in output.stages : name if stage.job.accelerator == "nvidia-l4"] == ["depth", "train"]
+    error_message = "Exactly depth and train must have got L4 GPUs."
+  }
+  assert {
+    condition     = output.stages["train"].job.limits == tomap({ cpu = "8", memory = "32Gi", "nvidia.com/gpu" = "1" })
+    error_message = "A GPU worker gets one GPU and the processors and memory that go with it."
+  }
+  assert {
+    condition     = local.environment.SLOTS == "depth:1,export:4,filter:4,preprocess:2,train:2"
+    error_message = "The queue's slots must be the GPUs that each stage has."
+  }
+  assert {
+    condition     = output.stages["train"].job.timeout == "3600s"
+    error_message = "A GPU task ends after an hour unless the preview limit is asked for."
+  }
+}
+
+run "more_gpus_than_quota_are_refused" {
+  command = plan
+  variables {
+    train_gpu = { executions = 1 }
+  }
+  expect_failures = [var.train_gpu]
+}
+
+run "quota_is_asked_for_in_milligpu" {
+  command = plan
+  variables {
+    request_gpu_quota = { gpus = 2, contact_email = "operator@example.com" }
+  }
+
+  assert {
+    condition     = google_cloud_quotas_quota_preference.gpu[0].quota_config[0].preferred_value == "2000"
+    error_message = "The quota counts thousandths of a GPU."
+  }
+}
+
+run "a_new_stage_gets_everything" {
+  command = plan
+  variables {
+    stages = {
+      filter = { image = "media", cpu = 4, memory_gib = 8, timeout_s = 3600, max_executions = 4, next = "mesh" }
+      mesh   = { image = "train", cpu = 8, memory_gib = 16, timeout_s = 7200, max_executions = 3, next = "export" }
+      export = { image = "media", cpu = 2, memory_gib = 8, timeout_s = 3600, max_executions = 4 }
+    }
+  }
+
+  assert {
+    condition     = output.stages["mesh"].trigger.bucket == "test-project-splatworks-mesh-inbox"
+    error_message = "A new stage must hear its own inbox."
+  }
+  assert {
+    condition     = output.stages["mesh"].job.name == "splatworks-mesh" && output.stages["mesh"].job.limits["memory"] == "16Gi"
+    error_message = "A new stage must have a job of the size it names."
+  }
+  assert {
+    condition     = local.environment.JOBS == "export:splatworks-export,filter:splatworks-filter,mesh:splatworks-mesh" && strcontains(local.environment.SLOTS, "mesh:3")
+    error_message = "The programs must know a new stage's job and slots."
+  }
+  assert {
+    condition     = length([for grant in output.grants : grant if endswith(grant.on, "mesh-inbox") && grant.member == "serviceAccount:splatworks-filter-worker@test-project.iam.gserviceaccount.com"]) == 2
+    error_message = "The stage before a new one must be able to write and look for manifests in its inbox."
+  }
+  assert {
+    condition     = contains([for grant in output.grants : "${grant.member} ${grant.on}" if grant.role == "roles/run.invoker"], "serviceAccount:splatworks-requests@test-project.iam.gserviceaccount.com job splatworks-mesh")
+    error_message = "The reaper must be able to launch a new stage's workers."
+  }
+}
+
+run "a_stage_that_leads_nowhere_is_refused" {
+  command = plan
+  variables {
+    stages = {
+      filter = { image = "media", cpu = 4, memory_gib = 8, timeout_s = 3600, max_executions = 4, next = "mesh" }
+    }
+  }
+  expect_failures = [var.stages]
+}
+
+run "images_by_tag_are_refused" {
+  command = plan
+  variables {
+    images = { static = "repo/static:latest", media = "m", preprocess = "p", depth = "d", train = "t" }
+  }
+  expect_failures = [var.images]
+}
