@@ -20,29 +20,24 @@ func (s *statistics) reset(n int) {
 	s.gradient, s.views, s.extent = make([]float32, n), make([]uint16, n), make([]float32, n)
 }
 
-const (
-	pruneOpacity = 1.0 / 255 // nothing of it reaches a pixel
-	opacityDecay = 0.004     // off every opacity at a refinement, times the budget left (Brush)
-)
-
 // refine prunes what cannot be seen or is not finite, and splits the Gaussians with the largest screen gradients until
 // the count is the schedule's. Past the growth that relocates: what was pruned is used again where the images ask for it.
 func (t *training) refine(fraction float64) {
 	t.refined++
-	if fraction >= refineUntil {
+	if fraction >= t.RefineUntil {
 		t.stats.reset(t.params.Len())
 		return
 	}
 	keep := t.survivors()
-	if fraction >= densifyUntil {
+	if fraction >= t.DensifyUntil {
 		t.relocated += t.params.Len() - len(keep)
 	}
-	decay := opacityDecay * (1 - fraction)
+	decay := t.OpacityDecay * (1 - fraction)
 	for _, i := range keep {
 		o := t.params.At(int(i), simd.RowOpacity)
 		*o = logit(max(sigmoid(*o)-decay, 1e-4))
 	}
-	want := min(target(t.first, t.cfg.MaxGaussians, fraction), len(keep)+len(keep)/2)
+	want := min(t.target(t.first, t.cfg.MaxGaussians, fraction), len(keep)+int(t.MaxGrowth*float64(len(keep))))
 	var split []int32
 	if grow := want - len(keep); grow > 0 {
 		split = t.mostWanted(keep, grow)
@@ -60,7 +55,7 @@ func (t *training) survivors() []int32 {
 		switch {
 		case !t.finite(i):
 			t.nonFinite++
-		case sigmoid(*t.params.At(i, simd.RowOpacity)) >= pruneOpacity:
+		case sigmoid(*t.params.At(i, simd.RowOpacity)) >= t.PruneOpacity:
 			keep = append(keep, int32(i))
 		}
 	}

@@ -84,7 +84,7 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 		if err := pic.prepare(e.kernels); err != nil {
 			return nil, err
 		}
-		_, ssim := e.loss.measure(f, &pic.truth, lossWeightSSIM)
+		_, ssim := e.loss.measure(f, &pic.truth, 1)
 		q.Views = append(q.Views, ViewQuality{v.Name, psnr, ssim})
 		q.PSNR += psnr / float64(len(views))
 		q.SSIM += ssim / float64(len(views))

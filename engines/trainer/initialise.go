@@ -14,11 +14,9 @@ import (
 // to grow from (3DGS-MCMC and gsplat PR 238 start from random points with a loss of 0.3-0.5 dB).
 const fewPoints = 2000
 
-const initialOpacity = 0.1
-
 // initialise makes the first Gaussians: one at each sparse point, as wide as the distance to its neighbours, with the
 // point's colour. A capture with few points gets random ones in front of its cameras.
-func initialise(d *Dataset, cfg *Config, rng *rand.Rand) *raster.Params {
+func initialise(d *Dataset, cfg *Config, opacity float64, rng *rand.Rand) *raster.Params {
 	points := slices.Clone(d.Points)
 	if len(points) > cfg.MaxGaussians {
 		rng.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
@@ -49,7 +47,7 @@ func initialise(d *Dataset, cfg *Config, rng *rand.Rand) *raster.Params {
 			*p.At(i, simd.RowDC+k) = (float32(point.RGB[k])/255 - 0.5) / splat.C0
 		}
 		*p.At(i, simd.RowRotation) = 1
-		*p.At(i, simd.RowOpacity) = logit(initialOpacity)
+		*p.At(i, simd.RowOpacity) = logit(opacity)
 	}
 	return p
 }

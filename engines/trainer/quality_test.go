@@ -5,6 +5,9 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +24,8 @@ var (
 	sceneIts  = flag.Int("its", 0, "iterations instead of -cpu")
 	sceneCap  = flag.Int("gaussians", 0, "cap on Gaussians instead of the preset's")
 	sceneSeed = flag.Uint64("seed", 1, "seed")
+	sceneSet  = flag.String("set", "", "fields of the schedule to change, such as SSIM=0.1,RefineEvery=50")
+	sceneExp  = flag.Bool("exposure", false, "exposure compensation")
 	sceneOut  = flag.String("ply", "", "write the cloud to this file")
 )
 
@@ -49,6 +54,7 @@ func TestSceneQuality(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Budget, cfg.Iterations, cfg.Seed = *sceneCPU, *sceneIts, *sceneSeed
+	cfg.Exposure = *sceneExp
 	if *sceneCap > 0 {
 		cfg.MaxGaussians = *sceneCap
 	}
@@ -58,6 +64,15 @@ func TestSceneQuality(t *testing.T) {
 	}
 	t.Logf("loaded after %.1f s CPU: %d train, %d test, %d points, extent %.3g", cpuTime().Seconds(), len(data.Train), len(data.Test), len(data.Points), data.Extent)
 	start, wall := cpuTime(), time.Now()
+	for _, set := range strings.Split(*sceneSet, ",") {
+		if name, value, ok := strings.Cut(set, "="); ok {
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reflect.ValueOf(&defaultSchedule).Elem().FieldByName(name).SetFloat(v)
+		}
+	}
 	last := 0.0
 	res, err := Train(context.Background(), cfg, data, nil, Hooks{Clock: cpuTime, Events: func(e Event) {
 		switch e := e.(type) {

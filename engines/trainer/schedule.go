@@ -6,63 +6,81 @@ import (
 	"github.com/splatworks/splatworks/engines/simd"
 )
 
-// Everything below is a function of the fraction of the budget that is spent, because a user buys seconds, not
-// iterations. The values were measured for budgets of 10 to 300 seconds; they are 5 to 10 times the rates of the
-// 30 000-iteration schedules of Kerbl et al.
+// schedule holds the numbers that decide how training moves through its budget. All of it is a function of the fraction
+// of the budget that is spent, because a user buys seconds, not iterations. The values were measured for budgets of 10 to
+// 300 seconds on two cores; the rates are 2 to 10 times those of the 30 000-iteration schedules of Kerbl et al.
+type schedule struct {
+	PositionRate  float64 // of the extent, at first
+	PositionFinal float64 // of the first rate, at the end; log-linear on the way
+	ScaleRate     float64
+	RotationRate  float64
+	OpacityRate   float64
+	DCRate        float64
+	RestRate      float64
 
-const (
-	positionRate      = 1.2e-3 // times the extent
-	positionRateFinal = 0.01   // of it at the end, log-linear on the way
-	scaleRate         = 1e-2
-	rotationRate      = 2e-3
-	opacityRate       = 0.1
-	dcRate            = 5e-3
-	restRate          = dcRate / 20
+	SSIM float64 // weight of 1−SSIM in the loss; the rest is L1
 
-	lossWeightSSIM = 0.2
+	QuarterUntil, HalfUntil float64 // fractions until which images of a quarter and of half the side are used
+	DegreeEvery             float64 // fraction between two steps of the SH degree
 
-	densifyUntil = 0.5 // fraction at which the count reaches its cap
-	refineUntil  = 0.9 // fraction after which nothing is pruned or split any more
-	refineEvery  = 100 // iterations between two refinements, at most
-	degreeEvery  = 0.05
-)
+	RefineEvery  float64 // iterations between two refinements
+	DensifyUntil float64 // fraction at which the number of Gaussians reaches its cap
+	RefineUntil  float64 // fraction after which nothing is pruned or split any more
+	MaxGrowth    float64 // of the number of Gaussians, in one refinement
+	PruneOpacity float64 // below it nothing of a Gaussian reaches a pixel
+	OpacityDecay float64 // off every opacity at a refinement, times the budget left (Brush)
 
-// downscale is the side factor of the images: 4, 2, then 1. Long budgets leave the small images early.
-func (c *Config) downscale(fraction float64) int {
-	switch {
-	case fraction < 0.10:
-		return 4
-	case fraction < 0.30:
-		return 2
-	}
-	return 1
+	InitialOpacity float64
 }
 
-// degree grows by one every 5 % of the budget.
-func (c *Config) degree(fraction float64) int { return min(c.Degree, int(fraction/degreeEvery)) }
+var defaultSchedule = schedule{
+	PositionRate: 1.2e-3, PositionFinal: 0.01,
+	ScaleRate: 1e-2, RotationRate: 2e-3, OpacityRate: 0.1, DCRate: 5e-3, RestRate: 5e-3 / 20,
+	SSIM:         0.2,
+	QuarterUntil: 0.10, HalfUntil: 0.30, DegreeEvery: 0.05,
+	RefineEvery: 100, DensifyUntil: 0.5, RefineUntil: 0.9, MaxGrowth: 0.5,
+	PruneOpacity: 1.0 / 255, OpacityDecay: 0.004,
+	InitialOpacity: 0.1,
+}
+
+// level of the pyramid: 2, 1, then 0.
+func (s *schedule) level(fraction float64) int {
+	switch {
+	case fraction < s.QuarterUntil:
+		return 2
+	case fraction < s.HalfUntil:
+		return 1
+	}
+	return 0
+}
+
+// degree of the spherical harmonics in use.
+func (s *schedule) degree(maximum int, fraction float64) int {
+	return min(maximum, int(fraction/s.DegreeEvery))
+}
 
 // rates fills the learning rate of every row of a group.
-func rates(lr []float32, fraction, extent float64) {
-	position := float32(positionRate * extent * math.Pow(positionRateFinal, fraction))
+func (s *schedule) rates(lr []float32, fraction, extent float64) {
+	position := float32(s.PositionRate * extent * math.Pow(s.PositionFinal, fraction))
 	for row := range lr {
 		switch {
 		case row < simd.RowScale:
 			lr[row] = position
 		case row < simd.RowRotation:
-			lr[row] = scaleRate
+			lr[row] = float32(s.ScaleRate)
 		case row < simd.RowOpacity:
-			lr[row] = rotationRate
+			lr[row] = float32(s.RotationRate)
 		case row < simd.RowDC:
-			lr[row] = opacityRate
+			lr[row] = float32(s.OpacityRate)
 		case row < simd.RowRest:
-			lr[row] = dcRate
+			lr[row] = float32(s.DCRate)
 		default:
-			lr[row] = restRate
+			lr[row] = float32(s.RestRate)
 		}
 	}
 }
 
 // target is the number of Gaussians at a fraction: linear from the first to the cap.
-func target(first, maximum int, fraction float64) int {
-	return first + int(float64(maximum-first)*min(1, fraction/densifyUntil))
+func (s *schedule) target(first, maximum int, fraction float64) int {
+	return first + int(float64(maximum-first)*min(1, fraction/s.DensifyUntil))
 }

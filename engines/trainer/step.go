@@ -15,15 +15,15 @@ func (t *training) step(fraction float64) error {
 	if err := pic.prepare(t.kernels); err != nil {
 		return err
 	}
-	degree := t.cfg.degree(fraction)
-	rates(t.lr, fraction, t.data.Extent)
+	degree := t.degree(t.cfg.Degree, fraction)
+	t.rates(t.lr, fraction, t.data.Extent)
 
 	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background})
 	if t.cfg.Exposure {
 		t.exposure.apply(t.renderer.Workers(), f, image)
 	}
-	l1, ssim := t.loss.measure(f, &pic.truth, lossWeightSSIM)
-	loss := (1-lossWeightSSIM)*l1 + lossWeightSSIM*(1-ssim)
+	l1, ssim := t.loss.measure(f, &pic.truth, t.SSIM)
+	loss := (1-t.SSIM)*l1 + t.SSIM*(1-ssim)
 	if t.iteration == 0 {
 		t.lossMean = loss
 	}
@@ -57,7 +57,7 @@ func (t *training) step(fraction float64) error {
 
 // setLevel switches the pyramid level and forgets the moments of the level left behind.
 func (t *training) setLevel(fraction float64) {
-	level := map[int]int{1: 0, 2: 1, 4: 2}[t.cfg.downscale(fraction)]
+	level := t.schedule.level(fraction)
 	if level == t.level {
 		return
 	}

@@ -54,6 +54,7 @@ type Result struct {
 // training is one run.
 type training struct {
 	*engine
+	schedule
 	cfg   Config
 	data  *Dataset
 	hooks Hooks
@@ -97,7 +98,7 @@ func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hoo
 	if hooks.Clock == nil {
 		return nil, errors.New("train: Hooks.Clock is needed")
 	}
-	t := &training{engine: newEngine(&cfg), cfg: cfg, data: data, hooks: hooks, level: -1}
+	t := &training{engine: newEngine(&cfg), schedule: defaultSchedule, cfg: cfg, data: data, hooks: hooks, level: -1}
 	t.pcg = rand.NewPCG(cfg.Seed, 0x5eed)
 	t.rng = rand.New(t.pcg)
 	if cfg.Exposure {
@@ -119,7 +120,7 @@ func (t *training) start() {
 	for _, w := range t.data.Warnings {
 		t.say(Warning{w})
 	}
-	t.params = initialise(t.data, &t.cfg, t.rng)
+	t.params = initialise(t.data, &t.cfg, t.InitialOpacity, t.rng)
 	t.first = t.params.Len()
 	t.m = raster.NewParams(t.first, t.cfg.Degree, t.cfg.Mode)
 	t.v = raster.NewParams(t.first, t.cfg.Degree, t.cfg.Mode)
@@ -257,7 +258,7 @@ func (t *training) finish() (*Result, error) {
 
 // refineInterval is the number of iterations between refinements: an epoch or so, so that every Gaussian was seen.
 func (t *training) refineInterval() int {
-	return min(refineEvery, max(50, len(t.data.Train)/2))
+	return min(int(t.RefineEvery), max(50, len(t.data.Train)/2))
 }
 
 // workers is the number of goroutines that a configuration asks for.
