@@ -29,12 +29,13 @@ import (
 
 // world is a whole request API on memory, with a clock moved by hand and switches that break one thing each.
 type world struct {
-	t       testing.TB
-	handler http.Handler
-	queue   *memq.Queue
-	store   *memory.Store
-	buckets artifacts.Buckets
-	log     *lockedBuffer
+	t         testing.TB
+	handler   http.Handler
+	queue     *memq.Queue
+	store     *memory.Store
+	artifacts artifacts.Store // where finish writes: store, or what a test put in its place
+	buckets   artifacts.Buckets
+	log       *lockedBuffer
 
 	mu        sync.Mutex
 	time      time.Time
@@ -51,6 +52,7 @@ func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	for _, stage := range pipeline.Stages() {
 		w.buckets.Inbox[stage] = "inbox-" + string(stage)
 	}
+	w.artifacts = w.store
 	w.queue = memq.New(queue.Config{Now: w.now})
 	config := trigger.Config{
 		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w},
@@ -187,7 +189,7 @@ func (w *world) complete(lease queue.Lease, before *artifacts.Manifest) (*artifa
 	task := lease.Task()
 	kind := map[pipeline.Stage]artifacts.Kind{pipeline.Filter: artifacts.Selection, pipeline.Preprocess: artifacts.Scene,
 		pipeline.Depth: artifacts.DepthReport, pipeline.Train: artifacts.Trained, pipeline.Export: artifacts.Splat}[task.Stage]
-	o, err := w.store.Put(ctx, w.buckets.Artifacts, artifacts.Path(task.RequestID, task.Stage, lease.Fence(), kind),
+	o, err := w.artifacts.Put(ctx, w.buckets.Artifacts, artifacts.Path(task.RequestID, task.Stage, lease.Fence(), kind),
 		strings.NewReader("content of "+string(kind)), artifacts.PutOptions{ContentType: kind.ContentType()})
 	if err != nil {
 		w.t.Fatal(err)
@@ -198,7 +200,7 @@ func (w *world) complete(lease queue.Lease, before *artifacts.Manifest) (*artifa
 		m.Inputs, m.History = before.Known(), before.History
 	}
 	m.History = append(m.History, artifacts.StageRecord{Stage: task.Stage, Attempt: lease.Attempt(), StartedAt: w.now(), FinishedAt: w.now(), CostUSD: 0.01})
-	manifest, err := artifacts.WriteManifest(ctx, w.store, w.buckets, m)
+	manifest, err := artifacts.WriteManifest(ctx, w.artifacts, w.buckets, m)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,0 +1,93 @@
+package trigger_test
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts/gcs"
+	"github.com/splatworks/splatworks/client"
+	"github.com/splatworks/splatworks/functions/trigger"
+	emulator "github.com/splatworks/splatworks/infra/local/gcs"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// TestClientUploadsWaitsAndDownloads goes the whole way of a client, against the storage emulator: trigger, resumable
+// upload, status, result.
+func TestClientUploadsWaitsAndDownloads(t *testing.T) {
+	ctx := t.Context()
+	storage, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bucket := range []string{"inbox-filter", "inbox-preprocess", "inbox-depth", "inbox-train", "inbox-export", "artifacts"} {
+		if err := storage.Bucket(ctx, bucket, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storageServer := httptest.NewServer(storage)
+	defer storageServer.Close()
+	store, err := gcs.Open(ctx, gcs.Options{Endpoint: storageServer.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	email, key := storage.Account()
+	signer, err := gcs.NewSigner(store, gcs.Account{Email: email, PrivateKey: key}, storageServer.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, func(c *trigger.Config) {
+		c.Store, c.Signer = store, gcsSigner{signer}
+	})
+	w.artifacts = store
+	server := httptest.NewServer(w.handler)
+	defer server.Close()
+	c := &client.Client{BaseURL: server.URL, ChunkBytes: 256 << 10}
+
+	accepted, err := c.Trigger(ctx, client.Trigger{SessionID: "kitchen", ContentType: "video/mp4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	capture := make([]byte, 1_000_000)
+	rng := rand.NewChaCha8([32]byte{1})
+	_, _ = rng.Read(capture)
+	var told []int64
+	if err := c.Upload(ctx, accepted.Upload, bytes.NewReader(capture), int64(len(capture)), func(sent, _ int64) { told = append(told, sent) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) < 4 || told[len(told)-1] != int64(len(capture)) {
+		t.Errorf("progress %v", told)
+	}
+	o, err := store.Stat(ctx, "inbox-filter", accepted.RequestID+"/input")
+	if err != nil || o.Size != int64(len(capture)) || o.ContentType != "video/mp4" {
+		t.Fatalf("uploaded %+v, %v", o, err)
+	}
+	if err := c.Upload(ctx, accepted.Upload, strings.NewReader("other"), 5, nil); err == nil {
+		t.Error("an upload can be replaced")
+	}
+
+	c.Sleep = func(ctx context.Context, _ time.Duration) error { // the service works while the client sleeps
+		w.finish(accepted.RequestID)
+		return ctx.Err()
+	}
+	last, err := c.Wait(ctx, accepted.CallbackToken, nil)
+	if err != nil || last.Status != pipeline.Completed {
+		t.Fatal(last, err)
+	}
+	result, ok := client.Find(last, "splat")
+	if !ok {
+		t.Fatalf("results %+v", last.Results)
+	}
+	var got bytes.Buffer
+	if err := c.Download(ctx, result, &got); err != nil || got.String() != "content of splat" {
+		t.Fatal(got.String(), err)
+	}
+	if _, err := c.Cancel(ctx, accepted.CallbackToken); err == nil {
+		t.Error("a finished request can be canceled")
+	}
+}
