@@ -1,0 +1,80 @@
+// Package filter is the first stage: it looks at every frame or photo of an upload at low resolution, refuses within
+// seconds what cannot become a splat, and chooses what is worth using. It writes the choice and a capture report; the
+// pixels themselves are extracted by preprocess.
+package filter
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Config of the machine.
+type Config struct {
+	Tools  frames.Tools
+	Limits frames.Limits
+}
+
+// Stage of the pipeline.
+func Stage(c Config) stage.Definition {
+	return stage.Definition{Stage: pipeline.Filter, Run: c.run, Budget: 15 * time.Minute}
+}
+
+func (c Config) run(ctx context.Context, job *stage.Job) error {
+	job.Progress(pipeline.Progress{Step: "fetching the upload"})
+	upload, err := job.Fetch(ctx, artifacts.Upload)
+	if err != nil {
+		return err
+	}
+	work := filepath.Join(job.Dir, "work")
+	if err := os.Mkdir(work, 0o755); err != nil {
+		return err
+	}
+	selection, report, err := c.choose(ctx, job, upload, work)
+	var refused *frames.Failure
+	if errors.As(err, &refused) {
+		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: refused.Code, Message: refused.Message, Advice: refused.Advice, Err: refused.Err}
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range report.Warnings {
+		job.Warn(pipeline.Warning{Code: w.Code, Message: w.Message, Advice: w.Advice})
+	}
+	if err := publish(ctx, job, artifacts.Selection, selection); err != nil {
+		return err
+	}
+	if err := publish(ctx, job, artifacts.CaptureReport, report); err != nil {
+		return err
+	}
+	return job.Report(artifacts.ReportDocument{Images: &artifacts.ImagesReport{Input: report.Frames, Used: report.Selected}})
+}
+
+func (c Config) choose(ctx context.Context, job *stage.Job, upload, work string) (frames.Selection, frames.Report, error) {
+	capture, err := frames.Open(ctx, c.Tools, upload, work, c.Limits)
+	if err != nil {
+		return frames.Selection{}, frames.Report{}, err
+	}
+	return capture.Choose(ctx, frames.SelectOptions{MaxImages: job.Options.MaxImages}, func(done, expected int) {
+		job.Progress(pipeline.Progress{Step: "looking at every frame", Done: float64(done), Total: float64(expected),
+			Percent: 5 + 90*min(1, float64(done)/float64(max(expected, 1))), Message: fmt.Sprintf("%d of %d", done, expected)})
+	})
+}
+
+func publish(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {
+	body, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", kind, err)
+	}
+	return job.PublishFrom(ctx, kind, bytes.NewReader(body))
+}

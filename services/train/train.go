@@ -1,0 +1,192 @@
+// Package train is the stage that turns undistorted images and sparse points into Gaussians. It resumes from the newest
+// checkpoint that any worker saved, and saves one when it is told to stop.
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/trainer"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Config of the machine that trains.
+type Config struct {
+	Threads     int   // 0: all processors
+	MemoryBytes int64 // for images and model; 0: the preset's own
+	// Now is the clock that budgets are measured in.
+	Now func() time.Time
+}
+
+// Stage of the pipeline.
+func Stage(c Config) stage.Definition {
+	return stage.Definition{Stage: pipeline.Train, Run: c.run, Budget: time.Hour}
+}
+
+func (c Config) run(ctx context.Context, job *stage.Job) error {
+	job.Progress(pipeline.Progress{Step: "fetching the scene"})
+	scene, err := fetchScene(ctx, job)
+	if err != nil {
+		return err
+	}
+	cfg, err := c.plan(job)
+	if err != nil {
+		return err
+	}
+	job.Progress(pipeline.Progress{Step: "reading images", Percent: 1})
+	data, err := trainer.Load(scene, &cfg)
+	if err != nil {
+		return fmt.Errorf("load scene: %w", err)
+	}
+	for _, text := range data.Warnings {
+		job.Warn(pipeline.Warning{Code: "scene", Message: text})
+	}
+	result, err := c.train(ctx, job, cfg, data)
+	if errors.Is(err, trainer.ErrStopped) {
+		return stage.ErrStopped
+	}
+	if err != nil {
+		return err
+	}
+	return publish(ctx, job, cfg, data, result)
+}
+
+func fetchScene(ctx context.Context, job *stage.Job) (dir string, err error) {
+	bundle, err := job.Fetch(ctx, artifacts.Scene)
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(job.Dir, "scene")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	f, err := os.Open(bundle)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return dir, artifacts.Unpack(f, dir)
+}
+
+// plan turns the client's wishes into the trainer's configuration.
+func (c Config) plan(job *stage.Job) (trainer.Config, error) {
+	cfg, err := trainer.Defaults(trainer.Preset(job.Options.Preset))
+	if err != nil {
+		return cfg, err
+	}
+	if s := job.Options.TrainBudgetS; s > 0 {
+		cfg.Budget = time.Duration(s * float64(time.Second))
+	}
+	if job.Options.Seed != 0 {
+		cfg.Seed = job.Options.Seed
+	}
+	cfg.MaxSide = job.Options.LongEdgePx
+	cfg.Threads = c.Threads
+	if c.MemoryBytes > 0 {
+		cfg.MemoryBytes = c.MemoryBytes
+	}
+	return cfg, nil
+}
+
+func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset) (*trainer.Result, error) {
+	started := c.Now()
+	hooks := trainer.Hooks{
+		Clock:  func() time.Duration { return c.Now().Sub(started) },
+		Stop:   job.Stopping(),
+		Events: func(e trainer.Event) { tell(job, e) },
+		Save: func(write func(io.Writer) error) error {
+			// A checkpoint must reach the store even while the work is being given up.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+			defer cancel()
+			state, w := io.Pipe()
+			defer state.Close()
+			go func() { w.CloseWithError(write(w)) }()
+			return job.SaveCheckpoint(ctx, state)
+		},
+	}
+	checkpoint, err := job.OpenCheckpoint(ctx)
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return trainer.Train(ctx, cfg, data, nil, hooks)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer checkpoint.Close()
+	first := true
+	hooks.Events = func(e trainer.Event) {
+		if p, ok := e.(trainer.Progress); ok && first {
+			job.Metric("resumed_at", p.Fraction)
+			first = false
+		}
+		tell(job, e)
+	}
+	result, err := trainer.Train(ctx, cfg, data, checkpoint, hooks)
+	if errors.Is(err, trainer.ErrCheckpoint) {
+		job.Warn(pipeline.Warning{Code: "checkpoint_unusable", Message: "A saved state could not be used, so training began anew."})
+		return trainer.Train(ctx, cfg, data, nil, hooks)
+	}
+	return result, err
+}
+
+// tell passes on what the trainer says.
+func tell(job *stage.Job, e trainer.Event) {
+	switch e := e.(type) {
+	case trainer.Progress:
+		job.Progress(pipeline.Progress{
+			Step: "training", Done: float64(e.Iteration), Total: float64(e.TotalIterations), Percent: 2 + 95*e.Fraction,
+			Message: fmt.Sprintf("%d Gaussians, %.0f steps a second", e.Gaussians, e.IterationsPerSec),
+			Metrics: map[string]float64{"gaussians": float64(e.Gaussians), "loss": e.Loss, "iterations_per_s": e.IterationsPerSec},
+		})
+	case trainer.Warning:
+		job.Warn(pipeline.Warning{Code: "training", Message: e.Text})
+	case trainer.Evaluated:
+		job.Metric("psnr_db", e.PSNR)
+		job.Metric("ssim", e.SSIM)
+	}
+}
+
+func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result) error {
+	job.Progress(pipeline.Progress{Step: "saving the splat", Percent: 98})
+	path := filepath.Join(job.Dir, artifacts.Trained.FileName())
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := errors.Join(result.Cloud.WritePLY(f), f.Close()); err != nil {
+		return fmt.Errorf("write the trained splat: %w", err)
+	}
+	if err := job.Publish(ctx, artifacts.Trained, path); err != nil {
+		return err
+	}
+	report, err := json.MarshalIndent(struct {
+		Config trainer.Config  `json:"config"`
+		Result *trainer.Result `json:"result"`
+	}{cfg, result}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode training report: %w", err)
+	}
+	if err := job.PublishFrom(ctx, artifacts.TrainReport, bytes.NewReader(report)); err != nil {
+		return err
+	}
+	job.Metric("iterations", float64(result.Iterations))
+	job.Metric("gaussians", float64(result.Cloud.Len()))
+	q, heldOut := result.Held, 0
+	if q != nil {
+		heldOut = len(q.Views)
+	} else if q, err = trainer.Evaluate(result.Cloud, data.Train, &cfg); err != nil {
+		return fmt.Errorf("measure quality: %w", err)
+	}
+	return job.Report(artifacts.ReportDocument{Quality: &artifacts.QualityReport{
+		PSNRdB: q.PSNR, SSIM: q.SSIM, HeldOut: heldOut, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
+	}})
+}
