@@ -35,6 +35,9 @@ type Command struct {
 	Dir string
 	// Env is added to the caller's environment.
 	Env []string
+	// Stdin is what the program reads; nil is an empty input. A Read must not block for long: the run ends only after
+	// the last one has returned.
+	Stdin io.Reader
 	// Timeout ends the run after that long; 0 leaves it to the context.
 	Timeout time.Duration
 	// Grace is the time between SIGTERM and SIGKILL; 0 is DefaultGrace, negative kills at once.
@@ -198,6 +201,7 @@ func start(c Command) (*process, error) {
 	if len(c.Env) > 0 {
 		cmd.Env = append(os.Environ(), c.Env...)
 	}
+	cmd.Stdin = c.Stdin
 	cmd.SysProcAttr = processAttributes()
 	stdout, stdoutWriter, err := os.Pipe()
 	if err != nil {

@@ -36,6 +36,8 @@ func TestMain(m *testing.M) {
 		code, _ := strconv.Atoi(os.Args[2])
 		fmt.Fprintln(os.Stderr, "the reason")
 		os.Exit(code)
+	case "role-copy": // standard input to standard output
+		_, _ = io.Copy(os.Stdout, os.Stdin)
 	case "role-chatty": // 2 MB on each pipe, alternating, so that one undrained pipe blocks both
 		line := strings.Repeat("x", 1023) + "\n"
 		for range 2048 {
@@ -45,7 +47,7 @@ func TestMain(m *testing.M) {
 	case "role-stubborn": // ignores SIGTERM
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
-		select {}
+		time.Sleep(time.Hour) // an empty select would be called a deadlock
 	case "role-polite": // ends on SIGTERM with status 7
 		stop := make(chan os.Signal, 1)
 		signal.Notify(stop, syscall.SIGTERM)
@@ -120,6 +122,29 @@ func TestLinesOfBothPipes(t *testing.T) {
 	}
 	if want := []string{"progress 1", "progress 2"}; !reflect.DeepEqual(stderr, want) {
 		t.Errorf("stderr %q, want %q", stderr, want)
+	}
+}
+
+func TestStdinIsCopiedWhole(t *testing.T) {
+	const lines = 50_000
+	got := 0
+	_, err := Run(t.Context(), Command{Path: os.Args[0], Args: []string{"role-copy"},
+		Stdin: strings.NewReader(strings.Repeat("a line\n", lines)), OnStdout: func(string) { got++ }})
+	if err != nil || got != lines {
+		t.Errorf("%d lines came back, want %d; error %v", got, lines, err)
+	}
+}
+
+// endless never ends by itself.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestProgramMayLeaveStdinUnread(t *testing.T) {
+	_, err := Run(t.Context(), Command{Path: os.Args[0], Args: []string{"role-exit", "3"}, Stdin: endless{}})
+	var failed *Error
+	if !errors.As(err, &failed) || failed.ExitCode != 3 {
+		t.Errorf("got %v, want exit status 3", err)
 	}
 }
 
