@@ -1,0 +1,398 @@
+package gcs
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// recorder is a Listener that remembers up to a generation, as an outbox would.
+type recorder struct {
+	mu     sync.Mutex
+	told   []Object
+	forget bool // of what it is told from now on nothing is written down
+	heard  int64
+	check  func(Object)
+}
+
+func (r *recorder) Finalized(o Object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = append(r.told, o)
+	if !r.forget {
+		r.heard = o.Generation
+	}
+	if r.check != nil {
+		r.check(o)
+	}
+}
+
+func (r *recorder) Heard() int64 { return r.heard }
+
+func TestListenerHearsInCommitOrder(t *testing.T) {
+	r := newRig(t)
+	heard := &recorder{}
+	r.o.Listener = heard
+	r.restart()
+	heard.check = func(o Object) {
+		if live, err := r.server.find("bucket", o.Name, o.Generation); err != nil || live.ETag != o.ETag {
+			t.Errorf("told of %s before it was visible: %v", o.ID, err)
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 10 {
+				r.put(fmt.Sprintf("n%d", (i+j)%5), "x")
+			}
+		})
+	}
+	wg.Wait()
+	if len(heard.told) != 80 {
+		t.Fatalf("told of %d objects, want 80", len(heard.told))
+	}
+	for i := 1; i < len(heard.told); i++ {
+		if heard.told[i].Generation <= heard.told[i-1].Generation {
+			t.Fatalf("generation %d after %d", heard.told[i].Generation, heard.told[i-1].Generation)
+		}
+	}
+	r.do("PATCH", objectPath("n0"), `{"metadata":{"a":"b"}}`)
+	r.do("DELETE", objectPath("n1"), "")
+	r.session("n9", "")
+	if len(heard.told) != 80 {
+		t.Error("told of something that is no new object")
+	}
+	r.do("POST", "/storage/v1/b/bucket/o/n0/rewriteTo/b/bucket/o/n8", "{}")
+	if len(heard.told) != 81 || heard.told[80].Name != "n8" {
+		t.Error("not told of a copy")
+	}
+}
+
+func TestMissedObjectsAreToldAtOpen(t *testing.T) {
+	r := newRig(t)
+	heard := &recorder{}
+	r.o.Listener = heard
+	r.restart()
+	r.put("a", "1")
+	heard.forget = true // the process dies after each commit, before the outbox has it
+	r.put("b", "2")
+	r.put("c", "3")
+	r.put("b", "4") // replaces the first b: that event is lost with its object
+	heard.told, heard.forget = nil, false
+	r.restart()
+	var names []string
+	for _, o := range heard.told {
+		names = append(names, o.Name)
+	}
+	if fmt.Sprint(names) != "[c b]" {
+		t.Errorf("told of %v, want c, b", names)
+	}
+	heard.told = nil
+	r.restart()
+	if len(heard.told) != 0 {
+		t.Errorf("told again of %v", heard.told)
+	}
+}
+
+func TestGenerationsGrowWhateverTheClockSays(t *testing.T) {
+	r := newRig(t)
+	first := r.put("n", "1")
+	r.forward(-24 * 3600e9)
+	r.restart()
+	if second := r.put("n", "2"); second.Generation <= first.Generation {
+		t.Errorf("generation %d after %d", second.Generation, first.Generation)
+	}
+}
+
+func TestCrashLeftoversAreClearedAtOpen(t *testing.T) {
+	r := newRig(t)
+	old := r.put("n", "old")
+	dir := filepath.Join(r.dir, "buckets", "bucket", "objects")
+	keep := map[string][]byte{}
+	for _, ext := range []string{"", ".json"} {
+		body, err := os.ReadFile(r.server.objectPath(old) + ext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep[r.server.objectPath(old)+ext] = body
+	}
+	live := r.put("n", "newer")
+	for path, body := range keep { // the process died before it removed what was replaced
+		if err := os.WriteFile(path, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{filepath.Join(dir, "abc-1"), filepath.Join(r.dir, "tmp", "upload-1"), filepath.Join(r.dir, "sessions", "x.part")} {
+		if err := os.WriteFile(path, []byte("torn"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(r.dir, "buckets", "half"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.restart()
+	r.wantContent("n", "newer")
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 2 {
+		t.Errorf("files %v, %v; want those of generation %d", files, err, live.Generation)
+	}
+	for _, path := range []string{"tmp/upload-1", "sessions/x.part", "buckets/half"} {
+		if _, err := os.Stat(filepath.Join(r.dir, path)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+	// A blob that lost its end is not served as if nothing had happened.
+	if err := os.Truncate(r.server.objectPath(live), 2); err != nil {
+		t.Fatal(err)
+	}
+	r.restart()
+	r.wantMissing("n")
+	if _, err := os.Stat(r.server.objectPath(live) + ".json"); err != nil {
+		t.Errorf("the sidecar of a damaged object is gone: %v", err)
+	}
+}
+
+// TestMain serves a folder when asked to: the process that the tests below kill.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("TEST_SERVE_STORAGE"); dir != "" {
+		serveForever(dir)
+	}
+	os.Exit(m.Run())
+}
+
+func serveForever(dir string) {
+	s, err := Open(dir, Options{})
+	if err != nil {
+		panic(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("http://" + l.Addr().String())
+	go func() { // the parent's end is ours
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	panic(http.Serve(l, s))
+}
+
+type process struct {
+	cmd *exec.Cmd
+	url string
+}
+
+func serveProcess(t *testing.T, dir string) *process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "TEST_SERVE_STORAGE="+dir)
+	cmd.Stderr = os.Stderr
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: cmd}
+	t.Cleanup(p.kill)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the server did not start: %v", err)
+	}
+	p.url = strings.TrimSpace(line)
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // gone is as good
+	_ = p.cmd.Wait()         // it was killed: an error by design
+}
+
+// against points the rig's requests at a process instead of its own server.
+func (r *rig) against(p *process) { r.http.URL = p.url }
+
+func TestKillInMidUpload(t *testing.T) {
+	r := newRig(t)
+	r.http.Close()
+	p := serveProcess(t, r.dir)
+	r.against(p)
+	body := randomText(3*checkpointBytes/2, 1)
+	u := r.session("big", "", "X-Goog-Hash", "crc32c="+crcOf(body)+",md5="+md5Of(body))
+	r.put("done", "before the crash")
+	stalled := newPausedBody(body[:checkpointBytes+5*unit])
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.try("PUT", u, stalled, "Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(body)-1, len(body)))
+		ended <- err
+	}()
+	<-stalled.sent // everything is with the kernel, most of it with the server
+	p.kill()
+	close(stalled.release)
+	if err := <-ended; err == nil {
+		t.Fatal("the request to a killed server succeeded")
+	}
+	p = serveProcess(t, r.dir)
+	r.against(p)
+	a := r.want(308, r.chunk(u, "bytes */*", ""))
+	stored := 0
+	if text := a.Header.Get("Range"); text != "" {
+		last, err := strconv.Atoi(strings.TrimPrefix(text, "bytes=0-"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored = last + 1
+	}
+	t.Logf("%d of %d bytes survived", stored, len(body))
+	r.want(200, r.chunk(u, fmt.Sprintf("bytes %d-%d/%d", stored, len(body)-1, len(body)), body[stored:]))
+	p.kill()
+	p = serveProcess(t, r.dir)
+	r.against(p)
+	r.wantContent("big", body)
+	r.wantContent("done", "before the crash")
+	if again := r.chunk(u, "bytes */*", "").object(t); again.Name != "big" {
+		t.Errorf("the last answer is %+v", again)
+	}
+}
+
+// TestMemoryStaysFlat uploads 200 MB in each way and looks at the server's largest resident set.
+func TestMemoryStaysFlat(t *testing.T) {
+	const size, limitKB = 200 << 20, 64 << 10
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("VmHWM is read from /proc, which this system has not")
+	}
+	if testing.Short() {
+		t.Skip("writes 400 MB")
+	}
+	r := newRig(t)
+	r.http.Close()
+	p := serveProcess(t, r.dir)
+	r.against(p)
+	block := randomText(16<<20, 1)
+	u := r.session("chunks", "")
+	for at := 0; at < size; at += len(block) {
+		end := min(at+len(block), size)
+		r.chunk(u, fmt.Sprintf("bytes %d-%d/%d", at, end-1, size), block[:end-at])
+	}
+	repeated := io.LimitReader(&repeat{text: block}, size)
+	a, err := r.try("POST", "/upload/storage/v1/b/bucket/o?uploadType=media&name=media", repeated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := a.object(t), r.do("GET", objectPath("chunks"), "").object(t)
+	if one.MD5Hash != two.MD5Hash || one.Size != size {
+		t.Errorf("the two ways differ: %+v, %+v", one, two)
+	}
+	r.want(200, r.do("PATCH", objectPath("media"), `{"metadata":{"a":"b"}}`))
+	r.want(200, r.do("POST", "/storage/v1/b/bucket/o/media/rewriteTo/b/bucket/o/copy", "{}"))
+	r.want(204, r.do("DELETE", objectPath("media"), ""))
+	peak := peakKB(t, p.cmd.Process.Pid)
+	t.Logf("peak resident set %d KB", peak)
+	if !(peak <= limitKB) {
+		t.Errorf("the server took %d KB for uploads of %d bytes, more than %d", peak, size, limitKB)
+	}
+}
+
+type repeat struct {
+	text string
+	at   int
+}
+
+func (r *repeat) Read(b []byte) (int, error) {
+	n := copy(b, r.text[r.at:])
+	r.at = (r.at + n) % len(r.text)
+	return n, nil
+}
+
+func peakKB(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatal("no VmHWM")
+	return 0
+}
+
+func FuzzContentRange(f *testing.F) {
+	for _, seed := range []string{"", "bytes 0-4/5", "bytes 0-262143/*", "bytes */*", "bytes */7", "bytes 5-4/3", "bytes -1-2/3", "bytes 0-9223372036854775807/*"} {
+		f.Add(seed, int64(5))
+	}
+	f.Fuzz(func(t *testing.T, header string, length int64) {
+		if length < 0 {
+			length = -1
+		}
+		c, err := parseContentRange(header, length)
+		if err != nil {
+			return
+		}
+		if c.total < -1 || c.total > maxObjectBytes && header != "" || c.first < 0 || c.last < -1 {
+			t.Errorf("%q: %+v is out of bounds", header, c)
+		}
+		if c.last >= 0 && (c.last < c.first || c.total >= 0 && c.last >= c.total || length >= 0 && c.last-c.first+1 != length) {
+			t.Errorf("%q with %d bytes: %+v contradicts itself", header, length, c)
+		}
+		if c.query && c.last != -1 {
+			t.Errorf("%q: a query with bytes: %+v", header, c)
+		}
+	})
+}
+
+func FuzzObjectNames(f *testing.F) {
+	for _, seed := range []string{"n", "../../x", "a//b", "%2F", "a?b#c", "é\x00", ".", "dir/", "\xff", strings.Repeat("x", 1024)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		r := newRig(t)
+		valid := checkName(name) == nil
+		resource, err := json.Marshal(map[string]string{"name": name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := r.do("POST", "/upload/storage/v1/b/bucket/o?uploadType=resumable", string(resource))
+		var decoded struct{ Name string }
+		if err := json.Unmarshal(resource, &decoded); err != nil {
+			t.Fatal(err)
+		}
+		if decoded.Name != name { // JSON has no invalid UTF-8
+			return
+		}
+		if !valid {
+			r.want(400, u)
+			return
+		}
+		r.want(200, r.do("PUT", u.Header.Get("Location"), name))
+		r.wantContent(name, name)
+		r.restart()
+		r.wantContent(name, name)
+		files, err := filepath.Glob(filepath.Join(filepath.Dir(r.dir), "*"))
+		if err != nil || len(files) != 1 {
+			t.Errorf("%q left the folder: %v, %v", name, files, err)
+		}
+		r.want(204, r.do("DELETE", objectPath(name), ""))
+	})
+}
