@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
+
+	"github.com/splatworks/splatworks/engines/tool"
 )
 
 // Files of a written capture, inside its folder.
@@ -59,34 +61,7 @@ func (c *Capture) writeVideo(ctx context.Context, ffmpeg, path string, progress 
 		"-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
 		"-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart",
 		"-f", "mp4", path}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, ffmpeg, args...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	for i := range o.Frames {
-		picture := c.Frame(i)
-		if c.with[Rotated] {
-			picture = turnLeft(picture, o.Width, o.Height)
-		}
-		if _, err = in.Write(picture); err != nil {
-			break
-		}
-		if progress != nil {
-			progress(i+1, o.Frames)
-		}
-	}
-	in.Close()
-	if werr := cmd.Wait(); werr != nil {
-		return fmt.Errorf("ffmpeg: %w: %s", werr, bytes.TrimSpace(said.Bytes()))
-	}
+	_, err := tool.Run(ctx, tool.Command{Path: ffmpeg, Args: args, Stdin: &film{capture: c, progress: progress}})
 	if err != nil {
 		return err
 	}
@@ -94,6 +69,34 @@ func (c *Capture) writeVideo(ctx context.Context, ffmpeg, path string, progress 
 		return setRotation(path, w, h)
 	}
 	return nil
+}
+
+// film reads as the raw pictures of a capture one after the other, each drawn when it is asked for.
+type film struct {
+	capture  *Capture
+	progress func(done, total int)
+	next     int
+	rest     []byte
+}
+
+func (f *film) Read(p []byte) (int, error) {
+	o := f.capture.options
+	if len(f.rest) == 0 {
+		if f.progress != nil && f.next > 0 {
+			f.progress(f.next, o.Frames)
+		}
+		if f.next == o.Frames {
+			return 0, io.EOF
+		}
+		f.rest = f.capture.Frame(f.next)
+		if f.capture.with[Rotated] {
+			f.rest = turnLeft(f.rest, o.Width, o.Height)
+		}
+		f.next++
+	}
+	n := copy(p, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
 }
 
 // turnLeft turns a picture of w by h pixels a quarter counter-clockwise.
