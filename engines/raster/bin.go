@@ -28,7 +28,7 @@ func (r *Renderer) bin() {
 		count := r.cursors[k]
 		clear(count)
 		for _, i := range part(k) {
-			b, _ := r.tileBox(&r.splats[i])
+			b := r.boxes[i]
 			for y := b.y0; y < b.y1; y++ {
 				row := count[int(y)*across+int(b.x0) : int(y)*across+int(b.x1)]
 				for x := range row {
@@ -54,7 +54,7 @@ func (r *Renderer) bin() {
 	r.each(parts, func(_, k int) {
 		next := r.cursors[k]
 		for _, i := range part(k) {
-			b, _ := r.tileBox(&r.splats[i])
+			b := r.boxes[i]
 			slot := r.slots[i]
 			for y := b.y0; y < b.y1; y++ {
 				row := next[int(y)*across+int(b.x0) : int(y)*across+int(b.x1)]

@@ -14,6 +14,7 @@ func (r *Renderer) project() {
 	n := groups * simd.GroupLanes
 	r.visible = resized(r.visible, groups)
 	r.splats = resized(r.splats, n)
+	r.boxes = resized(r.boxes, n)
 	r.counts = resized(r.counts, n)
 	r.slots = resized(r.slots, n)
 	r.chunkVis = resized(r.chunkVis, r.chunks()+1)
@@ -59,30 +60,31 @@ func (r *Renderer) projectGroup(group int) {
 		}
 		s := simd.MakeSplat(pr.u, pr.v, pr.conicA, pr.conicB, pr.conicC, pr.opacity, pr.color, pr.z)
 		s.ID = uint32(i)
-		box, ok := r.tileBox(&s)
+		box, ok := r.tilesOf(&s)
 		if !ok {
 			continue
 		}
 		r.splats[i] = s
-		r.counts[i] = uint32(box.tiles())
+		r.boxes[i] = box
+		r.counts[i] = box.tiles()
 		r.visible[group] |= 1 << lane
 	}
 }
 
-// tileBox is a rectangle of tiles: x0 ≤ x < x1.
-type tileBox struct{ x0, y0, x1, y1 int32 }
+// tileBox is a rectangle of tiles: x0 ≤ x < x1. It is small because binning reads it in depth order, all over the cloud.
+type tileBox struct{ x0, y0, x1, y1 uint16 }
 
-func (b tileBox) tiles() int { return int((b.x1 - b.x0) * (b.y1 - b.y0)) }
+func (b tileBox) tiles() uint32 { return uint32(b.x1-b.x0) * uint32(b.y1-b.y0) }
 
-// tileBox finds the tiles that hold a pixel centre within the splat's extents. NaN and infinities give no tiles.
-func (r *Renderer) tileBox(s *simd.Splat) (b tileBox, ok bool) {
+// tilesOf finds the tiles that hold a pixel centre within the splat's extents. NaN and infinities give no tiles.
+func (r *Renderer) tilesOf(s *simd.Splat) (b tileBox, ok bool) {
 	w, h := float32(r.cam.Width), float32(r.cam.Height)
 	left, right := s.U-s.ExtentX-0.5, s.U+s.ExtentX-0.5
 	top, bottom := s.V-s.ExtentY-0.5, s.V+s.ExtentY-0.5
 	if !(right >= 0 && left <= w-1 && bottom >= 0 && top <= h-1) {
 		return b, false
 	}
-	b.x0, b.y0 = int32(max(left, 0))/simd.TileSize, int32(max(top, 0))/simd.TileSize
-	b.x1, b.y1 = int32(min(right, w-1))/simd.TileSize+1, int32(min(bottom, h-1))/simd.TileSize+1
+	b.x0, b.y0 = uint16(int32(max(left, 0))/simd.TileSize), uint16(int32(max(top, 0))/simd.TileSize)
+	b.x1, b.y1 = uint16(int32(min(right, w-1))/simd.TileSize+1), uint16(int32(min(bottom, h-1))/simd.TileSize+1)
 	return b, true
 }

@@ -30,7 +30,8 @@ type Renderer struct {
 
 	visible  []uint16     // for each group, the lanes that are drawn
 	splats   []simd.Splat // record of Gaussian i at i; only visible ones are valid
-	counts   []uint32     // for each Gaussian, the tiles of its box
+	boxes    []tileBox    // the tiles of each visible Gaussian
+	counts   []uint32     // for each Gaussian, how many those are; 0 when it is not drawn
 	slots    []uint32     // for each Gaussian, its first gradient slot
 	chunkVis []int        // for each chunk of groups, visible Gaussians, then their prefix sum
 	chunkIns []int        // the same for instances

@@ -3,10 +3,6 @@ package trainer
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"image"
-	_ "image/jpeg"
-	_ "image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,11 +10,7 @@ import (
 
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/scene"
-	"github.com/splatworks/splatworks/engines/simd"
 )
-
-// Levels of the resolution pyramid: full, half, quarter.
-const Levels = 3
 
 // Dataset is a capture ready for training: undistorted images with their cameras, and the sparse points.
 type Dataset struct {
@@ -34,19 +26,6 @@ type Dataset struct {
 type Point struct {
 	XYZ [3]float64
 	RGB [3]uint8
-}
-
-// View is one image and its camera at every level of the pyramid.
-type View struct {
-	Name   string
-	Levels [Levels]Picture
-}
-
-// Picture is an image of one level: three 8-bit channels of Camera.Width × Camera.Height.
-type Picture struct {
-	Camera raster.Camera
-	Pix    [3][]uint8
-	truth  [3]*simd.Truth
 }
 
 // Load reads images/ and sparse/ (or sparse/0/) of a folder as COLMAP's image_undistorter writes them.
@@ -74,7 +53,7 @@ func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Datase
 	errs := make([]error, len(sorted))
 	shrink := memoryShrink(model, sorted, cfg)
 	raster.Each(workers(cfg), len(sorted), func(_, i int) {
-		views[i], errs[i] = loadView(model, &sorted[i], images, cfg.MaxSide, shrink)
+		views[i], errs[i] = loadView(model, &sorted[i], images, cfg, shrink)
 	})
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -95,107 +74,6 @@ func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Datase
 	}
 	d.Points = filterPoints(model, d.Extent)
 	return d, nil
-}
-
-func loadView(model *scene.Reconstruction, im *scene.Image, dir string, maxSide int, shrink float64) (*View, error) {
-	cam := model.Camera(im.CameraID)
-	if cam == nil {
-		return nil, fmt.Errorf("image %s: camera %d is missing", im.Name, im.CameraID)
-	}
-	fx, fy, cx, cy, err := cam.Pinhole()
-	if err != nil {
-		return nil, fmt.Errorf("image %s: %w", im.Name, err)
-	}
-	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(im.Name)))
-	if err != nil {
-		return nil, fmt.Errorf("image %s: %w", im.Name, err)
-	}
-	defer file.Close()
-	decoded, _, err := image.Decode(file)
-	if err != nil {
-		return nil, fmt.Errorf("image %s: decode: %w", im.Name, err)
-	}
-	size := decoded.Bounds()
-	scaleX, scaleY := float64(size.Dx())/float64(cam.Width), float64(size.Dy())/float64(cam.Height)
-	if math.Abs(scaleX/scaleY-1) > 0.02 {
-		return nil, fmt.Errorf("image %s is %dx%d but its camera says %dx%d", im.Name, size.Dx(), size.Dy(), cam.Width, cam.Height)
-	}
-	camera := raster.Camera{
-		R: im.CamFromWorld.Matrix(), T: im.CamFromWorld.Translation,
-		Fx: fx * scaleX, Fy: fy * scaleY, Cx: cx * scaleX, Cy: cy * scaleY,
-		Width: size.Dx(), Height: size.Dy(),
-	}
-	pix, w, h := simd.Planes(decoded)
-	factor := max(float64(max(w, h))/float64(maxSide), shrink)
-	if factor > 1 {
-		pix, camera = shrinkPicture(pix, camera, factor)
-	}
-	return newView(im.Name, pix, camera), nil
-}
-
-// newView makes the pyramid of an image.
-func newView(name string, pix [3][]uint8, camera raster.Camera) *View {
-	v := &View{Name: name}
-	for level := range v.Levels {
-		v.Levels[level] = Picture{Camera: camera, Pix: pix}
-		if level+1 < Levels {
-			pix, camera = halvePicture(pix, camera)
-		}
-	}
-	return v
-}
-
-// halvePicture makes the next level: areas of 2×2, an odd last row or column left out. A side of one pixel stays.
-func halvePicture(pix [3][]uint8, cam raster.Camera) ([3][]uint8, raster.Camera) {
-	if cam.Width < 2 || cam.Height < 2 {
-		return pix, cam
-	}
-	w, h := cam.Width, cam.Height
-	for channel := range pix {
-		pix[channel], cam.Width, cam.Height = simd.Halve(pix[channel], w, h)
-	}
-	cam.Fx, cam.Fy, cam.Cx, cam.Cy = cam.Fx/2, cam.Fy/2, cam.Cx/2, cam.Cy/2
-	return pix, cam
-}
-
-// shrinkPicture averages areas of factor × factor pixels, factor not whole in general.
-func shrinkPicture(pix [3][]uint8, cam raster.Camera, factor float64) ([3][]uint8, raster.Camera) {
-	w, h := max(1, int(float64(cam.Width)/factor)), max(1, int(float64(cam.Height)/factor))
-	small := cam.Scaled(w, h)
-	for channel := range pix {
-		pix[channel] = averageAreas(pix[channel], cam.Width, cam.Height, w, h)
-	}
-	return pix, small
-}
-
-// averageAreas resizes a channel by exact area coverage, separably.
-func averageAreas(src []uint8, w, h, tw, th int) []uint8 {
-	rows := make([]float32, tw*h)
-	for x := range tw {
-		lo, hi := float64(x)*float64(w)/float64(tw), float64(x+1)*float64(w)/float64(tw)
-		for sx := int(lo); sx < min(w, int(math.Ceil(hi))); sx++ {
-			weight := float32((min(hi, float64(sx+1)) - max(lo, float64(sx))) / (hi - lo))
-			for y := range h {
-				rows[y*tw+x] += weight * float32(src[y*w+sx])
-			}
-		}
-	}
-	dst := make([]uint8, tw*th)
-	sum := make([]float32, tw)
-	for y := range th {
-		clear(sum)
-		lo, hi := float64(y)*float64(h)/float64(th), float64(y+1)*float64(h)/float64(th)
-		for sy := int(lo); sy < min(h, int(math.Ceil(hi))); sy++ {
-			weight := float32((min(hi, float64(sy+1)) - max(lo, float64(sy))) / (hi - lo))
-			for x, v := range rows[sy*tw : (sy+1)*tw] {
-				sum[x] += weight * v
-			}
-		}
-		for x, v := range sum {
-			dst[y*tw+x] = uint8(min(v+0.5, 255))
-		}
-	}
-	return dst
 }
 
 // bytesPerPixel is what one pixel of full resolution costs: 3 channels of 1 byte in the pyramid (4/3) and 4 bytes of

@@ -11,7 +11,7 @@ import (
 )
 
 // Quality is a comparison with images at full resolution: renders clamped and rounded to 8 bits, PSNR over all channels
-// of an image, means over images.
+// of an image (where its mask counts), SSIM over the whole image, means over images.
 type Quality struct {
 	PSNR   float64       `json:"psnr_db"`
 	SSIM   float64       `json:"ssim"`
@@ -66,17 +66,21 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 	for _, v := range views {
 		pic := &v.Levels[0]
 		f := e.renderer.Forward(p, &pic.Camera, raster.Options{Degree: p.Degree, Background: cfg.Background})
-		squares := 0.0
+		squares, counted := 0.0, 0
 		for channel := range f.Color {
 			plane := f.Color[channel]
 			for i, x := range plane {
 				byteValue := toByte(x)
+				plane[i] = float32(byteValue) / 255
+				if pic.Mask != nil && pic.Mask[i] < 128 {
+					continue
+				}
 				d := float64(byteValue) - float64(pic.Pix[channel][i])
 				squares += d * d
-				plane[i] = float32(byteValue) / 255
+				counted++
 			}
 		}
-		mse := squares / float64(3*f.Width*f.Height) / (255 * 255)
+		mse := squares / float64(max(1, counted)) / (255 * 255)
 		psnr := maxPSNR
 		if mse > 0 {
 			psnr = min(maxPSNR, -10*math.Log10(mse))

@@ -1,8 +1,6 @@
 package trainer
 
 import (
-	"fmt"
-
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/simd"
 )
@@ -65,17 +63,15 @@ func (l *photometric) measure(f *raster.Frame, truth *[3]*simd.Truth, lambda flo
 	return l1 / values, ssim / values
 }
 
-// prepare computes the window moments of a picture once.
-func (p *Picture) prepare(kernels *simd.Kernels) error {
-	for channel := range p.truth {
-		if p.truth[channel] != nil {
-			continue
-		}
-		truth, err := kernels.NewTruth(p.Pix[channel], p.Camera.Width, p.Camera.Height)
-		if err != nil {
-			return fmt.Errorf("prepare image: %w", err)
-		}
-		p.truth[channel] = truth
+// hide takes the gradient away where a mask says that the image does not count.
+func (l *photometric) hide(mask []uint8) {
+	if mask == nil {
+		return
 	}
-	return nil
+	for channel := range l.grad {
+		g := l.grad[channel]
+		for i, m := range mask {
+			g[i] *= float32(m) / 255
+		}
+	}
 }

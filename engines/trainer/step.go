@@ -23,6 +23,7 @@ func (t *training) step(fraction float64) error {
 		t.exposure.apply(t.renderer.Workers(), f, image)
 	}
 	l1, ssim := t.loss.measure(f, &pic.truth, t.SSIM)
+	t.loss.hide(pic.Mask)
 	loss := (1-t.SSIM)*l1 + t.SSIM*(1-ssim)
 	if t.iteration == 0 {
 		t.lossMean = loss

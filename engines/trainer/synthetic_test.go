@@ -41,7 +41,7 @@ func synthetic(views, width, height int) *Dataset {
 		cam := ringCamera(2*math.Pi*float64(i)/float64(views), width, height)
 		img := painter.Paint(&cam)
 		pix, _, _ := simd.Planes(img)
-		v := newView(fmt.Sprintf("view_%03d.png", i), pix, cam)
+		v := newView(fmt.Sprintf("view_%03d.png", i), Picture{Camera: cam, Pix: pix})
 		if i%8 == 0 && views > 2 {
 			d.Test = append(d.Test, v)
 		} else {
