@@ -156,3 +156,9 @@ type Queue interface {
 	Events
 	Restorer
 }
+
+// Is makes errors.Is find an equal DuplicateError.
+func (e *DuplicateError) Is(target error) bool {
+	t, ok := target.(*DuplicateError)
+	return ok && *t == *e
+}

@@ -46,16 +46,16 @@ const (
 // request is State plus what only the queue itself needs. State.Stage and State.Attempt speak of the current task.
 type request struct {
 	queue.State
-	task        taskState
-	input       pipeline.Object
-	enqueuedAt  time.Time
-	place       int64 // among equal priorities: lower is claimed first
-	fence       int64 // of the newest claim; 0 once that lease ran out
-	expiresAt   time.Time
-	exhausted   int            // attempts of the task that ended with ExhaustedResources
-	done        pipeline.Stage // newest completed stage
-	doneFence   int64          // of the lease under which it was completed
-	doneAt      time.Time
+	task       taskState
+	input      pipeline.Object
+	enqueuedAt time.Time
+	place      int64 // among equal priorities: lower is claimed first
+	fence      int64 // of the newest claim; 0 once that lease ran out
+	expiresAt  time.Time
+	exhausted  int            // attempts of the task that ended with ExhaustedResources
+	done       pipeline.Stage // newest completed stage
+	doneFence  int64          // of the lease under which it was completed
+	doneAt     time.Time
 }
 
 // stage is the tasks and slots of one stage.

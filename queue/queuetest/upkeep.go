@@ -1,0 +1,260 @@
+package queuetest
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+var slotTests = []test{
+	{"no more than there are", func(b *bench) {
+		b.reserve(2, true)
+		b.reserve(2, true)
+		b.reserve(2, false)
+		b.adopt("a", 2, true)
+		b.adopt("b", 2, true)
+		b.adopt("c", 2, false)
+		b.reserve(2, false)
+		b.must(b.q.Release(b.ctx(), pipeline.Train, "a"))
+		b.must(b.q.Release(b.ctx(), pipeline.Train, "a"))
+		b.must(b.q.Release(b.ctx(), pipeline.Train, "nobody"))
+		b.adopt("c", 2, true)
+		b.slots(2)
+		b.reserve(3, true)
+	}},
+	{"a worker without a reservation takes a free slot", func(b *bench) {
+		b.adopt("a", 1, true)
+		b.adopt("a", 1, true) // again: the same slot
+		b.slots(1)
+		b.adopt("b", 1, false)
+	}},
+	{"a reservation nobody adopts is freed", func(b *bench) {
+		b.reserve(1, true)
+		b.clock.Advance(b.cfg.SlotFor) // a start may take longer than a slot lasts
+		b.reserve(1, false)
+		b.clock.Advance(startBudget - b.cfg.SlotFor - time.Millisecond)
+		b.reserve(1, false)
+		b.clock.Advance(time.Millisecond)
+		check(b, "dead slots", b.reap().DeadSlots, nil, 1)
+		b.reserve(1, true)
+	}},
+	{"a slot is kept, or lost", func(b *bench) {
+		b.adopt("a", 1, true)
+		for range 3 {
+			b.clock.Advance(b.cfg.SlotFor - time.Millisecond)
+			b.must(b.q.Keep(b.ctx(), pipeline.Train, "a"))
+		}
+		b.clock.Advance(b.cfg.SlotFor)
+		b.slots(0)
+		b.is("Keep", b.q.Keep(b.ctx(), pipeline.Train, "a"), queue.ErrLeaseLost)
+		b.adopt("b", 1, true)
+		b.is("Keep", b.q.Keep(b.ctx(), pipeline.Train, "a"), queue.ErrLeaseLost)
+		b.adopt("a", 1, false)
+	}},
+	{"stages have slots of their own", func(b *bench) {
+		b.adopt("a", 1, true)
+		ok, err := b.q.Adopt(b.ctx(), pipeline.Depth, "a", 1)
+		check(b, "adopt", ok, err, true)
+	}},
+}
+
+const startBudget = 5 * time.Minute
+
+func (b *bench) reserve(limit int, want bool) {
+	b.Helper()
+	ok, err := b.q.Reserve(b.ctx(), pipeline.Train, limit, startBudget)
+	check(b, "reserve", ok, err, want)
+}
+
+func (b *bench) adopt(worker string, limit int, want bool) {
+	b.Helper()
+	ok, err := b.q.Adopt(b.ctx(), pipeline.Train, worker, limit)
+	check(b, "adopt by "+worker, ok, err, want)
+}
+
+func (b *bench) slots(want int) {
+	b.Helper()
+	counts, err := b.q.Counts(b.ctx())
+	check(b, "slots", counts[pipeline.Train].Slots, err, want)
+}
+
+var reaperTests = []test{
+	{"nothing to do", func(b *bench) {
+		b.submit()
+		b.ready()
+		b.claim(pipeline.Filter)
+		r := b.reap()
+		if r.ExpiredLeases+r.DelayedReady+r.DeadSlots+r.PastDeadline+r.Forgotten+len(r.LostHandovers)+len(r.Wanting) != 0 {
+			b.Fatalf("reaped %+v", r)
+		}
+	}},
+	{"an expired lease is ready again until its attempts are used up", func(b *bench) {
+		r := b.ready()
+		b.ready()
+		for attempt := 1; attempt <= b.cfg.MaxAttempts; attempt++ {
+			l := b.claim(pipeline.Filter)
+			check(b, "task", l.Task().RequestID, nil, r.ID) // at its old place
+			check(b, "attempt", l.Attempt(), nil, attempt)
+			b.clock.Advance(b.cfg.LeaseFor)
+			check(b, "expired", b.reap().ExpiredLeases, nil, 1)
+			check(b, "expired", b.reap().ExpiredLeases, nil, 0)
+		}
+		s := b.state(r.ID)
+		if s.Status != pipeline.Failed || s.Failure == nil || *s.Failure != *queue.WorkerLost(pipeline.Filter) || s.Attempt != b.cfg.MaxAttempts {
+			b.Fatalf("state %+v", s)
+		}
+	}},
+	{"deadlines", func(b *bench) {
+		at := b.clock.Now().Add(90 * time.Second)
+		waiting, ready, leased := b.submit(deadline(at)), b.ready(deadline(at)), b.ready(deadline(at), priority(1))
+		delayed := b.ready(deadline(at), priority(2))
+		_, err := b.claim(pipeline.Filter).Fail(b.ctx(), &pipeline.Failure{Kind: pipeline.Internal})
+		b.must(err)
+		done, later, never := b.submit(deadline(at), priority(9)), b.submit(deadline(at.Add(time.Millisecond))), b.submit()
+		b.complete(done)
+		l := b.claim(pipeline.Filter)
+		b.clock.Advance(45 * time.Second)
+		b.must(l.Heartbeat(b.ctx(), pipeline.Progress{}))
+		b.clock.Advance(45*time.Second - time.Millisecond)
+		check(b, "past deadline", b.reap().PastDeadline, nil, 0)
+		b.clock.Advance(time.Millisecond)
+		check(b, "past deadline", b.reap().PastDeadline, nil, 4)
+		for _, r := range []pipeline.Request{waiting, ready, leased, delayed} {
+			s := b.state(r.ID)
+			if s.Status != pipeline.Failed || s.Failure == nil || *s.Failure != *queue.PastDeadline(s.Stage) || !s.FinishedAt.Equal(at) {
+				b.Fatalf("state %+v", s)
+			}
+		}
+		check(b, "completed", b.state(done.ID).Status, nil, pipeline.Completed)
+		check(b, "later", b.state(later.ID).Status, nil, pipeline.Queued)
+		check(b, "never", b.state(never.ID).Status, nil, pipeline.Queued)
+		b.lost(l, queue.ErrLeaseLost)
+		b.none(pipeline.Filter)
+		b.clock.Advance(time.Millisecond)
+		check(b, "past deadline", b.reap().PastDeadline, nil, 1)
+	}},
+	{"a completed stage whose next task never comes is reported", func(b *bench) {
+		r := b.ready()
+		b.must(b.claim(pipeline.Filter).Complete(b.ctx(), Manifest(r.ID, pipeline.Filter)))
+		b.clock.Advance(b.cfg.HandoverGrace - time.Millisecond)
+		check(b, "too early", len(b.reap().LostHandovers), nil, 0)
+		b.clock.Advance(time.Millisecond)
+		for range 2 { // until it is redone
+			lost := b.reap().LostHandovers
+			if !slices.Equal(lost, []pipeline.Object{Manifest(r.ID, pipeline.Filter)}) {
+				b.Fatalf("lost handovers %v", lost)
+			}
+		}
+		b.enqueue(r, pipeline.Preprocess, Manifest(r.ID, pipeline.Filter))
+		check(b, "redone", len(b.reap().LostHandovers), nil, 0)
+		done := b.submit(priority(5))
+		b.complete(done)
+		b.clock.Advance(time.Hour)
+		check(b, "ended requests", len(b.reap().LostHandovers), nil, 0)
+	}},
+	{"a stage with work and no worker is reported", func(b *bench) {
+		r := b.submit()
+		b.enqueue(r, pipeline.Train, Manifest(r.ID, pipeline.Depth))
+		if w := b.reap().Wanting; len(w) != 1 || w[pipeline.Train] != 1 {
+			b.Fatalf("wanting %v", w)
+		}
+		b.reserve(1, true)
+		check(b, "launched", len(b.reap().Wanting), nil, 0)
+		b.adopt("a", 1, true)
+		check(b, "adopted", len(b.reap().Wanting), nil, 0)
+		b.clock.Advance(b.cfg.SlotFor)
+		check(b, "silent", b.reap().Wanting[pipeline.Train], nil, 1)
+		b.claim(pipeline.Train)
+		check(b, "claimed", len(b.reap().Wanting), nil, 0)
+	}},
+	{"ended requests are forgotten in time", func(b *bench) {
+		done, canceled, active := b.submit(deadline(b.clock.Now().Add(time.Hour))), b.submit(), b.submit()
+		b.complete(done)
+		b.must(b.q.Cancel(b.ctx(), canceled.ID))
+		again := b.submit(func(r *pipeline.Request) { r.SessionID = canceled.SessionID })
+		b.clock.Advance(b.cfg.Keep - time.Millisecond)
+		check(b, "forgotten", b.reap().Forgotten, nil, 0)
+		b.state(done.ID)
+		b.clock.Advance(time.Millisecond)
+		check(b, "forgotten", b.reap().Forgotten, nil, 2)
+		check(b, "forgotten", b.reap().Forgotten, nil, 0)
+		_, err := b.q.Lookup(b.ctx(), done.ID)
+		b.is("Lookup", err, queue.ErrNotFound)
+		_, err = b.q.LookupToken(b.ctx(), done.TokenHash)
+		b.is("LookupToken", err, queue.ErrNotFound)
+		b.state(active.ID)
+		b.submit(func(r *pipeline.Request) { r.SessionID = done.SessionID })
+		// The session of the canceled request belongs to another by now.
+		b.is("Submit", b.q.Submit(b.ctx(), b.request(func(r *pipeline.Request) { r.SessionID = again.SessionID })),
+			&queue.DuplicateError{RequestID: again.ID})
+		counts, err := b.q.StatusCounts(b.ctx())
+		check(b, "completed", counts[pipeline.Completed], err, 0)
+		check(b, "canceled", counts[pipeline.Canceled], err, 0)
+		check(b, "queued", counts[pipeline.Queued], err, 3)
+	}},
+	{"many at once", func(b *bench) {
+		const n = 1234
+		for range n {
+			b.ready(deadline(b.clock.Now().Add(48 * time.Hour)))
+		}
+		leases, err := b.q.Claim(b.ctx(), pipeline.Filter, "worker", n)
+		check(b, "leases", len(leases), err, n)
+		b.clock.Advance(b.cfg.LeaseFor)
+		check(b, "expired", b.reap().ExpiredLeases, nil, n)
+		b.clock.Advance(49 * time.Hour) // and a full minute after the deadline
+		check(b, "past deadline", b.reap().PastDeadline, nil, n)
+		b.clock.Advance(b.cfg.Keep + time.Minute)
+		check(b, "forgotten", b.reap().Forgotten, nil, n)
+	}},
+}
+
+// durability: what was acknowledged survives the end of whatever keeps the state.
+func (s Suite) durability(t *testing.T) {
+	if s.Crash == nil {
+		t.Skip("this implementation keeps nothing")
+	}
+	b := s.bench(t, queue.Config{})
+	waiting, ready := b.submit(), b.ready()
+	high := b.ready(priority(5))
+	old := b.claim(pipeline.Filter)
+	b.reserve(1, true)
+	b.q = s.Crash(t, b.q, b.cfg)
+	check(b, "waiting", b.state(waiting.ID).Status, nil, pipeline.Queued)
+	check(b, "leased", b.state(high.ID).Status, nil, pipeline.Processing)
+	b.reserve(1, false)
+	l := b.claim(pipeline.Filter)
+	check(b, "ready", l.Task().RequestID, nil, ready.ID)
+	if l.Fence() <= old.Fence() {
+		t.Fatalf("fence %d after %d", l.Fence(), old.Fence())
+	}
+	check(b, "events", len(b.events(high.ID)), nil, 3)
+	b.clock.Advance(b.cfg.LeaseFor)
+	check(b, "expired", b.reap().ExpiredLeases, nil, 2)
+}
+
+// fairShare: callers of equal priority take turns, and priorities stay strict.
+func (s Suite) fairShare(t *testing.T) {
+	b := s.bench(t, queue.Config{FairShare: true})
+	var greedy []pipeline.Request
+	for range 5 {
+		greedy = append(greedy, b.ready(caller("greedy")))
+	}
+	modest := b.ready(caller("modest"))
+	high := b.ready(caller("greedy"), priority(1))
+	modest2 := b.ready(caller("modest"))
+	b.order([]string{high.ID, greedy[0].ID, modest.ID, greedy[1].ID, modest2.ID, greedy[2].ID, greedy[3].ID, greedy[4].ID})
+
+	// Who was away has saved nothing up, and who was served owes nothing.
+	first := b.ready(caller("late"))
+	second, third := b.ready(caller("greedy")), b.ready(caller("late"))
+	b.order([]string{first.ID, second.ID, third.ID})
+
+	// A task given back keeps its turn.
+	a := b.ready(caller("a"))
+	b.ready(caller("b"))
+	b.must(b.claim(pipeline.Filter).GiveBack(b.ctx()))
+	check(b, "task", b.claim(pipeline.Filter).Task().RequestID, nil, a.ID)
+}

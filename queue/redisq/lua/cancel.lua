@@ -1,0 +1,14 @@
+-- cancel ends a request that has not ended. The fence stays in the record: it tells the worker why its lease is gone.
+--   ARGV[3]  request id
+-- Returns 1, -1 no such request, -2 it has ended.
+local id = ARGV[3]
+local r = redis.call('HMGET', RECORD .. id, 'S', 'g', 'k')
+local status, stage = r[1], r[2]
+if not status then return -1 end
+if again and status == 'X' then return 1 end
+if status ~= 'Q' and status ~= 'P' then return -2 end
+leave(id, stage, r[3])
+redis.call('HDEL', EXTRA .. id, 'f')
+finish(id, status, 'X')
+publish(id, stage, 'X', 'canceled')
+return 1

@@ -1,0 +1,75 @@
+-- What several scripts do. This text stands before each script, after keys.lua.
+
+local again, now = ARGV[1] == '1', ARGV[2]
+
+-- 12 bits of priority, highest first, and 41 bits of place: an integer that a double holds exactly.
+local function score(priority, place)
+  return (4095 - priority) * 2199023255552 + place
+end
+
+local function publish(id, stage, status, kind, rest)
+  local line = id .. ' ' .. (stage or '-') .. ' ' .. status .. ' ' .. kind .. ' ' .. now
+  if rest then line = line .. ' ' .. rest end
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', KEEP_EVENTS, '*', 'e', line)
+end
+
+local function become(from, to)
+  redis.call('HINCRBY', COUNTS, from .. to, 1)
+end
+
+-- index names the hash and its field under which a value is found: the first 96 bits of its SHA-1. A hash of up to 128
+-- fields is stored as one block without pointers; 16,384 of them stay so small up to some 1.5 million requests.
+local function index(name, value)
+  local h = redis.sha1hex(value)
+  local a, b, c = tonumber(string.sub(h, 1, 8), 16), tonumber(string.sub(h, 9, 16), 16), tonumber(string.sub(h, 17, 24), 16)
+  return name .. a % 16384, struct.pack('>I4I4I4', a, b, c)
+end
+
+-- plan files an entry for the minute of a time.
+local function plan(entry, at)
+  local minute = math.floor(at / 60000)
+  if redis.call('RPUSH', MINUTE .. minute, entry) == 1 then
+    redis.call('ZADD', AGENDA, minute, minute)
+  end
+end
+
+-- leave takes a task out of where it is.
+local function leave(id, stage, state)
+  if state == 'r' then
+    redis.call('ZREM', READY .. stage, id)
+  elseif state == 'l' then
+    redis.call('ZREM', LEASED .. stage, id)
+  elseif state == 'd' then
+    redis.call('ZREM', DELAYED .. stage, id)
+  end
+end
+
+-- finish ends a request whose task has left. Its record keeps no trace of the task but its stage, attempts and fence.
+local function finish(id, from, to)
+  redis.call('HSET', RECORD .. id, 'S', to, 'u', now, 'y', now)
+  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'w', 'e', 'A', 'i', 'ig', 'iz', 'ic', 'it')
+  redis.call('ZREM', HANDOVER, id)
+  become(from, to)
+  plan('k' .. id, now + KEEP)
+end
+
+-- wake makes delayed tasks ready.
+local function wake(stage, ids)
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', DELAYED .. stage, id)
+    local r = redis.call('HMGET', RECORD .. id, 'S', 'p', 'q')
+    redis.call('HSET', RECORD .. id, 'k', 'r')
+    redis.call('HDEL', RECORD .. id, 'x', 'f')
+    redis.call('ZADD', READY .. stage, score(r[2] or 0, r[3]), id)
+    publish(id, stage, r[1], 'ready')
+  end
+end
+
+-- held says whether a lease still holds its task: 1, or what the caller must answer: -1 it is lost, -2 the request was
+-- canceled. r has fields f, S, k, x of the record in this order.
+local function held(r, fence)
+  if r[1] ~= fence then return -1 end
+  if r[2] == 'X' then return -2 end
+  if r[3] ~= 'l' or tonumber(r[4]) <= tonumber(now) then return -1 end
+  return 1
+end

@@ -1,0 +1,41 @@
+-- Every key of the queue and every field of a request's record. This text stands before each script.
+--
+-- The hash tag {q} keeps all keys in one slot, since scripts make names out of ids. Every script is called with
+--   KEYS[1]  {q}, for the routing alone
+--   ARGV[1]  1 when the call is tried again after an answer that never came, so it may have happened already; else 0
+--   ARGV[2]  now, in milliseconds since 1970; all times are such
+-- and lists only what follows in its own header. Before this text stands the policy, from queue.Config:
+--   KEEP (milliseconds), KEEP_EVENTS, ATTEMPTS, FAIR_SHARE.
+
+local RECORD   = '{q}r'          -- hash, + request id: the record, see below
+local EXTRA    = '{q}x'          -- hash, + request id: p progress (JSON), f failure (JSON, or ! and the code of the queue's
+                                 --   own), w warnings (JSON, one a line); only for requests that have any
+local READY    = '{q}ready:'     -- sorted set, + stage: request ids by priority and place, see score()
+local LEASED   = '{q}leased:'    -- sorted set, + stage: request ids by the end of their lease
+local DELAYED  = '{q}delayed:'   -- sorted set, + stage: request ids by the time of their retry
+local SLOTS    = '{q}slots:'     -- sorted set, + stage: workers by the end of their slot
+local LAUNCHED = '{q}launched:'  -- sorted set, + stage: reservations for launched workers, by their end
+local TURNS    = '{q}turns:'     -- hash, + stage, for fair share: priority -> turn of the newest claim, priority:caller ->
+                                 --   turn of the caller's newest task, while that one is still to come
+local HANDOVER = '{q}handover'   -- sorted set: requests between two stages, by the completion of the first
+local SESSIONS = '{q}s'          -- hash, + bucket: digest of a session id -> request id, see index()
+local TOKENS   = '{q}t'          -- hash, + bucket: digest of a token hash -> request id
+local AGENDA   = '{q}agenda'     -- sorted set: minutes for which there is a list
+local MINUTE   = '{q}agenda:'    -- list, + minute: d or k and a request id: a deadline, or an end of keeping, in that minute
+local COUNTS   = '{q}counts'     -- hash: old and new status -> how often that happened; > is unknown, < is forgotten
+local SEQUENCE = '{q}sequence'   -- number of tasks enqueued
+local FENCE    = '{q}fence'      -- the newest fencing token
+local EVENTS   = '{q}events'     -- stream of transitions: e -> id stage status kind time [code or progress]
+
+-- The record, one or two letters a field: names are repeated in every record. Values of up to 64 bytes, in a hash of up to
+-- 128 fields, are stored as one block (hash-max-listpack-value, hash-max-listpack-entries).
+--   as submitted   s session_id, c caller, t token hash, p priority, o o1 o2.. options (JSON in pieces of 64 bytes),
+--                  b created (only when the id does not tell it), d deadline
+--   the request    S status: Q P C F X, u updated (when that was after e), z started, y finished
+--   the task       g stage: f p d t e, k state: r ready, l leased, d delayed (none: there is no task), e enqueued, q place,
+--                  a attempts, A exhausted attempts, x end of the lease or of the delay, f fence, w worker,
+--                  i ig iz ic it input: bucket and name, generation, size, crc32c, content type
+--   what is done   D newest completed stage, F fence of the lease that did it, m mg mz mc mt its manifest
+
+-- An order of stages: the place of their letters.
+local ORDER = 'fpdte'

@@ -1,0 +1,210 @@
+// Package redisq is the queue that serves: queue.Queue on one Redis or Valkey, version 7 or later. Every operation is one
+// Lua script, so it happens whole or not at all; the scripts lie in lua/, one file each, and lua/keys.lua names all keys.
+// Only a main may name this package; everybody else asks for the interfaces of package queue.
+//
+// Redis must not evict (maxmemory-policy noeviction) and should keep an append-only file. What a crash loses with
+// appendfsync everysec, about a second, queue.Rebuild brings back.
+package redisq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+var _ queue.Queue = (*Queue)(nil)
+
+// Queue is safe for use by several goroutines.
+type Queue struct {
+	redis    *redis.Client
+	cfg      queue.Config
+	scripts  scripts
+	patience time.Duration
+}
+
+// Patience is how long a call keeps trying while Redis restarts, loads or fails over, unless its context ends sooner. It
+// must stay well under Config.LeaseFor: a try uses the time at which the call began.
+const Patience = 15 * time.Second
+
+// Connect makes a client that fits Open, from a URL: redis://host:port/db, rediss://..., or unix:///path/to/socket?db=0.
+// It sends no CLIENT commands, which managed services refuse, and repeats nothing by itself: the queue knows better what may
+// be repeated.
+func Connect(url string) (*redis.Client, error) {
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("redis URL: %w", err)
+	}
+	o.DisableIdentity = true
+	o.Protocol = 2
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	o.MaxRetries = -1
+	o.DialerRetries = 1
+	return redis.NewClient(o), nil
+}
+
+// Open returns the queue that lies in client's database, after it has migrated state that an older program left there.
+func Open(ctx context.Context, client *redis.Client, cfg queue.Config) (*Queue, error) {
+	if client.Options().MaxRetries > 0 {
+		return nil, errors.New("queue: the redis client must not repeat commands by itself: use redisq.Connect")
+	}
+	cfg = cfg.WithDefaults()
+	scripts, err := loadScripts(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("queue: read scripts: %w", err)
+	}
+	q := &Queue{redis: client, cfg: cfg, scripts: scripts, patience: Patience}
+	return q, q.migrate(ctx, Version, migrations)
+}
+
+func (q *Queue) now() time.Time { return q.cfg.Now().Truncate(time.Millisecond).UTC() }
+
+// Submit implements queue.Requests.
+func (q *Queue) Submit(ctx context.Context, r pipeline.Request) error {
+	args, err := submitArgs(r)
+	if err != nil {
+		return err
+	}
+	v, err := q.call(ctx, "submit", q.now(), args...)
+	if err != nil {
+		return err
+	}
+	return submitted(r.ID, v)
+}
+
+// SubmitAll is Submit for many requests in few round trips; one error, or nil, for each.
+func (q *Queue) SubmitAll(ctx context.Context, requests []pipeline.Request) ([]error, error) {
+	args := make([][]any, len(requests))
+	for i, r := range requests {
+		var err error
+		if args[i], err = submitArgs(r); err != nil {
+			return nil, err
+		}
+	}
+	answers, err := q.calls(ctx, "submit", q.now(), args)
+	if err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(requests))
+	for i, v := range answers {
+		errs[i] = submitted(requests[i].ID, v)
+	}
+	return errs, nil
+}
+
+func submitArgs(r pipeline.Request) ([]any, error) {
+	if r.ID == "" || strings.ContainsAny(r.ID, " \r\n") || r.SessionID == "" || r.Priority < 0 || r.Priority > pipeline.MaxPriority {
+		return nil, fmt.Errorf("submit: request %q needs an id, a session and a priority of 0 to %d", r.ID, pipeline.MaxPriority)
+	}
+	fields, err := requestFields(r)
+	if err != nil {
+		return nil, err
+	}
+	return append([]any{r.ID, r.SessionID, tokenField(r.TokenHash), deadlineField(r)}, fields...), nil
+}
+
+func submitted(id string, answer any) error {
+	switch v := answer.(type) {
+	case error:
+		return v
+	case string:
+		if v != id {
+			return &queue.DuplicateError{RequestID: v}
+		}
+		return nil
+	}
+	return unexpected("submit", answer)
+}
+
+func unexpected(script string, answer any) error {
+	return fmt.Errorf("queue: %s gave the unexpected answer %v", script, answer)
+}
+
+// Lookup implements queue.Requests.
+func (q *Queue) Lookup(ctx context.Context, requestID string) (queue.State, error) {
+	if requestID == "" {
+		return queue.State{}, queue.ErrNotFound
+	}
+	return q.lookup(ctx, requestID, "")
+}
+
+// LookupToken implements queue.Requests.
+func (q *Queue) LookupToken(ctx context.Context, tokenHash string) (queue.State, error) {
+	s, err := q.lookup(ctx, "", tokenField(tokenHash))
+	if err == nil && s.TokenHash != tokenHash { // found by a part of its digest
+		return queue.State{}, queue.ErrNotFound
+	}
+	return s, err
+}
+
+func (q *Queue) lookup(ctx context.Context, id, token string) (queue.State, error) {
+	v, err := q.call(ctx, "lookup", q.now(), id, token)
+	if err != nil {
+		return queue.State{}, err
+	}
+	answer, _ := v.([]any)
+	if len(answer) == 0 {
+		return queue.State{}, queue.ErrNotFound
+	}
+	if len(answer) != 3 {
+		return queue.State{}, unexpected("lookup", v)
+	}
+	found, _ := answer[0].(string)
+	record, err := fieldsOf(answer[1])
+	if err != nil {
+		return queue.State{}, fmt.Errorf("queue: record of %s: %w", found, err)
+	}
+	extra, err := fieldsOf(answer[2])
+	if err != nil {
+		return queue.State{}, fmt.Errorf("queue: extra of %s: %w", found, err)
+	}
+	r := reader{fields: record}
+	s := r.state(found, extra)
+	if r.err != nil {
+		return queue.State{}, fmt.Errorf("queue: record of %s: %w", found, r.err)
+	}
+	return s, nil
+}
+
+// Position implements queue.Requests.
+func (q *Queue) Position(ctx context.Context, requestID string) (int, error) {
+	n, err := q.number(ctx, "position", q.now(), requestID)
+	if err == nil && n < 0 {
+		err = queue.ErrNotFound
+	}
+	return max(0, int(n)), err
+}
+
+// Cancel implements queue.Requests.
+func (q *Queue) Cancel(ctx context.Context, requestID string) error {
+	n, err := q.number(ctx, "cancel", q.now(), requestID)
+	switch {
+	case err != nil:
+		return err
+	case n == -1:
+		return queue.ErrNotFound
+	case n == -2:
+		return queue.ErrTerminal
+	}
+	return nil
+}
+
+// number runs a script that answers with one.
+func (q *Queue) number(ctx context.Context, script string, now time.Time, args ...any) (int64, error) {
+	v, err := q.call(ctx, script, now, args...)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := v.(int64)
+	if !ok {
+		return 0, unexpected(script, v)
+	}
+	return n, nil
+}

@@ -1,0 +1,95 @@
+package redisq
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Restore implements queue.Restorer.
+func (q *Queue) Restore(ctx context.Context, records []queue.Record) (queue.Rebuilt, error) {
+	var did queue.Rebuilt
+	now := q.now()
+	args := make([][]any, len(records))
+	for i, r := range records {
+		var err error
+		if args[i], err = restoreArgs(r, now); err != nil {
+			return did, fmt.Errorf("restore %s: %w", r.Request.ID, err)
+		}
+	}
+	answers, err := q.calls(ctx, "restore", now, args)
+	if err != nil {
+		return did, err
+	}
+	did.Records = len(records)
+	var tasks []queue.Task
+	for i, v := range answers {
+		status, ok := v.(string)
+		if !ok {
+			return did, fmt.Errorf("restore %s: %w", records[i].Request.ID, unexpected("restore", v))
+		}
+		status, known := strings.CutPrefix(status, "+")
+		if !known {
+			did.Requests++
+		}
+		if t, ok := records[i].Next(); ok && !letterStatuses[status].Terminal() {
+			tasks = append(tasks, t)
+		}
+	}
+	results, err := q.EnqueueAll(ctx, tasks)
+	for i, r := range results {
+		switch {
+		case r.Err == nil && r.Added:
+			did.Tasks++
+		case r.Err != nil && r.Err != queue.ErrTerminal && r.Err != queue.ErrNotFound: // ended or forgotten meanwhile
+			return did, fmt.Errorf("restore %s: %w", tasks[i].RequestID, r.Err)
+		}
+	}
+	return did, err
+}
+
+func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
+	submit, err := submitArgs(r.Request)
+	if err != nil {
+		return nil, err
+	}
+	status, failure := pipeline.Queued, ""
+	at := r.At
+	if at.IsZero() {
+		at = now
+	}
+	var fields []any
+	if r.Done != "" {
+		status = pipeline.Processing
+		if _, more := r.Done.Next(); !more {
+			status = pipeline.Completed
+		}
+		fields = append(fields, "g", stageLetters[r.Done], "D", stageLetters[r.Done])
+		fields = append(fields, objectFields("m", r.Request.ID, r.Manifest)...)
+	}
+	if o := r.Outcome; o != nil && status != pipeline.Completed {
+		if !o.Status.Terminal() {
+			return nil, fmt.Errorf("outcome %q is none", o.Status)
+		}
+		status, at = o.Status, o.At
+		if o.Failure != nil {
+			if failure, err = line(o.Failure); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var when any = ""
+	if status != pipeline.Queued {
+		when = at.UnixMilli()
+		fields = append(fields, "u", when)
+	}
+	if status.Terminal() {
+		fields = append(fields, "y", when)
+	}
+	args := append(submit[:4:4], statusLetters[status], when, failure)
+	return append(append(args, fields...), submit[4:]...), nil
+}

@@ -1,0 +1,179 @@
+package redisq
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/splatworks/splatworks/queue"
+)
+
+//go:embed lua/*.lua
+var sources embed.FS
+
+// tag is the one key that scripts are given: it leads them to the shard of all others.
+var tag = []string{"{q}"}
+
+// scripts by the name of their file. Each is the policy, the key names and the common functions, and then itself.
+type scripts map[string]*redis.Script
+
+func loadScripts(cfg queue.Config) (scripts, error) {
+	text := func(name string) (string, error) {
+		b, err := fs.ReadFile(sources, path.Join("lua", name+".lua"))
+		return string(b), err
+	}
+	policy := fmt.Sprintf("local KEEP, KEEP_EVENTS, ATTEMPTS, FAIR_SHARE = %d, %d, %d, %t\n",
+		cfg.Keep.Milliseconds(), cfg.KeepEvents, cfg.MaxAttempts, cfg.FairShare)
+	keys, err := text("keys")
+	if err != nil {
+		return nil, err
+	}
+	common, err := text("common")
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Glob(sources, "lua/*.lua")
+	if err != nil {
+		return nil, err
+	}
+	all := scripts{}
+	for _, file := range files {
+		name := strings.TrimSuffix(path.Base(file), ".lua")
+		if name == "keys" || name == "common" {
+			continue
+		}
+		body, err := text(name)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = redis.NewScript(policy + keys + common + body)
+	}
+	return all, nil
+}
+
+// call runs a script as of now, and again while Redis is away or still loading, for no longer than the queue's patience.
+// A call whose answer was lost may have happened: from the second try on the script is told so and does not do it twice.
+func (q *Queue) call(ctx context.Context, script string, now time.Time, args ...any) (any, error) {
+	argv := append([]any{0, now.UnixMilli()}, args...)
+	var v any
+	err := q.patiently(ctx, func(try int) error {
+		if try > 0 {
+			argv[0] = 1
+		}
+		var err error
+		v, err = q.scripts[script].Run(ctx, q.redis, tag, argv...).Result()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", script, err)
+	}
+	return v, nil
+}
+
+// patiently repeats what fails because Redis is away.
+func (q *Queue) patiently(ctx context.Context, do func(try int) error) error {
+	pause, waited := 20*time.Millisecond, time.Duration(0)
+	for try := 0; ; try++ {
+		err := do(try)
+		if errors.Is(err, redis.Nil) {
+			return nil
+		}
+		if err == nil || !passing(err) || waited >= q.patience || ctx.Err() != nil {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(err, ctx.Err())
+		case <-timer.C:
+		}
+		waited += pause
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// passing says whether an error comes from a Redis that restarts, loads its data, fails over or is out of reach.
+func passing(err error) bool {
+	for _, prefix := range []string{"LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY "} {
+		if redis.HasErrorPrefix(err, strings.TrimSpace(prefix)) {
+			return true
+		}
+	}
+	var network net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, syscall.ENOENT) || errors.As(err, &network)
+}
+
+// batchSize calls travel together.
+const batchSize = 128
+
+// calls runs a script for each list of arguments, many in one round trip. The answers are values or errors, one for each;
+// err is set when Redis stayed away.
+func (q *Queue) calls(ctx context.Context, script string, now time.Time, args [][]any) (answers []any, err error) {
+	answers = make([]any, len(args))
+	for start := 0; start < len(args); start += batchSize {
+		end := min(start+batchSize, len(args))
+		if err := q.batch(ctx, script, now, args[start:end], answers[start:end]); err != nil {
+			return answers, fmt.Errorf("queue: %s: %w", script, err)
+		}
+	}
+	return answers, nil
+}
+
+func (q *Queue) batch(ctx context.Context, script string, now time.Time, args [][]any, answers []any) error {
+	s := q.scripts[script]
+	open := make([]int, len(args)) // what has no answer yet
+	for i := range open {
+		open[i] = i
+	}
+	return q.patiently(ctx, func(try int) error {
+		again := min(try, 1)
+		for {
+			pipe := q.redis.Pipeline()
+			sent := make([]*redis.Cmd, len(open))
+			for k, i := range open {
+				sent[k] = pipe.EvalSha(ctx, s.Hash(), tag, append([]any{again, now.UnixMilli()}, args[i]...)...)
+			}
+			_, _ = pipe.Exec(ctx) // every command has its own error
+			var rest []int
+			var missing bool
+			var trouble error
+			for k, i := range open {
+				v, err := sent[k].Result()
+				switch {
+				case redis.HasErrorPrefix(err, "NOSCRIPT"):
+					missing = true
+					rest = append(rest, i)
+				case err != nil && passing(err):
+					trouble = err
+					rest = append(rest, i)
+				case err != nil:
+					answers[i] = err
+				default:
+					answers[i] = v
+				}
+			}
+			open = rest
+			if trouble != nil || len(open) == 0 {
+				return trouble
+			}
+			if missing {
+				if err := s.Load(ctx, q.redis).Err(); err != nil {
+					return err
+				}
+			}
+		}
+	})
+}

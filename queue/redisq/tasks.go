@@ -1,0 +1,140 @@
+package redisq
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Enqueue implements queue.Tasks.
+func (q *Queue) Enqueue(ctx context.Context, t queue.Task) (added bool, err error) {
+	args, err := enqueueArgs(t)
+	if err != nil {
+		return false, err
+	}
+	v, err := q.call(ctx, "enqueue", q.now(), args...)
+	if err != nil {
+		return false, err
+	}
+	return enqueued(v)
+}
+
+// Enqueued is what Enqueue returns.
+type Enqueued struct {
+	Added bool
+	Err   error
+}
+
+// EnqueueAll is Enqueue for many tasks in few round trips; one answer for each.
+func (q *Queue) EnqueueAll(ctx context.Context, tasks []queue.Task) ([]Enqueued, error) {
+	args := make([][]any, len(tasks))
+	for i, t := range tasks {
+		var err error
+		if args[i], err = enqueueArgs(t); err != nil {
+			return nil, err
+		}
+	}
+	answers, err := q.calls(ctx, "enqueue", q.now(), args)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]Enqueued, len(tasks))
+	for i, v := range answers {
+		results[i].Added, results[i].Err = enqueued(v)
+	}
+	return results, nil
+}
+
+func enqueueArgs(t queue.Task) ([]any, error) {
+	stage, ok := stageLetters[t.Stage]
+	if !ok {
+		return nil, fmt.Errorf("enqueue: unknown stage %q", t.Stage)
+	}
+	previous, _ := t.Stage.Previous()
+	args := []any{t.RequestID, stage, stageLetters[previous]}
+	// The first two fields are always there and go without their names.
+	fields := objectFields("i", t.RequestID, t.Input)
+	return append(append(args, fields[1], fields[3]), fields[4:]...), nil
+}
+
+func enqueued(answer any) (bool, error) {
+	switch answer {
+	case int64(1):
+		return true, nil
+	case int64(0):
+		return false, nil
+	case int64(-1):
+		return false, queue.ErrNotFound
+	case int64(-2):
+		return false, queue.ErrTerminal
+	}
+	if err, ok := answer.(error); ok {
+		return false, err
+	}
+	return false, unexpected("enqueue", answer)
+}
+
+// Claim implements queue.Tasks.
+func (q *Queue) Claim(ctx context.Context, stage pipeline.Stage, worker string, n int) ([]queue.Lease, error) {
+	letter, ok := stageLetters[stage]
+	if !ok {
+		return nil, fmt.Errorf("claim: unknown stage %q", stage)
+	}
+	if n <= 0 {
+		return nil, nil
+	}
+	now := q.now()
+	expiresAt := now.Add(q.cfg.LeaseFor)
+	// Should the answer be lost, the second try finds what the first one took by the end of the lease and this name.
+	v, err := q.call(ctx, "claim", now, letter, n, expiresAt.UnixMilli(), worker+" "+rand.Text()[:10])
+	if err != nil {
+		return nil, err
+	}
+	answers, ok := v.([]any)
+	if !ok {
+		return nil, unexpected("claim", v)
+	}
+	leases := make([]queue.Lease, 0, len(answers))
+	for _, a := range answers {
+		l, err := q.lease(stage, expiresAt, a)
+		if err != nil {
+			return leases, err
+		}
+		leases = append(leases, l)
+	}
+	return leases, nil
+}
+
+// leaseFields are the fields at the end of an answer of claim, as in its LEASE.
+var leaseFields = []string{"s", "c", "t", "p", "b", "d", "A", "i", "ig", "iz", "ic", "it"}
+
+func (q *Queue) lease(stage pipeline.Stage, expiresAt time.Time, answer any) (*lease, error) {
+	a, _ := answer.([]any)
+	if len(a) != 5+len(leaseFields) {
+		return nil, unexpected("claim", answer)
+	}
+	text := func(v any) string {
+		if v == nil {
+			return ""
+		}
+		return fmt.Sprint(v)
+	}
+	r := reader{fields: map[string]string{"fence": text(a[1]), "attempt": text(a[2])}}
+	for i, name := range leaseFields {
+		if v := a[5+i]; v != nil {
+			r.fields[name] = text(v)
+		}
+	}
+	id := text(a[0])
+	l := &lease{q: q, task: queue.Task{RequestID: id, Stage: stage, Input: r.object("i", id)},
+		request: r.request(id, text(a[4])), fence: r.number("fence"), attempt: int(r.number("attempt")),
+		exhausted: int(r.number("A")), failure: r.failure(text(a[3]), stage), expiresAt: expiresAt}
+	if r.err != nil {
+		return nil, fmt.Errorf("queue: task of %s: %w", id, r.err)
+	}
+	return l, nil
+}
