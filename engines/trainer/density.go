@@ -95,34 +95,80 @@ func (t *training) mostWanted(keep []int32, n int) []int32 {
 	return by[:min(n, len(by))]
 }
 
-// rebuild keeps the listed Gaussians and appends one child for each that is split.
+// rebuild keeps the listed Gaussians, splits some of them, and lays all of them out along a space-filling curve, so that
+// the 16 of a group are seen by the same cameras and the rest of the model stays out of the caches.
 func (t *training) rebuild(keep, split []int32) {
-	n := len(keep) + len(split)
-	place := make(map[int32]int, len(split))
-	for _, i := range split {
-		place[i] = -1
+	n := t.params.Len()
+	arrays := []**raster.Params{&t.params, &t.m, &t.v}
+	for _, array := range arrays {
+		(*array).Resize(n + len(split))
 	}
-	for _, array := range []**raster.Params{&t.params, &t.m, &t.v} {
+	for k, parent := range split {
+		child := n + k
+		t.split(int(parent), child)
+		t.m.Zero(int(parent))
+		t.v.Zero(int(parent))
+		keep = append(keep, int32(child))
+	}
+	order := t.alongCurve(keep)
+	for _, array := range arrays {
 		old := *array
-		for to, from := range keep {
-			if to != int(from) {
-				old.Copy(to, old, int(from))
+		ordered := raster.NewParams(len(order), old.Degree, old.Mode)
+		raster.Each(t.renderer.Workers(), ordered.Groups(), func(_, group int) {
+			for to := group * simd.GroupLanes; to < min(len(order), (group+1)*simd.GroupLanes); to++ {
+				ordered.Copy(to, old, int(order[to]))
 			}
-			if _, ok := place[from]; ok {
-				place[from] = to
-			}
-		}
-		old.Resize(n)
+		})
+		*array = ordered
 	}
-	for k, i := range split {
-		parent, child := place[i], len(keep)+k
-		t.split(parent, child)
-		for _, j := range []int{parent, child} {
-			t.m.Zero(j)
-			t.v.Zero(j)
+	t.stats.reset(len(order))
+}
+
+// alongCurve sorts Gaussians by the Morton code of their means: 10 bits an axis over the box of the middle 98 %.
+func (t *training) alongCurve(list []int32) []int32 {
+	var low, high [3]float32
+	values := make([]float32, len(list))
+	for k := range 3 {
+		for j, i := range list {
+			values[j] = *t.params.At(int(i), simd.RowMean+k)
+		}
+		slices.Sort(values)
+		if len(values) > 0 {
+			low[k], high[k] = values[len(values)/100], values[len(values)-1-len(values)/100]
 		}
 	}
-	t.stats.reset(n)
+	type place struct {
+		code uint32
+		i    int32
+	}
+	places := make([]place, len(list))
+	for j, i := range list {
+		code := uint32(0)
+		for k := range 3 {
+			cell := (*t.params.At(int(i), simd.RowMean+k) - low[k]) / max(high[k]-low[k], 1e-30) * 1023
+			code |= interleave(uint32(min(max(cell, 0), 1023))) << k
+		}
+		places[j] = place{code, i}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		if c := cmp.Compare(a.code, b.code); c != 0 {
+			return c
+		}
+		return int(a.i - b.i)
+	})
+	order := make([]int32, len(list))
+	for j := range places {
+		order[j] = places[j].i
+	}
+	return order
+}
+
+// interleave spreads 10 bits so that two zeros stand between any two.
+func interleave(x uint32) uint32 {
+	x = (x | x<<16) & 0x030000ff
+	x = (x | x<<8) & 0x0300f00f
+	x = (x | x<<4) & 0x030c30c3
+	return (x | x<<2) & 0x09249249
 }
 
 // split makes two of one (Brush): along each local axis the children lie at ±√(1−k²)·s and are k·s wide, with

@@ -124,7 +124,7 @@ func (t *training) start() {
 	t.first = t.params.Len()
 	t.m = raster.NewParams(t.first, t.cfg.Degree, t.cfg.Mode)
 	t.v = raster.NewParams(t.first, t.cfg.Degree, t.cfg.Mode)
-	t.stats.reset(t.first)
+	t.rebuild(t.survivors(), nil)
 }
 
 // elapsed is the time spent on training, in this run and the ones before.
