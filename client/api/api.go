@@ -24,6 +24,7 @@ type Accepted struct {
 	Status        pipeline.Status `json:"status"`         // QUEUED
 	CallbackToken string          `json:"callback_token"` // shown this once: reads and cancels this request
 	StatusURL     string          `json:"status_url"`     // with "Authorization: Bearer TOKEN" or ?callback_token=TOKEN
+	EventsURL     string          `json:"events_url"`     // the status document as server-sent events
 	CancelURL     string          `json:"cancel_url"`     // POST, same authorization
 	Deadline      time.Time       `json:"deadline,omitzero"`
 	Upload        Upload          `json:"upload"`
@@ -53,7 +54,7 @@ type Status struct {
 	Stage         pipeline.Stage     `json:"stage,omitempty"` // absent while waiting for the upload
 	Priority      int                `json:"priority"`
 	Progress      Progress           `json:"progress"`
-	QueuePosition *int               `json:"queue_position,omitempty"` // tasks of the stage that go first; absent when not waiting
+	QueuePosition *int               `json:"queue_position,omitempty"` // among the waiting tasks of the stage, 1 is next; absent when not waiting
 	ETAS          *float64           `json:"eta_s,omitempty"`          // seconds until done, when that can be told
 	ETAConfidence string             `json:"eta_confidence,omitempty"` // low, medium or high
 	Attempts      int                `json:"attempts"`                 // of the current stage

@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -31,12 +32,14 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	if state.Failure != nil {
 		doc.Failure = &api.Failure{Failure: *state.Failure, Retryable: state.Failure.Retryable()}
 	}
-	if waiting(state) {
+	if !state.Status.Terminal() && state.Stage != "" {
 		position, err := s.Queue.Position(ctx, state.ID)
-		if err != nil {
+		if err != nil && !errors.Is(err, queue.ErrNotFound) { // forgotten between the two questions
 			return doc, "", fmt.Errorf("position of %s: %w", state.ID, err)
 		}
-		doc.QueuePosition = &position
+		if position > 0 {
+			doc.QueuePosition = &position
+		}
 	}
 	doc.ETAS, doc.ETAConfidence = eta(state, doc.Progress.Percent, now)
 
@@ -55,11 +58,6 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 		}
 	}
 	return doc, etagOf(doc, window), nil
-}
-
-// waiting says whether the request has a task that no worker has claimed yet.
-func waiting(state queue.State) bool {
-	return !state.Status.Terminal() && state.Stage != "" && state.Attempt == 0
 }
 
 func progressOf(state queue.State) api.Progress {

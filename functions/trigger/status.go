@@ -97,6 +97,7 @@ func (s *Service) cancel(w http.ResponseWriter, r *http.Request) {
 		s.unavailable(w, r, "queue", err)
 		return
 	}
+	ended := err == nil
 	if state, ok = s.authorized(ctx, w, r); !ok {
 		return
 	}
@@ -105,7 +106,15 @@ func (s *Service) cancel(w http.ResponseWriter, r *http.Request) {
 			Detail: "The request has ended already: " + string(state.Status) + ".", Advice: "See its status."})
 		return
 	}
-	s.Log.InfoContext(ctx, "canceled", "request_id", state.ID)
+	if ended {
+		s.Log.InfoContext(ctx, "canceled", "request_id", state.ID)
+	}
+	// Also when it was called off before: the word about it may have been lost then.
+	if s.Ended != nil {
+		if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
+			s.Log.WarnContext(ctx, "end of request not announced", "request_id", state.ID, "error", err.Error())
+		}
+	}
 	s.answerStatus(ctx, w, r, state)
 }
 

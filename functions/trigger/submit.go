@@ -49,10 +49,18 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 			Detail: "Too many reconstructions were asked for.", Advice: "Wait as long as Retry-After says.", RetryAfter: wait})
 		return
 	}
-	accepted, problem := s.accept(ctx, caller, ask, s.publicURL(r))
+	c, problem := s.chance(ctx, r, caller, ask)
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
+	}
+	accepted, repeat, problem := s.accept(ctx, caller, ask, c, s.publicURL(r))
+	if problem != nil {
+		serve.WriteProblem(w, *problem)
+		return
+	}
+	if repeat {
+		w.Header().Set("Idempotency-Replayed", "true")
 	}
 	w.Header().Set("Location", accepted.StatusURL)
 	w.Header().Set("Retry-After", fmt.Sprint(int(pollEvery.Seconds())))
@@ -60,48 +68,82 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 	serve.WriteJSON(w, http.StatusAccepted, accepted)
 }
 
-// accept takes a request in. Its last durable step is the record in the artifacts bucket: a submission that dies before
-// it is taken for never made (see takeOver), one that fails before it calls its own request off.
-func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, publicURL string) (api.Accepted, *serve.Problem) {
-	now := s.Now().UTC()
-	request, token, err := s.newRequest(caller, ask, now)
+// accept takes a request in, or finds the one that an earlier call with the same Idempotency-Key made. Its last durable
+// step is the record in the artifacts bucket: a submission that dies before it is taken for never made (see takeOver),
+// one that fails before it calls its own request off.
+func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, c chance, publicURL string) (_ api.Accepted, repeat bool, _ *serve.Problem) {
+	now := createdAt(s.Now())
+	request, token, err := s.newRequest(caller, ask, c, now)
 	if err != nil {
-		return api.Accepted{}, s.broken(ctx, "random", err)
+		return api.Accepted{}, false, s.broken(ctx, "random", err)
 	}
+	earlier, problem := s.repeated(ctx, c, request.TokenHash)
+	if problem == nil && earlier == nil {
+		problem = s.enter(ctx, request, now)
+		if problem != nil && problem.Code == duplicateSession && c.key != "" {
+			if earlier, _ = s.repeated(ctx, c, request.TokenHash); earlier != nil {
+				problem = nil // the same call came twice at once, and the other one was first
+			}
+		}
+	}
+	if problem != nil {
+		return api.Accepted{}, false, problem
+	}
+	if earlier != nil {
+		request = earlier.Request
+	}
+	// Signed last, so that a repeated call gets a fresh link; one that cannot be signed leaves a request that only a
+	// repetition with the same key, or its deadline, ends. So it is called off.
 	upload, err := s.signUpload(ctx, request, ask.ContentType, now)
 	if err != nil {
-		return api.Accepted{}, s.broken(ctx, "signer", err)
+		if earlier == nil {
+			s.callOff(ctx, request.ID)
+		}
+		return api.Accepted{}, false, s.broken(ctx, "signer", err)
 	}
-	err = s.Queue.Submit(ctx, request)
+	if earlier == nil {
+		if err := s.record(ctx, request); err != nil {
+			s.callOff(ctx, request.ID)
+			return api.Accepted{}, false, s.broken(ctx, "storage", err)
+		}
+		s.Log.InfoContext(ctx, "accepted", "request_id", request.ID, "session_id", request.SessionID, "priority", request.Priority)
+	}
+	return api.Accepted{
+		RequestID: request.ID, SessionID: request.SessionID, Status: pipeline.Queued, CallbackToken: token,
+		StatusURL: publicURL + "/status/" + request.ID, EventsURL: publicURL + "/events", CancelURL: publicURL + "/cancel",
+		Deadline: request.Deadline, Upload: upload,
+	}, earlier != nil, nil
+}
+
+const duplicateSession = "duplicate_session"
+
+// enter puts the request into the queue, in the place of one that was abandoned half way if need be.
+func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.Time) *serve.Problem {
+	err := s.Queue.Submit(ctx, request)
 	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
 		if err = s.takeOver(ctx, duplicate.RequestID, now); err == nil {
 			err = s.Queue.Submit(ctx, request)
 		}
 	}
 	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
-		return api.Accepted{}, &serve.Problem{Status: http.StatusConflict, Code: "duplicate_session", RequestID: duplicate.RequestID,
+		return &serve.Problem{Status: http.StatusConflict, Code: duplicateSession, RequestID: duplicate.RequestID,
 			Detail: "This session_id already has a reconstruction that is active or done.",
 			Advice: "Follow that one, or choose another session_id."}
 	}
 	if err != nil {
-		return api.Accepted{}, s.broken(ctx, "queue", err)
+		return s.broken(ctx, "queue", err)
 	}
-	log := s.Log.With("request_id", request.ID, "session_id", request.SessionID)
-	if err := s.record(ctx, request); err != nil {
-		// The client must be able to try again at once, even when it is the client's hanging up that brought us here.
-		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if undone := s.Queue.Cancel(undo, request.ID); undone != nil {
-			log.WarnContext(ctx, "submission not called off; it can be taken over soon", "error", undone.Error())
-		}
-		return api.Accepted{}, s.broken(ctx, "storage", err)
+	return nil
+}
+
+// callOff ends a request that could not be taken in whole. The client must be able to try again at once, even when it is
+// the client's hanging up that brought us here.
+func (s *Service) callOff(ctx context.Context, requestID string) {
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := s.Queue.Cancel(undo, requestID); err != nil {
+		s.Log.WarnContext(ctx, "submission not called off; it can be taken over soon", "request_id", requestID, "error", err.Error())
 	}
-	log.InfoContext(ctx, "accepted", "priority", request.Priority)
-	return api.Accepted{
-		RequestID: request.ID, SessionID: request.SessionID, Status: pipeline.Queued, CallbackToken: token,
-		StatusURL: publicURL + "/status/" + request.ID, CancelURL: publicURL + "/cancel",
-		Deadline: request.Deadline, Upload: upload,
-	}, nil
 }
 
 // broken logs a fault and answers 503: nothing was taken in.
@@ -112,12 +154,12 @@ func (s *Service) broken(ctx context.Context, what string, err error) *serve.Pro
 		RetryAfter: pollEvery}
 }
 
-func (s *Service) newRequest(caller string, ask api.Trigger, now time.Time) (r pipeline.Request, token string, err error) {
-	id, err := pipeline.NewRequestID(now, s.Random)
+func (s *Service) newRequest(caller string, ask api.Trigger, c chance, now time.Time) (r pipeline.Request, token string, err error) {
+	id, err := pipeline.NewRequestID(now, c.id)
 	if err != nil {
 		return r, "", err
 	}
-	if token, err = pipeline.NewToken(s.Random); err != nil {
+	if token, err = pipeline.NewToken(c.token); err != nil {
 		return r, "", err
 	}
 	return pipeline.Request{

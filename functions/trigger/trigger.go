@@ -72,6 +72,14 @@ type Config struct {
 	Now       func() time.Time
 	Random    io.Reader // cryptographic: request ids and tokens come from it
 
+	// Secret is the same for all instances; tokens under an Idempotency-Key follow from it. Nil: drawn for this process.
+	Secret func(context.Context) ([]byte, error)
+	// Ended, when set, is told of a request that its client called off: at least once.
+	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
+	// News, when set, is how streams and long polls learn of changes; without it they look every few seconds.
+	News queue.Events
+	// Proxies is how many trusted proxies stand in front, see serve.ClientAddress: 1 on Cloud Run.
+	Proxies int
 	// Caller names who is asking, for rate limits; an error answers 401. Nil: the network address.
 	Caller func(*http.Request) (string, error)
 	// PublicURL is where clients reach this API ("https://api.example.com"). Empty: what the client called.
@@ -95,7 +103,13 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("trigger: a dependency is missing")
 	}
 	if c.Caller == nil {
-		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, 0), nil }
+		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, c.Proxies), nil }
+	}
+	if c.Secret == nil {
+		var err error
+		if c.Secret, err = fixedSecret(c.Random); err != nil {
+			return nil, err
+		}
 	}
 	orDefault(&c.MaxUploadBytes, 10<<30)
 	orDefault(&c.UploadTTL, 15*time.Minute)
