@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -46,6 +47,8 @@ func newFrame(n int, sigma float64) *frame {
 // blend runs both passes over the frame and lowers the tiles' times in forward and backward to what it took: the least of
 // several runs is hardly disturbed by what else the machine does. It returns the number of blended pairs and blocks.
 func (f *frame) blend(k *Kernels, want Want, forward, backward []time.Duration, count bool) (pairs, blocks int) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	tile := NewTile()
 	masks := make([]uint16, f.instances)
 	grads := make([]Grad, f.instances)
@@ -56,9 +59,9 @@ func (f *frame) blend(k *Kernels, want Want, forward, backward []time.Duration, 
 		x, y := t%(frameW/TileSize)*TileSize, t/(frameW/TileSize)*TileSize
 		h := min(TileSize, frameH-y)
 		tile.Begin(x, y, TileSize, h)
-		start := time.Now()
+		start := threadTime()
 		k.BlendForward(tile, f.splats, instances, masks)
-		forward[t] = min(forward[t], time.Since(start))
+		forward[t] = min(forward[t], threadTime()-start)
 		if count {
 			ref := NewTile()
 			ref.Begin(x, y, TileSize, h)
@@ -80,9 +83,9 @@ func (f *frame) blend(k *Kernels, want Want, forward, backward []time.Duration, 
 		}
 		tile.BeginBackward(x, y, TileSize, h)
 		tile.Seed(want)
-		start = time.Now()
+		start = threadTime()
 		k.BlendBackward(tile, f.splats, instances, masks, grads, want)
-		backward[t] = min(backward[t], time.Since(start))
+		backward[t] = min(backward[t], threadTime()-start)
 	}
 	return
 }

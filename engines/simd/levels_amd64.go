@@ -10,9 +10,13 @@ var avx512Kernels = Kernels{
 	Level:         AVX512,
 	BlendForward:  blendForward(blendForwardAVX512),
 	BlendBackward: blendBackward([4]backwardFunc{0: blendBackwardAVX512, Depth: blendBackwardDepthAVX512, Abs: blendBackwardAbsAVX512, Depth | Abs: blendBackwardDepthAbsAVX512}),
-	Adam:          adamPlain,
-	loss:          lossRowsPlain,
+	Adam:          avx512Rows.adamRows,
+	loss:          avx512Rows.loss(),
 }
+
+var avx512Rows = rowFuncs{adamAVX512, bytesAVX512, multiplyAVX512, convolveRowAVX512, convolveColumnsAVX512, partialsAVX512, gradientAVX512}
+
+var avx2Rows = rowFuncs{adamAVX2, bytesAVX2, multiplyAVX2, convolveRowAVX2, convolveColumnsAVX2, partialsAVX2, gradientAVX2}
 
 // Levels returns the levels that this machine can run, slowest first. Plain is always there.
 func Levels() []Level {

@@ -35,14 +35,15 @@ func (k *Kernels) NewTruth(pix []uint8, w, h int) (*Truth, error) {
 	}
 	t := &Truth{W: w, H: h, Pix: pix, Mu: make([]uint16, w*h), Var: make([]uint16, w*h)}
 	l := NewLoss(w)
-	y, mu, sq := l.x, l.stats[0], l.stats[1]
-	for r := -ssimRadius; r < h+ssimRadius; r++ {
-		slot := l.slot(r)
-		if r >= 0 && r < h {
-			k.loss.bytes(y[ssimRadius:], pix[r*w:r*w+w])
-			k.loss.multiply(l.xx, y, y)
-			k.loss.convolveRow(l.ringA[0][slot][:l.row], y)
-			k.loss.convolveRow(l.ringA[1][slot][:l.row], l.xx)
+	mu, square := l.stats[0], l.stats[1]
+	for r := 0; r < h+ssimRadius; r++ {
+		slot := r % ssimTaps
+		if r < h {
+			copy(l.pix, pix[r*w:r*w+w])
+			k.loss.bytes(l.y[ssimPad:ssimPad+l.row], l.pix)
+			k.loss.multiply(l.xx, l.y, l.y)
+			k.loss.convolveRow(l.ringA[0][slot], l.y)
+			k.loss.convolveRow(l.ringA[1][slot], l.xx)
 		} else {
 			clear(l.ringA[0][slot])
 			clear(l.ringA[1][slot])
@@ -52,34 +53,48 @@ func (k *Kernels) NewTruth(pix []uint8, w, h int) (*Truth, error) {
 			continue
 		}
 		k.loss.convolveColumns(mu, l.window(&l.ringA[0], c))
-		k.loss.convolveColumns(sq, l.window(&l.ringA[1], c))
+		k.loss.convolveColumns(square, l.window(&l.ringA[1], c))
 		for x := 0; x < w; x++ {
 			t.Mu[c*w+x] = uint16(min(max(mu[x]*muScale+0.5, 0), 65535))
-			t.Var[c*w+x] = uint16(min(max((sq[x]-mu[x]*mu[x])*varScale+0.5, 0), 65535))
+			t.Var[c*w+x] = uint16(min(max((square[x]-mu[x]*mu[x])*varScale+0.5, 0), 65535))
 		}
 	}
 	return t, nil
 }
 
-// Loss is the scratch memory of the photometric loss for images of one width: about 300 bytes for each column, so that a
+// ssimPad zeros stand on either side of a padded row: at least ssimRadius, and a whole register.
+const ssimPad = 16
+
+// Loss is the scratch memory of the photometric loss for images of one width: about 250 bytes for each column, so that a
 // row's work stays in the second-level cache. One for each goroutine.
 type Loss struct {
-	w, row int // row: w rounded up to whole registers
+	w, row int // row: w rounded up to whole registers; scratch rows are so long, and padded rows 2*ssimPad longer
 
-	x, y, xx, xy []float32    // padded rows of render, truth, and products
-	stats        [3][]float32 // moments of one row, then the sums of the gradient
-	parts        [3][]float32 // padded rows of SSIM's partial derivatives
-	ringA, ringB [3]ring      // the last 11 rows convolved along x: of x, x², xy, and of parts
-	weights      [16]float32  // constants for the assembly
+	pix      []uint8   // of a row of the truth
+	mu       []uint16  //
+	variance []uint16  //
+	valid    []float32 // 1 inside the image, 0 in the rest of the last register
+	x, y     []float32 // padded: render and truth
+	xx, xy   []float32 // padded: products
+	grad     []float32
+	stats    [3][]float32 // moments of one row, then the sums of the gradient
+	parts    [3][]float32 // padded: SSIM's partial derivatives
+	ringA    [3]ring      // the last 11 rows of x, x², xy, convolved along x
+	ringB    [3]ring      // and of parts
 }
 
+// ring holds row r in slot r mod 11.
 type ring [ssimTaps][]float32
 
 // NewLoss returns scratch memory for images w pixels wide.
 func NewLoss(w int) *Loss {
 	l := &Loss{w: w, row: (w + 15) &^ 15}
-	padded := func() []float32 { return Aligned(l.row + 2*ssimRadius + 16)[: l.row+2*ssimRadius : l.row+2*ssimRadius] }
-	l.x, l.y, l.xx, l.xy = padded(), padded(), padded(), padded()
+	padded := func() []float32 { return Aligned(l.row + 2*ssimPad) }
+	l.x, l.y, l.xx, l.xy, l.grad, l.valid = padded(), padded(), padded(), padded(), Aligned(l.row), Aligned(l.row)
+	l.pix, l.mu, l.variance = make([]uint8, l.row), make([]uint16, l.row), make([]uint16, l.row)
+	for i := range w {
+		l.valid[i] = 1
+	}
 	for i := range l.stats {
 		l.stats[i] = Aligned(l.row)
 		l.parts[i] = padded()
@@ -93,7 +108,7 @@ func NewLoss(w int) *Loss {
 
 func (l *Loss) slot(row int) int { return (row + 2*ssimTaps) % ssimTaps }
 
-// window returns the ring's rows centre-5 ... centre+5.
+// window returns the ring's rows centre-5 ... centre+5. What a slot held before its first row is read as 0.
 func (l *Loss) window(r *ring, centre int) *ring {
 	var rows ring
 	for i := range rows {
@@ -127,8 +142,7 @@ func (k *Kernels) Rows(l *Loss, x []float32, truth *Truth, y0, y1 int, weights L
 		// Moments along x of row r.
 		slot := l.slot(r)
 		if r >= 0 && r < h {
-			copy(l.x[ssimRadius:], x[r*w:r*w+w])
-			k.loss.bytes(l.y[ssimRadius:], truth.Pix[r*w:r*w+w])
+			l.read(k, x, truth, r)
 			k.loss.multiply(l.xx, l.x, l.x)
 			k.loss.multiply(l.xy, l.x, l.y)
 			k.loss.convolveRow(l.ringA[0][slot], l.x)
@@ -149,7 +163,9 @@ func (k *Kernels) Rows(l *Loss, x []float32, truth *Truth, y0, y1 int, weights L
 			for i := range l.stats {
 				k.loss.convolveColumns(l.stats[i], l.window(&l.ringA[i], c))
 			}
-			s := k.loss.partials(&l.parts, &l.stats, truth.Mu[c*w:c*w+w], truth.Var[c*w:c*w+w])
+			copy(l.mu, truth.Mu[c*w:c*w+w])
+			copy(l.variance, truth.Var[c*w:c*w+w])
+			s := k.loss.partials(&l.parts, &l.stats, l.mu, l.variance, l.valid)
 			if c >= y0 && c < y1 {
 				ssim += float64(s)
 			}
@@ -169,25 +185,34 @@ func (k *Kernels) Rows(l *Loss, x []float32, truth *Truth, y0, y1 int, weights L
 		for i := range l.stats {
 			k.loss.convolveColumns(l.stats[i], l.window(&l.ringB[i], d))
 		}
-		l1 += float64(k.loss.gradient(grad[d*w:d*w+w], &l.stats, x[d*w:d*w+w], truth.Pix[d*w:d*w+w], weights))
+		l.read(k, x, truth, d)
+		l1 += float64(k.loss.gradient(l.grad, &l.stats, l.x[ssimPad:], l.y[ssimPad:], weights))
+		copy(grad[d*w:d*w+w], l.grad)
 	}
 	return l1, ssim
 }
 
-// lossRows are the row kernels of the loss. A padded row has ssimRadius zeros before its first pixel and as many after
-// the last; kernels may write whole registers but leave the padding zero.
+// read fills the padded rows x and y from one row of the images.
+func (l *Loss) read(k *Kernels, x []float32, truth *Truth, row int) {
+	copy(l.x[ssimPad:], x[row*l.w:row*l.w+l.w])
+	copy(l.pix, truth.Pix[row*l.w:row*l.w+l.w])
+	k.loss.bytes(l.y[ssimPad:ssimPad+l.row], l.pix)
+}
+
+// lossRows are the row kernels of the loss. Rows are whole registers long, len(dst); a padded row has ssimPad more floats
+// on either side.
 type lossRows struct {
 	// bytes: dst[i] = src[i]/255.
 	bytes func(dst []float32, src []uint8)
-	// multiply: dst[i] = a[i]·b[i], equal lengths.
+	// multiply: dst[i] = a[i]·b[i].
 	multiply func(dst, a, b []float32)
-	// convolveRow: dst[i] = sum over k of window[k]·src[i+k].
+	// convolveRow: dst[i] = sum over k of window[k]·src[i+k-5], src padded.
 	convolveRow func(dst, src []float32)
 	// convolveColumns: dst[i] = sum over k of window[k]·rows[k][i].
 	convolveColumns func(dst []float32, rows *ring)
-	// partials turns the moments of x, x², xy into dS/dmux, dS/dE[x²], dS/dE[xy] (padded rows, first pixel at ssimRadius)
-	// and returns the sum of S; len(mu) pixels.
-	partials func(parts, stats *[3][]float32, mu, variance []uint16) float32
+	// partials turns the moments of x, x², xy into dS/dmux, dS/dE[x²], dS/dE[xy] (padded; 0 where valid is 0) and returns
+	// the sum of S.
+	partials func(parts, stats *[3][]float32, mu, variance []uint16, valid []float32) float32
 	// gradient: see Rows; returns the sum of |x - y|.
-	gradient func(grad []float32, sums *[3][]float32, x []float32, pix []uint8, weights LossWeights) float32
+	gradient func(grad []float32, sums *[3][]float32, x, y []float32, weights LossWeights) float32
 }

@@ -26,7 +26,7 @@ func multiplyPlain(dst, a, b []float32) {
 func convolveRowPlain(dst, src []float32) {
 	g := &ssimWindow
 	for i := range dst {
-		s := src[i : i+ssimTaps]
+		s := src[ssimPad-ssimRadius+i:][:ssimTaps]
 		dst[i] = g[0]*(s[0]+s[10]) + g[1]*(s[1]+s[9]) + g[2]*(s[2]+s[8]) + g[3]*(s[3]+s[7]) + g[4]*(s[4]+s[6]) + g[5]*s[5]
 	}
 }
@@ -43,19 +43,20 @@ func convolveColumnsPlain(dst []float32, rows *ring) {
 	}
 }
 
-func partialsPlain(parts, stats *[3][]float32, mu, variance []uint16) float32 {
+func partialsPlain(parts, stats *[3][]float32, mu, variance []uint16, valid []float32) float32 {
 	var sum float32
 	n := len(mu)
 	mx, exx, exy := stats[0][:n], stats[1][:n], stats[2][:n]
-	pm, pxx, pxy := parts[0][ssimRadius:][:n], parts[1][ssimRadius:][:n], parts[2][ssimRadius:][:n]
-	variance = variance[:n]
+	pm, pxx, pxy := parts[0][ssimPad:][:n], parts[1][ssimPad:][:n], parts[2][ssimPad:][:n]
+	variance, valid = variance[:n], valid[:n]
 	for i := range mx {
 		mux, muy := mx[i], float32(mu[i])*(1.0/muScale)
 		a := 2*mux*muy + ssimC1
 		b := 2*(exy[i]-mux*muy) + ssimC2
 		c := mux*mux + muy*muy + ssimC1
-		d := exx[i] - mux*mux + float32(variance[i])*(1.0/varScale) + ssimC2
-		rc, rd := 1/c, 1/d
+		d := max(exx[i]-mux*mux, 0) + float32(variance[i])*(1.0/varScale) + ssimC2
+		r := valid[i] / (c * d)
+		rc, rd := d*r, c*r // 1/c and 1/d
 		ac, bd := a*rc, b*rd
 		s := ac * bd
 		sum += s
@@ -66,16 +67,15 @@ func partialsPlain(parts, stats *[3][]float32, mu, variance []uint16) float32 {
 	return sum
 }
 
-func gradientPlain(grad []float32, sums *[3][]float32, x []float32, pix []uint8, weights LossWeights) float32 {
+func gradientPlain(grad []float32, sums *[3][]float32, x, y []float32, weights LossWeights) float32 {
 	var sum float32
 	n := len(grad)
 	gm, gxx, gxy := sums[0][:n], sums[1][:n], sums[2][:n]
-	x, pix = x[:n], pix[:n]
+	x, y = x[:n], y[:n]
 	for i := range grad {
-		y := float32(pix[i]) * (1.0 / 255)
-		diff := x[i] - y
+		diff := x[i] - y[i]
 		sum += abs(diff)
-		g := -weights.SSIM * (gm[i] + 2*x[i]*gxx[i] + y*gxy[i])
+		g := -weights.SSIM * (gm[i] + 2*x[i]*gxx[i] + y[i]*gxy[i])
 		if diff > 0 {
 			g += weights.L1
 		} else if diff < 0 {

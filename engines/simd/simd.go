@@ -19,6 +19,8 @@ import (
 )
 
 //go:generate go run ./internal/gen -kernel blend512 -out blend_avx512_amd64.s -stubs blend_avx512_amd64.go -pkg simd
+//go:generate go run ./internal/gen -kernel rows512 -out rows_avx512_amd64.s -stubs rows_avx512_amd64.go -pkg simd
+//go:generate go run ./internal/gen -kernel rows256 -out rows_avx2_amd64.s -stubs rows_avx2_amd64.go -pkg simd
 
 // Level is an instruction set that the kernels are written for.
 type Level int

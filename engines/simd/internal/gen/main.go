@@ -16,6 +16,8 @@ import (
 
 var kernels = map[string]func(){
 	"blend512": blend512,
+	"rows512":  func() { rows(16) },
+	"rows256":  func() { rows(8) },
 }
 
 func main() {
@@ -51,11 +53,14 @@ var (
 	geOS = U8(0x1d)
 	gtOS = U8(0x1e)
 	leOS = U8(0x12)
+	ltOS = U8(0x11)
 )
+
+const rodataFlags = attr.RODATA | attr.NOPTR
 
 // vectors declares read-only floats and returns the memory operand. As bits: avo prints F32(2) as the integer 2.
 func vectors(name string, values ...float32) Mem {
-	m := GLOBL(name, attr.RODATA|attr.NOPTR)
+	m := GLOBL(name, rodataFlags)
 	for i, v := range values {
 		DATA(4*i, U32(math.Float32bits(v)))
 	}
@@ -64,7 +69,7 @@ func vectors(name string, values ...float32) Mem {
 
 // word declares a read-only 32-bit value.
 func word(name string, v uint32) Mem {
-	m := GLOBL(name, attr.RODATA|attr.NOPTR)
+	m := GLOBL(name, rodataFlags)
 	DATA(0, U32(v))
 	return m
 }
