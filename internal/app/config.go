@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
@@ -28,6 +30,12 @@ type Config struct {
 	Inbox     map[string]string `env:"INBOX_BUCKETS, required"` // stage:bucket,stage:bucket,...
 	Artifacts string            `env:"ARTIFACTS_BUCKET, required"`
 	Storage   string            `env:"STORAGE_EMULATOR_HOST"` // http://host:port of an emulator; empty: Cloud Storage
+
+	PubSub    string `env:"PUBSUB_EMULATOR_HOST"` // host:port of an emulator; empty: Pub/Sub
+	Requested string `env:"TOPIC_REQUESTED, default=reconstruction-requested"`
+	Finished  string `env:"TOPIC_FINISHED, default=reconstruction-finished"`
+	Account   string `env:"SIGNER_ACCOUNT"` // service account that signs URLs; empty: the one this program runs as
+	PublicURL string `env:"PUBLIC_URL"`     // where clients reach the request API; empty: what the client called
 
 	// How work is shared out.
 	Slots       map[string]int    `env:"SLOTS, default=filter:4,preprocess:2,depth:1,train:1,export:4"` // most workers a stage
@@ -85,4 +93,32 @@ func (c Config) Limits() map[pipeline.Stage]int {
 		limits[pipeline.Stage(stage)] = n
 	}
 	return limits
+}
+
+// Environ is c as it is read by Load: what a worker started by hand needs.
+func (c Config) Environ() []string {
+	list := func(m map[string]string) string {
+		var parts []string
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			parts = append(parts, k+":"+m[k])
+		}
+		return strings.Join(parts, ",")
+	}
+	slots := map[string]string{}
+	for stage, n := range c.Slots {
+		slots[stage] = strconv.Itoa(n)
+	}
+	values := map[string]string{
+		"PROJECT_ID": c.ProjectID, "REGION": c.Region, "REDIS_URL": c.RedisURL, "REDIS_CA_CERT": c.RedisCA,
+		"INBOX_BUCKETS": list(c.Inbox), "ARTIFACTS_BUCKET": c.Artifacts, "STORAGE_EMULATOR_HOST": c.Storage,
+		"PUBSUB_EMULATOR_HOST": c.PubSub, "TOPIC_REQUESTED": c.Requested, "TOPIC_FINISHED": c.Finished,
+		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SLOTS": list(slots), "JOBS": list(c.Jobs),
+		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
+		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads), "PORT": c.Port,
+	}
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		env = append(env, name+"="+values[name])
+	}
+	return env
 }

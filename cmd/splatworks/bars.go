@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// bars shows one bar with an ETA per step of a long command: on a terminal a moving one, elsewhere a line now and then.
+type bars struct {
+	w        io.Writer
+	terminal bool
+	name     string
+	started  time.Time
+	bar      *progressbar.ProgressBar
+	lastLine time.Time
+	percent  float64
+}
+
+func newBars(w io.Writer) *bars {
+	f, ok := w.(*os.File)
+	b := &bars{w: w}
+	if ok {
+		info, err := f.Stat()
+		b.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return b
+}
+
+// lineEvery keeps logs readable where there is no terminal.
+const lineEvery = 5 * time.Second
+
+// show reports progress of a named step. A new name ends the bar before it.
+func (b *bars) show(name string, percent float64, message string) {
+	now := time.Now()
+	if name != b.name {
+		b.end()
+		b.name, b.started, b.percent, b.lastLine = name, now, 0, time.Time{}
+		if b.terminal {
+			b.bar = progressbar.NewOptions64(1000,
+				progressbar.OptionSetWriter(b.w), progressbar.OptionSetWidth(28), progressbar.OptionSetPredictTime(true),
+				progressbar.OptionShowElapsedTimeOnFinish(), progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(),
+				progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}))
+		}
+	}
+	b.percent = max(b.percent, percent)
+	if b.bar != nil {
+		b.bar.Describe(fmt.Sprintf("%-10s %-36.36s", b.name, message))
+		_ = b.bar.Set64(int64(b.percent * 10))
+		return
+	}
+	if now.Sub(b.lastLine) >= lineEvery {
+		b.lastLine = now
+		eta := ""
+		if spent := now.Sub(b.started); b.percent >= 2 && spent > 2*time.Second {
+			left := time.Duration(float64(spent) * (100 - b.percent) / b.percent)
+			eta = ", about " + left.Round(time.Second).String() + " left"
+		}
+		fmt.Fprintf(b.w, "  %-10s %3.0f %% %s%s\n", b.name, b.percent, message, eta)
+	}
+}
+
+// end closes the bar that is showing and says how long its step took.
+func (b *bars) end() {
+	if b.name == "" {
+		return
+	}
+	if b.bar != nil {
+		_ = b.bar.Finish()
+		_ = b.bar.Clear()
+		b.bar = nil
+	}
+	fmt.Fprintf(b.w, "  %-10s done in %s\n", b.name, time.Since(b.started).Round(100*time.Millisecond))
+	b.name = ""
+}
+
+// fail closes the bar without saying that its step is done.
+func (b *bars) fail() {
+	if b.bar != nil {
+		_ = b.bar.Clear()
+	}
+	b.name, b.bar = "", nil
+}
+
+// warn prints a warning above the bar.
+func (b *bars) warn(w pipeline.Warning) {
+	if b.bar != nil {
+		_ = b.bar.Clear()
+	}
+	fmt.Fprintf(b.w, "  note: %s %s\n", w.Message, w.Advice)
+}

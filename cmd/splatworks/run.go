@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/client"
+	"github.com/splatworks/splatworks/internal/app/laptop"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// wishes are the options of a request, as flags.
+type wishes struct {
+	Preset      string        `enum:"preview,standard,high" default:"standard" help:"How much work to spend: ${enum}."`
+	TrainBudget time.Duration `placeholder:"60s" help:"Time for training; the preset's own when not given."`
+	MaxImages   int           `help:"Most frames or photos to use (300)."`
+	LongEdge    int           `name:"long-edge" help:"Longer side of the training images in pixels; the preset's own when not given."`
+	Seed        uint64        `help:"Of everything that is left to chance."`
+}
+
+func (w wishes) options() (pipeline.Options, error) {
+	o := pipeline.Options{Preset: pipeline.Preset(w.Preset), TrainBudgetS: w.TrainBudget.Seconds(), MaxImages: w.MaxImages,
+		LongEdgePx: w.LongEdge, Seed: w.Seed}
+	if err := o.Validate(); err != nil {
+		return o, usageError{err}
+	}
+	return o, nil
+}
+
+type runCommand struct {
+	Input  string `arg:"" help:"A video, a zip of photos, or a folder of photos."`
+	Out    string `short:"o" required:"" placeholder:"DIR" help:"Folder for splat.ply, report.json, sparse/ and the rest."`
+	Wishes wishes `embed:""`
+	JSON   bool   `help:"Print report.json on standard output for scripts."`
+	Data   string `placeholder:"DIR" help:"Keep the backend's own data (events, queue, intermediate results) here; default: removed at the end."`
+}
+
+func (cmd runCommand) Run(ctx context.Context, c console) (err error) {
+	options, err := cmd.Wishes.options()
+	if err != nil {
+		return err
+	}
+	input, size, done, err := openInput(cmd.Input)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := os.MkdirAll(cmd.Out, 0o755); err != nil {
+		return err
+	}
+	data := cmd.Data
+	if data == "" {
+		if data, err = os.MkdirTemp("", "splatworks-run-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(data)
+	}
+	logs, err := os.Create(filepath.Join(cmd.Out, "splatworks.log"))
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	backend, err := laptop.Start(ctx, laptop.Options{Listen: "127.0.0.1:0", Dir: data, Lease: 15 * time.Second,
+		Log: serve.NewLogger(logs, "", slog.LevelInfo)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, backend.Close()) }()
+
+	b := newBars(c.err)
+	api := &client.Client{BaseURL: backend.URL}
+	accepted, err := api.Trigger(ctx, client.Trigger{SessionID: fmt.Sprintf("run-%d", time.Now().UnixNano()), Options: options})
+	if err != nil {
+		return err
+	}
+	if err := api.Upload(ctx, accepted.Upload, input, size, func(sent, total int64) {
+		b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
+	}); err != nil {
+		b.fail()
+		return err
+	}
+	status, err := follow(ctx, api, accepted.CallbackToken, b)
+	if err != nil {
+		return err
+	}
+	if err := fetchResults(ctx, api, status, cmd.Out); err != nil {
+		return err
+	}
+	report, err := readReport(cmd.Out)
+	if err != nil {
+		return err
+	}
+	printSummary(c.err, report, cmd.Out)
+	if cmd.JSON {
+		return printJSON(c, report)
+	}
+	return nil
+}
+
+// follow shows a request's progress until it ends. A request that did not COMPLETE is an error: its failure.
+func follow(ctx context.Context, api *client.Client, token string, b *bars) (*client.Status, error) {
+	warned := 0
+	status, err := api.Wait(ctx, token, func(s *client.Status) {
+		for ; warned < len(s.Warnings); warned++ {
+			b.warn(s.Warnings[warned])
+		}
+		if s.Stage == "" || s.Status.Terminal() {
+			return
+		}
+		for _, p := range s.Progress.Stages {
+			if p.Stage != s.Stage {
+				continue
+			}
+			message := s.Progress.Step
+			if s.Progress.Message != "" {
+				message += ", " + s.Progress.Message
+			}
+			b.show(string(s.Stage), p.Percent, message)
+		}
+	})
+	if err != nil {
+		b.fail()
+		return nil, err
+	}
+	switch status.Status {
+	case pipeline.Completed:
+		b.end()
+		return status, nil
+	case pipeline.Failed:
+		b.fail()
+		if f := status.Failure; f != nil {
+			return nil, &f.Failure
+		}
+	}
+	b.fail()
+	return nil, fmt.Errorf("the request ended %s", status.Status)
+}
+
+// fetchResults downloads everything into dir; the sparse model becomes the folder sparse/.
+func fetchResults(ctx context.Context, api *client.Client, s *client.Status, dir string) error {
+	for _, r := range s.Results {
+		path := filepath.Join(dir, filepath.Base(r.FileName))
+		if err := download(ctx, api, r, path); err != nil {
+			return err
+		}
+		if artifacts.Kind(r.Kind) != artifacts.SparseModel {
+			continue
+		}
+		if err := unpackInto(path, filepath.Join(dir, "sparse")); err != nil {
+			return err
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func download(ctx context.Context, api *client.Client, r client.Result, path string) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return api.Download(ctx, r, f)
+}
+
+func unpackInto(bundle, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.Open(bundle)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return artifacts.Unpack(f, dir)
+}
+
+// openInput opens what is to be uploaded; a folder is zipped first.
+func openInput(path string) (r io.ReaderAt, size int64, done func(), err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, nil, usageError{err}
+	}
+	if info.IsDir() {
+		return zipFolder(path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, nil, usageError{err}
+	}
+	return f, info.Size(), func() { f.Close() }, nil
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/splatworks/splatworks/artifacts"
+)
+
+// readReport loads report.json of a result folder.
+func readReport(dir string) (*artifacts.ReportDocument, error) {
+	body, err := os.ReadFile(filepath.Join(dir, artifacts.Report.FileName()))
+	if err != nil {
+		return nil, err
+	}
+	var r artifacts.ReportDocument
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	return &r, nil
+}
+
+// printSummary tells a person how the reconstruction went.
+func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
+	fmt.Fprintln(w)
+	if im := r.Images; im != nil {
+		fmt.Fprintf(w, "  frames        %d in the capture, %d used, %d registered\n", im.Input, im.Used, im.Registered)
+	}
+	if m := r.SfM; m != nil {
+		fmt.Fprintf(w, "  poses         %s, %d points, reprojection error %.2f px\n", m.Mapper, m.Points, m.ReprojectionErrorPx)
+	}
+	if d := r.Depth; d != nil && d.Skipped != "" {
+		fmt.Fprintf(w, "  depth         skipped: %s\n", d.Skipped)
+	}
+	if s := r.Splat; s != nil {
+		fmt.Fprintf(w, "  splat         %d Gaussians, spherical harmonics of degree %d, %s\n", s.Gaussians, s.SHDegree, megabytes(s.Bytes))
+	}
+	if q := r.Quality; q != nil {
+		on := fmt.Sprintf("%d held-out images", q.HeldOut)
+		if q.HeldOut == 0 {
+			on = "the training images, too few to hold any out"
+		}
+		fmt.Fprintf(w, "  quality       PSNR %.2f dB, SSIM %.3f on %s at %dx%d\n", q.PSNRdB, q.SSIM, on, q.Width, q.Height)
+	}
+	fmt.Fprintf(w, "\n  %-12s %9s %9s %10s\n", "stage", "seconds", "CPU s", "peak")
+	var wall, cpu float64
+	for _, s := range r.Stages {
+		fmt.Fprintf(w, "  %-12s %9.1f %9.1f %10s\n", s.Stage, s.WallS, s.CPUS, megabytes(s.PeakRSSBytes))
+		wall, cpu = wall+s.WallS, cpu+s.CPUS
+	}
+	fmt.Fprintf(w, "  %-12s %9.1f %9.1f\n", "together", wall, cpu)
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(w, "\n  note: %s %s\n", warning.Message, warning.Advice)
+	}
+	fmt.Fprintf(w, "\n  %s\n", filepath.Join(dir, artifacts.Splat.FileName()))
+}
+
+func megabytes(bytes int64) string {
+	if bytes < 1e5 {
+		return fmt.Sprintf("%d bytes", bytes)
+	}
+	return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/splatworks/splatworks/infra/local/events"
+	"github.com/splatworks/splatworks/internal/app"
+	"github.com/splatworks/splatworks/internal/app/laptop"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+type upCommand struct {
+	Listen string        `default:"127.0.0.1:8080" help:"Address of the request API; port 0 takes a free one."`
+	Data   string        `required:"" placeholder:"DIR" help:"Folder for everything that must survive a restart."`
+	Lease  time.Duration `default:"15s" help:"A worker that is silent for longer has lost its task."`
+	Chaos  string        `hidden:"" help:"How events misbehave: duplicate=N,reorder,delay=DURATION."`
+}
+
+func (cmd upCommand) Run(ctx context.Context, c console) error {
+	chaos, err := parseChaos(cmd.Chaos)
+	if err != nil {
+		return usageError{err}
+	}
+	log := serve.NewLogger(c.err, "", slog.LevelInfo)
+	backend, err := laptop.Start(ctx, laptop.Options{Listen: cmd.Listen, Dir: cmd.Data, Lease: cmd.Lease, Chaos: chaos, Log: log})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.out, "ready", backend.URL)
+	<-ctx.Done()
+	return backend.Close()
+}
+
+func parseChaos(s string) (events.Chaos, error) {
+	var chaos events.Chaos
+	if s == "" {
+		return chaos, nil
+	}
+	for _, part := range strings.Split(s, ",") {
+		key, value, _ := strings.Cut(part, "=")
+		var err error
+		switch key {
+		case "duplicate":
+			chaos.Duplicates, err = strconv.Atoi(value)
+			chaos.Duplicates-- // deliveries, of which the first is none too many
+		case "delay":
+			chaos.MaxDelay, err = time.ParseDuration(value)
+		case "reorder":
+			chaos.Reorder = true
+		default:
+			err = fmt.Errorf("unknown trouble %q", key)
+		}
+		if err != nil {
+			return chaos, fmt.Errorf("chaos: %w", err)
+		}
+	}
+	return chaos, nil
+}
+
+type workerCommand struct {
+	Stage string `required:"" help:"Stage to work on."`
+}
+
+func (cmd workerCommand) Run(ctx context.Context, c console) error {
+	s, err := pipeline.ParseStage(cmd.Stage)
+	if err != nil {
+		return usageError{err}
+	}
+	def, err := laptop.Stage(s)
+	if err != nil {
+		return err
+	}
+	config, err := app.Load(ctx, envconfig.OsLookuper())
+	if err != nil {
+		return err
+	}
+	return app.RunStage(ctx, config, def, true, serve.NewLogger(os.Stderr, "", slog.LevelInfo))
+}

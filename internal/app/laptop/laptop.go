@@ -1,0 +1,179 @@
+// Package laptop puts the whole backend into one process on loopback: the local cloud, the functions, every stage's
+// receiver, and the reaper's tick. Workers are child processes of the same program. Everything between the parts goes the
+// way it goes in the cloud: objects, events, queue, leases.
+package laptop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts/gcs"
+	"github.com/splatworks/splatworks/infra/local"
+	"github.com/splatworks/splatworks/infra/local/events"
+	emulator "github.com/splatworks/splatworks/infra/local/gcs"
+	"github.com/splatworks/splatworks/infra/toolchain"
+	"github.com/splatworks/splatworks/internal/app"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Options of a Backend.
+type Options struct {
+	Listen string // host:port of the API; port 0 takes a free one
+	Dir    string // everything is kept in here
+	Lease  time.Duration
+	Chaos  events.Chaos
+	Log    *slog.Logger
+}
+
+// Backend is everything, running.
+type Backend struct {
+	URL        string // of the request API
+	StorageURL string
+
+	cloud    *local.Cloud
+	parts    *app.Parts
+	launcher *local.Launcher
+	stop     context.CancelFunc
+	served   chan error
+	ticked   chan struct{}
+}
+
+// The buckets of the local cloud.
+func inbox(s pipeline.Stage) string { return "inbox-" + string(s) }
+
+const artifactsBucket = "artifacts"
+
+// tick is how often the reaper looks: a lost launch costs no more than this here.
+const tick = time.Second
+
+// Start brings everything up and returns when all of it answers. Close it after use.
+func Start(ctx context.Context, o Options) (b *Backend, err error) {
+	b = &Backend{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close())
+		}
+	}()
+	redisServer, err := toolchain.Locate("redis-server")
+	if err != nil {
+		return b, err
+	}
+	c := config(o)
+	buckets := []local.Bucket{{Name: artifactsBucket, CORS: cors}}
+	for _, s := range pipeline.Stages() {
+		buckets = append(buckets, local.Bucket{Name: inbox(s), CORS: cors})
+	}
+	if b.cloud, err = local.Start(ctx, local.Options{
+		Dir: filepath.Join(o.Dir, "cloud"), Topics: []string{c.Requested, c.Finished}, Buckets: buckets, RedisPath: redisServer,
+		FirstRetry: time.Second, Chaos: o.Chaos, Log: o.Log,
+	}); err != nil {
+		return b, err
+	}
+	b.StorageURL = b.cloud.StorageURL()
+	c.Storage, c.PubSub, c.RedisURL = b.StorageURL, b.cloud.PubSubAddr(), "unix://"+b.cloud.RedisAddr()
+	if b.parts, err = c.Open(ctx, o.Log); err != nil {
+		return b, err
+	}
+	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), Log: o.Log}
+	b.parts.Launcher = b.launcher
+	return b, b.serve(ctx, o)
+}
+
+// config is the deployment's on a laptop.
+func config(o Options) app.Config {
+	c := app.Config{
+		Inbox: map[string]string{}, Artifacts: artifactsBucket, Slots: map[string]int{},
+		Requested: "reconstruction-requested", Finished: "reconstruction-finished",
+		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
+	}
+	for _, s := range pipeline.Stages() {
+		c.Inbox[string(s)] = inbox(s)
+		c.Slots[string(s)] = 1 // every stage uses all processors by itself
+	}
+	return c
+}
+
+// cors lets a page served by the API upload to the storage and fetch results from it.
+var cors = []emulator.CORS{{
+	Origin: []string{"*"}, Method: []string{"GET", "HEAD", "POST", "PUT"}, MaxAgeSeconds: 3600,
+	ResponseHeader: []string{"Content-Type", "Content-Range", "Range", "Location", "x-goog-resumable", "x-goog-if-generation-match",
+		"x-goog-content-length-range", "x-goog-hash", "x-goog-generation", "x-goog-meta-session-id"},
+}}
+
+func (b *Backend) serve(ctx context.Context, o Options) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", o.Listen, err)
+	}
+	b.URL = "http://" + listener.Addr().String()
+	email, key := b.cloud.Storage.Account()
+	api, err := b.parts.Trigger(gcs.Account{Email: email, PrivateKey: key}, b.StorageURL)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", api.Handler())
+	for _, s := range pipeline.Stages() {
+		receiver, err := serve.Events(b.parts.Receiver(s).Receive)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		path := "/events/" + string(s)
+		mux.Handle("POST "+path, receiver)
+		if err := b.cloud.OnFinalized(inbox(s), b.URL+path); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	b.stop, b.served, b.ticked = stop, make(chan error, 1), make(chan struct{})
+	server := serve.Server{Handler: serve.Hardening{Log: o.Log}.Wrap(mux), Log: o.Log}
+	go func() { b.served <- server.RunOn(running, listener) }()
+	go func() { defer close(b.ticked); b.reap(running, o.Log) }()
+	return nil
+}
+
+// reap is the scheduler.
+func (b *Backend) reap(ctx context.Context, log *slog.Logger) {
+	reaper := b.parts.Reaper()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if _, err := reaper.Tick(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("reaper", "error", err.Error())
+			}
+		}
+	}
+}
+
+// Close ends everything: workers may save their state first.
+func (b *Backend) Close() error {
+	var problems []error
+	if b.stop != nil {
+		b.stop()
+		<-b.ticked
+	}
+	if b.launcher != nil {
+		problems = append(problems, b.launcher.Close())
+	}
+	if b.served != nil {
+		problems = append(problems, <-b.served)
+	}
+	if b.parts != nil {
+		b.parts.Close()
+	}
+	if b.cloud != nil {
+		problems = append(problems, b.cloud.Close())
+	}
+	return errors.Join(problems...)
+}

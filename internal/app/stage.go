@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// RunStage is the whole life of a stage's deployable. As a Cloud Run service it is the stage's receiver; as a Cloud Run
+// job (CLOUD_RUN_JOB is set there), or when asWorker says so, it works until nothing is left to do.
+func RunStage(ctx context.Context, c Config, def stage.Definition, asWorker bool, log *slog.Logger) error {
+	parts, err := c.Open(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer parts.Close()
+	if asWorker {
+		return parts.Work(ctx, def)
+	}
+	events, err := serve.Events(parts.Receiver(def.Stage).Receive)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /{$}", events)
+	return serve.Server{Listen: ":" + c.Port, Handler: serve.Hardening{Log: log}.Wrap(mux), Log: log}.Run(ctx)
+}
+
+// Receiver of a stage's events.
+func (p *Parts) Receiver(s pipeline.Stage) *stage.Receiver {
+	return &stage.Receiver{Stage: s, Inbox: p.Buckets.Inbox[s], Tasks: p.Queue, Staffing: p.Staffing(), Log: p.Log}
+}
+
+// Reaper of all stages.
+func (p *Parts) Reaper() *stage.Reaper {
+	return &stage.Reaper{Queue: p.Queue, Staffing: p.Staffing(), Log: p.Log}
+}
+
+// Staffing launches workers as the configuration says.
+func (p *Parts) Staffing() stage.Staffing {
+	return stage.Staffing{Slots: p.Queue, Launcher: p.Launcher, Limit: p.config.Limits(), StartBudget: p.config.StartBudget}
+}
+
+// Work claims tasks of a stage until none is left. When ctx ends, as SIGTERM makes it, the task at hand may save its
+// state and is given back; it is abandoned when that takes longer than grace.
+func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
+	const grace = 9 * time.Second // Cloud Run kills 10 s after SIGTERM
+	working, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	context.AfterFunc(ctx, func() { time.AfterFunc(grace, abandon) })
+
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name this worker: %w", err)
+	}
+	dir, err := os.MkdirTemp(p.config.WorkDir, "splatworks-"+string(def.Stage)+"-")
+	if err != nil {
+		return fmt.Errorf("make a work folder: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	archive := stage.Archive{Store: p.Store, Buckets: p.Buckets}
+	w := stage.Worker{
+		Definition: def, ID: fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano()),
+		Tasks: p.Queue, Slots: p.Queue, Limit: p.config.Limits()[def.Stage], Store: p.Store, Buckets: p.Buckets,
+		WorkDir: dir, Beat: p.config.Heartbeat, Now: time.Now, Log: p.Log,
+		Ended: func(ctx context.Context, r pipeline.Request, status pipeline.Status) error {
+			if status != pipeline.Completed {
+				state, err := p.Queue.Lookup(ctx, r.ID)
+				if err != nil {
+					return err
+				}
+				if err := archive.NoteOutcome(ctx, r.ID, queue.Outcome{Status: status, Failure: state.Failure, At: time.Now()}); err != nil {
+					return err
+				}
+			}
+			return p.Publisher.PublishFinished(ctx, r, status)
+		},
+	}
+	if p.config.TaskTimeout > 0 {
+		w.Until = time.Now().Add(p.config.TaskTimeout)
+	}
+	return w.Run(working, ctx.Done())
+}

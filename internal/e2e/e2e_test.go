@@ -1,0 +1,323 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/sample"
+	"github.com/splatworks/splatworks/engines/scene"
+	"github.com/splatworks/splatworks/engines/splat"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// captures is where real captures lie, beside the project.
+const captures = "../../../shared/data"
+
+// reconstruct runs the command line on an input and returns the result folder and its report.
+func reconstruct(t *testing.T, args ...string) (dir string, r artifacts.ReportDocument) {
+	t.Helper()
+	dir = t.TempDir()
+	code, _, stderr := splatworks(t, append([]string{"run", "-o", dir}, args...)...)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	body, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, &r); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(dir, "splat.ply"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cloud, err := splat.ReadPLY(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Status != pipeline.Completed || r.Splat == nil || r.Quality == nil || r.SfM == nil || r.Images == nil {
+		t.Fatalf("report is not whole: %s", body)
+	}
+	if cloud.Len() != r.Splat.Gaussians || cloud.Len() == 0 {
+		t.Errorf("splat.ply holds %d Gaussians, report.json says %d", cloud.Len(), r.Splat.Gaussians)
+	}
+	if len(r.Stages) != len(pipeline.Stages()) {
+		t.Errorf("%d stages in the report", len(r.Stages))
+	}
+	for _, s := range r.Stages {
+		if !(s.WallS > 0) || !(s.PeakRSSBytes > 0) {
+			t.Errorf("stage %s has no account: %+v", s.Stage, s)
+		}
+	}
+	t.Logf("images %+v, sfm %s %d points %.2f px, %d Gaussians, %.2f dB, SSIM %.3f", *r.Images, r.SfM.Mapper, r.SfM.Points,
+		r.SfM.ReprojectionErrorPx, r.Splat.Gaussians, r.Quality.PSNRdB, r.Quality.SSIM)
+	for _, s := range r.Stages {
+		t.Logf("%-10s %6.1f s wall %6.1f s CPU %6.0f MB", s.Stage, s.WallS, s.CPUS, float64(s.PeakRSSBytes)/1e6)
+	}
+	return dir, r
+}
+
+// poses compares a result's cameras with the truth.
+func poses(t *testing.T, dir string, truth *scene.Reconstruction) scene.Comparison {
+	t.Helper()
+	model, err := scene.Read(filepath.Join(dir, "sparse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := scene.Compare(model, truth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestSample(t *testing.T) {
+	need(t, "ffmpeg", "colmap", "redis-server")
+	capture := t.TempDir()
+	if code, _, stderr := splatworks(t, "sample", "-o", capture); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	dir, r := reconstruct(t, filepath.Join(capture, sample.VideoFile), "--preset", "preview")
+	truth, err := scene.Read(filepath.Join(capture, sample.SparseFolder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Images.Registered != r.Images.Used || r.Images.Used < 40 {
+		t.Errorf("images %+v", *r.Images)
+	}
+	c := poses(t, dir, truth)
+	radius := orbitRadius(truth)
+	t.Logf("rotation median %.3f degree, position RMSE %.3f %% of the orbit radius", c.RotationMedianDeg, 100*c.PositionRMSE/radius)
+	if !(c.RotationMedianDeg < 0.3) {
+		t.Errorf("median rotation error %.3f degree", c.RotationMedianDeg)
+	}
+	if !(c.PositionRMSE < 0.005*radius) {
+		t.Errorf("position error %.3f %% of the orbit radius", 100*c.PositionRMSE/radius)
+	}
+	if !(r.Quality.PSNRdB > 24) { // measured above 27 for the preview preset
+		t.Errorf("held-out PSNR %.2f dB", r.Quality.PSNRdB)
+	}
+}
+
+// orbitRadius is the mean distance of the cameras from their centre.
+func orbitRadius(r *scene.Reconstruction) float64 {
+	var centre [3]float64
+	for i := range r.Images {
+		c := r.Images[i].Center()
+		for k := range centre {
+			centre[k] += c[k] / float64(len(r.Images))
+		}
+	}
+	sum := 0.0
+	for i := range r.Images {
+		c := r.Images[i].Center()
+		sum += math.Hypot(math.Hypot(c[0]-centre[0], c[1]-centre[1]), c[2]-centre[2])
+	}
+	return sum / float64(len(r.Images))
+}
+
+func TestFox(t *testing.T) {
+	need(t, "ffmpeg", "colmap", "redis-server")
+	video := filepath.Join(captures, "fox", "fox.mp4")
+	if _, err := os.Stat(video); err != nil {
+		t.Skipf("no capture: %v", err)
+	}
+	dir, r := reconstruct(t, video)
+	if r.Images.Used != 50 || r.Images.Registered < 49 || r.SfM.Mapper != "global_mapper" {
+		t.Errorf("images %+v by %s", *r.Images, r.SfM.Mapper)
+	}
+	if !(r.Quality.PSNRdB >= 22) || max(r.Quality.Width, r.Quality.Height) < 630 {
+		t.Errorf("held-out PSNR %.2f dB at %dx%d", r.Quality.PSNRdB, r.Quality.Width, r.Quality.Height)
+	}
+	truth, err := scene.ReadTransforms(filepath.Join(captures, "fox", "transforms.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The reference names its images after the files that the video was joined from, in the same order.
+	slices.SortFunc(truth.Images, func(a, b scene.Image) int { return strings.Compare(a.Name, b.Name) })
+	for i := range truth.Images {
+		truth.Images[i].Name = sample.Name(i)
+	}
+	c := poses(t, dir, truth)
+	share := c.PositionRMSEPct
+	t.Logf("position RMSE %.3f %% of the camera box's diagonal, rotation median %.3f degree", share, c.RotationMedianDeg)
+	if !(share < 0.2) {
+		t.Errorf("position RMSE %.3f %% of the camera box's diagonal", share)
+	}
+}
+
+func TestFolderOfPhotos(t *testing.T) {
+	need(t, "ffmpeg", "colmap", "redis-server")
+	photos := filepath.Join(captures, "sceaux")
+	if _, err := os.Stat(photos); err != nil {
+		t.Skipf("no capture: %v", err)
+	}
+	_, r := reconstruct(t, photos, "--preset", "preview")
+	if r.Images.Input != 11 || r.Images.Registered < 10 {
+		t.Errorf("images %+v", *r.Images)
+	}
+}
+
+// smallSample is a capture that goes through quickly.
+func smallSample(t *testing.T, with ...string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	args := []string{"sample", "-o", dir, "--frames", "24", "--width", "480", "--height", "270"}
+	for _, w := range with {
+		args = append(args, "--with", w)
+	}
+	if code, _, stderr := splatworks(t, args...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	body, err := os.ReadFile(filepath.Join(dir, "sample.mp4"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// TestKilledWorker kills the trainer in the middle of its work, on a backend that delivers every event three times and
+// out of order.
+func TestKilledWorker(t *testing.T) {
+	need(t, "ffmpeg", "colmap", "redis-server")
+	b := start(t, t.TempDir(), "--chaos", "duplicate=3,reorder,delay=2s", "--lease", "6s")
+	a := b.trigger("killed", `{"preset":"preview","train_budget_s":12}`)
+	b.upload(a, smallSample(t))
+	b.until(a, "training is well under way", func(d document) bool { return d.percent("train") > 50 })
+	pids := b.workers("train")
+	if len(pids) == 0 {
+		t.Fatal("no train worker found")
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := b.until(a, "it is done", func(d document) bool { return d.Status == "COMPLETED" })
+
+	report := b.download(d, "report")
+	var r artifacts.ReportDocument
+	if err := json.Unmarshal(report, &r); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.Stages {
+		if s.Stage == pipeline.Train && (s.Attempt != 2 || s.Metrics["resumed_at"] == 0) {
+			t.Errorf("train: attempt %d, resumed at %v", s.Attempt, s.Metrics["resumed_at"])
+		}
+	}
+	seen := 0
+	for _, bucket := range b.buckets() {
+		names := b.manifests(b.storageURL(a), bucket)
+		seen += len(names)
+		for i, name := range names {
+			base, _, _ := strings.Cut(name, "#")
+			for _, other := range names[:i] {
+				if strings.HasPrefix(other, base+"#") {
+					t.Errorf("manifest %s exists twice: %s, %s", base, other, name)
+				}
+			}
+		}
+	}
+	if seen != len(pipeline.Stages()) {
+		t.Errorf("%d manifests for %d stages", seen, len(pipeline.Stages()))
+	}
+	if strings.Contains(b.log(), a.CallbackToken) {
+		t.Error("the callback token stands in the log")
+	}
+}
+
+func (b *backend) download(d document, kind string) []byte {
+	b.t.Helper()
+	for _, r := range d.Results {
+		if r.Kind != kind {
+			continue
+		}
+		resp, err := http.Get(r.URL)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var body bytes.Buffer
+		if _, err := body.ReadFrom(resp.Body); err != nil || resp.StatusCode != http.StatusOK || int64(body.Len()) != r.Size {
+			b.t.Fatalf("download %s: %s, %d bytes of %d, %v", kind, resp.Status, body.Len(), r.Size, err)
+		}
+		return body.Bytes()
+	}
+	b.t.Fatalf("no result of kind %s in %+v", kind, d.Results)
+	return nil
+}
+
+var origin = regexp.MustCompile(`^https?://[^/]+`)
+
+// storageURL is where the emulator answers: the origin of the signed upload URL.
+func (b *backend) storageURL(a accepted) string { return origin.FindString(a.Upload.URL) }
+
+// buckets of the local backend.
+func (b *backend) buckets() []string {
+	names := []string{"artifacts"}
+	for _, s := range pipeline.Stages() {
+		names = append(names, "inbox-"+string(s))
+	}
+	return names
+}
+
+// TestBadInput sends what cannot work and then what does, to one backend.
+func TestBadInput(t *testing.T) {
+	need(t, "ffmpeg", "colmap", "redis-server")
+	b := start(t, t.TempDir())
+	for _, bad := range []struct {
+		name string
+		body []byte
+	}{
+		{"text", []byte(strings.Repeat("this is no video\n", 1000))},
+		{"empty", nil},
+		{"still", smallSample(t, "still")},
+		{"noise", smallSample(t, "noise")},
+	} {
+		t.Run(bad.name, func(t *testing.T) {
+			a := b.trigger("bad-"+bad.name, `{"preset":"preview"}`)
+			b.upload(a, bad.body)
+			d := b.until(a, "it failed", func(d document) bool { return d.Status == "FAILED" })
+			f := d.Failure
+			if f == nil || f.Kind != "invalid_input" || f.Code == "" || f.Stage == "" || f.Message == "" || f.Advice == "" || f.Retryable {
+				t.Fatalf("failure %+v", f)
+			}
+			t.Logf("%s in %s: %s %s", f.Code, f.Stage, f.Message, f.Advice)
+		})
+	}
+	a := b.trigger("good", `{"preset":"preview","train_budget_s":5}`)
+	b.upload(a, smallSample(t))
+	b.until(a, "it is done", func(d document) bool { return d.Status == "COMPLETED" })
+}
+
+func TestUsage(t *testing.T) {
+	need(t)
+	for _, args := range [][]string{{"run"}, {"nonsense"}, {"run", "x.mp4", "-o", t.TempDir(), "--preset", "best"}} {
+		if code, _, stderr := splatworks(t, args...); code != 2 || stderr == "" {
+			t.Errorf("%v: exit %d, %q", args, code, stderr)
+		}
+	}
+	text := filepath.Join(t.TempDir(), "text.mp4")
+	if err := os.WriteFile(text, []byte(strings.Repeat("no video\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := splatworks(t, "run", text, "-o", t.TempDir(), "--json")
+	if code != 1 || !strings.Contains(stderr, "FAILED in filter") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+	if stdout != "" && !json.Valid([]byte(stdout)) {
+		t.Errorf("--json printed %q", stdout)
+	}
+}
