@@ -8,6 +8,8 @@ locals {
     REDIS_CA_CERT    = local.redis_ca_cert
     INBOX_BUCKETS    = join(",", [for stage, bucket in google_storage_bucket.inbox : "${stage}:${bucket.name}"])
     ARTIFACTS_BUCKET = google_storage_bucket.artifacts.name
+    TOPIC_REQUESTED  = google_pubsub_topic.this["reconstruction-requested"].name
+    TOPIC_FINISHED   = google_pubsub_topic.this["reconstruction-finished"].name
     SLOTS            = join(",", [for name, stage in local.stages : "${name}:${stage.max_executions}"])
     JOBS             = join(",", [for name in keys(local.stages) : "${name}:${var.name}-${name}"])
     LEASE_TTL        = "${var.lease.ttl_s}s"

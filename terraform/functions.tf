@@ -10,7 +10,7 @@ module "trigger" {
   backend     = local.backend
   image       = var.images["static"]
   command     = "/app/functions"
-  environment = merge(local.announce, { FUNCTION_TARGET = "trigger", SIGNING_ACCOUNT = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com" })
+  environment = { FUNCTION_TARGET = "trigger", PUBLIC_URL = var.public_url, SIGNER_ACCOUNT = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com" }
   ingress     = "INGRESS_TRAFFIC_ALL"
   invokers    = { for member in var.trigger_invokers : member => member }
   # The rate limit holds across instances; this bounds what a flood can cost.
@@ -21,17 +21,12 @@ module "trigger" {
 }
 
 locals {
-  announce = {
-    REQUESTED_TOPIC = google_pubsub_topic.this["reconstruction-requested"].name
-    FINISHED_TOPIC  = google_pubsub_topic.this["reconstruction-finished"].name
-  }
-
   trigger_bucket_grants = merge(
     {
       # A signed address can do what its signer may do: begin an upload, read a result.
       "signs uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectCreator", condition = null }
       "reads results"  = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectViewer", condition = null }
-      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectCreator", condition = "resource.name.endsWith(\"/request.json\")" }
+      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes"] : "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.artifacts.name}/objects/${folder}/\")"]) }
     },
     { for stage, bucket in google_storage_bucket.inbox : "reads the manifests before ${stage}" => { bucket = bucket.name, role = "roles/storage.objectViewer", condition = null } if stage != local.first_stage },
   )
@@ -48,7 +43,7 @@ resource "google_storage_bucket_iam_member" "trigger" {
     for_each = each.value.condition[*]
     content {
       title       = "request records"
-      description = "Only the record of a request."
+      description = "Only the record of a request, and of its being called off."
       expression  = condition.value
     }
   }

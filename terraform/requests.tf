@@ -4,14 +4,13 @@
 module "requests" {
   source = "./modules/service"
 
-  name        = "${var.name}-requests"
-  purpose     = "operators' API of the queue, and the reaper"
-  backend     = local.backend
-  image       = var.images["static"]
-  command     = "/app/requests"
-  environment = local.announce
-  invokers    = merge({ reaper = local.reaper_member }, { for member in var.operators : member => member })
-  timeout_s   = 900 # a rebuild reads every manifest
+  name      = "${var.name}-requests"
+  purpose   = "operators' API of the queue, and the reaper"
+  backend   = local.backend
+  image     = var.images["static"]
+  command   = "/app/requests"
+  invokers  = merge({ reaper = local.reaper_member }, { for member in var.operators : member => member })
+  timeout_s = 900 # a rebuild reads every manifest
 
   depends_on = [google_secret_manager_secret_version.redis_url]
 }

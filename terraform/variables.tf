@@ -169,6 +169,12 @@ variable "trigger_invokers" {
   default     = []
 }
 
+variable "public_url" {
+  description = "Where clients reach the request API, when that is not the trigger service's own address: a gateway or a domain."
+  type        = string
+  default     = ""
+}
+
 variable "operators" {
   description = "IAM members that may call the operators' API (the requests service)."
   type        = list(string)

@@ -18,6 +18,7 @@ import (
 var notSet = map[string]string{
 	"PORT":                  "Cloud Run sets it for services",
 	"STORAGE_EMULATOR_HOST": "an emulator's address, on a laptop",
+	"PUBSUB_EMULATOR_HOST":  "the same",
 }
 
 // notOurs lists the variables that terraform sets for somebody else than internal/app.

@@ -38,7 +38,7 @@ run "exactly_these" {
         "trigger roles/secretmanager.secretAccessor secret splatworks-redis-url",
         "trigger roles/storage.objectCreator bucket filter-inbox",
         "trigger roles/storage.objectViewer bucket artifacts",
-        "trigger roles/storage.objectCreator bucket artifacts (request records)",
+        "trigger roles/storage.objectUser bucket artifacts (request records)",
         "trigger roles/iam.serviceAccountTokenCreator itself",
         "trigger roles/pubsub.publisher topic splatworks-reconstruction-requested",
         "trigger roles/pubsub.publisher topic splatworks-reconstruction-finished",
@@ -63,11 +63,11 @@ run "own_artifacts_only" {
   command = plan
 
   assert {
-    condition     = strcontains(module.stage["train"].write_condition, "/objects/{request}/train/") && !strcontains(module.stage["train"].write_condition, "manifest.json")
+    condition     = strcontains(module.stage["train"].write_condition, "/objects/{request}/train/") && !strcontains(module.stage["train"].write_condition, "finished/")
     error_message = "A worker may write only under its own stage."
   }
   assert {
-    condition     = strcontains(module.stage["export"].write_condition, "endsWith(\"/export.manifest.json\")")
+    condition     = strcontains(module.stage["export"].write_condition, "/objects/finished/\")")
     error_message = "The last stage's manifest lies in the artifacts bucket."
   }
 }

@@ -13,6 +13,7 @@ module "splatworks" {
   depth_gpu         = var.depth_gpu
   request_gpu_quota = var.request_gpu_quota
   trigger_invokers  = var.trigger_invokers
+  public_url        = var.public_url
   operators         = var.operators
   cors_origins      = var.cors_origins
   alert_emails      = var.alert_emails

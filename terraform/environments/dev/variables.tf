@@ -55,6 +55,12 @@ variable "trigger_invokers" {
   default     = []
 }
 
+variable "public_url" {
+  description = "Where clients reach the request API, when not at the trigger service itself."
+  type        = string
+  default     = ""
+}
+
 variable "operators" {
   description = "IAM members that may call the operators' API."
   type        = list(string)

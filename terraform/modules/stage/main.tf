@@ -194,10 +194,11 @@ resource "google_pubsub_topic_iam_member" "worker_announces" {
 
 locals {
   object = "projects/_/buckets/${var.artifacts}/objects/"
-  # Artifacts lie at REQUEST/STAGE/FENCE/FILE, the last stage's manifest at REQUEST/STAGE.manifest.json.
+  # Artifacts lie at REQUEST/STAGE/FENCE/FILE, the word that a request failed at outcomes/, the last manifest at finished/.
   own_artifacts = join(" || ", compact([
     "resource.name.extract(\"/objects/{request}/${var.stage}/\") != \"\"",
-    var.next_inbox == null ? "resource.name.endsWith(\"/${var.stage}.manifest.json\")" : "",
+    "resource.name.startsWith(\"${local.object}outcomes/\")",
+    var.next_inbox == null ? "resource.name.startsWith(\"${local.object}finished/\")" : "",
   ]))
 
   bucket_grants = merge(
@@ -228,7 +229,7 @@ resource "google_storage_bucket_iam_member" "worker" {
     for_each = each.value.condition[*]
     content {
       title       = "own artifacts"
-      description = "Only what lies under the ${var.stage} stage of a request."
+      description = "Only what the ${var.stage} stage of a request leaves."
       expression  = condition.value
     }
   }

@@ -1,0 +1,42 @@
+# Worker of depth: its program (built with cgo, which loads ONNX Runtime by name), ONNX Runtime and the model, both
+# fetched at build from pinned addresses and refused when the SHA-256 is another. Without a model the stage says so in its
+# manifest and the pipeline goes on: build with --target plain.
+#
+#   RUNTIME_URL, RUNTIME_SHA256   onnxruntime-linux-x64-VERSION.tgz, or -gpu_cuda12- for train_gpu's driver (CUDA 12.2)
+#   MODEL_URL, MODEL_SHA256       Depth-Anything-V2 Small as ONNX (Apache-2.0); other sizes are non-commercial
+#   GO_IMAGE and DEBIAN_IMAGE must be of the same Debian release: the program links to its libc.
+
+ARG GO_IMAGE
+ARG DEBIAN_IMAGE
+
+FROM ${GO_IMAGE} AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+ENV CGO_ENABLED=1
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go build -trimpath -ldflags='-s -w' -o /out/depth ./services/depth/cmd
+
+FROM ${DEBIAN_IMAGE} AS root
+RUN --mount=type=bind,source=infra/docker,target=/install sh /install/install.sh depth
+COPY --from=build /out/depth /app/
+
+FROM ${DEBIAN_IMAGE} AS runtime
+ARG RUNTIME_URL
+ARG RUNTIME_SHA256
+ADD --checksum=sha256:${RUNTIME_SHA256} ${RUNTIME_URL} /tmp/runtime.tgz
+RUN mkdir -p /opt/onnxruntime && tar xzf /tmp/runtime.tgz -C /opt/onnxruntime --strip-components=1 --wildcards '*/lib/*.so*' '*/LICENSE'
+
+FROM scratch AS plain
+COPY --from=root / /
+ENV HOME=/tmp
+USER 65532:65532
+ENTRYPOINT ["/app/depth"]
+
+FROM plain AS full
+ARG MODEL_URL
+ARG MODEL_SHA256
+COPY --from=runtime /opt/onnxruntime /opt/onnxruntime
+ADD --checksum=sha256:${MODEL_SHA256} --chmod=0444 ${MODEL_URL} /opt/models/depth_anything_v2_small.onnx
+ENV LD_LIBRARY_PATH=/opt/onnxruntime/lib

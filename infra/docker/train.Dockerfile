@@ -1,0 +1,13 @@
+# Worker of train: one static binary. The CUDA driver is Cloud Run's own and is not part of an image; what a GPU build will
+# need besides it is added here.
+
+ARG STATIC_IMAGE
+
+FROM ${STATIC_IMAGE} AS programs
+
+FROM scratch
+COPY --from=programs /etc /etc
+COPY --from=programs /tmp /tmp
+COPY --from=programs /app/train /app/
+USER 65532:65532
+ENTRYPOINT ["/app/train"]
