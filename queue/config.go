@@ -24,6 +24,7 @@ type Config struct {
 
 	// FairShare serves callers of equal priority in turn, one task each, instead of all first in, first out. A caller's own
 	// tasks stay in order. Switch it while the queue is empty: tasks that wait keep the place they were given.
+	// StageCounts.OldestReady then speaks only of the tasks that are next at their priority.
 	FairShare bool
 }
 

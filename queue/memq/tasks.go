@@ -55,6 +55,7 @@ func (q *Queue) enqueue(r *request, t queue.Task, now time.Time) (added bool) {
 		if r.task == leased {
 			fence = r.fence
 		}
+		q.take(r)
 		r.Stage = previous
 		q.complete(r, t.Input, fence, now)
 		q.publish(r, queue.Completed, now)

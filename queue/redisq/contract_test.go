@@ -52,3 +52,16 @@ func TestContract(t *testing.T) {
 		},
 	}.Run(t)
 }
+
+// TestModel compares ten thousand random schedules with memq: about a minute of processor time.
+func TestModel(t *testing.T) {
+	schedules := 10_000
+	if testing.Short() {
+		schedules = 300
+	}
+	client := connect(t, redistest.Start(t))
+	queuetest.Suite{Open: func(t testing.TB, cfg queue.Config) queue.Queue {
+		flush(t, client)
+		return open(t, client, cfg)
+	}}.RunModel(t, schedules)
+}
