@@ -40,14 +40,15 @@ type world struct {
 	mu        sync.Mutex
 	time      time.Time
 	published []trigger.Announcement
-	signed    int   // download links
+	signed    int // download links
+	timers    map[time.Duration]chan time.Time
 	broken    error // what everything named in broke fails with
 	broke     map[string]bool
 }
 
 func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	w := &world{t: t, store: memory.New(), log: &lockedBuffer{}, time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
-		broken: errors.New("connection refused"), broke: map[string]bool{},
+		broken: errors.New("connection refused"), broke: map[string]bool{}, timers: map[time.Duration]chan time.Time{},
 		buckets: artifacts.Buckets{Inbox: map[pipeline.Stage]string{}, Artifacts: "artifacts"}}
 	for _, stage := range pipeline.Stages() {
 		w.buckets.Inbox[stage] = "inbox-" + string(stage)
@@ -57,7 +58,7 @@ func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	config := trigger.Config{
 		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w},
 		Limiter: brokenLimiter{ratelimit.NewMemory(ratelimit.Limits{Global: 1000, PerCaller: 1000, Window: time.Minute}, w.now), w},
-		Log:     serve.NewLogger(w.log, "", slog.LevelDebug), Now: w.now, Random: &lockedRandom{r: rand.NewChaCha8(sha256.Sum256([]byte(t.Name())))},
+		Log:     serve.NewLogger(w.log, "", slog.LevelDebug), Now: w.now, After: w.timer, News: w.queue, Random: &lockedRandom{r: rand.NewChaCha8(sha256.Sum256([]byte(t.Name())))},
 	}
 	for _, c := range change {
 		c(&config)
@@ -80,6 +81,28 @@ func (w *world) advance(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.time = w.time.Add(d)
+}
+
+// timer is the API's time.After: it fires only by fire.
+func (w *world) timer(d time.Duration) <-chan time.Time { return w.timerOf(d) }
+
+func (w *world) timerOf(d time.Duration) chan time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timers[d] == nil {
+		w.timers[d] = make(chan time.Time)
+	}
+	return w.timers[d]
+}
+
+// fire ends one wait of length d, as soon as somebody waits that long.
+func (w *world) fire(d time.Duration) {
+	w.t.Helper()
+	select {
+	case w.timerOf(d) <- w.now():
+	case <-time.After(10 * time.Second):
+		w.t.Fatalf("nobody waits for %v", d)
+	}
 }
 
 // fail makes one part fail from now on, or work again.

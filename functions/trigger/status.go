@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,11 +21,25 @@ const readTimeout = 10 * time.Second
 
 // status serves GET /status and GET /status/{request_id}, both by token.
 func (s *Service) status(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	wait, problem := waitOf(r)
+	if problem != nil {
+		serve.WriteProblem(w, *problem)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout+wait)
 	defer cancel()
 	state, ok := s.authorized(ctx, w, r)
 	if !ok {
 		return
+	}
+	if wait > 0 {
+		// The server's own write timeout counts from the start of the call.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + readTimeout))
+		var err error
+		if state, err = s.longPoll(ctx, r, state, wait); err != nil {
+			s.unavailable(w, r, "queue", err)
+			return
+		}
 	}
 	s.answerStatus(ctx, w, r, state)
 }
@@ -40,7 +55,7 @@ func (s *Service) answerStatus(ctx context.Context, w http.ResponseWriter, r *ht
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Authorization")
 	if !state.Status.Terminal() {
-		h.Set("Retry-After", "5")
+		h.Set("Retry-After", strconv.Itoa(int(pollEvery.Seconds())))
 	}
 	if matches(r.Header.Get("If-None-Match"), etag) {
 		w.WriteHeader(http.StatusNotModified)

@@ -1,5 +1,5 @@
 // Package trigger is the public face of Splatworks: POST /trigger-reconstruction takes a request in and hands out where
-// to upload, GET /status tells how it goes, POST /cancel calls it off. It decides who may ask and records what was asked;
+// to upload, GET /status and GET /events tell how it goes, GET /result leads to what came out, POST /cancel calls it off. It decides who may ask and records what was asked;
 // the work itself starts when the upload is finalized, and this package never does any of it.
 package trigger
 
@@ -70,7 +70,8 @@ type Config struct {
 	Publisher Publisher
 	Log       *slog.Logger
 	Now       func() time.Time
-	Random    io.Reader // cryptographic: request ids and tokens come from it
+	After     func(time.Duration) <-chan time.Time // nil: time.After
+	Random    io.Reader                            // cryptographic: request ids and tokens come from it
 
 	// Secret is the same for all instances; tokens under an Idempotency-Key follow from it. Nil: drawn for this process.
 	Secret func(context.Context) ([]byte, error)
@@ -94,6 +95,7 @@ type Config struct {
 type Service struct {
 	Config
 	results *resultCache
+	news    *news
 }
 
 // New checks and completes c.
@@ -105,6 +107,9 @@ func New(c Config) (*Service, error) {
 	if c.Caller == nil {
 		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, c.Proxies), nil }
 	}
+	if c.After == nil {
+		c.After = time.After
+	}
 	if c.Secret == nil {
 		var err error
 		if c.Secret, err = fixedSecret(c.Random); err != nil {
@@ -115,7 +120,8 @@ func New(c Config) (*Service, error) {
 	orDefault(&c.UploadTTL, 15*time.Minute)
 	orDefault(&c.DownloadTTL, 15*time.Minute)
 	orDefault(&c.RequestTTL, 24*time.Hour)
-	return &Service{Config: c, results: newResultCache()}, nil
+	return &Service{Config: c, results: newResultCache(),
+		news: &news{events: c.News, log: c.Log, watchers: map[string]map[chan struct{}]bool{}}}, nil
 }
 
 func orDefault[T ~int64](v *T, preset T) {
@@ -141,6 +147,8 @@ func (s *Service) Handler() http.Handler {
 	only(http.MethodPost, "/trigger-reconstruction", s.submit)
 	only(http.MethodGet, "/status", s.status)
 	only(http.MethodGet, "/status/{request_id}", s.status)
+	only(http.MethodGet, "/events", s.events)
+	only(http.MethodGet, "/result/{kind}", s.result)
 	only(http.MethodPost, "/cancel", s.cancel)
 	return mux
 }
