@@ -32,6 +32,8 @@ type Picture struct {
 	Pix    [3][]uint8 // red, green, blue
 	Mask   []uint8    // 255 where the image counts, 0 where it does not; nil: it counts everywhere
 	truth  [3]*simd.Truth
+	// inverseDepth is the prior of AttachInverseDepth, or nil.
+	inverseDepth []float32
 }
 
 // prepare computes the window moments of the loss once.

@@ -18,7 +18,9 @@ type schedule struct {
 	DCRate        float64
 	RestRate      float64
 
-	SSIM float64 // weight of 1−SSIM in the loss; the rest is L1
+	SSIM       float64 // weight of 1−SSIM in the loss; the rest is L1
+	Depth      float64 // weight of the inverse depth, at first, where there is a prior
+	DepthFinal float64 // of it, at the end; log-linear on the way
 
 	QuarterUntil, HalfUntil float64 // fractions until which images of a quarter and of half the side are used
 	DegreeEvery             float64 // fraction between two steps of the SH degree
@@ -36,7 +38,7 @@ type schedule struct {
 var defaultSchedule = schedule{
 	PositionRate: 1.2e-3, PositionFinal: 0.01,
 	ScaleRate: 1e-2, RotationRate: 2e-3, OpacityRate: 0.1, DCRate: 5e-3, RestRate: 5e-3 / 20,
-	SSIM:         0.2,
+	SSIM: 0.2, Depth: 1, DepthFinal: 0.01,
 	QuarterUntil: 0.10, HalfUntil: 0.30, DegreeEvery: 0.05,
 	RefineEvery: 100, DensifyUntil: 0.5, RefineUntil: 0.9, MaxGrowth: 0.5,
 	PruneOpacity: 1.0 / 255, OpacityDecay: 0.004,
@@ -78,6 +80,11 @@ func (s *schedule) rates(lr []float32, fraction, extent float64) {
 			lr[row] = float32(s.RestRate)
 		}
 	}
+}
+
+// depthWeight is that of the inverse depth loss.
+func (s *schedule) depthWeight(fraction float64) float64 {
+	return s.Depth * math.Pow(s.DepthFinal, fraction)
 }
 
 // target is the number of Gaussians at a fraction: linear from the first to the cap.

@@ -18,13 +18,20 @@ func (t *training) step(fraction float64) error {
 	degree := t.degree(t.cfg.Degree, fraction)
 	t.rates(t.lr, fraction, t.data.Extent)
 
-	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background})
+	withDepth := pic.inverseDepth != nil
+	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background, Depth: withDepth})
 	if t.cfg.Exposure {
 		t.exposure.apply(t.renderer.Workers(), f, image)
 	}
 	l1, ssim := t.loss.measure(f, &pic.truth, t.SSIM)
 	t.loss.hide(pic.Mask)
 	loss := (1-t.SSIM)*l1 + t.SSIM*(1-ssim)
+	up := raster.Upstream{Color: t.loss.grad}
+	if withDepth {
+		var depth float64
+		depth, up.InverseDepth = t.depthLoss(f, pic.inverseDepth, t.depthWeight(fraction))
+		loss += depth
+	}
 	if t.iteration == 0 {
 		t.lossMean = loss
 	}
@@ -40,7 +47,7 @@ func (t *training) step(fraction float64) error {
 	adam := simd.NewAdamStep(0)
 	halfW, halfH := float32(f.Width)/2, float32(f.Height)/2
 	longer := float32(max(f.Width, f.Height))
-	t.renderer.Backward(&raster.Upstream{Color: t.loss.grad}, func(_ int, g *raster.GroupGradient) {
+	t.renderer.Backward(&up, func(_ int, g *raster.GroupGradient) {
 		t.kernels.Adam(t.params.Group(g.Group)[:floats], t.m.Group(g.Group)[:floats], t.v.Group(g.Group)[:floats], g.Rows, lr, g.Lanes, adam)
 		for lane := range simd.GroupLanes {
 			if g.Lanes>>lane&1 == 0 {

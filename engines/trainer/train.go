@@ -70,6 +70,7 @@ type training struct {
 	iteration    int
 	lossMean     float64 // of about the last epoch
 	lr           []float32
+	depthGrad    []float32
 	level        int // of the pyramid
 
 	refined, relocated, nonFinite int
