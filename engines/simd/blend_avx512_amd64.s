@@ -470,11 +470,11 @@ next:
 dark:
 	// The whole tile is saturated: nothing touches it any more.
 	XORQ R10, R10
-	MOVQ nSplats+16(FP), R13
+	MOVQ nSplats+16(FP), R11
 
 darkMask:
 	MOVL (DX)(R10*8), R12
-	CMPQ R12, R13
+	CMPQ R12, R11
 	JAE  darkBad
 	MOVW $0x0000, (BX)(R10*2)
 	INCQ R10

@@ -4,7 +4,15 @@ package simd
 
 import "golang.org/x/sys/cpu"
 
-var tables = map[Level]*Kernels{Plain: &plainKernels, AVX512: &avx512Kernels}
+var tables = map[Level]*Kernels{Plain: &plainKernels, AVX2: &avx2Kernels, AVX512: &avx512Kernels}
+
+var avx2Kernels = Kernels{
+	Level:         AVX2,
+	BlendForward:  blendForward(blendForwardAVX2),
+	BlendBackward: blendBackward([4]backwardFunc{0: blendBackwardAVX2, Depth: blendBackwardDepthAVX2, Abs: blendBackwardAbsAVX2, Depth | Abs: blendBackwardDepthAbsAVX2}),
+	Adam:          avx2Rows.adamRows,
+	loss:          avx2Rows.loss(),
+}
 
 var avx512Kernels = Kernels{
 	Level:         AVX512,
@@ -21,14 +29,11 @@ var avx2Rows = rowFuncs{adamAVX2, bytesAVX2, multiplyAVX2, convolveRowAVX2, conv
 // Levels returns the levels that this machine can run, slowest first. Plain is always there.
 func Levels() []Level {
 	levels := []Level{Plain}
-	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA || !cpu.X86.HasBMI1 {
-		return levels
-	}
-	if tables[AVX2] != nil {
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI1 {
 		levels = append(levels, AVX2)
-	}
-	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL {
-		levels = append(levels, AVX512)
+		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL {
+			levels = append(levels, AVX512)
+		}
 	}
 	return levels
 }

@@ -19,6 +19,7 @@ import (
 )
 
 //go:generate go run ./internal/gen -kernel blend512 -out blend_avx512_amd64.s -stubs blend_avx512_amd64.go -pkg simd
+//go:generate go run ./internal/gen -kernel blend256 -out blend_avx2_amd64.s -stubs blend_avx2_amd64.go -pkg simd
 //go:generate go run ./internal/gen -kernel rows512 -out rows_avx512_amd64.s -stubs rows_avx512_amd64.go -pkg simd
 //go:generate go run ./internal/gen -kernel rows256 -out rows_avx2_amd64.s -stubs rows_avx2_amd64.go -pkg simd
 

@@ -70,13 +70,16 @@ func blendData(prefix string) blendConsts {
 func blend512() {
 	k := blendData("blend512_")
 	forward512(k)
-	for _, want := range []struct {
-		name       string
-		depth, abs bool
-	}{{"", false, false}, {"Depth", true, false}, {"Abs", false, true}, {"DepthAbs", true, true}} {
+	for _, want := range wants {
 		backward512(k, "blendBackward"+want.name+"AVX512", want.depth, want.abs)
 	}
 }
+
+// wants are the variants of the backward kernels.
+var wants = []struct {
+	name       string
+	depth, abs bool
+}{{"", false, false}, {"Depth", true, false}, {"Abs", false, true}, {"DepthAbs", true, true}}
 
 // centre512 computes dx, dy from the mean to the 16 block centres.
 func centre512(k blendConsts, tile, s GPVirtual, dx, dy VecPhysical) {
@@ -296,29 +299,7 @@ func forward512(k blendConsts) {
 	JNZ(LabelRef("block"))
 	JMP(LabelRef("stored"))
 
-	Label("dark")
-	Comment("The whole tile is saturated: nothing touches it any more.")
-	XORQ(i, i)
-	Load(Param("nSplats"), limit)
-	Label("darkMask")
-	MOVL(Mem{Base: inst, Index: i, Scale: 8}, id.As32())
-	CMPQ(id, limit)
-	JAE(LabelRef("darkBad"))
-	MOVW(U16(0), Mem{Base: masks, Index: i, Scale: 2})
-	INCQ(i)
-	CMPQ(i, left)
-	JB(LabelRef("darkMask"))
-	LEAQ(Mem{Base: inst, Index: left, Scale: 8}, inst)
-	LEAQ(Mem{Base: masks, Index: left, Scale: 2}, masks)
-	ADDQ(left, done)
-	JMP(LabelRef("batch"))
-	Label("darkBad")
-	ADDQ(i, done)
-
-	Label("return")
-	VZEROUPPER()
-	Store(done, ReturnIndex(0))
-	RET()
+	dark(inst, masks, i, id, left, done)
 }
 
 // alpha512 turns the exponent e into alpha = 2^clamp(e, -8, cap), in p. Between the clamps nothing is denormal, whatever

@@ -16,6 +16,7 @@ import (
 
 var kernels = map[string]func(){
 	"blend512": blend512,
+	"blend256": blend256,
 	"rows512":  func() { rows(16) },
 	"rows256":  func() { rows(8) },
 }

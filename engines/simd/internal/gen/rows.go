@@ -291,14 +291,9 @@ func partials(lanes int, name string) {
 	sumLanes(a, sum)
 }
 
-// pinLow pins register 0, set to 0: the next to be given out.
+// pinLow pins register 0, set to 0.
 func pinLow(a *vec) *value {
-	v := newValue(computed, Mem{})
-	v.pinned = true
-	a.allocate(v, 0)
-	if v.reg != 0 {
-		panic("register 0 is taken")
-	}
+	v := pinLowest(a)
 	a.set(v, a.konst(0))
 	a.flush()
 	return v
