@@ -56,10 +56,11 @@ func (w *world) light(at, normal vec) rgb {
 	origin := at.at(1e-3, normal)
 	right, up := frameOf(normal)
 	var sum rgb
+	var h hit
 	for _, d := range hemisphere {
 		dir := right.scale(d.x).add(up.scale(d.y)).add(normal.scale(d.z)).unit()
 		c := skylight
-		if w.first(origin, dir, w.things).on != nil {
+		if w.first(origin, dir, w.things, &h); h.on != nil {
 			c = bounce
 		}
 		sum = rgb{sum.r + c.r, sum.g + c.g, sum.b + c.b}
@@ -70,7 +71,7 @@ func (w *world) light(at, normal vec) rgb {
 		open := 0
 		for _, d := range disc {
 			dir := w.sun.at(d.x*0.05, right).at(d.y*0.05, up).unit()
-			if w.first(origin, dir, w.things).on == nil {
+			if w.first(origin, dir, w.things, &h); h.on == nil {
 				open++
 			}
 		}
@@ -92,7 +93,7 @@ func frameOf(n vec) (right, up vec) {
 
 // hemisphere holds directions about +z with density proportional to the cosine; disc holds points of the unit
 // disc: both by the golden-angle spiral (Vogel 1979), rounded so that every machine has the same.
-var hemisphere, disc = spirals(160, 40)
+var hemisphere, disc = spirals(96, 32)
 
 func spirals(directions, points int) (hemi, flat []vec) {
 	golden := math.Pi * (3 - math.Sqrt(5))

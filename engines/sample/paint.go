@@ -20,17 +20,17 @@ func (c rgb) to(d rgb, t float64) rgb {
 	return rgb{lerp(c.r, d.r, t), lerp(c.g, d.g, t), lerp(c.b, d.b, t)}
 }
 
-func hex(v uint32) rgb {
+func colour(v uint32) rgb {
 	return rgb{float64(v>>16&255) / 255, float64(v>>8&255) / 255, float64(v&255) / 255}
 }
 
 // palettes are the colour families a seed chooses from: five colours that sit well together.
 var palettes = [][]rgb{
-	{hex(0xc8553d), hex(0xf28f3b), hex(0x588b8b), hex(0xffd5c2), hex(0x2d3047)},
-	{hex(0x264653), hex(0x2a9d8f), hex(0xe9c46a), hex(0xf4a261), hex(0xe76f51)},
-	{hex(0x3d5a80), hex(0x98c1d9), hex(0xe0e1cc), hex(0xee6c4d), hex(0x293241)},
-	{hex(0x606c38), hex(0x283618), hex(0xfefae0), hex(0xdda15e), hex(0xbc6c25)},
-	{hex(0x5f0f40), hex(0x9a031e), hex(0xfb8b24), hex(0xe36414), hex(0x3a7d8c)},
+	{colour(0xc8553d), colour(0xf28f3b), colour(0x588b8b), colour(0xffd5c2), colour(0x2d3047)},
+	{colour(0x264653), colour(0x2a9d8f), colour(0xe9c46a), colour(0xf4a261), colour(0xe76f51)},
+	{colour(0x3d5a80), colour(0x98c1d9), colour(0xe0e1cc), colour(0xee6c4d), colour(0x293241)},
+	{colour(0x606c38), colour(0x283618), colour(0xfefae0), colour(0xdda15e), colour(0xbc6c25)},
+	{colour(0x5f0f40), colour(0x9a031e), colour(0xfb8b24), colour(0xe36414), colour(0x3a7d8c)},
 }
 
 // paint is the albedo of a surface at (x,y) metres from its corner, y up.

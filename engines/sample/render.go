@@ -48,6 +48,7 @@ func (w *world) tile(c *Camera, x0, y0, side int, sums []uint32) {
 	origin := vecOf(c.Position)
 	// Metres on a facing surface at one metre that one sample covers.
 	spread := 1 / (c.Fx * float64(side))
+	var h hit
 	for y := y0; y < y1; y++ {
 		for x := x0; x < x1; x++ {
 			var r, g, b uint32
@@ -56,7 +57,7 @@ func (w *world) tile(c *Camera, x0, y0, side int, sums []uint32) {
 				for i := range side {
 					sx := float64(x) + (float64(i)+0.5)/float64(side)
 					d := c.ray(sx, sy).unit()
-					h := w.first(origin, d, things)
+					w.first(origin, d, things, &h)
 					var sr, sg, sb uint32
 					if h.on == nil {
 						sr, sg, sb = sky(d)

@@ -102,7 +102,7 @@ func New(o Options) (*Capture, error) {
 		c.with[d] = true
 	}
 	if !c.with[Noise] && !c.with[Black] {
-		c.world.bake()
+		c.world.bake(max(o.Width, o.Height))
 	}
 	return c, nil
 }

@@ -30,13 +30,13 @@ const nearest = 1e-6
 
 // panel is a flat rectangle seen from the side its normal points to.
 type panel struct {
-	corner, right, up vec // right and up have unit length; right × up is the normal
-	sheet             surface
+	corner, right, up, normal vec // right and up have unit length; right × up is the normal
+	sheet                     surface
 }
 
 func newPanel(corner, right, up vec, w, h float64, p paint) *panel {
-	r := &panel{corner: corner, right: right, up: up, sheet: surface{w: w, h: h, paint: p}}
 	n := right.cross(up)
+	r := &panel{corner: corner, right: right, up: up, normal: n, sheet: surface{w: w, h: h, paint: p}}
 	r.sheet.point = func(u, v float64) (vec, vec) {
 		return corner.at(float64(u*w), right).at(float64(v*h), up), n
 	}
@@ -51,12 +51,11 @@ func (p *panel) bound() (vec, float64) {
 }
 
 func (p *panel) hit(o, d vec, best *hit) {
-	n := p.right.cross(p.up)
-	slope := d.dot(n)
+	slope := d.dot(p.normal)
 	if slope >= 0 {
 		return
 	}
-	t := p.corner.sub(o).dot(n) / slope
+	t := p.corner.sub(o).dot(p.normal) / slope
 	if t < nearest || t >= best.t {
 		return
 	}

@@ -79,7 +79,8 @@ func (c *Capture) Reconstruction() *scene.Reconstruction {
 	for len(r.Points3D) < truePoints {
 		k := &cameras[draw.intn(len(cameras))]
 		d := k.ray(draw.next()*float64(k.Width), draw.next()*float64(k.Height)).unit()
-		h := c.world.first(vecOf(k.Position), d, c.world.things)
+		var h hit
+		c.world.first(vecOf(k.Position), d, c.world.things, &h)
 		if h.on == nil {
 			continue
 		}
@@ -109,7 +110,8 @@ func (w *world) sees(k *Camera, at vec) (x, y float64, ok bool) {
 	}
 	to := at.sub(vecOf(k.Position))
 	distance := to.length()
-	h := w.first(vecOf(k.Position), to.scale(1/distance), w.things)
+	var h hit
+	w.first(vecOf(k.Position), to.scale(1/distance), w.things, &h)
 	// The ray must end at the point: 2 mm of slack, no grazing views.
 	return x, y, h.on != nil && h.cos > 0.05 && math.Abs(h.t-distance) < 2e-3
 }

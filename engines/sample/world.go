@@ -28,7 +28,7 @@ func newWorld(seed uint64) *world {
 	r := &random{state: seed}
 	salt := int64(hash(int64(seed))>>1) & math.MaxInt32
 	colours := palettes[r.intn(len(palettes))]
-	light, dark := hex(0xf3ead9), hex(0x2b2622)
+	light, dark := colour(0xf3ead9), colour(0x2b2622)
 	next := func() int64 { salt += 104729; return salt }
 	sign := func(base paint, w, h float64) paint {
 		text := words[r.intn(len(words))]
@@ -46,8 +46,8 @@ func newWorld(seed uint64) *world {
 	w.sun = vec{quantise(0.62 * math.Cos(sunTurn)), quantise(0.62 * math.Sin(sunTurn)), 0.95}.unit()
 
 	const side, height = 2 * courtHalf, wallHeight
-	stone := []rgb{hex(0xb9a88f), hex(0x9c8f7d), hex(0xcbbfa6), colours[2], colours[0].to(light, 0.4)}
-	floor := weathered(next(), tiles(next(), 0.42, stone, hex(0x6b6257)), 0.5)
+	stone := []rgb{colour(0xb9a88f), colour(0x9c8f7d), colour(0xcbbfa6), colours[2], colours[0].to(light, 0.4)}
+	floor := weathered(next(), tiles(next(), 0.42, stone, colour(0x6b6257)), 0.5)
 	plaster := func(x, y float64) rgb { return colours[1].to(light, 0.55) }
 	mural := weathered(next(), plaster, 0.45)
 	for i := range 5 {
@@ -56,8 +56,8 @@ func newWorld(seed uint64) *world {
 			x, r.between(0.5, 1.3), r.between(1.1, 1.6), r.between(1.0, 1.7), dark)
 	}
 	banner := weathered(next(), stripes(next(), 0.3, colours), 0.45)
-	brick := weathered(next(), bricks(next(), 0.42, 0.14, []rgb{hex(0xa9583f), hex(0x8c4a3a), hex(0xc07a5a), hex(0x94604f)}, hex(0xc9c0b2)), 0.45)
-	wood := weathered(next(), planks(next(), 0.24, []rgb{hex(0xa97b50), hex(0x8a6242), hex(0xc19a6b), colours[3].to(hex(0x8a6242), 0.45)}), 0.45)
+	brick := weathered(next(), bricks(next(), 0.42, 0.14, []rgb{colour(0xa9583f), colour(0x8c4a3a), colour(0xc07a5a), colour(0x94604f)}, colour(0xc9c0b2)), 0.45)
+	wood := weathered(next(), planks(next(), 0.24, []rgb{colour(0xa97b50), colour(0x8a6242), colour(0xc19a6b), colours[3].to(colour(0x8a6242), 0.45)}), 0.45)
 	for i := range 3 {
 		x := 0.4 + 3.3*float64(i)
 		spot := func(base paint, ink, paper rgb) paint {
@@ -83,7 +83,7 @@ func newWorld(seed uint64) *world {
 			var p paint
 			switch kind {
 			case 0:
-				p = planks(next(), 0.14, []rgb{hex(0xb98b5e), hex(0x9a6f48), hex(0xd2ab7c)})
+				p = planks(next(), 0.14, []rgb{colour(0xb98b5e), colour(0x9a6f48), colour(0xd2ab7c)})
 			case 1:
 				p = patches(next(), r.between(0.1, 0.16), colours)
 			default:
@@ -163,34 +163,36 @@ func framed(base, picture paint, x0, y0, w, h float64, border rgb) paint {
 	}
 }
 
-// first is the nearest surface along a ray among some of the things and the court.
-func (w *world) first(o, d vec, things []solid) hit {
-	best := hit{t: math.Inf(1)}
+// first finds the nearest surface along a ray among some of the things and the court; best.on is nil for the sky. The
+// caller lends best, since a variable of its own would cost every ray an allocation.
+func (w *world) first(o, d vec, things []solid, best *hit) {
+	*best = hit{t: math.Inf(1)}
 	for _, s := range things {
-		s.hit(o, d, &best)
+		s.hit(o, d, best)
 	}
 	for _, s := range w.court {
-		s.hit(o, d, &best)
+		s.hit(o, d, best)
 	}
-	return best
 }
 
-// bake computes the light on every surface and paints it, in parallel over surfaces.
-func (w *world) bake() {
+// bake computes the light on every surface and paints it, in parallel over surfaces, as finely as pictures whose longer
+// edge has so many pixels can show.
+func (w *world) bake(edge int) {
+	fine := float64(edge) / 640
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range w.court {
-		density := 90.0 // texels a metre: one pixel at the distance the walls are seen from
+		density := 90.0 // texels a metre: one pixel of 640 at the distance the walls are seen from
 		if i == 0 {
 			density = 190
 		}
 		for _, sheet := range s.surfaces() {
-			g.Go(func() error { w.finish(sheet, density, 0.1); return nil })
+			g.Go(func() error { w.finish(sheet, density*fine, 0.14); return nil })
 		}
 	}
 	for _, s := range w.things {
 		for _, sheet := range s.surfaces() {
-			g.Go(func() error { w.finish(sheet, 230, 0.04); return nil })
+			g.Go(func() error { w.finish(sheet, 230*fine, 0.05); return nil })
 		}
 	}
 	g.Wait()
