@@ -25,7 +25,6 @@ func (s *statistics) reset(n int) {
 func (t *training) refine(fraction float64) {
 	t.refined++
 	if fraction >= t.RefineUntil {
-		t.stats.reset(t.params.Len())
 		return
 	}
 	keep := t.survivors()
@@ -62,14 +61,19 @@ func (t *training) survivors() []int32 {
 	return keep
 }
 
+// finite says whether all parameters are numbers and the quaternion has a direction.
 func (t *training) finite(i int) bool {
+	norm := float32(0)
 	for row := range t.params.Rows() {
 		v := *t.params.At(i, row)
 		if v-v != 0 {
 			return false
 		}
+		if row >= simd.RowRotation && row < simd.RowOpacity {
+			norm += v * v
+		}
 	}
-	return true
+	return norm > 1e-8
 }
 
 // mostWanted returns the n Gaussians with the largest mean screen gradient.
@@ -122,6 +126,7 @@ func (t *training) rebuild(keep, split []int32) {
 		*array = ordered
 	}
 	t.stats.reset(len(order))
+	t.rebuilt = t.iteration
 }
 
 // alongCurve sorts Gaussians by the Morton code of their means: 10 bits an axis over the box of the middle 98 %.

@@ -3,20 +3,30 @@ package trainer
 import (
 	"math"
 
-	"github.com/splatworks/splatworks/engines/simd"
 	"github.com/splatworks/splatworks/engines/splat"
 )
 
-// removeFloaters takes out, at the end, what no training image needs: Gaussians seen by fewer than minViews views, so
-// that nothing but one or two images ever shaped them. It returns how many. Captures with few images keep them all.
+// removeFloaters takes out, at the end, what no training image needs: Gaussians that since the last refinement no view
+// drew, or that were behind others wherever they were drawn, so that no pixel ever pulled at them. They cost bytes and
+// can only show where nobody looked. It needs two epochs of evidence, else it keeps them all. It returns how many it
+// took.
 func (t *training) removeFloaters() int {
-	if len(t.data.Train) < 4*minViews {
+	if t.iteration-t.rebuilt < 2*len(t.data.Train) {
 		return 0
 	}
-	return 0
+	var keep []int32
+	for i := range t.params.Len() {
+		if t.stats.gradient[i] > 0 {
+			keep = append(keep, int32(i))
+		}
+	}
+	removed := t.params.Len() - len(keep)
+	if len(keep) == 0 {
+		return 0
+	}
+	t.rebuild(keep, nil)
+	return removed
 }
-
-const minViews = 3
 
 // normalise brings a cloud into the bounds that every reader accepts: unit quaternions, opacity logits and log scales
 // inside the limits of splat.Validate.
@@ -33,5 +43,4 @@ func normalise(c *splat.Cloud) {
 	for i, v := range c.LogScales {
 		c.LogScales[i] = min(max(v, -limit), limit)
 	}
-	_ = simd.GroupLanes
 }

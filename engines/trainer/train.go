@@ -73,6 +73,7 @@ type training struct {
 	depthGrad    []float32
 	level        int // of the pyramid
 
+	rebuilt                       int // iteration of the last rebuild
 	refined, relocated, nonFinite int
 	curve                         []Evaluated
 	evaluatedAt                   float64 // fraction
@@ -237,8 +238,8 @@ func (t *training) evaluate(fraction float64) (*Quality, error) {
 // finish removes what no image needs and measures the result.
 func (t *training) finish() (*Result, error) {
 	elapsed := t.elapsed()
-	t.prune()
 	floaters := t.removeFloaters()
+	t.prune()
 	if t.params.Len() == 0 {
 		return nil, errors.New("train: every Gaussian vanished; the images show nothing that can be reconstructed (all black, or not of one scene)")
 	}
