@@ -4,17 +4,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/sethvargo/go-envconfig"
 
 	"github.com/splatworks/splatworks/infra/local/events"
 	"github.com/splatworks/splatworks/internal/app"
 	"github.com/splatworks/splatworks/internal/app/laptop"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -75,13 +73,5 @@ func (cmd workerCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	def, err := laptop.Stage(s)
-	if err != nil {
-		return err
-	}
-	config, err := app.Load(ctx, envconfig.OsLookuper())
-	if err != nil {
-		return err
-	}
-	return app.RunStage(ctx, config, def, true, serve.NewLogger(os.Stderr, "", slog.LevelInfo))
+	return app.RunWorker(ctx, serve.NewLogger(c.err, "", slog.LevelInfo), func(app.Config) (stage.Definition, error) { return laptop.Stage(s) })
 }

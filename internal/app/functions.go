@@ -3,13 +3,31 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts/gcs"
 	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 )
+
+// RunFunctions hosts the functions as functions-framework-go does, with a graceful stop: FUNCTION_TARGET chooses one.
+func RunFunctions(ctx context.Context, log *slog.Logger) error {
+	return withParts(ctx, log, func(c Config, parts *Parts) error {
+		api, err := parts.Trigger(gcs.Account{Email: c.Account}, c.Storage)
+		if err != nil {
+			return err
+		}
+		handler, err := serve.Host(os.Getenv("FUNCTION_TARGET"), serve.Function{Name: "trigger", HTTP: api.Handler()})
+		if err != nil {
+			return err
+		}
+		return serve.Server{Listen: ":" + c.Port, Handler: serve.Hardening{Log: log}.Wrap(handler), Log: log}.Run(ctx)
+	})
+}
 
 // The shield in front of the shared limit: far above it, so that it bounds load and not use.
 const shieldPerSecond, shieldBurst = 50, 100

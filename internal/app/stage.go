@@ -8,30 +8,57 @@ import (
 	"os"
 	"time"
 
+	"github.com/sethvargo/go-envconfig"
+
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
 
-// RunStage is the whole life of a stage's deployable. As a Cloud Run service it is the stage's receiver; as a Cloud Run
-// job (CLOUD_RUN_JOB is set there), or when asWorker says so, it works until nothing is left to do.
-func RunStage(ctx context.Context, c Config, def stage.Definition, asWorker bool, log *slog.Logger) error {
+// RunStage is the whole life of a stage's deployable, configured by the environment. As a Cloud Run job (CLOUD_RUN_JOB is
+// set there) it is a worker, as a Cloud Run service the stage's receiver.
+func RunStage(ctx context.Context, log *slog.Logger, define func(Config) (stage.Definition, error)) error {
+	if os.Getenv("CLOUD_RUN_JOB") != "" {
+		return RunWorker(ctx, log, define)
+	}
+	return withParts(ctx, log, func(c Config, parts *Parts) error {
+		def, err := define(c)
+		if err != nil {
+			return err
+		}
+		events, err := serve.Events(parts.Receiver(def.Stage).Receive)
+		if err != nil {
+			return err
+		}
+		mux := http.NewServeMux()
+		mux.Handle("POST /{$}", events)
+		return serve.Server{Listen: ":" + c.Port, Handler: serve.Hardening{Log: log}.Wrap(mux), Log: log}.Run(ctx)
+	})
+}
+
+// RunWorker works on a stage's tasks until nothing is left to do.
+func RunWorker(ctx context.Context, log *slog.Logger, define func(Config) (stage.Definition, error)) error {
+	return withParts(ctx, log, func(c Config, parts *Parts) error {
+		def, err := define(c)
+		if err != nil {
+			return err
+		}
+		return parts.Work(ctx, def)
+	})
+}
+
+func withParts(ctx context.Context, log *slog.Logger, run func(Config, *Parts) error) error {
+	c, err := Load(ctx, envconfig.OsLookuper())
+	if err != nil {
+		return err
+	}
 	parts, err := c.Open(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer parts.Close()
-	if asWorker {
-		return parts.Work(ctx, def)
-	}
-	events, err := serve.Events(parts.Receiver(def.Stage).Receive)
-	if err != nil {
-		return err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("POST /{$}", events)
-	return serve.Server{Listen: ":" + c.Port, Handler: serve.Hardening{Log: log}.Wrap(mux), Log: log}.Run(ctx)
+	return run(c, parts)
 }
 
 // Receiver of a stage's events.

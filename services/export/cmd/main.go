@@ -1,0 +1,27 @@
+// Command export is the export stage as one deployable: its receiver as a Cloud Run service, its worker as a Cloud Run job.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/splatworks/splatworks/internal/app"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/services/export"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := serve.NewLogger(os.Stderr, os.Getenv("PROJECT_ID"), slog.LevelInfo)
+	if err := app.RunStage(ctx, log, definition); err != nil {
+		log.Error(err.Error())
+		os.Exit(1)
+	}
+}
+
+func definition(app.Config) (stage.Definition, error) { return export.Stage(), nil }
