@@ -235,10 +235,11 @@ func TestKillInMidUpload(t *testing.T) {
 	body := randomText(3*checkpointBytes/2, 1)
 	u := r.session("big", "", "X-Goog-Hash", "crc32c="+crcOf(body)+",md5="+md5Of(body))
 	r.put("done", "before the crash")
-	stalled := newPausedBody(body[:checkpointBytes+5*unit])
+	r.wantStored(r.chunk(u, fmt.Sprintf("bytes 0-%d/%d", 4*unit-1, len(body)), body[:4*unit]), fmt.Sprintf("bytes=0-%d", 4*unit-1))
+	stalled := newPausedBody(body[4*unit : len(body)-unit])
 	ended := make(chan error, 1)
 	go func() {
-		_, err := r.try("PUT", u, stalled, "Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(body)-1, len(body)))
+		_, err := r.try("PUT", u, stalled, "Content-Range", fmt.Sprintf("bytes %d-%d/%d", 4*unit, len(body)-1, len(body)))
 		ended <- err
 	}()
 	<-stalled.sent // everything is with the kernel, most of it with the server
@@ -257,6 +258,9 @@ func TestKillInMidUpload(t *testing.T) {
 			t.Fatal(err)
 		}
 		stored = last + 1
+	}
+	if stored < 4*unit {
+		t.Errorf("%d bytes survived, fewer than the %d that were acknowledged", stored, 4*unit)
 	}
 	t.Logf("%d of %d bytes survived", stored, len(body))
 	r.want(200, r.chunk(u, fmt.Sprintf("bytes %d-%d/%d", stored, len(body)-1, len(body)), body[stored:]))
