@@ -1,0 +1,214 @@
+package requests
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// enqueue serves POST /enqueue: what the event of an object would have done.
+func (s *Service) enqueue(r *http.Request) (int, any, error) {
+	var ask struct {
+		RequestID string          `json:"request_id"`
+		Stage     pipeline.Stage  `json:"stage"`
+		Input     pipeline.Object `json:"input"` // bucket and name; the newest generation when 0
+	}
+	if err := read(r, &ask); err != nil {
+		return 0, nil, err
+	}
+	if _, err := pipeline.ParseStage(string(ask.Stage)); err != nil {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Name the stage that should run.")
+	}
+	if owner, ok := artifacts.RequestOf(ask.Input.Name); !ok || owner != ask.RequestID || ask.Input.Bucket != s.Buckets.Inbox[ask.Stage] {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_input", "input must be an object of this request in the stage's inbox.",
+			"Name the upload, or the manifest of the stage before.")
+	}
+	newest, err := s.Store.Stat(r.Context(), ask.Input.Bucket, ask.Input.Name)
+	if errors.Is(err, artifacts.ErrNotFound) || (err == nil && ask.Input.Generation != 0 && ask.Input.Generation != newest.Generation) {
+		return 0, nil, refuse(http.StatusBadRequest, "no_such_object", "There is no such object, or not in this generation.", "List the inbox.")
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	added, err := s.Queue.Enqueue(r.Context(), queue.Task{RequestID: ask.RequestID, Stage: ask.Stage, Input: newest})
+	if err != nil {
+		return 0, nil, err
+	}
+	s.want(r.Context(), ask.Stage)
+	return http.StatusAccepted, map[string]bool{"added": added}, nil
+}
+
+// want launches a worker; a launch that fails is the reaper's next.
+func (s *Service) want(ctx context.Context, name pipeline.Stage) {
+	if err := s.Staffing.Want(ctx, name); err != nil {
+		s.Log.WarnContext(ctx, "no worker launched", "stage", name, "error", err.Error())
+	}
+}
+
+// set serves PUT /status/{id}. The one transition that is anybody's to make is calling off; every other follows from
+// work done under a lease.
+func (s *Service) set(r *http.Request) (int, any, error) {
+	var ask struct {
+		Status pipeline.Status `json:"status"`
+	}
+	if err := read(r, &ask); err != nil {
+		return 0, nil, err
+	}
+	ctx, id := r.Context(), r.PathValue("id")
+	state, _, err := s.find(ctx, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	if ask.Status != pipeline.Canceled {
+		return 0, nil, refuse(http.StatusConflict, "illegal_transition", fmt.Sprintf("Nobody may set a request from %s to %q.", state.Status, ask.Status),
+			"Only CANCELED can be set; use retry to start again.")
+	}
+	if err := s.Queue.Cancel(ctx, id); err != nil && (state.Status != pipeline.Canceled || !errors.Is(err, queue.ErrTerminal)) {
+		return 0, nil, err
+	}
+	if s.Ended != nil {
+		if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
+			s.Log.WarnContext(ctx, "end of request not announced", "request_id", id, "error", err.Error())
+		}
+	}
+	return s.look(r)
+}
+
+// retry serves POST /retry/{id}: a new request that begins at a stage with what the old one's earlier stages left, under
+// other options if wanted. In the same session it answers to the client's old token; in another one it gets a new token.
+func (s *Service) retry(r *http.Request) (int, any, error) {
+	var ask struct {
+		Stage     pipeline.Stage    `json:"stage"`
+		Options   *pipeline.Options `json:"options"`
+		Priority  *int              `json:"priority"`
+		SessionID string            `json:"session_id"`
+		DeadlineS float64           `json:"deadline_s"`
+	}
+	if err := read(r, &ask); err != nil {
+		return 0, nil, err
+	}
+	ctx := r.Context()
+	old, _, err := s.find(ctx, r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	if !old.Status.Terminal() {
+		return 0, nil, refuse(http.StatusConflict, "still_active", "The request is still "+string(old.Status)+".", "Call it off first.")
+	}
+	request := old.Request
+	if ask.Options != nil {
+		request.Options = *ask.Options
+	}
+	if ask.Priority != nil {
+		request.Priority = *ask.Priority
+	}
+	if err := request.Options.Validate(); err != nil {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_options", err.Error()+".", "Correct the option.")
+	}
+	if request.Priority < 0 || request.Priority > pipeline.MaxPriority {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_priority", fmt.Sprintf("priority must be between 0 and %d.", pipeline.MaxPriority), "Correct it.")
+	}
+	now := s.Now().UTC().Truncate(time.Millisecond)
+	if request.ID, err = pipeline.NewRequestID(now, s.Random); err != nil {
+		return 0, nil, err
+	}
+	request.CreatedAt = now
+	if !(ask.DeadlineS >= 0 && ask.DeadlineS <= 30*24*3600) {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_deadline", "deadline_s must be between 0 and 30 days.", "Leave it out for a day.")
+	}
+	request.Deadline = now.Add(24 * time.Hour)
+	if ask.DeadlineS > 0 {
+		request.Deadline = now.Add(time.Duration(ask.DeadlineS * float64(time.Second)))
+	}
+	token := ""
+	if ask.SessionID != "" && ask.SessionID != old.SessionID {
+		if token, err = pipeline.NewToken(s.Random); err != nil {
+			return 0, nil, err
+		}
+		request.SessionID, request.TokenHash = ask.SessionID, pipeline.HashToken(token)
+	}
+	input, err := s.inputOf(ctx, old.ID, ask.Stage)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := s.begin(ctx, request, ask.Stage, input); err != nil {
+		return 0, nil, err
+	}
+	s.Log.InfoContext(ctx, "retry", "request_id", request.ID, "of", old.ID, "stage", ask.Stage)
+	answer := map[string]string{"request_id": request.ID, "session_id": request.SessionID}
+	if token != "" {
+		answer["callback_token"] = token
+	}
+	return http.StatusAccepted, answer, nil
+}
+
+// inputOf is what the stage of a request starts from: the newest upload, or the manifest of the stage before.
+func (s *Service) inputOf(ctx context.Context, id string, name pipeline.Stage) (pipeline.Object, error) {
+	if _, err := pipeline.ParseStage(string(name)); err != nil {
+		return pipeline.Object{}, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Say from which stage to try again.")
+	}
+	missing := refuse(http.StatusConflict, "no_input", "Nothing is there for this stage to start from.", "Choose an earlier stage.")
+	if previous, ok := name.Previous(); ok {
+		o, err := s.Store.Stat(ctx, s.Buckets.ManifestBucket(previous), artifacts.ManifestName(id, previous))
+		if errors.Is(err, artifacts.ErrNotFound) {
+			return o, missing
+		}
+		return o, err
+	}
+	var newest pipeline.Object
+	for o, err := range s.Store.List(ctx, s.Buckets.Inbox[name], id+"/") {
+		if err != nil {
+			return newest, fmt.Errorf("list uploads: %w", err)
+		}
+		if o.Generation > newest.Generation {
+			newest = o
+		}
+	}
+	if newest.Name == "" {
+		return newest, missing
+	}
+	return newest, nil
+}
+
+// begin enters a request that starts at a stage. A crash on the way leaves a request without a record, which the next
+// trigger of its session takes over.
+func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object) error {
+	var manifest *artifacts.Manifest
+	if _, ok := name.Previous(); ok {
+		var err error
+		if manifest, err = artifacts.ReadManifest(ctx, s.Store, input); err != nil {
+			return err
+		}
+		manifest.Request = request
+	}
+	if err := s.Queue.Submit(ctx, request); err != nil {
+		return err
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("encode request record: %w", err)
+	}
+	if _, err := s.Store.Put(ctx, s.Buckets.Artifacts, artifacts.RequestName(request.ID), bytes.NewReader(body),
+		artifacts.PutOptions{ContentType: "application/json", DoesNotExist: true}); err != nil {
+		return fmt.Errorf("write request record: %w", err)
+	}
+	if manifest != nil {
+		if input, err = artifacts.WriteManifest(ctx, s.Store, s.Buckets, manifest); err != nil {
+			return err
+		}
+	}
+	// The manifest's event says the same; an upload of another request raises none.
+	if _, err := s.Queue.Enqueue(ctx, queue.Task{RequestID: request.ID, Stage: name, Input: input}); err != nil {
+		return err
+	}
+	s.want(ctx, name)
+	return nil
+}

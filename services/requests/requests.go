@@ -1,0 +1,173 @@
+// Package requests is the queue's API for operators and other services: what is where, what is next, enqueue, call off,
+// try again from a stage, purge, rebuild, and the reaper's tick. It is reached only through IAM (Cloud Run invokers), so
+// whoever comes this far may do all of it. Clients never see it: their API is functions/trigger.
+package requests
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Queue is what operators see of the queue.
+type Queue interface {
+	queue.Requests
+	queue.Restorer
+	Enqueue(ctx context.Context, t queue.Task) (added bool, err error)
+	Counts(ctx context.Context) (map[pipeline.Stage]queue.StageCounts, error)
+	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)
+}
+
+// Config is everything a Service works with. All but Ended are required.
+type Config struct {
+	Queue  Queue
+	Reaper interface {
+		Tick(ctx context.Context) (queue.Reaped, error)
+	}
+	Staffing interface { // sees that a stage with new work has a worker
+		Want(ctx context.Context, s pipeline.Stage) error
+	}
+	Store   artifacts.Store
+	Buckets artifacts.Buckets
+	Log     *slog.Logger
+	Now     func() time.Time
+	Random  io.Reader // cryptographic
+	// Ended, when set, is told of a request that was called off: at least once.
+	Ended func(ctx context.Context, r pipeline.Request, s pipeline.Status) error
+}
+
+// Service is the operators' API.
+type Service struct{ Config }
+
+// New checks c.
+func New(c Config) (*Service, error) {
+	if c.Queue == nil || c.Reaper == nil || c.Staffing == nil || c.Store == nil || c.Buckets.Artifacts == "" || c.Log == nil || c.Now == nil || c.Random == nil {
+		return nil, errors.New("requests: a dependency is missing")
+	}
+	return &Service{c}, nil
+}
+
+func (s *Service) archive() stage.Archive { return stage.Archive{Store: s.Store, Buckets: s.Buckets} }
+
+// Handler serves the API at its paths.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", serve.NotFound)
+	paths := map[string]map[string]func(*http.Request) (int, any, error){
+		"/queue":       {"GET": s.overview},
+		"/next":        {"GET": s.next},
+		"/enqueue":     {"POST": s.enqueue},
+		"/status/{id}": {"GET": s.look, "PUT": s.set},
+		"/requests":    {"GET": s.list},
+		"/retry/{id}":  {"POST": s.retry},
+		"/purge":       {"POST": s.purge},
+		"/rebuild":     {"POST": s.rebuild},
+		"/reap":        {"POST": s.reap},
+	}
+	for path, methods := range paths {
+		allow := ""
+		for _, m := range []string{"GET", "POST", "PUT"} {
+			if methods[m] != nil {
+				allow += ", " + m
+			}
+		}
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			h := methods[r.Method]
+			if h == nil {
+				serve.WriteProblem(w, serve.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: allow[2:],
+					Detail: r.Method + " is not served here.", Advice: "Use " + allow[2:] + "."})
+				return
+			}
+			status, answer, err := h(r)
+			if err != nil {
+				s.problem(w, r, err)
+				return
+			}
+			w.Header().Set("Cache-Control", "no-store")
+			serve.WriteJSON(w, status, answer)
+		})
+	}
+	return mux
+}
+
+// refusal is an answer that the caller must change something for.
+type refusal serve.Problem
+
+func (r *refusal) Error() string { return r.Detail }
+
+func refuse(status int, code, detail, advice string) *refusal {
+	return &refusal{Status: status, Code: code, Detail: detail, Advice: advice}
+}
+
+func (s *Service) problem(w http.ResponseWriter, r *http.Request, err error) {
+	var refused *refusal
+	var duplicate *queue.DuplicateError
+	switch {
+	case errors.As(err, &refused):
+		serve.WriteProblem(w, serve.Problem(*refused))
+	case errors.As(err, &duplicate):
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusConflict, Code: "duplicate_session", RequestID: duplicate.RequestID,
+			Detail: "The session has a request that is active or done.", Advice: "Give the new one a session_id of its own."})
+	case errors.Is(err, queue.ErrNotFound):
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusNotFound, Code: "unknown_request", Detail: "The queue knows no such request.",
+			Advice: "Check the id; after a loss of the queue, rebuild it."})
+	case errors.Is(err, queue.ErrTerminal):
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusConflict, Code: "already_ended", Detail: "The request has ended already.",
+			Advice: "Retry makes a new one from it."})
+	default:
+		s.Log.ErrorContext(r.Context(), "operator's call failed", "path", r.URL.Path, "error", err.Error())
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Retryable: true,
+			Detail: "The queue or the storage does not answer.", Advice: "Try again in a few seconds; the log tells more.", RetryAfter: 5 * time.Second})
+	}
+}
+
+const maxBodyBytes = 64 << 10
+
+// read takes a JSON body, strictly. An empty one is an empty object.
+func read(r *http.Request, v any) error {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBodyBytes+1))
+	if err != nil || len(body) > maxBodyBytes {
+		p := refusal(serve.TooLarge(maxBodyBytes))
+		return &p
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return refuse(http.StatusBadRequest, "invalid_body", "The body is not what this call takes: "+err.Error()+".", "See docs/api.md.")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return refuse(http.StatusBadRequest, "invalid_body", "Something follows the JSON object.", "Send one object.")
+	}
+	return nil
+}
+
+// reap serves POST /reap, the scheduler's tick.
+func (s *Service) reap(r *http.Request) (int, any, error) {
+	reaped, err := s.Reaper.Tick(r.Context())
+	return http.StatusOK, map[string]any{"expired_leases": reaped.ExpiredLeases, "delayed_ready": reaped.DelayedReady, "dead_slots": reaped.DeadSlots,
+		"past_deadline": reaped.PastDeadline, "forgotten": reaped.Forgotten, "lost_handovers": len(reaped.LostHandovers), "wanting": reaped.Wanting}, err
+}
+
+// rebuild serves POST /rebuild: the queue is brought up to what the buckets hold. It is safe at any time.
+func (s *Service) rebuild(r *http.Request) (int, any, error) {
+	rebuilt, err := queue.Rebuild(r.Context(), s.Queue, s.archive().Records(r.Context()))
+	if err != nil {
+		return 0, nil, err
+	}
+	s.Log.InfoContext(r.Context(), "queue rebuilt", "records", rebuilt.Records, "requests", rebuilt.Requests, "tasks", rebuilt.Tasks)
+	return http.StatusOK, map[string]int{"records": rebuilt.Records, "requests": rebuilt.Requests, "tasks": rebuilt.Tasks}, nil
+}
