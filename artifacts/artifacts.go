@@ -34,6 +34,8 @@ const (
 	Trained       Kind = "trained"        // PLY as the trainer left it
 	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
 	Splat         Kind = "splat"          // PLY: the result
+	Orbit         Kind = "orbit"          // MP4: a walk around the result
+	Thumbnail     Kind = "thumbnail"      // JPEG: its first picture
 	Report        Kind = "report"         // JSON: the quality report of the whole request
 )
 
@@ -49,6 +51,8 @@ var files = map[Kind]struct{ name, contentType string }{
 	Trained:       {"trained.ply", "application/octet-stream"},
 	TrainReport:   {"train_report.json", "application/json"},
 	Splat:         {"splat.ply", "application/octet-stream"},
+	Orbit:         {"orbit.mp4", "video/mp4"},
+	Thumbnail:     {"thumbnail.jpg", "image/jpeg"},
 	Report:        {"report.json", "application/json"},
 }
 
@@ -59,7 +63,9 @@ func (k Kind) FileName() string { return files[k].name }
 func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
-func ForClients() []Kind { return []Kind{Splat, Report, SparseModel, CaptureReport, ContactSheet} }
+func ForClients() []Kind {
+	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, CaptureReport, ContactSheet}
+}
 
 // Buckets are the names a deployment chose.
 type Buckets struct {

@@ -60,7 +60,8 @@ type SignedRequest struct {
 
 // SignUpload returns the request that starts a resumable upload. Its answer is 201 with the session URI in Location, to
 // which the client PUTs the bytes; the session URI is a credential of its own. Only the start is signed, so the object
-// can be made once (x-goog-if-generation-match: 0) and not be larger than MaxBytes. Whether Cloud Storage holds a
+// can be made once (x-goog-if-generation-match: 0) and not be larger than MaxBytes; an empty one is let in, so that the
+// pipeline can tell its sender what is wrong. Whether Cloud Storage holds a
 // resumable upload to that range is not documented: check the size in the event, too.
 func (s *Signer) SignUpload(_ context.Context, spec UploadSpec) (SignedRequest, error) {
 	if spec.ContentType == "" || spec.MaxBytes < 1 || spec.Expires <= 0 {
@@ -69,7 +70,7 @@ func (s *Signer) SignUpload(_ context.Context, spec UploadSpec) (SignedRequest, 
 	headers := map[string]string{
 		"x-goog-resumable":            "start",
 		"x-goog-if-generation-match":  "0",
-		"x-goog-content-length-range": "1," + strconv.FormatInt(spec.MaxBytes, 10),
+		"x-goog-content-length-range": "0," + strconv.FormatInt(spec.MaxBytes, 10),
 	}
 	for k, v := range spec.Metadata {
 		headers["x-goog-meta-"+k] = v
@@ -89,6 +90,9 @@ func (s *Signer) SignUpload(_ context.Context, spec UploadSpec) (SignedRequest, 
 
 // SignDownload returns a URL from which a browser saves exactly this generation of an object as filename.
 func (s *Signer) SignDownload(_ context.Context, o pipeline.Object, filename string, expires time.Duration) (string, error) {
+	if expires <= 0 {
+		return "", errors.New("sign download: an expiry is needed")
+	}
 	opts := s.options("GET", expires)
 	opts.QueryParameters = url.Values{}
 	if filename != "" {

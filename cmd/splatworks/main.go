@@ -20,6 +20,8 @@ type commands struct {
 	Run     runCommand     `cmd:"" help:"Reconstruct a video, a zip of photos or a folder of photos on this machine."`
 	Up      upCommand      `cmd:"" help:"Run the whole backend on this machine until interrupted."`
 	Sample  sampleCommand  `cmd:"" help:"Render a synthetic capture with known camera poses."`
+	Eval    evalCommand    `cmd:"" help:"Measure any splat against a scene's images."`
+	Render  renderCommand  `cmd:"" help:"Render a film or pictures of any splat."`
 	Doctor  doctorCommand  `cmd:"" help:"Say which native tools are here, and how to get what is missing."`
 	Submit  submitCommand  `cmd:"" help:"Send a capture to a running backend."`
 	Status  statusCommand  `cmd:"" help:"Show the status of a request."`

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"path"
 	"sync"
 	"time"
 
@@ -74,11 +73,8 @@ func (s *Service) read(ctx context.Context, state queue.State, window int64, now
 		return l, nil
 	}
 	expires := now.Add(s.DownloadTTL)
-	for _, a := range m.Outputs {
+	for _, a := range m.Results() {
 		name := a.Kind.FileName()
-		if name == "" {
-			name = path.Base(a.Object.Name)
-		}
 		url, err := s.Signer.SignDownload(ctx, a.Object, name, s.DownloadTTL)
 		if err != nil {
 			return left{}, fmt.Errorf("sign link to %v: %w", a.Object, err)

@@ -68,6 +68,27 @@ func (j *Job) Fetch(ctx context.Context, kind artifacts.Kind) (string, error) {
 	return path, j.download(ctx, o, path)
 }
 
+// FetchBundle unpacks an artifact made by artifacts.Pack into a folder of its own and returns that folder.
+func (j *Job) FetchBundle(ctx context.Context, kind artifacts.Kind) (string, error) {
+	o, ok := j.Find(kind)
+	if !ok {
+		return "", fmt.Errorf("no earlier stage left a %s", kind)
+	}
+	dir := filepath.Join(j.Dir, string(kind))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	r, err := j.store.Open(ctx, o)
+	if err != nil {
+		return "", fmt.Errorf("fetch %v: %w", o, err)
+	}
+	defer r.Close()
+	if err := artifacts.Unpack(r, dir); err != nil {
+		return "", fmt.Errorf("fetch %v: %w", o, err)
+	}
+	return dir, nil
+}
+
 func (j *Job) download(ctx context.Context, o pipeline.Object, path string) (err error) {
 	r, err := j.store.Open(ctx, o)
 	if err != nil {

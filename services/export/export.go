@@ -12,17 +12,24 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/splat"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// Stage of the pipeline.
-func Stage() stage.Definition {
-	return stage.Definition{Stage: pipeline.Export, Run: run, Budget: 10 * time.Minute}
+// Config of the machine.
+type Config struct {
+	Tools   frames.Tools
+	Threads int // 0: all processors
 }
 
-func run(ctx context.Context, job *stage.Job) error {
+// Stage of the pipeline.
+func Stage(c Config) stage.Definition {
+	return stage.Definition{Stage: pipeline.Export, Run: c.run, Budget: 10 * time.Minute}
+}
+
+func (c Config) run(ctx context.Context, job *stage.Job) error {
 	job.Progress(pipeline.Progress{Step: "reading the trained splat", Percent: 5})
 	trained, err := job.Fetch(ctx, artifacts.Trained)
 	if err != nil {
@@ -51,7 +58,12 @@ func run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 
-	job.Progress(pipeline.Progress{Step: "writing report.json", Percent: 80})
+	job.Progress(pipeline.Progress{Step: "filming the splat", Percent: 35})
+	if err := c.film(ctx, job, cloud); err != nil {
+		return err
+	}
+
+	job.Progress(pipeline.Progress{Step: "writing report.json", Percent: 95})
 	part := artifacts.ReportDocument{Splat: &artifacts.SplatReport{
 		Gaussians: cloud.Len(), SHDegree: cloud.Degree, Bytes: size, RenderMode: cloud.Mode.String(),
 	}}

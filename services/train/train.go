@@ -34,7 +34,7 @@ func Stage(c Config) stage.Definition {
 
 func (c Config) run(ctx context.Context, job *stage.Job) error {
 	job.Progress(pipeline.Progress{Step: "fetching the scene"})
-	scene, err := fetchScene(ctx, job)
+	scene, err := job.FetchBundle(ctx, artifacts.Scene)
 	if err != nil {
 		return err
 	}
@@ -58,23 +58,6 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 	return publish(ctx, job, cfg, data, result)
-}
-
-func fetchScene(ctx context.Context, job *stage.Job) (dir string, err error) {
-	bundle, err := job.Fetch(ctx, artifacts.Scene)
-	if err != nil {
-		return "", err
-	}
-	dir = filepath.Join(job.Dir, "scene")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
-	}
-	f, err := os.Open(bundle)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return dir, artifacts.Unpack(f, dir)
 }
 
 // plan turns the client's wishes into the trainer's configuration.

@@ -1,6 +1,7 @@
 package laptop
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,22 +19,20 @@ import (
 // Stage is a stage's definition with the tools of this machine.
 func Stage(s pipeline.Stage) (stage.Definition, error) {
 	switch s {
-	case pipeline.Filter, pipeline.Preprocess:
+	case pipeline.Filter:
 		tools, err := frameTools()
-		if err != nil {
-			return stage.Definition{}, err
-		}
-		if s == pipeline.Filter {
-			return filter.Stage(filter.Config{Tools: tools}), nil
-		}
+		return filter.Stage(filter.Config{Tools: tools}), err
+	case pipeline.Preprocess:
+		tools, missing := frameTools()
 		colmap, err := toolchain.Locate("colmap")
-		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap}), err
+		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap}), errors.Join(missing, err)
 	case pipeline.Depth:
 		return depth.Stage(), nil
 	case pipeline.Train:
 		return train.Stage(train.Config{Now: time.Now}), nil
 	case pipeline.Export:
-		return export.Stage(), nil
+		tools, err := frameTools()
+		return export.Stage(export.Config{Tools: tools}), err
 	}
 	return stage.Definition{}, fmt.Errorf("no stage %q", s)
 }

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/internal/app"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -24,4 +25,6 @@ func main() {
 	}
 }
 
-func definition(app.Config) (stage.Definition, error) { return export.Stage(), nil }
+func definition(c app.Config) (stage.Definition, error) {
+	return export.Stage(export.Config{Tools: frames.Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}, Threads: c.Threads}), nil
+}

@@ -1,0 +1,65 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"os"
+	"path/filepath"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/splat"
+	"github.com/splatworks/splatworks/engines/trainer"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// The film is five seconds long.
+const filmFrames, filmFPS = 150, 30
+
+// film publishes a walk around the splat, for people who would rather look than read, and its first picture.
+func (c Config) film(ctx context.Context, job *stage.Job, cloud *splat.Cloud) error {
+	scene, err := job.FetchBundle(ctx, artifacts.Scene)
+	if err != nil {
+		return err
+	}
+	cfg, err := trainer.Defaults(trainer.Preset(job.Options.Preset))
+	if err != nil {
+		return err
+	}
+	cfg.MaxSide, cfg.Threads = job.Options.LongEdgePx, c.Threads
+	data, err := trainer.Load(scene, &cfg)
+	if err != nil {
+		return fmt.Errorf("load scene: %w", err)
+	}
+	path := trainer.Orbit(data.Train, filmFrames)
+	painter := trainer.NewPainter(cloud, &cfg)
+	target := filepath.Join(job.Dir, artifacts.Orbit.FileName())
+	err = frames.WriteFilm(ctx, c.Tools, target, len(path), filmFPS, func(i int) *image.NRGBA {
+		job.Progress(pipeline.Progress{Step: "filming the splat", Done: float64(i), Total: filmFrames, Percent: 35 + 60*float64(i)/filmFrames})
+		return painter.Paint(&path[i])
+	})
+	if err != nil {
+		return err
+	}
+	if err := job.Publish(ctx, artifacts.Orbit, target); err != nil {
+		return err
+	}
+	thumbnail := filepath.Join(job.Dir, artifacts.Thumbnail.FileName())
+	if err := writeJPEG(thumbnail, painter.Paint(&path[0])); err != nil {
+		return err
+	}
+	return job.Publish(ctx, artifacts.Thumbnail, thumbnail)
+}
+
+func writeJPEG(path string, img image.Image) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return jpeg.Encode(f, img, &jpeg.Options{Quality: 90})
+}
