@@ -1,7 +1,15 @@
 package gcs_test
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -40,4 +48,149 @@ func TestContract(t *testing.T) {
 		s, _, _ := emulated(t, gcs.Options{ChunkBytes: 256 << 10, PageSize: 3})
 		return s, "bucket"
 	})
+}
+
+var putOptions = artifacts.PutOptions{ContentType: "text/plain"}
+
+// unreliable is a proxy in front of the emulator that spoils requests on their way back.
+type unreliable struct {
+	next http.Handler
+	mu   sync.Mutex
+	lose func(r *http.Request) (lose bool)
+	lost int
+}
+
+func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	u.mu.Lock()
+	lose := u.lose(r)
+	if lose {
+		u.lost++
+	}
+	u.mu.Unlock()
+	if !lose {
+		u.next.ServeHTTP(w, r)
+		return
+	}
+	u.next.ServeHTTP(httptest.NewRecorder(), r) // it happens, but the client never hears of it
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+// TestLostAnswers loses the first answer of every kind of request: each must succeed all the same, and happen once.
+func TestLostAnswers(t *testing.T) {
+	told := &listener{}
+	s, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true, Listener: told})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bucket(t.Context(), "bucket", nil); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	proxy := &unreliable{next: s}
+	proxy.lose = func(r *http.Request) bool {
+		key := r.Method + r.URL.Path + r.URL.Query().Get("uploadType") + r.Header.Get("Content-Range")
+		defer func() { seen[key] = true }()
+		return !seen[key]
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: server.URL, ChunkBytes: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	once := artifacts.PutOptions{ContentType: "application/json", DoesNotExist: true}
+	for name, body := range map[string]string{"small": "manifest", "large": strings.Repeat("x", 600<<10)} {
+		o, err := store.Put(t.Context(), "bucket", name, strings.NewReader(body), once)
+		if err != nil {
+			t.Fatalf("put %s: %v", name, err)
+		}
+		if n := told.count(name); n != 1 {
+			t.Errorf("%s was written %d times", name, n)
+		}
+		if _, err := store.Put(t.Context(), "bucket", name, strings.NewReader(body), once); !errors.Is(err, artifacts.ErrExists) {
+			t.Errorf("another write of %s: %v", name, err)
+		}
+		r, err := store.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != body {
+			t.Errorf("read %s: %d bytes, %v", name, len(got), err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	names := 0
+	for _, err := range store.List(t.Context(), "bucket", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names++
+	}
+	if names != 2 || proxy.lost < 8 {
+		t.Errorf("%d objects, %d answers lost", names, proxy.lost)
+	}
+}
+
+type listener struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (l *listener) Finalized(o emulator.Object) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.names = append(l.names, o.Name)
+}
+
+func (l *listener) Heard() int64 { return 0 }
+
+func (l *listener) count(name string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, heard := range l.names {
+		if heard == name {
+			n++
+		}
+	}
+	return n
+}
+
+func TestDamagedContentIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	s, err := emulator.Open(dir, emulator.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bucket(t.Context(), "bucket", nil); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	o, err := store.Put(t.Context(), "bucket", "n", strings.NewReader("precious"), putOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := filepath.Glob(filepath.Join(dir, "buckets", "bucket", "objects", fmt.Sprintf("*-%d", o.Generation)))
+	if err != nil || len(blobs) != 1 {
+		t.Fatal(blobs, err)
+	}
+	if err := os.WriteFile(blobs[0], []byte("prec1ous"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err == nil {
+		t.Errorf("read %q without an error", got)
+	}
 }
