@@ -1,0 +1,245 @@
+package frames
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"image"
+	_ "image/jpeg" // photos come as JPEG
+	_ "image/png"  // or PNG
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Photo is one picture of a set, as its header describes it.
+type Photo struct {
+	Path   string `json:"-"`
+	Name   string `json:"name"`   // as the owner knows it: the path within the folder or archive, with slashes
+	Format string `json:"format"` // "jpeg" or "png"
+	Width  int    `json:"width"`  // as shown: after the EXIF orientation
+	Height int    `json:"height"`
+	Bytes  int64  `json:"bytes"`
+	Exif   Exif   `json:"exif"`
+}
+
+// Photos is a set of photos in order, with what could not be used.
+type Photos struct {
+	Photos  []Photo
+	Skipped []Skipped
+}
+
+// Skipped is a file of the input that is left out, and why.
+type Skipped struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
+
+// FindPhotos lists the photos in a folder and below it, in natural order of their names (IMG_2 before IMG_10), by
+// reading headers only. Hidden files and links are ignored. The error is a *Failure when the set cannot be used.
+func FindPhotos(ctx context.Context, dir string, limits Limits) (Photos, error) {
+	var found []string
+	err := filepath.WalkDir(dir, func(p string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case p != dir && ignored(entry.Name()):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case entry.Type().IsRegular():
+			found = append(found, p)
+		}
+		if len(found) > maxEntries {
+			return fail(TooManyPhotos, "Send fewer files.", "The folder holds more than %d files.", maxEntries)
+		}
+		return nil
+	})
+	if err != nil {
+		return Photos{}, fmt.Errorf("finding photos: %w", err)
+	}
+	named := make(map[string]string, len(found))
+	for _, p := range found {
+		name, err := filepath.Rel(dir, p)
+		if err != nil {
+			name = filepath.Base(p)
+		}
+		named[p] = filepath.ToSlash(name)
+	}
+	slices.SortFunc(found, func(a, b string) int { return natural(named[a], named[b]) })
+	return listPhotos(ctx, found, func(p string) string { return named[p] }, limits)
+}
+
+// ListPhotos is FindPhotos for files that are named one by one; their order is kept.
+func ListPhotos(ctx context.Context, paths []string, limits Limits) (Photos, error) {
+	return listPhotos(ctx, paths, filepath.Base, limits)
+}
+
+func listPhotos(ctx context.Context, paths []string, name func(string) string, limits Limits) (Photos, error) {
+	limits = limits.withDefaults()
+	var set Photos
+	for _, p := range paths {
+		if err := ctx.Err(); err != nil {
+			return set, fmt.Errorf("reading photo headers: %w", err)
+		}
+		photo, reason := probePhoto(p, limits)
+		if reason != "" {
+			set.Skipped = append(set.Skipped, Skipped{Name: name(p), Reason: reason})
+			continue
+		}
+		photo.Name = name(p)
+		set.Photos = append(set.Photos, photo)
+	}
+	return set, set.check(limits)
+}
+
+const adviceFormats = "Send photos as JPEG or PNG (on an iPhone: Settings, Camera, Formats, Most Compatible)."
+
+func (s Photos) check(l Limits) error {
+	n := len(s.Photos)
+	switch {
+	case n > l.MaxPhotos:
+		return fail(TooManyPhotos, "Send the sharpest ones, or a video.", "There are %d photos; at most %d are accepted.", n, l.MaxPhotos)
+	case n == 0 && len(s.Skipped) > 0:
+		return fail(NotAPhoto, adviceFormats, "None of the files can be used; the first, %s, %s.", s.Skipped[0].Name, s.Skipped[0].Reason)
+	case n < l.MinPhotos:
+		return fail(TooFewPhotos, "Take 20 to 200 photos all around the subject, each overlapping the last by two thirds.",
+			"There %s only %s.", isAre(n), count(n, "photo"))
+	}
+	return nil
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// probePhoto reads a file's header. reason says why it cannot be used, for its owner; "" when it can.
+func probePhoto(p string, l Limits) (photo Photo, reason string) {
+	file, err := os.Open(p)
+	if err != nil {
+		return Photo{}, "cannot be opened"
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	switch {
+	case err != nil || !info.Mode().IsRegular():
+		return Photo{}, "is no file"
+	case info.Size() == 0:
+		return Photo{}, "is empty"
+	case info.Size() > l.MaxBytes:
+		return Photo{}, fmt.Sprintf("is larger than %d MB", l.MaxBytes>>20)
+	}
+	photo, reason = probeHeader(file, l)
+	photo.Path, photo.Bytes = p, info.Size()
+	return photo, reason
+}
+
+// probeHeader reads what stands before the pixels.
+func probeHeader(r io.ReadSeeker, l Limits) (photo Photo, reason string) {
+	var head [12]byte
+	n, _ := io.ReadFull(r, head[:])
+	if bytes.HasPrefix(head[4:n:12], []byte("ftyphe")) || bytes.HasPrefix(head[4:n:12], []byte("ftypmif1")) {
+		return Photo{}, "is in HEIC format"
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return Photo{}, "cannot be read"
+	}
+	config, format, err := image.DecodeConfig(r)
+	if err != nil || format != "jpeg" && format != "png" {
+		return Photo{}, "is not a JPEG or PNG picture"
+	}
+	photo = Photo{Format: format, Width: config.Width, Height: config.Height}
+	switch {
+	case config.Width <= 0 || config.Height <= 0 || int64(config.Width)*int64(config.Height) > int64(l.MaxPixels):
+		return photo, fmt.Sprintf("has %d x %d pixels, more than %d million", config.Width, config.Height, l.MaxPixels/1_000_000)
+	case min(config.Width, config.Height) < l.MinEdge:
+		return photo, fmt.Sprintf("has only %d x %d pixels", config.Width, config.Height)
+	}
+	if format == "jpeg" {
+		if _, err := r.Seek(0, io.SeekStart); err == nil {
+			if payload, err := exifSegment(r); err == nil {
+				photo.Exif = parseExif(payload)
+			}
+		}
+	}
+	if photo.Exif.sideways() {
+		photo.Width, photo.Height = photo.Height, photo.Width
+	}
+	return photo, ""
+}
+
+// ignored are the files that systems and archivers leave beside the owner's.
+func ignored(name string) bool {
+	return strings.HasPrefix(name, ".") || name == "__MACOSX" || strings.EqualFold(name, "thumbs.db") || strings.EqualFold(name, "desktop.ini")
+}
+
+// natural compares names with runs of digits as numbers.
+func natural(a, b string) int {
+	x, y := a, b
+	for x != "" && y != "" {
+		dx, dy := digits(x), digits(y)
+		if dx > 0 && dy > 0 {
+			nx, ny := strings.TrimLeft(x[:dx], "0"), strings.TrimLeft(y[:dy], "0")
+			if c := cmp.Or(cmp.Compare(len(nx), len(ny)), strings.Compare(nx, ny)); c != 0 {
+				return c
+			}
+			x, y = x[dx:], y[dy:]
+			continue
+		}
+		if x[0] != y[0] {
+			return cmp.Compare(x[0], y[0])
+		}
+		x, y = x[1:], y[1:]
+	}
+	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(a, b))
+}
+
+func digits(s string) int {
+	n := 0
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+// imageNames gives each photo the file name that it is prepared under: its own, made harmless, where these are
+// distinct and sort in the order of the set, and otherwise with a number in front. COLMAP matches neighbours in the
+// order of names.
+func imageNames(photos []Photo) []string {
+	names := make([]string, len(photos))
+	keep := true
+	for i, p := range photos {
+		base := path.Base(p.Name)
+		extension := path.Ext(base)
+		stem := strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
+				return r
+			}
+			return '_'
+		}, strings.TrimSuffix(base, extension))
+		names[i] = strings.TrimLeft(stem[:min(len(stem), 80)], ".-") + ".jpg"
+		if i > 0 && !(strings.ToLower(names[i-1]) < strings.ToLower(names[i]) && names[i-1] < names[i]) {
+			keep = false
+		}
+		if names[i] == ".jpg" {
+			keep = false
+		}
+	}
+	if !keep {
+		for i := range names {
+			names[i] = fmt.Sprintf("photo_%06d_%s", i+1, names[i])
+		}
+	}
+	return names
+}

@@ -1,0 +1,254 @@
+package frames
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"os"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+)
+
+// decodeBudget bounds the pixels that are decoded at the same time; a pixel takes 2 to 8 bytes.
+const decodeBudget = 64 << 20
+
+// eachPhoto runs work on the photos, in parallel as far as processors and memory allow.
+func eachPhoto(ctx context.Context, photos []Photo, work func(ctx context.Context, i int) error) error {
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	budget := semaphore.NewWeighted(decodeBudget)
+	for i, p := range photos {
+		weight := min(decodeBudget, int64(p.Width)*int64(p.Height))
+		if budget.Acquire(inner, weight) != nil {
+			break
+		}
+		g.Go(func() error {
+			defer budget.Release(weight)
+			if err := inner.Err(); err != nil {
+				return err
+			}
+			return work(inner, i)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// ScorePhotos decodes every photo once and measures it; Frame.Index is the place in set.Photos. Photos whose pixels
+// are damaged move to set.Skipped. Photos are not compared for motion, their views lie too far apart: Motion is 0
+// and Matched 1; Duplicate marks a picture like the one before.
+func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(done, total int)) (Scores, error) {
+	frames := make([]Frame, len(set.Photos))
+	small := make([]gray, len(set.Photos))
+	var mu sync.Mutex
+	done := 0
+	err := eachPhoto(ctx, set.Photos, func(_ context.Context, i int) error {
+		picture, err := decodePhoto(set.Photos[i].Path)
+		if err == nil {
+			g := grayOf(picture, analysisEdge)
+			frames[i].measure(g)
+			p := newPyramid(g)
+			_, textured, blocks := blockMotion(p, p)
+			frames[i].Texture = float64(textured) / float64(max(1, blocks))
+			frames[i].Matched = 1
+			small[i] = p.fine
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		if progress != nil {
+			progress(done, len(set.Photos))
+		}
+		return nil
+	})
+	if err != nil {
+		return Scores{}, fmt.Errorf("measuring photos: %w", err)
+	}
+	var s Scores
+	var kept []Photo
+	var before gray
+	for i, p := range set.Photos {
+		if small[i].pix == nil {
+			set.Skipped = append(set.Skipped, Skipped{Name: p.Name, Reason: "is damaged"})
+			s.Damaged++
+			continue
+		}
+		f := frames[i]
+		f.Index = len(kept)
+		if len(before.pix) == len(small[i].pix) && before.w == small[i].w {
+			f.Difference = difference(small[i], before)
+			f.Duplicate = f.Difference < duplicatePhoto
+		}
+		before = small[i]
+		kept = append(kept, p)
+		s.Frames = append(s.Frames, f)
+	}
+	set.Photos = kept
+	return s, set.check(limits.withDefaults())
+}
+
+// duplicatePhoto is the difference below which two photos are copies of each other.
+const duplicatePhoto = 0.004
+
+func decodePhoto(path string) (image.Image, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	picture, _, err := image.Decode(file)
+	return picture, err
+}
+
+// grayOf shrinks a picture to luma with the longer edge at most edge, each pixel the mean of those it covers.
+func grayOf(m image.Image, edge int) gray {
+	b := m.Bounds()
+	w, h := fit(b.Dx(), b.Dy(), edge)
+	out := gray{w: w, h: h, pix: make([]byte, w*h)}
+	luma := lumaOf(m)
+	for y := range h {
+		y0 := b.Min.Y + y*b.Dy()/h
+		y1 := max(y0+1, b.Min.Y+(y+1)*b.Dy()/h)
+		for x := range w {
+			x0 := b.Min.X + x*b.Dx()/w
+			x1 := max(x0+1, b.Min.X+(x+1)*b.Dx()/w)
+			sum := 0
+			for v := y0; v < y1; v++ {
+				for u := x0; u < x1; u++ {
+					sum += luma(u, v)
+				}
+			}
+			out.pix[y*w+x] = byte(sum / ((x1 - x0) * (y1 - y0)))
+		}
+	}
+	return out
+}
+
+// lumaOf reads 8-bit luma; the formats that photos have, without going through an interface a pixel.
+func lumaOf(m image.Image) func(x, y int) int {
+	mix := func(r, g, b byte) int { return (19595*int(r) + 38470*int(g) + 7471*int(b) + 1<<15) >> 16 }
+	switch m := m.(type) {
+	case *image.YCbCr:
+		return func(x, y int) int { return int(m.Y[m.YOffset(x, y)]) }
+	case *image.Gray:
+		return func(x, y int) int { return int(m.Pix[m.PixOffset(x, y)]) }
+	case *image.RGBA:
+		return func(x, y int) int { p := m.Pix[m.PixOffset(x, y):]; return mix(p[0], p[1], p[2]) }
+	case *image.NRGBA:
+		return func(x, y int) int { p := m.Pix[m.PixOffset(x, y):]; return mix(p[0], p[1], p[2]) }
+	}
+	return func(x, y int) int { return int(color.GrayModel.Convert(m.At(x, y)).(color.Gray).Y) }
+}
+
+// SelectPhotos leaves out what shows nothing and copies, and thins the set evenly, by sharpness, when it is larger
+// than MaxImages. Every other photo was taken on purpose and stays.
+func SelectPhotos(frames []Frame, o SelectOptions) Selection {
+	o = o.withDefaults()
+	var s Selection
+	for _, f := range frames {
+		switch {
+		case unusable(f):
+			s.Unusable++
+		case f.Duplicate:
+			s.Duplicates++
+		default:
+			s.Frames = append(s.Frames, f)
+		}
+	}
+	n := len(s.Frames)
+	if n <= o.MaxImages {
+		return s
+	}
+	kept := make([]Frame, 0, o.MaxImages)
+	for w := range o.MaxImages {
+		window := s.Frames[w*n/o.MaxImages : (w+1)*n/o.MaxImages]
+		best := window[0]
+		for _, f := range window {
+			if f.Sharpness > best.Sharpness {
+				best = f
+			}
+		}
+		kept = append(kept, best)
+	}
+	s.Thinned, s.Frames = n-len(kept), kept
+	return s
+}
+
+// JudgePhotos makes the capture report of a set of photos; see Judge.
+func JudgePhotos(set Photos, scores Scores, selection Selection) (Report, error) {
+	all := scores.Frames
+	r := Report{
+		Input: "photos", Frames: len(all), Selected: len(selection.Frames),
+		Sharpness:  spreadOf(all, func(f Frame) float64 { return f.Sharpness }),
+		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
+		Warnings:   []Warning{},
+	}
+	warn := func(code, advice, message string, args ...any) {
+		r.Warnings = append(r.Warnings, Warning{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice})
+	}
+	sizes := map[[2]int]int{}
+	for _, p := range set.Photos {
+		size := [2]int{p.Width, p.Height}
+		sizes[size]++
+		if n := sizes[size]; n > sizes[[2]int{r.Width, r.Height}] {
+			r.Width, r.Height = p.Width, p.Height
+		}
+	}
+	duplicates, soft := 0, 0
+	for _, f := range all {
+		if f.Duplicate {
+			duplicates++
+		}
+		if f.Sharpness < 0.8*r.Sharpness.Median {
+			soft++
+		}
+	}
+	n := float64(max(1, len(all)))
+	r.Static, r.Blurred = short(float64(duplicates)/n), short(float64(soft)/n)
+	if len(set.Skipped) > 0 {
+		first := set.Skipped[0]
+		warn("skipped_files", adviceFormats, "%s could not be used; the first, %s, %s.", count(len(set.Skipped), "file"), first.Name, first.Reason)
+	}
+	if r.Sharpness.Median < 0.3 {
+		warn("blurry", "Clean the lens, let it focus on the subject, and take the photos in more light.", "The photos are soft.")
+	} else if r.Blurred > 0.15 {
+		warn("motion_blur", "Leave blurred photos out; hold the camera still for each.", "%.0f %% of the photos are clearly less sharp than the others.", 100*r.Blurred)
+	}
+	r.warnExposure(warn)
+	if long := max(r.Width, r.Height); long < 640 {
+		warn("low_resolution", "Send the original photos.", "The photos have only %d x %d pixels.", r.Width, r.Height)
+	}
+	if r.Selected < 20 {
+		warn("few_images", "Take 20 to 200 photos all around the subject, each overlapping the last by two thirds.",
+			"Only %s can be used.", count(r.Selected, "photo"))
+	}
+	return r, refusePhotos(all, selection)
+}
+
+func refusePhotos(all []Frame, selection Selection) error {
+	_, dark, _ := quantiles(all, func(f Frame) float64 { return f.Dark })
+	_, texture, _ := quantiles(all, func(f Frame) float64 { return f.Texture })
+	_, sharp, _ := quantiles(all, func(f Frame) float64 { return f.Sharpness })
+	const advice = "Take 20 to 200 photos of a textured, still subject, all around it, each overlapping the last by two thirds."
+	switch {
+	case dark > 0.97:
+		return fail(AllBlack, "Check that nothing covers the lens, and use more light.", "The photos are black.")
+	case !(texture > 0) || selection.Unusable == len(all):
+		return fail(NoDetail, advice, "The photos show no detail that could be matched.")
+	case !(sharp < whiteNoise):
+		return fail(NotAScene, advice, "The photos show noise, not a scene.")
+	case len(selection.Frames) < 3:
+		return fail(TooFewPhotos, advice, "Only %s can be used; the others are copies or show nothing.", count(len(selection.Frames), "photo"))
+	}
+	return nil
+}
+
+// whiteNoise is just below the sharpness of independent pixels, from which a mean over 9 takes 0.89 of the variation.
+// Photos of grass and gravel stay under 0.8.
+const whiteNoise = 0.87

@@ -1,0 +1,159 @@
+package frames
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/image/draw"
+)
+
+// jpegQuality is what pictures are written with: visually lossless for reconstruction, a third of the size of 100.
+const jpegQuality = 95
+
+// PreparePhotos writes the selected photos into dir (made if missing) as JPEG, upright, the longer edge at most maxEdge
+// pixels (0: as they are). A photo that is that already is copied bit by bit. EXIF data stay, since COLMAP takes the
+// focal length from them; only the orientation is set to "upright" where the pixels were turned.
+//
+// The files sort in the order of the selection. On an error dir holds none of them.
+func PreparePhotos(ctx context.Context, set Photos, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("preparing photos: %w", err)
+	}
+	chosen := make([]Photo, len(selection.Frames))
+	for i, f := range selection.Frames {
+		chosen[i] = set.Photos[f.Index]
+	}
+	names := imageNames(chosen)
+	images := make([]Image, len(chosen))
+	var mu sync.Mutex
+	done := 0
+	err := eachPhoto(ctx, chosen, func(_ context.Context, i int) error {
+		w, h, err := preparePhoto(chosen[i], filepath.Join(dir, names[i]), maxEdge)
+		if err != nil {
+			return fmt.Errorf("%s: %w", chosen[i].Name, err)
+		}
+		images[i] = Image{Name: names[i], Width: w, Height: h, Index: selection.Frames[i].Index}
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		if progress != nil {
+			progress(done, len(chosen))
+		}
+		return nil
+	})
+	if err != nil {
+		for _, name := range names {
+			os.Remove(filepath.Join(dir, name))
+		}
+		return nil, fmt.Errorf("preparing photos: %w", err)
+	}
+	return images, nil
+}
+
+func preparePhoto(p Photo, target string, maxEdge int) (w, h int, err error) {
+	w, h = fit(p.Width, p.Height, maxEdge)
+	if p.Format == "jpeg" && p.Exif.Orientation <= 1 && w == p.Width && h == p.Height {
+		return w, h, copyFile(p.Path, target)
+	}
+	picture, err := decodePhoto(p.Path)
+	if err != nil {
+		return 0, 0, err
+	}
+	// Shrink first, lying as stored: there is less to turn then.
+	sw, sh := w, h
+	if p.Exif.sideways() {
+		sw, sh = h, w
+	}
+	small := image.NewRGBA(image.Rect(0, 0, sw, sh))
+	if b := picture.Bounds(); b.Dx() == sw && b.Dy() == sh {
+		draw.Draw(small, small.Bounds(), image.NewUniform(color.Black), image.Point{}, draw.Src)
+		draw.Draw(small, small.Bounds(), picture, b.Min, draw.Over)
+	} else {
+		draw.CatmullRom.Scale(small, small.Bounds(), picture, b, draw.Src, nil)
+	}
+	small = orient(small, p.Exif.Orientation)
+	var encoded bytes.Buffer
+	if err := jpeg.Encode(&encoded, small, &jpeg.Options{Quality: jpegQuality}); err != nil {
+		return 0, 0, err
+	}
+	return w, h, os.WriteFile(target, insertExif(encoded.Bytes(), uprightExif(p)), 0o666)
+}
+
+// uprightExif is the EXIF payload of a photo for its upright copy, nil when it has none.
+func uprightExif(p Photo) []byte {
+	if p.Format != "jpeg" {
+		return nil
+	}
+	file, err := os.Open(p.Path)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	payload, err := exifSegment(file)
+	if err != nil {
+		return nil
+	}
+	return parseExif(payload).upright(payload)
+}
+
+// orient turns and mirrors a stored picture into the one that is shown (TIFF 6.0, tag Orientation: which sides of the
+// shown picture the stored first row and first column are).
+func orient(m *image.RGBA, orientation int) *image.RGBA {
+	if orientation <= 1 || orientation > 8 {
+		return m
+	}
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	ow, oh := w, h
+	if orientation >= 5 {
+		ow, oh = h, w
+	}
+	out := image.NewRGBA(image.Rect(0, 0, ow, oh))
+	for y := range h {
+		for x := range w {
+			u, v := x, y
+			switch orientation {
+			case 2:
+				u, v = w-1-x, y
+			case 3:
+				u, v = w-1-x, h-1-y
+			case 4:
+				u, v = x, h-1-y
+			case 5:
+				u, v = y, x
+			case 6:
+				u, v = h-1-y, x
+			case 7:
+				u, v = h-1-y, w-1-x
+			case 8:
+				u, v = y, w-1-x
+			}
+			copy(out.Pix[out.PixOffset(u, v):][:4], m.Pix[m.PixOffset(x, y):][:4])
+		}
+	}
+	return out
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}
