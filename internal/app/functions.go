@@ -9,6 +9,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts/gcs"
 	"github.com/splatworks/splatworks/functions/ratelimit"
+	"github.com/splatworks/splatworks/functions/sharedsecret"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
@@ -42,8 +43,13 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 	if err != nil {
 		return nil, err
 	}
+	proxies := 0
+	if os.Getenv("K_SERVICE") != "" { // Cloud Run: its front end names the caller
+		proxies = 1
+	}
 	return trigger.New(trigger.Config{
-		Queue: p.Queue, Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
+		Queue: p.Queue, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: proxies,
+		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limit, shieldPerSecond, shieldBurst, time.Now),
 		Log:     p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL,
 	})

@@ -93,26 +93,29 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 		return fmt.Errorf("make a work folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	archive := stage.Archive{Store: p.Store, Buckets: p.Buckets}
 	w := stage.Worker{
 		Definition: def, ID: fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano()),
 		Tasks: p.Queue, Slots: p.Queue, Limit: p.config.Limits()[def.Stage], Store: p.Store, Buckets: p.Buckets,
 		WorkDir: dir, Beat: p.config.Heartbeat, Now: time.Now, Log: p.Log,
-		Ended: func(ctx context.Context, r pipeline.Request, status pipeline.Status) error {
-			if status != pipeline.Completed {
-				state, err := p.Queue.Lookup(ctx, r.ID)
-				if err != nil {
-					return err
-				}
-				if err := archive.NoteOutcome(ctx, r.ID, queue.Outcome{Status: status, Failure: state.Failure, At: time.Now()}); err != nil {
-					return err
-				}
-			}
-			return p.Publisher.PublishFinished(ctx, r, status)
-		},
+		Ended: p.Ended,
 	}
 	if p.config.TaskTimeout > 0 {
 		w.Until = time.Now().Add(p.config.TaskTimeout)
 	}
 	return w.Run(working, ctx.Done())
+}
+
+// Ended notes and announces that a request ended: at least once, and safe to repeat.
+func (p *Parts) Ended(ctx context.Context, r pipeline.Request, status pipeline.Status) error {
+	if status != pipeline.Completed {
+		state, err := p.Queue.Lookup(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		archive := stage.Archive{Store: p.Store, Buckets: p.Buckets}
+		if err := archive.NoteOutcome(ctx, r.ID, queue.Outcome{Status: status, Failure: state.Failure, At: time.Now()}); err != nil {
+			return err
+		}
+	}
+	return p.Publisher.PublishFinished(ctx, r, status)
 }
