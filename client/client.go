@@ -92,16 +92,19 @@ func (c *Client) Cancel(ctx context.Context, token string) (*Status, error) {
 }
 
 const (
-	pollMin = time.Second
-	pollMax = 15 * time.Second
+	pollWait  = "20s"                  // how long the service may hold a poll back until there is news
+	pollPause = 500 * time.Millisecond // between polls: more changes a second nobody can read
+	retryMin  = time.Second
+	retryMax  = 15 * time.Second
 )
 
 // Wait polls until the request has ended and returns its last status, whatever that is. changed, when not nil, is told of
 // every status that differs from the one before. Trouble on the way is ridden out; only an answer that will not change
 // ends the wait with an error.
 func (c *Client) Wait(ctx context.Context, token string, changed func(*Status)) (*Status, error) {
-	pause, tag, failures := pollMin, "", 0
+	tag, failures := "", 0
 	for {
+		pause := pollPause
 		s, newTag, err := c.poll(ctx, token, tag)
 		switch problem := (*Problem)(nil); {
 		case ctx.Err() != nil:
@@ -109,14 +112,14 @@ func (c *Client) Wait(ctx context.Context, token string, changed func(*Status)) 
 		case errors.As(err, &problem) && !passing(problem.Status):
 			return nil, fmt.Errorf("wait: %w", err)
 		case err != nil:
-			if failures++; failures >= 5*maxTries { // about five minutes
+			if failures++; failures >= 5*maxTries { // minutes
 				return nil, fmt.Errorf("wait: %w", err)
 			}
-			pause = min(2*pause, pollMax)
+			pause = min(retryMin<<min(failures-1, 8), retryMax)
 		case s == nil: // not changed
-			failures, pause = 0, min(pause*3/2, pollMax)
+			failures = 0
 		default:
-			failures, pause, tag = 0, pollMin, newTag
+			failures, tag = 0, newTag
 			if changed != nil {
 				changed(s)
 			}
@@ -130,9 +133,13 @@ func (c *Client) Wait(ctx context.Context, token string, changed func(*Status)) 
 	}
 }
 
-// poll reads the status; it is nil when it still has the tag.
+// poll reads the status; with a tag it waits for another one, and is nil when none came.
 func (c *Client) poll(ctx context.Context, token, tag string) (*Status, string, error) {
-	r, err := c.request(ctx, http.MethodGet, "/status", token, nil)
+	path := "/status"
+	if tag != "" {
+		path += "?wait=" + pollWait
+	}
+	r, err := c.request(ctx, http.MethodGet, path, token, nil)
 	if err != nil {
 		return nil, "", err
 	}
