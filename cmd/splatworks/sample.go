@@ -27,7 +27,7 @@ func (cmd sampleCommand) Run(ctx context.Context, c console) error {
 	for _, name := range cmd.With {
 		options.Disturbances = append(options.Disturbances, sample.Disturbance(name))
 	}
-	if _, err := sample.New(options); err != nil {
+	if err := options.Check(); err != nil {
 		return usageError{err}
 	}
 	b := newBars(c.err)

@@ -41,8 +41,8 @@ func eachPhoto(ctx context.Context, photos []Photo, work func(ctx context.Contex
 }
 
 // ScorePhotos decodes every photo once and measures it; Frame.Index is the place in set.Photos. Photos whose pixels
-// are damaged move to set.Skipped. Photos are not compared for motion, their views lie too far apart: Motion is 0
-// and Matched 1; Duplicate marks a picture like the one before.
+// are damaged have no frame and are named in set.Skipped. Photos are not compared for motion, their views lie too far
+// apart: Motion is 0 and Matched 1; Duplicate marks a picture like the one before.
 func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(done, total int)) (Scores, error) {
 	frames := make([]Frame, len(set.Photos))
 	small := make([]gray, len(set.Photos))
@@ -52,11 +52,11 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 		picture, err := decodePhoto(set.Photos[i].Path)
 		if err == nil {
 			g := grayOf(picture, analysisEdge)
+			frames[i] = Frame{Index: i, Matched: 1}
 			frames[i].measure(g)
 			p := newPyramid(g)
 			_, textured, blocks := blockMotion(p, p)
 			frames[i].Texture = float64(textured) / float64(max(1, blocks))
-			frames[i].Matched = 1
 			small[i] = p.fine
 		}
 		mu.Lock()
@@ -71,7 +71,6 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 		return Scores{}, fmt.Errorf("measuring photos: %w", err)
 	}
 	var s Scores
-	var kept []Photo
 	var before gray
 	for i, p := range set.Photos {
 		if small[i].pix == nil {
@@ -80,17 +79,18 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 			continue
 		}
 		f := frames[i]
-		f.Index = len(kept)
 		if len(before.pix) == len(small[i].pix) && before.w == small[i].w {
 			f.Difference = difference(small[i], before)
 			f.Duplicate = f.Difference < duplicatePhoto
 		}
 		before = small[i]
-		kept = append(kept, p)
 		s.Frames = append(s.Frames, f)
 	}
-	set.Photos = kept
-	return s, set.check(limits.withDefaults())
+	if least := limits.withDefaults().MinPhotos; len(s.Frames) < least {
+		return s, fail(TooFewPhotos, "Export or copy the photos again; the files are incomplete.",
+			"Only %d of %s can be decoded.", len(s.Frames), count(len(set.Photos), "photo"))
+	}
+	return s, nil
 }
 
 // duplicatePhoto is the difference below which two photos are copies of each other.

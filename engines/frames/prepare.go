@@ -77,7 +77,8 @@ func preparePhoto(p Photo, target string, maxEdge int) (w, h int, err error) {
 		draw.Draw(small, small.Bounds(), image.NewUniform(color.Black), image.Point{}, draw.Src)
 		draw.Draw(small, small.Bounds(), picture, b.Min, draw.Over)
 	} else {
-		draw.CatmullRom.Scale(small, small.Bounds(), picture, b, draw.Src, nil)
+		picture = shrink(picture, min(b.Dx()/sw, b.Dy()/sh))
+		draw.CatmullRom.Scale(small, small.Bounds(), picture, picture.Bounds(), draw.Src, nil)
 	}
 	small = orient(small, p.Exif.Orientation)
 	var encoded bytes.Buffer
@@ -85,6 +86,35 @@ func preparePhoto(p Photo, target string, maxEdge int) (w, h int, err error) {
 		return 0, 0, err
 	}
 	return w, h, os.WriteFile(target, insertExif(encoded.Bytes(), uprightExif(p)), 0o666)
+}
+
+// shrink averages k by k pixels of a camera's JPEG, which leaves the slow, good scaling a fraction of the pixels; other
+// pictures stay as they are.
+func shrink(m image.Image, k int) image.Image {
+	in, ok := m.(*image.YCbCr)
+	if !ok || k < 2 {
+		return m
+	}
+	out := image.NewYCbCr(image.Rect(0, 0, in.Rect.Dx()/k, in.Rect.Dy()/k), image.YCbCrSubsampleRatio444)
+	w, h := out.Rect.Dx(), out.Rect.Dy()
+	half := k * k / 2
+	for y := range h {
+		for x := range w {
+			var sy, sb, sr int
+			for v := range k {
+				for u := range k {
+					px, py := in.Rect.Min.X+x*k+u, in.Rect.Min.Y+y*k+v
+					sy += int(in.Y[in.YOffset(px, py)])
+					c := in.COffset(px, py)
+					sb += int(in.Cb[c])
+					sr += int(in.Cr[c])
+				}
+			}
+			at := y*w + x
+			out.Y[at], out.Cb[at], out.Cr[at] = byte((sy+half)/(k*k)), byte((sb+half)/(k*k)), byte((sr+half)/(k*k))
+		}
+	}
+	return out
 }
 
 // uprightExif is the EXIF payload of a photo for its upright copy, nil when it has none.

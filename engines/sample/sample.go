@@ -53,6 +53,12 @@ const (
 	minEdge   = 16
 )
 
+// Check says what is wrong with the options, before anything is drawn.
+func (o Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 func (o Options) withDefaults() (Options, error) {
 	if o.Frames == 0 {
 		o.Frames = 60
