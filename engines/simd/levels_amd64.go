@@ -10,6 +10,8 @@ var avx2Kernels = Kernels{
 	Level:         AVX2,
 	BlendForward:  blendForward(blendForwardAVX2),
 	BlendBackward: blendBackward([4]backwardFunc{0: blendBackwardAVX2, Depth: blendBackwardDepthAVX2, Abs: blendBackwardAbsAVX2, Depth | Abs: blendBackwardDepthAbsAVX2}),
+	ProjectGroup:  projectGroup(projectGroupAVX2, 8),
+	BackwardGroup: backwardGroup(backwardGroupAVX2, 8),
 	Adam:          avx2Rows.adamRows,
 	loss:          avx2Rows.loss(),
 }
@@ -18,6 +20,8 @@ var avx512Kernels = Kernels{
 	Level:         AVX512,
 	BlendForward:  blendForward(blendForwardAVX512),
 	BlendBackward: blendBackward([4]backwardFunc{0: blendBackwardAVX512, Depth: blendBackwardDepthAVX512, Abs: blendBackwardAbsAVX512, Depth | Abs: blendBackwardDepthAbsAVX512}),
+	ProjectGroup:  projectGroup(projectGroupAVX512, 16),
+	BackwardGroup: backwardGroup(backwardGroupAVX512, 16),
 	Adam:          avx512Rows.adamRows,
 	loss:          avx512Rows.loss(),
 }

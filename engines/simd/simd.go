@@ -20,6 +20,8 @@ import (
 
 //go:generate go run ./internal/gen -kernel blend512 -out blend_avx512_amd64.s -stubs blend_avx512_amd64.go -pkg simd
 //go:generate go run ./internal/gen -kernel blend256 -out blend_avx2_amd64.s -stubs blend_avx2_amd64.go -pkg simd
+//go:generate go run ./internal/gen -kernel project512 -out project_avx512_amd64.s -stubs project_avx512_amd64.go -pkg simd
+//go:generate go run ./internal/gen -kernel project256 -out project_avx2_amd64.s -stubs project_avx2_amd64.go -pkg simd
 //go:generate go run ./internal/gen -kernel rows512 -out rows_avx512_amd64.s -stubs rows_avx512_amd64.go -pkg simd
 //go:generate go run ./internal/gen -kernel rows256 -out rows_avx2_amd64.s -stubs rows_avx2_amd64.go -pkg simd
 
@@ -72,6 +74,10 @@ type Kernels struct {
 
 	// Adam: see adamPlain.
 	Adam func(p, m, v, g []float32, lr []float32, lanes uint16, step AdamStep)
+
+	// ProjectGroup and BackwardGroup: see projectFunc and backwardGroupFunc. Nil at Plain.
+	ProjectGroup  projectFunc
+	BackwardGroup backwardGroupFunc
 
 	// The rows of the photometric loss; callers use Loss.
 	loss lossRows

@@ -15,10 +15,12 @@ import (
 )
 
 var kernels = map[string]func(){
-	"blend512": blend512,
-	"blend256": blend256,
-	"rows512":  func() { rows(16) },
-	"rows256":  func() { rows(8) },
+	"blend512":   blend512,
+	"blend256":   blend256,
+	"project512": func() { projection(16) },
+	"project256": func() { projection(8) },
+	"rows512":    func() { rows(16) },
+	"rows256":    func() { rows(8) },
 }
 
 func main() {
@@ -55,6 +57,7 @@ var (
 	gtOS = U8(0x1e)
 	leOS = U8(0x12)
 	ltOS = U8(0x11)
+	eqOQ = U8(0x00)
 )
 
 const rodataFlags = attr.RODATA | attr.NOPTR

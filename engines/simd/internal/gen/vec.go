@@ -723,7 +723,8 @@ func (a *vec) exp2(e *value, c ...float64) *value {
 	return a.addInt(a.poly(a.sub(e, n), c...), a.shiftLeft(a.toInt(n), 23))
 }
 
-// exp2Blend is the polynomial of the blend kernels (tile.go), exp2Fine one degree more: 1.8e-7.
+// exp2Blend is the polynomial of the blend kernels (tile.go); exp2Fine has one degree more, 7.5e-8.
 var (
 	exp2Blend = []float64{1.00000259, 0.693003834, 0.241442757, 0.0520114606, 0.0135341679}
+	exp2Fine  = []float64{0.999999925, 0.693153073, 0.240153617, 0.0558263181, 0.00898934009, 0.00187757668}
 )
