@@ -22,8 +22,9 @@ import (
 
 // Options of a Server.
 type Options struct {
-	Path string       // of the program; "redis-server" in PATH when empty
-	Log  *slog.Logger // silent when nil
+	Path      string       // of the program; "redis-server" in PATH when empty
+	Restarted func()       // told when a server that died answers again; may be nil
+	Log       *slog.Logger // silent when nil
 }
 
 // Server is a running redis-server and what keeps it running.
@@ -32,6 +33,7 @@ type Server struct {
 	socket string
 	path   string
 	log    *slog.Logger
+	told   func()
 	stop   context.CancelFunc
 	ended  chan struct{}
 
@@ -72,7 +74,10 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	s := &Server{dir: dir, path: path, log: o.Log, socket: filepath.Join(dir, "redis.sock"), ended: make(chan struct{})}
+	if o.Restarted == nil {
+		o.Restarted = func() {}
+	}
+	s := &Server{dir: dir, path: path, log: o.Log, told: o.Restarted, socket: filepath.Join(dir, "redis.sock"), ended: make(chan struct{})}
 	if len(s.socket) > maxSocketPath {
 		if s.shortDir, err = os.MkdirTemp("", "redis-"); err != nil {
 			return nil, fmt.Errorf("make folder of the socket: %w", err)
@@ -256,6 +261,7 @@ func (s *Server) supervise(ctx context.Context) {
 				s.child = next
 				s.restarts++
 				s.mu.Unlock()
+				s.told()
 				break
 			}
 			if ctx.Err() != nil {

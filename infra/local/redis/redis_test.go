@@ -1,0 +1,246 @@
+package redis
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	client "github.com/redis/go-redis/v9"
+)
+
+// TestMain plays two parts when asked to: a program that runs a server and is killed, and a redis-server that is slow.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("TEST_RUN_REDIS"); dir != "" {
+		s, err := Start(context.Background(), dir, Options{})
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(s.Pid())
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends
+		os.Exit(0)
+	}
+	if part := os.Getenv("TEST_FAKE_REDIS"); part != "" {
+		fake(part)
+	}
+	os.Exit(m.Run())
+}
+
+// fake is a redis-server that says it is loading for a while, for ever, or ends at once.
+func fake(part string) {
+	if part == "ends" {
+		fmt.Println("Bad directive")
+		os.Exit(1)
+	}
+	var socket string
+	for i, arg := range os.Args {
+		if arg == "--unixsocket" {
+			socket = os.Args[i+1]
+		}
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		panic(err)
+	}
+	for n := 0; ; n++ {
+		conn, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+			panic(err)
+		}
+		answer := "-LOADING Redis is loading the dataset in memory\r\n"
+		if n >= 3 && part == "loads" {
+			answer = "+PONG\r\n"
+		}
+		if _, err := conn.Write([]byte(answer)); err != nil {
+			panic(err)
+		}
+		if err := conn.Close(); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func need(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("redis-server is not installed: apt-get install redis-server")
+	}
+}
+
+func start(t *testing.T, dir string, o Options) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func stop(t *testing.T, s *Server) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func dial(t *testing.T, s *Server) *client.Client {
+	t.Helper()
+	c := client.NewClient(&client.Options{Network: "unix", Addr: s.Addr(), DisableIdentity: true, MaxRetries: 10})
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func set(t *testing.T, c *client.Client, value string) {
+	t.Helper()
+	if err := c.Set(t.Context(), "k", value, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want(t *testing.T, c *client.Client, value string) {
+	t.Helper()
+	if got, err := c.Get(t.Context(), "k").Result(); err != nil || got != value {
+		t.Errorf("k is %q, %v; want %q", got, err, value)
+	}
+}
+
+func TestConfigurationAndGracefulEnd(t *testing.T) {
+	need(t)
+	dir := t.TempDir()
+	s := start(t, dir, Options{})
+	c := dial(t, s)
+	for key, value := range map[string]string{"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "port": "0", "save": ""} {
+		if got, err := c.ConfigGet(t.Context(), key).Result(); err != nil || got[key] != value {
+			t.Errorf("%s is %q, %v; want %q", key, got[key], err, value)
+		}
+	}
+	set(t, c, "kept")
+	stop(t, s)
+	if _, err := os.Stat(s.Addr()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+	s = start(t, dir, Options{})
+	defer stop(t, s)
+	want(t, dial(t, s), "kept")
+}
+
+func TestServerIsStartedAgain(t *testing.T) {
+	need(t)
+	again := make(chan struct{})
+	s := start(t, t.TempDir(), Options{Restarted: func() { again <- struct{}{} }})
+	defer stop(t, s)
+	c := dial(t, s)
+	for i := range 2 {
+		value := fmt.Sprint(i)
+		set(t, c, value)
+		before := s.Pid()
+		if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-again
+		if s.Pid() == before || s.Restarts() != i+1 {
+			t.Errorf("pid %d, before %d, restarts %d", s.Pid(), before, s.Restarts())
+		}
+		want(t, c, value)
+	}
+}
+
+func TestServerEndsWithItsProgram(t *testing.T) {
+	need(t)
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "TEST_RUN_REDIS="+dir)
+	cmd.Stderr = os.Stderr
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(t, dial(t, &Server{socket: filepath.Join(dir, "redis.sock")}), "from the killed program")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed: an error by design
+	s := start(t, dir, Options{})
+	defer stop(t, s)
+	want(t, dial(t, s), "from the killed program")
+	if old := strings.TrimSpace(line); old == fmt.Sprint(s.Pid()) {
+		t.Errorf("pid %s is still the old server", old)
+	}
+}
+
+func TestServerThatWasLeftIsEnded(t *testing.T) {
+	need(t)
+	dir := t.TempDir()
+	left := start(t, dir, Options{})
+	set(t, dial(t, left), "kept")
+	left.stop() // nobody looks after it any more: as after a crash on a system without a parent-death signal
+	<-left.ended
+	s := start(t, dir, Options{})
+	defer stop(t, s)
+	<-left.child.done
+	want(t, dial(t, s), "kept")
+}
+
+func TestLongPath(t *testing.T) {
+	need(t)
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	s := start(t, dir, Options{})
+	set(t, dial(t, s), "x")
+	stop(t, s)
+	if _, err := os.Stat(filepath.Dir(s.Addr())); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder of the socket is still there: %v", err)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	t.Setenv("TEST_FAKE_REDIS", "loads")
+	s := start(t, t.TempDir(), Options{Path: os.Args[0]})
+	stop(t, s)
+
+	t.Setenv("TEST_FAKE_REDIS", "ends")
+	if _, err := Start(t.Context(), t.TempDir(), Options{Path: os.Args[0]}); err == nil || !strings.Contains(err.Error(), "redis.log") {
+		t.Errorf("a server that ends at once: %v", err)
+	}
+
+	t.Setenv("TEST_FAKE_REDIS", "loads for ever")
+	ctx, cancel := context.WithCancel(t.Context())
+	dir := t.TempDir()
+	failed := make(chan error)
+	go func() {
+		_, err := Start(ctx, dir, Options{Path: os.Args[0]})
+		failed <- err
+	}()
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("a start that was canceled: %v", err)
+	}
+
+	if _, err := Start(t.Context(), t.TempDir(), Options{Path: "no-such-redis"}); !errors.Is(err, exec.ErrNotFound) || !strings.Contains(err.Error(), "install") {
+		t.Errorf("without the program: %v", err)
+	}
+}
