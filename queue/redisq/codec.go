@@ -68,11 +68,18 @@ func createdByID(id string) int64 {
 	return ms
 }
 
-// requestFields are the fields of a record that submit stores beside session, token and deadline.
+// requestFields are the fields of a record that are written once: identity in lua/common.lua reads the pieces r.
 func requestFields(r pipeline.Request) ([]any, error) {
-	var fields []any
-	if r.Caller != "" {
-		fields = append(fields, "c", r.Caller)
+	options, err := json.Marshal(r.Options)
+	if err != nil {
+		return nil, fmt.Errorf("encode options: %w", err)
+	}
+	fields := make([]any, 0, 16)
+	whole := r.SessionID + nul + r.Caller + nul + string(options) + nul + tokenField(r.TokenHash)
+	for i := 0; whole != ""; i++ {
+		n := min(len(whole), pieceBytes)
+		fields = append(fields, pieceName(i), whole[:n])
+		whole = whole[n:]
 	}
 	if r.Priority != 0 {
 		fields = append(fields, "p", r.Priority)
@@ -80,50 +87,33 @@ func requestFields(r pipeline.Request) ([]any, error) {
 	if ms := r.CreatedAt.UnixMilli(); ms != createdByID(r.ID) {
 		fields = append(fields, "b", ms)
 	}
-	options, err := json.Marshal(r.Options)
-	if err != nil {
-		return nil, fmt.Errorf("encode options: %w", err)
-	}
-	if string(options) == "{}" {
-		return fields, nil
-	}
-	for i := 0; len(options) > 0; i++ {
-		n := min(len(options), pieceBytes)
-		name := "o"
-		if i > 0 {
-			name += strconv.Itoa(i)
-		}
-		fields = append(fields, name, options[:n])
-		options = options[n:]
+	if !r.Deadline.IsZero() {
+		fields = append(fields, "d", r.Deadline.UnixMilli())
 	}
 	return fields, nil
 }
 
-func deadlineField(r pipeline.Request) any {
-	if r.Deadline.IsZero() {
-		return ""
+const nul = "\x00"
+
+func pieceName(i int) string {
+	if i == 0 {
+		return "r"
 	}
-	return r.Deadline.UnixMilli()
+	return "r" + strconv.Itoa(i)
 }
 
-// objectFields are an object as fields that start with the given letter. A name that begins with the request's id, as all
-// of ours do, is kept without it: bucket names have neither ~ nor /, so the first of them tells.
-func objectFields(letter, requestID string, o pipeline.Object) []any {
+// objectFields are an object in three fields: bucket and name, generation, and the rest. A name that begins with the
+// request's id, as all of ours do, is kept without it: bucket names have neither ~ nor /, so the first of them tells.
+func objectFields(requestID string, o pipeline.Object) [3]any {
 	where := o.Bucket + "/" + o.Name
 	if rest, ok := strings.CutPrefix(o.Name, requestID+"/"); ok {
 		where = o.Bucket + "~" + rest
 	}
-	fields := []any{letter, where, letter + "g", o.Generation}
-	if o.Size != 0 {
-		fields = append(fields, letter+"z", o.Size)
+	rest := ""
+	if o.Size != 0 || o.CRC32C != 0 || o.ContentType != "" {
+		rest = strconv.FormatInt(o.Size, 10) + " " + strconv.FormatUint(uint64(o.CRC32C), 10) + " " + o.ContentType
 	}
-	if o.CRC32C != 0 {
-		fields = append(fields, letter+"c", int64(o.CRC32C))
-	}
-	if o.ContentType != "" {
-		fields = append(fields, letter+"t", o.ContentType)
-	}
-	return fields
+	return [3]any{where, o.Generation, rest}
 }
 
 // reader turns the strings of a record into values and remembers the first that makes no sense.
@@ -159,9 +149,15 @@ func (r *reader) json(text string, into any) {
 	}
 }
 
+// object reads what objectFields wrote under the names letter, letter+"g" and letter+"r".
 func (r *reader) object(letter, requestID string) pipeline.Object {
-	o := pipeline.Object{Generation: r.number(letter + "g"), Size: r.number(letter + "z"),
-		CRC32C: uint32(r.number(letter + "c")), ContentType: r.text(letter + "t")}
+	o := pipeline.Object{Generation: r.number(letter + "g")}
+	if rest := strings.SplitN(r.text(letter+"r"), " ", 3); len(rest) == 3 {
+		size, err := strconv.ParseInt(rest[0], 10, 64)
+		crc, err2 := strconv.ParseUint(rest[1], 10, 32)
+		r.err = errors.Join(r.err, err, err2)
+		o.Size, o.CRC32C, o.ContentType = size, uint32(crc), rest[2]
+	}
 	where := r.text(letter)
 	if i := strings.IndexAny(where, "~/"); i >= 0 {
 		o.Bucket, o.Name = where[:i], where[i+1:]
@@ -172,15 +168,24 @@ func (r *reader) object(letter, requestID string) pipeline.Object {
 	return o
 }
 
-// request reads what requestFields and submit wrote; options are given whole.
-func (r *reader) request(id, options string) pipeline.Request {
-	q := pipeline.Request{ID: id, SessionID: r.text("s"), Caller: r.text("c"), TokenHash: tokenHash(r.text("t")),
-		Priority: int(r.number("p")), CreatedAt: r.time("b"), Deadline: r.time("d")}
+// request reads what requestFields wrote.
+func (r *reader) request(id string) pipeline.Request {
+	whole := r.text("r")
+	for i := 1; len(whole) == i*pieceBytes; i++ {
+		whole += r.text(pieceName(i))
+	}
+	q := pipeline.Request{ID: id, Priority: int(r.number("p")), CreatedAt: r.time("b"), Deadline: r.time("d")}
 	if q.CreatedAt.IsZero() {
 		q.CreatedAt = time.UnixMilli(createdByID(id)).UTC()
 	}
-	if options != "" {
-		r.json(options, &q.Options)
+	parts := strings.SplitN(whole, nul, 4)
+	if len(parts) != 4 {
+		r.err = errors.Join(r.err, fmt.Errorf("%q is no request", whole))
+		return q
+	}
+	q.SessionID, q.Caller, q.TokenHash = parts[0], parts[1], tokenHash(parts[3])
+	if parts[2] != "{}" {
+		r.json(parts[2], &q.Options)
 	}
 	return q
 }
@@ -202,12 +207,8 @@ func (r *reader) failure(text string, stage pipeline.Stage) *pipeline.Failure {
 
 // state reads a whole record and its extra.
 func (r *reader) state(id string, extra map[string]string) queue.State {
-	options := r.text("o")
-	for i := 1; r.text("o"+strconv.Itoa(i)) != ""; i++ {
-		options += r.text("o" + strconv.Itoa(i))
-	}
 	s := queue.State{
-		Request: r.request(id, options), Status: letterStatuses[r.text("S")], Stage: letterStages[r.text("g")],
+		Request: r.request(id), Status: letterStatuses[r.text("S")], Stage: letterStages[r.text("g")],
 		Attempt: int(r.number("a")), Manifest: r.object("m", id),
 		UpdatedAt: r.time("u"), StartedAt: r.time("z"), FinishedAt: r.time("y"),
 	}

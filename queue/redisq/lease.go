@@ -95,7 +95,8 @@ func (l *lease) Complete(ctx context.Context, manifest pipeline.Object) error {
 	if _, more := l.task.Stage.Next(); more {
 		last = 0
 	}
-	return l.finish(ctx, "complete", l.q.now(), append([]any{last}, objectFields("m", l.task.RequestID, manifest)...)...)
+	m := objectFields(l.task.RequestID, manifest)
+	return l.finish(ctx, "complete", l.q.now(), last, m[0], m[1], m[2])
 }
 
 func (l *lease) Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err error) {

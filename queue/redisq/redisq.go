@@ -8,9 +8,12 @@ package redisq
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,6 +31,8 @@ type Queue struct {
 	cfg      queue.Config
 	scripts  scripts
 	patience time.Duration
+	name     string       // of this value among all
+	named    atomic.Int64 // that needed a name of their own
 }
 
 // Patience is how long a call keeps trying while Redis restarts, loads or fails over, unless its context ends sooner. It
@@ -60,11 +65,14 @@ func Open(ctx context.Context, client *redis.Client, cfg queue.Config) (*Queue, 
 	if err != nil {
 		return nil, fmt.Errorf("queue: read scripts: %w", err)
 	}
-	q := &Queue{redis: client, cfg: cfg, scripts: scripts, patience: Patience}
+	q := &Queue{redis: client, cfg: cfg, scripts: scripts, patience: Patience, name: rand.Text()[:13]}
 	return q, q.migrate(ctx, Version, migrations)
 }
 
 func (q *Queue) now() time.Time { return q.cfg.Now().Truncate(time.Millisecond).UTC() }
+
+// unique is a name that no other call has, in any process.
+func (q *Queue) unique() string { return q.name + strconv.FormatInt(q.named.Add(1), 36) }
 
 // Submit implements queue.Requests.
 func (q *Queue) Submit(ctx context.Context, r pipeline.Request) error {
@@ -100,14 +108,18 @@ func (q *Queue) SubmitAll(ctx context.Context, requests []pipeline.Request) ([]e
 }
 
 func submitArgs(r pipeline.Request) ([]any, error) {
-	if r.ID == "" || strings.ContainsAny(r.ID, " \r\n") || r.SessionID == "" || r.Priority < 0 || r.Priority > pipeline.MaxPriority {
+	if r.ID == "" || strings.ContainsAny(r.ID, " \r\n") || r.SessionID == "" || strings.Contains(r.SessionID+r.Caller, nul) || r.Priority < 0 || r.Priority > pipeline.MaxPriority {
 		return nil, fmt.Errorf("submit: request %q needs an id, a session and a priority of 0 to %d", r.ID, pipeline.MaxPriority)
 	}
 	fields, err := requestFields(r)
 	if err != nil {
 		return nil, err
 	}
-	return append([]any{r.ID, r.SessionID, tokenField(r.TokenHash), deadlineField(r)}, fields...), nil
+	var deadline any = ""
+	if !r.Deadline.IsZero() {
+		deadline = r.Deadline.UnixMilli()
+	}
+	return append([]any{r.ID, r.SessionID, tokenField(r.TokenHash), deadline}, fields...), nil
 }
 
 func submitted(id string, answer any) error {

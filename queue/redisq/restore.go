@@ -69,7 +69,8 @@ func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
 			status = pipeline.Completed
 		}
 		fields = append(fields, "g", stageLetters[r.Done], "D", stageLetters[r.Done])
-		fields = append(fields, objectFields("m", r.Request.ID, r.Manifest)...)
+		m := objectFields(r.Request.ID, r.Manifest)
+		fields = append(fields, "m", m[0], "mg", m[1], "mr", m[2])
 	}
 	if o := r.Outcome; o != nil && status != pipeline.Completed {
 		if !o.Status.Terminal() {

@@ -117,7 +117,7 @@ func passing(err error) bool {
 }
 
 // batchSize calls travel together.
-const batchSize = 128
+const batchSize = 512
 
 // calls runs a script for each list of arguments, many in one round trip. The answers are values or errors, one for each;
 // err is set when Redis stayed away.

@@ -2,7 +2,6 @@ package redisq
 
 import (
 	"context"
-	"crypto/rand"
 	"time"
 
 	"github.com/splatworks/splatworks/pipeline"
@@ -12,7 +11,7 @@ import (
 // Reserve implements queue.Slots.
 func (q *Queue) Reserve(ctx context.Context, stage pipeline.Stage, limit int, startBudget time.Duration) (bool, error) {
 	now := q.now()
-	n, err := q.number(ctx, "reserve", now, stageLetters[stage], limit, now.Add(startBudget).UnixMilli(), rand.Text())
+	n, err := q.number(ctx, "reserve", now, stageLetters[stage], limit, now.Add(startBudget).UnixMilli(), q.unique())
 	return n == 1, err
 }
 

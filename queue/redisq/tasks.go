@@ -2,7 +2,6 @@ package redisq
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -55,10 +54,8 @@ func enqueueArgs(t queue.Task) ([]any, error) {
 		return nil, fmt.Errorf("enqueue: unknown stage %q", t.Stage)
 	}
 	previous, _ := t.Stage.Previous()
-	args := []any{t.RequestID, stage, stageLetters[previous]}
-	// The first two fields are always there and go without their names.
-	fields := objectFields("i", t.RequestID, t.Input)
-	return append(append(args, fields[1], fields[3]), fields[4:]...), nil
+	input := objectFields(t.RequestID, t.Input)
+	return []any{t.RequestID, stage, stageLetters[previous], input[0], input[1], input[2]}, nil
 }
 
 func enqueued(answer any) (bool, error) {
@@ -90,7 +87,7 @@ func (q *Queue) Claim(ctx context.Context, stage pipeline.Stage, worker string, 
 	now := q.now()
 	expiresAt := now.Add(q.cfg.LeaseFor)
 	// Should the answer be lost, the second try finds what the first one took by the end of the lease and this name.
-	v, err := q.call(ctx, "claim", now, letter, n, expiresAt.UnixMilli(), worker+" "+rand.Text()[:10])
+	v, err := q.call(ctx, "claim", now, letter, n, expiresAt.UnixMilli(), worker+" "+q.unique())
 	if err != nil {
 		return nil, err
 	}
@@ -109,30 +106,27 @@ func (q *Queue) Claim(ctx context.Context, stage pipeline.Stage, worker string, 
 	return leases, nil
 }
 
-// leaseFields are the fields at the end of an answer of claim, as in its LEASE.
-var leaseFields = []string{"s", "c", "t", "p", "b", "d", "A", "i", "ig", "iz", "ic", "it"}
+// leaseFields are the fields at the end of an answer of claim.
+var leaseFields = []string{"p", "b", "d", "A", "r", "r1", "r2", "r3", "i", "ig", "ir"}
 
 func (q *Queue) lease(stage pipeline.Stage, expiresAt time.Time, answer any) (*lease, error) {
 	a, _ := answer.([]any)
 	if len(a) != 5+len(leaseFields) {
 		return nil, unexpected("claim", answer)
 	}
-	text := func(v any) string {
-		if v == nil {
-			return ""
-		}
-		return fmt.Sprint(v)
+	text := func(i int) string {
+		s, _ := a[i].(string) // nil: there is no such field
+		return s
 	}
-	r := reader{fields: map[string]string{"fence": text(a[1]), "attempt": text(a[2])}}
+	id := text(0)
+	r := reader{fields: map[string]string{"fence": text(1), "r4": text(4)}}
 	for i, name := range leaseFields {
-		if v := a[5+i]; v != nil {
-			r.fields[name] = text(v)
-		}
+		r.fields[name] = text(5 + i)
 	}
-	id := text(a[0])
+	attempt, _ := a[2].(int64)
 	l := &lease{q: q, task: queue.Task{RequestID: id, Stage: stage, Input: r.object("i", id)},
-		request: r.request(id, text(a[4])), fence: r.number("fence"), attempt: int(r.number("attempt")),
-		exhausted: int(r.number("A")), failure: r.failure(text(a[3]), stage), expiresAt: expiresAt}
+		request: r.request(id), fence: r.number("fence"), attempt: int(attempt),
+		exhausted: int(r.number("A")), failure: r.failure(text(3), stage), expiresAt: expiresAt}
 	if r.err != nil {
 		return nil, fmt.Errorf("queue: task of %s: %w", id, r.err)
 	}

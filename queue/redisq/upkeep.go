@@ -74,11 +74,11 @@ func (q *Queue) lostHandovers(ctx context.Context, now time.Time) ([]pipeline.Ob
 	var manifests []pipeline.Object
 	for _, row := range rows {
 		a, ok := row.([]any)
-		if !ok || len(a) != 6 {
+		if !ok || len(a) != 4 {
 			return nil, unexpected("handovers", row)
 		}
 		r := reader{fields: map[string]string{}}
-		for i, name := range []string{"m", "mg", "mz", "mc", "mt"} {
+		for i, name := range []string{"m", "mg", "mr"} {
 			if a[i+1] != nil {
 				r.fields[name] = fmt.Sprint(a[i+1])
 			}

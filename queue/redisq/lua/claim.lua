@@ -3,34 +3,39 @@
 --   ARGV[4]  how many at most
 --   ARGV[5]  end of the leases
 --   ARGV[6]  worker, followed by something unique to this call
--- Returns for each task: request id, fence, attempt, failure of an earlier attempt, options, then the fields of LEASE.
-local stage, n, untilMs, worker = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local LEASE = {'s', 'c', 't', 'p', 'b', 'd', 'A', 'i', 'ig', 'iz', 'ic', 'it'}
+-- Returns for each task: request id, fence, attempt, failure of an earlier attempt, more pieces of the request when there
+-- are more than four, and p b d A r r1 r2 r3 i ig ir of the record.
+local stage, untilMs, worker = ARGV[3], ARGV[5], ARGV[6]
 
-local function answer(id, fence, attempt)
-  local record = RECORD .. id
-  local options = redis.call('HGET', record, 'o') or ''
-  local piece, i = options, 1
-  while piece and #piece == 64 do
-    piece = redis.call('HGET', record, 'o' .. i)
-    options, i = options .. (piece or ''), i + 1
+local function answer(id, fence, attempt, r)
+  local failure = attempt > 1 and redis.call('HGET', EXTRA .. id, 'f') or false
+  local more = false
+  if r[8] and #r[8] == 64 then
+    local i, piece = 4, redis.call('HGET', RECORD .. id, 'r4')
+    more = ''
+    while piece do
+      more, i = more .. piece, i + 1
+      piece = redis.call('HGET', RECORD .. id, 'r' .. i)
+    end
   end
-  local failure = tonumber(attempt) > 1 and redis.call('HGET', EXTRA .. id, 'f') or false
-  local a = redis.call('HMGET', record, unpack(LEASE))
-  return {id, fence, attempt, failure, options, unpack(a)}
+  return {id, fence, attempt, failure, more, r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11]}
+end
+
+local function read(id)
+  return redis.call('HMGET', RECORD .. id, 'p', 'b', 'd', 'A', 'r', 'r1', 'r2', 'r3', 'i', 'ig', 'ir', 'S', 'a', 'z', 'q', 'w', 'f')
 end
 
 local answers = {}
 if again then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASED .. stage, untilMs, untilMs)) do
-    local r = redis.call('HMGET', RECORD .. id, 'w', 'f', 'a')
-    if r[1] == worker then table.insert(answers, answer(id, r[2], r[3])) end
+    local r = read(id)
+    if r[16] == worker then answers[#answers + 1] = answer(id, r[17], tonumber(r[13]), r) end
   end
   if #answers > 0 then return answers end
 end
 
-wake(stage, redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, n))
-local tasks = redis.call('ZPOPMIN', READY .. stage, n)
+wake(stage, redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, ARGV[4]))
+local tasks = redis.call('ZPOPMIN', READY .. stage, ARGV[4])
 if #tasks == 0 then return answers end
 
 -- The fence counts claims and never falls behind the clock, in microseconds: should the newest claims be lost with the
@@ -42,27 +47,20 @@ for t = 1, #tasks, 2 do
   local id = tasks[t]
   fence = fence + 1
   local token = string.format('%.0f', fence)
-  local r = redis.call('HMGET', RECORD .. id, 'S', 'a', 'z', 'p', 'q', 'c')
-  local attempt = tonumber(r[2] or 0) + 1
-  local set = {'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', attempt, 'u', now}
-  if not r[3] then
-    set[13], set[14] = 'z', now
-  end
-  if r[1] == 'Q' then
-    set[#set + 1] = 'S'
-    set[#set + 1] = 'P'
-    become('Q', 'P')
-  end
-  redis.call('HSET', RECORD .. id, unpack(set))
+  local r = read(id)
+  local attempt = tonumber(r[13] or 0) + 1
+  if r[12] == 'Q' then become('Q', 'P') end
+  redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', attempt, 'u', now, 'z', r[14] or now)
   redis.call('ZADD', LEASED .. stage, untilMs, id)
   if FAIR_SHARE then
-    local turns, priority, place = TURNS .. stage, r[4] or '0', tonumber(r[5])
-    local caller = priority .. ':' .. (r[6] or '')
-    local known = redis.call('HMGET', turns, priority, caller)
+    local _, caller = identity(id)
+    local turns, priority, place = TURNS .. stage, r[1] or '0', tonumber(r[15])
+    local key = priority .. ':' .. caller
+    local known = redis.call('HMGET', turns, priority, key)
     if place > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, place) end
-    if tonumber(known[2] or 0) == place then redis.call('HDEL', turns, caller) end
+    if tonumber(known[2] or 0) == place then redis.call('HDEL', turns, key) end
   end
   publish(id, stage, 'P', 'claimed')
-  answers[#answers + 1] = answer(id, token, attempt)
+  answers[#answers + 1] = answer(id, token, attempt, r)
 end
 return answers

@@ -25,6 +25,17 @@ local function index(name, value)
   return name .. a % 16384, struct.pack('>I4I4I4', a, b, c)
 end
 
+-- identity returns session id, caller and token hash of a request, which with its options are the pieces r of its record:
+-- session, caller, options (JSON), token, separated by NUL.
+local function identity(id)
+  local whole, piece, i = '', redis.call('HGET', RECORD .. id, 'r') or '', 0
+  repeat
+    whole, i = whole .. piece, i + 1
+    piece = #piece == 64 and redis.call('HGET', RECORD .. id, 'r' .. i) or ''
+  until piece == ''
+  return string.match(whole, '^([^%z]*)%z([^%z]*)%z[^%z]*%z(.*)$')
+end
+
 -- plan files an entry for the minute of a time.
 local function plan(entry, at)
   local minute = math.floor(at / 60000)
@@ -47,7 +58,7 @@ end
 -- finish ends a request whose task has left. Its record keeps no trace of the task but its stage, attempts and fence.
 local function finish(id, from, to)
   redis.call('HSET', RECORD .. id, 'S', to, 'u', now, 'y', now)
-  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'w', 'e', 'A', 'i', 'ig', 'iz', 'ic', 'it')
+  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'w', 'e', 'A', 'i', 'ig', 'ir')
   redis.call('ZREM', HANDOVER, id)
   become(from, to)
   plan('k' .. id, now + KEEP)

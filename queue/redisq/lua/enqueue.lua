@@ -1,22 +1,21 @@
 -- enqueue makes a task ready, once.
 --   ARGV[3]  request id
 --   ARGV[4]  stage, [5] the stage before it or an empty string
---   ARGV[6]  input: bucket and name, [7] generation, then other fields of the input and their values, to the end
+--   ARGV[6]  input: bucket and name, [7] generation, [8] size, crc32c and content type
 -- Returns 1 added, 0 known already, -1 no such request, -2 the request has ended.
 local id, stage, previous = ARGV[3], ARGV[4], ARGV[5]
 local record = RECORD .. id
-local r = redis.call('HMGET', record, 'S', 'D', 'g', 'k', 'p', 'i', 'ig', 'f', 'e', 'c')
-local status, done, current, state, priority = r[1], r[2], r[3], r[4], r[5] or '0'
+local r = redis.call('HMGET', record, 'S', 'D', 'g', 'k', 'p', 'i', 'ig', 'f', 'e')
+local status, done, current, state, priority = r[1], r[2], r[3], r[4] or '', r[5] or '0'
 if not status then return -1 end
 if status == 'C' or status == 'F' or status == 'X' then return -2 end
 
-if state and current == stage then
+if state ~= '' and current == stage then
   if again and r[9] == now then return 1 end
   -- A newer generation of the same object: 64-bit numbers, so they are compared as digits.
   local old, new = r[7], ARGV[7]
   if r[6] == ARGV[6] and (#old < #new or (#old == #new and old < new)) then
-    redis.call('HDEL', record, 'iz', 'ic', 'it')
-    redis.call('HSET', record, 'ig', new, unpack(ARGV, 8))
+    redis.call('HSET', record, 'ig', new, 'ir', ARGV[8])
   end
   return 0
 end
@@ -27,36 +26,27 @@ if done then redis.call('ZREM', HANDOVER, id) end
 if previous ~= '' and done ~= previous then
   -- The manifest is here before its writer's word: whatever was known of earlier stages is over.
   leave(id, current, state)
-  redis.call('HDEL', record, 'F', 'mz', 'mc', 'mt')
-  local manifest = {'D', previous, 'm', ARGV[6], 'mg', ARGV[7]}
-  for i = 8, #ARGV, 2 do
-    table.insert(manifest, 'm' .. string.sub(ARGV[i], 2))
-    table.insert(manifest, ARGV[i + 1])
-  end
-  if state == 'l' then
-    table.insert(manifest, 'F')
-    table.insert(manifest, r[8])
-  end
   if status == 'Q' then
     become('Q', 'P')
     status = 'P'
   end
-  redis.call('HSET', record, 'S', status, unpack(manifest))
+  redis.call('HSET', record, 'S', status, 'D', previous, 'F', state == 'l' and r[8] or '', 'm', ARGV[6], 'mg', ARGV[7], 'mr', ARGV[8])
   redis.call('HDEL', EXTRA .. id, 'p', 'f')
   publish(id, previous, status, 'completed')
 end
 
 local place
 if FAIR_SHARE then
-  local turns, caller = TURNS .. stage, priority .. ':' .. (r[10] or '')
-  local t = redis.call('HMGET', turns, priority, caller)
+  local _, caller = identity(id)
+  local turns, key = TURNS .. stage, priority .. ':' .. caller
+  local t = redis.call('HMGET', turns, priority, key)
   place = math.max(tonumber(t[1] or 0), tonumber(t[2] or 0)) + 1
-  redis.call('HSET', turns, caller, place)
+  redis.call('HSET', turns, key, place)
 else
   place = redis.call('INCR', SEQUENCE)
 end
-if current then redis.call('HDEL', record, 'u', 'a', 'A', 'x', 'w', 'iz', 'ic', 'it') end
-redis.call('HSET', record, 'g', stage, 'k', 'r', 'e', now, 'q', place, 'i', ARGV[6], 'ig', ARGV[7], unpack(ARGV, 8))
+if current then redis.call('HDEL', record, 'u', 'a', 'A', 'x', 'w') end
+redis.call('HSET', record, 'g', stage, 'k', 'r', 'e', now, 'q', place, 'i', ARGV[6], 'ig', ARGV[7], 'ir', ARGV[8])
 redis.call('ZADD', READY .. stage, score(priority, place), id)
 publish(id, stage, status, 'enqueued')
 return 1

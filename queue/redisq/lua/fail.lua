@@ -13,6 +13,7 @@ local ok = held(r, fence)
 if ok ~= 1 then return ok end
 redis.call('ZREM', LEASED .. stage, id)
 redis.call('HSET', EXTRA .. id, 'f', ARGV[6])
+redis.call('HSET', RECORD .. id, 'E', 1)
 if at == '' then
   finish(id, 'P', 'F')
   publish(id, stage, 'F', 'failed', ARGV[7])

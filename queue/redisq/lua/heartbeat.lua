@@ -11,7 +11,7 @@ local id, stage, progress, warning = ARGV[3], ARGV[5], ARGV[7], ARGV[8]
 local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'x')
 local ok = held(r, ARGV[4])
 if ok ~= 1 then return ok end
-redis.call('HSET', RECORD .. id, 'x', ARGV[6], 'u', now)
+redis.call('HSET', RECORD .. id, 'x', ARGV[6], 'u', now, 'E', 1)
 redis.call('ZADD', LEASED .. stage, 'XX', ARGV[6], id)
 local known = redis.call('HMGET', EXTRA .. id, 'p', 'w')
 if warning ~= '' then

@@ -10,6 +10,7 @@ for _, id in ipairs(expired) do
   redis.call('ZREM', LEASED .. stage, id)
   redis.call('HDEL', record, 'f', 'x', 'w')
   if tonumber(r[1]) >= ATTEMPTS then
+    redis.call('HSET', record, 'E', 1)
     redis.call('HSET', EXTRA .. id, 'f', '!worker_lost')
     finish(id, 'P', 'F')
     publish(id, stage, 'F', 'failed', 'worker_lost')

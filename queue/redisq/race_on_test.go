@@ -1,0 +1,5 @@
+//go:build race
+
+package redisq_test
+
+const raceDetector = true
