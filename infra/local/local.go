@@ -69,7 +69,7 @@ type Cloud struct {
 }
 
 // Start brings everything up on loopback and returns when all of it answers.
-func Start(ctx context.Context, o Options) (c *Cloud, err error) {
+func Start(ctx context.Context, o Options) (*Cloud, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -79,43 +79,45 @@ func Start(ctx context.Context, o Options) (c *Cloud, err error) {
 	if o.Project == "" {
 		o.Project = "local"
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data folder: %w", err)
+	c := &Cloud{project: o.Project}
+	if err := c.start(ctx, o); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
-	c = &Cloud{project: o.Project}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.Close())
-		}
-	}()
+	return c, nil
+}
+
+func (c *Cloud) start(ctx context.Context, o Options) (err error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return fmt.Errorf("make data folder: %w", err)
+	}
 	if c.lock, err = lockFolder(o.Dir); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Events, err = events.Open(filepath.Join(o.Dir, "events"), events.Options{RetryMin: o.FirstRetry, Chaos: o.Chaos, Log: o.Log}); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Storage, err = gcs.Open(filepath.Join(o.Dir, "storage"), gcs.Options{Listener: c.Events, Hosts: o.Hosts, Log: o.Log}); err != nil {
-		return nil, err
+		return err
 	}
 	for _, b := range o.Buckets {
 		if err := c.Storage.Bucket(ctx, b.Name, b.CORS); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if c.pubsub, err = pubsub.Start(ctx, o.Project, o.Topics, c.Events); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Redis, err = redis.Start(ctx, filepath.Join(o.Dir, "redis"), redis.Options{Path: o.RedisPath, Log: o.Log}); err != nil {
-		return nil, err
+		return err
 	}
 	if c.listener, err = net.Listen("tcp", o.Listen); err != nil {
-		return nil, fmt.Errorf("listen for storage: %w", err)
+		return fmt.Errorf("listen for storage: %w", err)
 	}
 	// No limit on the time of a body: an upload takes as long as it takes.
 	c.server = &http.Server{Handler: c.Storage, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	c.served = make(chan error, 1)
 	go func() { c.served <- c.server.Serve(c.listener) }()
-	return c, nil
+	return nil
 }
 
 // lockFolder keeps a second program off the folder.

@@ -1,0 +1,193 @@
+package local_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/infra/local"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// TestMain plays the parts of workers when asked to.
+func TestMain(m *testing.M) {
+	if part := os.Getenv("TEST_WORKER"); part != "" {
+		work(part)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// work says that it is there through the pipe named by TEST_READY, then does its part.
+func work(part string) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	fmt.Println("args", os.Args[1:])
+	if part == "stubborn" {
+		child := exec.Command("sleep", "1000")
+		if err := child.Start(); err != nil {
+			panic(err)
+		}
+		ready(fmt.Sprint(child.Process.Pid))
+		for range stop { // goes on and on
+		}
+	}
+	ready("ready")
+	switch part {
+	case "ends":
+	case "fails":
+		os.Exit(3)
+	case "obedient":
+		<-stop
+		fmt.Println("stopped in good order")
+	}
+}
+
+func ready(text string) {
+	f, err := os.OpenFile(os.Getenv("TEST_READY"), os.O_WRONLY, 0)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := f.WriteString(text + "\n"); err != nil {
+		panic(err)
+	}
+	if err := f.Close(); err != nil {
+		panic(err)
+	}
+}
+
+// stage starts a launcher of one kind of worker; its workers' first words arrive on the channel.
+func launcher(t *testing.T, part string) (l *local.Launcher, words func() string, exited chan error) {
+	t.Helper()
+	fifo := filepath.Join(t.TempDir(), "ready")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exited = make(chan error, 10)
+	l = &local.Launcher{Program: os.Args[0], LogDir: filepath.Join(t.TempDir(), "logs"), Env: []string{"TEST_WORKER=" + part, "TEST_READY=" + fifo},
+		Exited: func(_ pipeline.Stage, err error) { exited <- err }}
+	words = func() string {
+		body, err := os.ReadFile(fifo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(body))
+	}
+	return l, words, exited
+}
+
+func launch(t *testing.T, l *local.Launcher) {
+	t.Helper()
+	if err := l.Launch(t.Context(), pipeline.Train); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func logOf(t *testing.T, l *local.Launcher) string {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join(l.LogDir, "train.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+func TestLaunchedWorkersRunTheirStage(t *testing.T) {
+	l, words, exited := launcher(t, "ends")
+	for range 2 {
+		launch(t, l)
+		words()
+		if err := <-exited; err != nil {
+			t.Errorf("worker: %v", err)
+		}
+	}
+	if text := logOf(t, l); text != "args [worker --stage train]\nargs [worker --stage train]\n" {
+		t.Errorf("log %q", text)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := l.Launch(t.Context(), pipeline.Train); err == nil {
+		t.Error("launched after close")
+	}
+}
+
+func TestExitStatusIsTold(t *testing.T) {
+	l, words, exited := launcher(t, "fails")
+	launch(t, l)
+	words()
+	var status *exec.ExitError
+	if err := <-exited; !errors.As(err, &status) || status.ExitCode() != 3 {
+		t.Errorf("worker: %v, want exit status 3", err)
+	}
+	l.Program = filepath.Join(t.TempDir(), "missing")
+	if err := l.Launch(t.Context(), pipeline.Train); err == nil || l.Running() != 0 {
+		t.Errorf("launched a program that is not there: %v, %d running", err, l.Running())
+	}
+}
+
+func TestLimitAndGracefulClose(t *testing.T) {
+	l, words, exited := launcher(t, "obedient")
+	l.Limit = 2
+	for range 2 {
+		launch(t, l)
+		words()
+	}
+	if err := l.Launch(t.Context(), pipeline.Train); !errors.Is(err, local.ErrFull) || l.Running() != 2 {
+		t.Errorf("third launch: %v, %d running", err, l.Running())
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := <-exited; err != nil {
+			t.Errorf("worker: %v", err)
+		}
+	}
+	if n := strings.Count(logOf(t, l), "stopped in good order"); n != 2 {
+		t.Errorf("%d workers stopped in good order", n)
+	}
+}
+
+func TestStubbornWorkerIsKilledWithItsChildren(t *testing.T) {
+	l, words, exited := launcher(t, "stubborn")
+	l.Grace = time.Millisecond
+	launch(t, l)
+	grandchild, err := strconv.Atoi(words())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-exited; err == nil {
+		t.Error("a killed worker ended without an error")
+	}
+	if running(grandchild) {
+		t.Errorf("process %d is left", grandchild)
+	}
+}
+
+// running says whether a process runs; one that ended and that nobody waited for yet does not.
+func running(pid int) bool {
+	stat, err := os.Open(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	defer stat.Close()
+	text, err := io.ReadAll(stat)
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(text), ") ")
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}
