@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [chromium] [node]
+# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [chromium] [node] [splat_transform]
 #
 # Makes the native tools available that Splatworks drives. Without arguments: ffmpeg redis colmap.
 #
@@ -8,6 +8,8 @@
 #   colmap, go   COLMAP 4.x with global_mapper (GLOMAP) and Go 1.26, which no stable distribution has yet: Debian's
 #                development suite, unpacked into private roots beside the host's libraries. The host is not changed
 #                and no root is needed.
+#   splat_transform
+#                PlayCanvas's converter, with npm, if npm is there: an independent reader for the tests of our files
 #
 # A second run takes well under a second. An interrupted download goes on where it stopped. Settings:
 #
@@ -90,6 +92,20 @@ install_node() {
 	major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
 	[ "$major" -ge 20 ] || fail "node: $(node --version) is too old, 20 or later is needed (only to change web/): https://nodejs.org"
 	say "node: $(node --version) at $(command -v node)"
+}
+
+SPLAT_TRANSFORM=$TOOLS/splat-transform
+
+install_splat_transform() {
+	if [ -x "$SPLAT_TRANSFORM/node_modules/.bin/splat-transform" ]; then return 0; fi
+	if ! have npm; then
+		say "splat-transform: no npm here, left out"
+		return 0
+	fi
+	mkdir -p "$SPLAT_TRANSFORM"
+	# Without scripts: the GPU module that they would build is not used.
+	npm install --prefix "$SPLAT_TRANSFORM" --silent --no-audit --no-fund --ignore-scripts @playcanvas/splat-transform@2 >/dev/null 2>&1 ||
+		say "splat-transform: npm could not install it, left out"
 }
 
 # ---- private roots ----------------------------------------------------------------------------------------------
@@ -318,9 +334,9 @@ unpack_colmap() {
 [ $# -gt 0 ] || set -- ffmpeg redis colmap
 for target in "$@"; do
 	case $target in
-	go | compiler | ffmpeg | redis | colmap | chromium | node) ;;
+	go | compiler | ffmpeg | redis | colmap | chromium | node | splat_transform) ;;
 	-h | --help) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap chromium node" ;;
+	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap chromium node splat_transform" ;;
 	esac
 done
 
@@ -330,6 +346,7 @@ if [ "$(uname -s)" = Darwin ]; then
 		case $target in
 		chromium) say "  brew install --cask chromium" ;;
 		compiler) say "  xcode-select --install" ;;
+		splat_transform) say "  npm install --prefix ~/.cache/splatworks/splat-transform @playcanvas/splat-transform" ;;
 		*) say "  brew install $target" ;;
 		esac
 	done

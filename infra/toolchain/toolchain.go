@@ -56,10 +56,8 @@ func (t Tool) locate() (string, error) {
 		return path, nil
 	}
 	if t.private != "" {
-		if roots, err := privateRoots(); err == nil {
-			if path, err := exec.LookPath(filepath.Join(roots, t.private)); err == nil {
-				return path, nil
-			}
+		if path, err := Private(t.private); err == nil {
+			return path, nil
 		}
 	}
 	path, err := exec.LookPath(t.Name)
@@ -67,6 +65,15 @@ func (t Tool) locate() (string, error) {
 		return "", fmt.Errorf("%s is not installed: on Debian or Ubuntu run %s; on macOS run %s", t.Name, t.debian, t.macOS)
 	}
 	return path, nil
+}
+
+// Private is a program that install.sh put below the folder of private roots.
+func Private(program string) (string, error) {
+	roots, err := privateRoots()
+	if err != nil {
+		return "", err
+	}
+	return exec.LookPath(filepath.Join(roots, program))
 }
 
 // privateRoots is where install.sh puts what the system has no package for.

@@ -3,9 +3,11 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/engines/splat"
+	"github.com/splatworks/splatworks/infra/toolchain"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -53,6 +56,7 @@ func reconstruct(t *testing.T, args ...string) (dir string, r artifacts.ReportDo
 	if cloud.Len() != r.Splat.Gaussians || cloud.Len() == 0 {
 		t.Errorf("splat.ply holds %d Gaussians, report.json says %d", cloud.Len(), r.Splat.Gaussians)
 	}
+	independentCount(t, filepath.Join(dir, "splat.ply"), cloud.Len())
 	if len(r.Stages) != len(pipeline.Stages()) {
 		t.Errorf("%d stages in the report", len(r.Stages))
 	}
@@ -67,6 +71,34 @@ func reconstruct(t *testing.T, args ...string) (dir string, r artifacts.ReportDo
 		t.Logf("%-10s %6.1f s wall %6.1f s CPU %6.0f MB", s.Stage, s.WallS, s.CPUS, float64(s.PeakRSSBytes)/1e6)
 	}
 	return dir, r
+}
+
+// independentCount has PlayCanvas's splat-transform convert the file and compares its count of Gaussians.
+func independentCount(t *testing.T, ply string, want int) {
+	t.Helper()
+	converter, err := toolchain.Private("splat-transform/node_modules/.bin/splat-transform")
+	if err != nil {
+		t.Logf("the splat was read by no independent program: %v", err)
+		return
+	}
+	converted := filepath.Join(t.TempDir(), "converted.compressed.ply")
+	if out, err := exec.Command(converter, ply, converted).CombinedOutput(); err != nil {
+		t.Errorf("splat-transform: %v\n%s", err, out)
+		return
+	}
+	head := make([]byte, 4096)
+	f, err := os.Open(converted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n, err := f.Read(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := fmt.Sprintf("element vertex %d\n", want); !strings.Contains(string(head[:n]), line) {
+		t.Errorf("splat-transform did not read %d Gaussians", want)
+	}
 }
 
 // poses compares a result's cameras with the truth.
