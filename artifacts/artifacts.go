@@ -135,6 +135,13 @@ func OutcomeOf(objectName string) (requestID string, ok bool) {
 	return id, found && isJSON && pipeline.ValidRequestID(id)
 }
 
+// WebhookPrefix holds what is known of the webhook of a request: where it goes, and what became of each delivery.
+func WebhookPrefix(requestID string) string { return "webhooks/" + requestID + "/" }
+
+// WebhookTargetName and WebhookLogName lie in the artifacts bucket.
+func WebhookTargetName(requestID string) string { return WebhookPrefix(requestID) + "target.json" }
+func WebhookLogName(requestID string) string    { return WebhookPrefix(requestID) + "deliveries.json" }
+
 // RequestOf is the request that an upload, a manifest or an artifact belongs to.
 func RequestOf(objectName string) (requestID string, ok bool) {
 	objectName = strings.TrimPrefix(objectName, FinishedPrefix)

@@ -15,17 +15,19 @@ type Trigger struct {
 	Priority    int              `json:"priority,omitempty"`     // 0 to 4095, higher first
 	Options     pipeline.Options `json:"options,omitzero"`       //
 	ContentType string           `json:"content_type,omitempty"` // of the upload; default application/octet-stream
+	CallbackURL string           `json:"callback_url,omitempty"` // public https address to be told of the end
 }
 
 // Accepted answers a Trigger.
 type Accepted struct {
 	RequestID     string          `json:"request_id"`
 	SessionID     string          `json:"session_id"`
-	Status        pipeline.Status `json:"status"`         // QUEUED
-	CallbackToken string          `json:"callback_token"` // shown this once: reads and cancels this request
-	StatusURL     string          `json:"status_url"`     // with "Authorization: Bearer TOKEN" or ?callback_token=TOKEN
-	EventsURL     string          `json:"events_url"`     // the status document as server-sent events
-	CancelURL     string          `json:"cancel_url"`     // POST, same authorization
+	Status        pipeline.Status `json:"status"`                   // QUEUED
+	CallbackToken string          `json:"callback_token"`           // shown this once: reads and cancels this request
+	StatusURL     string          `json:"status_url"`               // with "Authorization: Bearer TOKEN" or ?callback_token=TOKEN
+	EventsURL     string          `json:"events_url"`               // the status document as server-sent events
+	CancelURL     string          `json:"cancel_url"`               // POST, same authorization
+	WebhookSecret string          `json:"webhook_secret,omitempty"` // verifies the calls of callback_url (Standard Webhooks)
 	Deadline      time.Time       `json:"deadline,omitzero"`
 	Upload        Upload          `json:"upload"`
 }

@@ -40,6 +40,7 @@ type world struct {
 	mu        sync.Mutex
 	time      time.Time
 	published []trigger.Announcement
+	hooks     []string
 	signed    int // download links
 	timers    map[time.Duration]chan time.Time
 	broken    error // what everything named in broke fails with
@@ -56,7 +57,7 @@ func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	w.artifacts = w.store
 	w.queue = memq.New(queue.Config{Now: w.now})
 	config := trigger.Config{
-		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w},
+		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w}, Webhooks: webhooks{w},
 		Limiter: brokenLimiter{ratelimit.NewMemory(ratelimit.Limits{Global: 1000, PerCaller: 1000, Window: time.Minute}, w.now), w},
 		Log:     serve.NewLogger(w.log, "", slog.LevelDebug), Now: w.now, After: w.timer, News: w.queue, Random: &lockedRandom{r: rand.NewChaCha8(sha256.Sum256([]byte(t.Name())))},
 	}
@@ -320,6 +321,26 @@ func (s signer) SignDownload(_ context.Context, o pipeline.Object, name string, 
 	defer s.w.mu.Unlock()
 	s.w.signed++
 	return "https://storage.test/" + o.Bucket + "/" + o.Name + "?X-Goog-Signature=" + s.w.time.Add(expires).Format("150405") + "&name=" + name, nil
+}
+
+// webhooks takes only one address.
+type webhooks struct{ w *world }
+
+func (h webhooks) Check(_ context.Context, url string) error {
+	if url != "https://client.example/hook" {
+		return errors.New("its host is not on the public internet")
+	}
+	return nil
+}
+
+func (h webhooks) Register(_ context.Context, requestID, url string) (string, error) {
+	if err := h.w.fault("register"); err != nil {
+		return "", err
+	}
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.w.hooks = append(h.w.hooks, requestID+" "+url)
+	return "whsec_of_" + requestID, nil
 }
 
 type lockedBuffer struct {

@@ -49,6 +49,10 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 			Detail: "Too many reconstructions were asked for.", Advice: "Wait as long as Retry-After says.", RetryAfter: wait})
 		return
 	}
+	if problem := s.checkCallback(ctx, ask.CallbackURL); problem != nil {
+		serve.WriteProblem(w, *problem)
+		return
+	}
 	c, problem := s.chance(ctx, r, caller, ask)
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
@@ -101,6 +105,15 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, c 
 		}
 		return api.Accepted{}, false, s.broken(ctx, "signer", err)
 	}
+	secret := ""
+	if ask.CallbackURL != "" {
+		if secret, err = s.Webhooks.Register(ctx, request.ID, ask.CallbackURL); err != nil {
+			if earlier == nil {
+				s.callOff(ctx, request.ID)
+			}
+			return api.Accepted{}, false, s.broken(ctx, "storage", err)
+		}
+	}
 	if earlier == nil {
 		if err := s.record(ctx, request); err != nil {
 			s.callOff(ctx, request.ID)
@@ -111,8 +124,22 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, c 
 	return api.Accepted{
 		RequestID: request.ID, SessionID: request.SessionID, Status: pipeline.Queued, CallbackToken: token,
 		StatusURL: publicURL + "/status/" + request.ID, EventsURL: publicURL + "/events", CancelURL: publicURL + "/cancel",
-		Deadline: request.Deadline, Upload: upload,
+		WebhookSecret: secret, Deadline: request.Deadline, Upload: upload,
 	}, earlier != nil, nil
+}
+
+// checkCallback looks at a webhook's address; it resolves names, so it comes after the rate limit.
+func (s *Service) checkCallback(ctx context.Context, url string) *serve.Problem {
+	if url == "" {
+		return nil
+	}
+	if s.Webhooks == nil {
+		return invalid("invalid_callback_url", "This deployment sends no webhooks.", "Leave callback_url out and follow the status.")
+	}
+	if err := s.Webhooks.Check(ctx, url); err != nil {
+		return invalid("invalid_callback_url", "callback_url cannot be used: "+err.Error()+".", "Give a public https address, or leave it out and follow the status.")
+	}
+	return nil
 }
 
 const duplicateSession = "duplicate_session"

@@ -108,6 +108,7 @@ func TestHostileSubmissionsAreRefusedAndNeverReachTheQueue(t *testing.T) {
 		"budget":                {body: `{"session_id":"a","options":{"train_budget_s":-1}}`, status: 400, code: "invalid_options"},
 		"budget beyond float":   {body: `{"session_id":"a","options":{"train_budget_s":1e400}}`, status: 400, code: "invalid_field"},
 		"upload type":           {body: `{"session_id":"a","content_type":"text/html"}`, status: 400, code: "invalid_content_type"},
+		"callback inside":       {body: `{"session_id":"a","callback_url":"https://127.0.0.1/"}`, status: 400, code: "invalid_callback_url"},
 		"upload type injection": {body: `{"session_id":"a","content_type":"video/mp4\r\nx: y"}`, status: 400, code: "invalid_content_type"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,6 +219,20 @@ func TestAbandonedSubmissionIsTakenOver(t *testing.T) {
 		w.advance(time.Hour)
 		problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`), 409, "duplicate_session") // sound
 	}
+}
+
+func TestWebhookIsRegistered(t *testing.T) {
+	w := newWorld(t)
+	const body = `{"session_id":"s","callback_url":"https://client.example/hook"}`
+	w.fail("register", true)
+	problem(t, w.call("POST", "/trigger-reconstruction", body), 503, "storage_unavailable")
+	w.fail("register", false)
+	a := decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", body))
+	if a.WebhookSecret != "whsec_of_"+a.RequestID || len(w.hooks) != 1 || w.hooks[0] != a.RequestID+" https://client.example/hook" {
+		t.Fatalf("%+v, %v", a, w.hooks)
+	}
+	without := newWorld(t, func(c *trigger.Config) { c.Webhooks = nil })
+	problem(t, without.call("POST", "/trigger-reconstruction", body), 400, "invalid_callback_url")
 }
 
 func TestRateLimitAnswersWithRetryAfter(t *testing.T) {

@@ -59,6 +59,13 @@ type Publisher interface {
 	PublishRequested(ctx context.Context, a Announcement) error
 }
 
+// Webhooks keeps where a client wants to be told of the end of its request. Check says in words for the client what is
+// wrong with an address; Register returns the secret that the receiver verifies with, and may be repeated.
+type Webhooks interface {
+	Check(ctx context.Context, url string) error
+	Register(ctx context.Context, requestID, url string) (secret string, err error)
+}
+
 // Config is everything a Service works with. Queue, Store, Buckets, Limiter, Signer, Publisher, Log, Now and Random are
 // required.
 type Config struct {
@@ -77,6 +84,8 @@ type Config struct {
 	Secret func(context.Context) ([]byte, error)
 	// Ended, when set, is told of a request that its client called off: at least once.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
+	// Webhooks, when set, makes callback_url work; without it that is refused.
+	Webhooks Webhooks
 	// News, when set, is how streams and long polls learn of changes; without it they look every few seconds.
 	News queue.Events
 	// Proxies is how many trusted proxies stand in front, see serve.ClientAddress: 1 on Cloud Run.

@@ -82,6 +82,31 @@ func (s *Service) set(r *http.Request) (int, any, error) {
 	return s.look(r)
 }
 
+// redeliver serves POST /redeliver/{id}: the webhook of an ended request is sent once more.
+func (s *Service) redeliver(r *http.Request) (int, any, error) {
+	ctx := r.Context()
+	state, _, err := s.find(ctx, r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	if !state.Status.Terminal() || s.Ended == nil {
+		return 0, nil, refuse(http.StatusConflict, "still_active", "The request has not ended, so nobody is told.", "Wait for its end.")
+	}
+	if _, err := s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.WebhookTargetName(state.ID)); errors.Is(err, artifacts.ErrNotFound) {
+		return 0, nil, refuse(http.StatusConflict, "no_webhook", "The request has no webhook.", "A client gives callback_url when it triggers.")
+	} else if err != nil {
+		return 0, nil, err
+	}
+	err = s.Store.Delete(ctx, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookLogName(state.ID)})
+	if err != nil && !errors.Is(err, artifacts.ErrNotFound) {
+		return 0, nil, err
+	}
+	if err := s.Ended(ctx, state.Request, state.Status); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, map[string]string{"request_id": state.ID}, nil
+}
+
 // retry serves POST /retry/{id}: a new request that begins at a stage with what the old one's earlier stages left, under
 // other options if wanted. In the same session it answers to the client's old token; in another one it gets a new token.
 func (s *Service) retry(r *http.Request) (int, any, error) {

@@ -65,15 +65,16 @@ func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", serve.NotFound)
 	paths := map[string]map[string]func(*http.Request) (int, any, error){
-		"/queue":       {"GET": s.overview},
-		"/next":        {"GET": s.next},
-		"/enqueue":     {"POST": s.enqueue},
-		"/status/{id}": {"GET": s.look, "PUT": s.set},
-		"/requests":    {"GET": s.list},
-		"/retry/{id}":  {"POST": s.retry},
-		"/purge":       {"POST": s.purge},
-		"/rebuild":     {"POST": s.rebuild},
-		"/reap":        {"POST": s.reap},
+		"/queue":          {"GET": s.overview},
+		"/next":           {"GET": s.next},
+		"/enqueue":        {"POST": s.enqueue},
+		"/status/{id}":    {"GET": s.look, "PUT": s.set},
+		"/requests":       {"GET": s.list},
+		"/retry/{id}":     {"POST": s.retry},
+		"/redeliver/{id}": {"POST": s.redeliver},
+		"/purge":          {"POST": s.purge},
+		"/rebuild":        {"POST": s.rebuild},
+		"/reap":           {"POST": s.reap},
 	}
 	for path, methods := range paths {
 		allow := ""

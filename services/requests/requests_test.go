@@ -410,6 +410,20 @@ func TestPurgeDeletesOnlyWhatEndedLongAgo(t *testing.T) {
 	}
 }
 
+func TestRedeliver(t *testing.T) {
+	w := newWorld(t)
+	a := w.submit("a", 0)
+	w.refused("POST", "/redeliver/"+a.ID, "", 409, "still_active")
+	w.finish(a.ID)
+	w.refused("POST", "/redeliver/"+a.ID, "", 409, "no_webhook")
+	w.put("artifacts", artifacts.WebhookTargetName(a.ID), "{}")
+	w.put("artifacts", artifacts.WebhookLogName(a.ID), "{}")
+	get[map[string]string](w, "POST", "/redeliver/"+a.ID, "", 202)
+	if _, err := w.store.Stat(context.Background(), "artifacts", artifacts.WebhookLogName(a.ID)); !errors.Is(err, artifacts.ErrNotFound) || len(w.ended) != 1 || w.ended[0] != pipeline.Completed {
+		t.Fatalf("%v, %v", err, w.ended)
+	}
+}
+
 func TestRebuildAndReap(t *testing.T) {
 	w := newWorld(t)
 	a := w.submit("a", 0)
