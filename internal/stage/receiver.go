@@ -61,8 +61,11 @@ func (r *Receiver) Receive(ctx context.Context, e cloudevents.Event) error {
 		return fmt.Errorf("enqueue %s: %w", task.RequestID, err)
 	}
 	log.Info("event received", "added", added)
+	if !added {
+		return nil // whoever added the task launched its worker; the reaper launches what was lost
+	}
 	if err := r.Staffing.Want(ctx, r.Stage); err != nil {
-		// The task is safe in the queue and the reaper launches again; a redelivery would change nothing.
+		// The task is safe in the queue and the reaper launches again.
 		log.Warn("no worker launched", "error", err.Error())
 	}
 	return nil

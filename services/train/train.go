@@ -72,6 +72,8 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 	if job.Options.Seed != 0 {
 		cfg.Seed = job.Options.Seed
 	}
+	// What a lost worker costs at most: a sixth of the budget, or half a minute.
+	cfg.CheckpointEvery = min(cfg.CheckpointEvery, max(cfg.Budget/6, time.Second))
 	cfg.MaxSide = job.Options.LongEdgePx
 	cfg.Threads = c.Threads
 	if c.MemoryBytes > 0 {
