@@ -1,6 +1,10 @@
 package raster
 
-import "github.com/splatworks/splatworks/engines/simd"
+import (
+	"math/bits"
+
+	"github.com/splatworks/splatworks/engines/simd"
+)
 
 // Upstream is ∂L by a Frame, planes of the same size.
 type Upstream struct {
@@ -14,8 +18,8 @@ type GroupGradient struct {
 	Group int
 	Lanes uint16    // which lanes are visible
 	Rows  []float32 // as Params.Group, rows up to the SH degree that was evaluated; other lanes are zero
-	// By the screen mean, in pixels: the gradient, and with Options.Abs the sum of absolute values.
-	U, V, AbsU, AbsV [simd.GroupLanes]float32
+	// Screen is ∂L by the screen means, in pixels: the sums, and with Options.Abs the sums of absolute values.
+	simd.Screen
 	// ExtentPx is half the longer side of the splat's box on screen.
 	ExtentPx [simd.GroupLanes]float32
 }
@@ -41,8 +45,7 @@ func (r *Renderer) want() (w simd.Want) {
 func (r *Renderer) backwardTiles(up *Upstream) {
 	f, want := &r.frame, r.want()
 	r.grads = resized(r.grads, f.Instances)
-	r.each(len(r.queue), func(worker, k int) {
-		tile := int(r.queue[k])
+	r.each(len(r.starts)-1, func(worker, tile int) {
 		first, last := r.starts[tile], r.starts[tile+1]
 		if first == last {
 			return
@@ -87,32 +90,48 @@ func (r *Renderer) backwardGroups(visit func(worker int, g *GroupGradient)) {
 
 // backwardGroup sums the slots of each Gaussian and runs the projection's backward.
 func (r *Renderer) backwardGroup(group int, out *GroupGradient) {
+	first := group * simd.GroupLanes
+	last := first + simd.GroupLanes
 	out.Group, out.Lanes = group, r.visible[group]
-	clear(out.Rows)
-	var g Gaussian[float32]
+	backward := r.kernels.BackwardGroup
+	if backward == nil {
+		backward = r.backwardGroupPlain
+	}
+	backward(r.kernelView, r.params.Group(group), r.opt.Degree, out.Lanes, r.splats[first:last], r.grads, r.slots[first:last], r.counts[first:last], out.Rows, &out.Screen)
 	for lane := range simd.GroupLanes {
-		if out.Lanes>>lane&1 == 0 {
-			continue
-		}
-		i := group*simd.GroupLanes + lane
-		s := &r.splats[i]
-		sum := r.sumSlots(i)
-		r.params.load(i, r.opt.Degree, &g)
-		pr, _ := project(&g, r.view, r.params.Mode, r.opt.Degree, float32(MinAlpha))
-		d := screenGradient[float32]{
-			u: pr.conicA*sum.HX + pr.conicB*sum.HY, v: pr.conicB*sum.HX + pr.conicC*sum.HY,
-			conicA: -sum.HXX / 2, conicB: -sum.HXY, conicC: -sum.HYY / 2,
-			opacity: sum.H / pr.opacity, color: [3]float32{sum.R, sum.G, sum.B}, inverseDepth: sum.InvZ,
-		}
-		grad := projectBackward(&g, r.view, r.params.Mode, r.opt.Degree, &pr, &d, nil)
-		grad.store(out.Rows, lane, r.opt.Degree)
-		out.U[lane], out.V[lane], out.AbsU[lane], out.AbsV[lane] = d.u, d.v, sum.AbsU, sum.AbsV
+		s := &r.splats[first+lane]
 		out.ExtentPx[lane] = max(s.ExtentX, s.ExtentY)
 	}
 }
 
-func (r *Renderer) sumSlots(i int) (sum simd.Grad) {
-	for _, g := range r.grads[r.slots[i] : r.slots[i]+r.counts[i]] {
+// backwardGroupPlain is what simd's BackwardGroup does, by the reference.
+func (r *Renderer) backwardGroupPlain(_ *simd.View, group []float32, degree int, visible uint16, _ []simd.Splat, grads []simd.Grad, slots, counts []uint32, rows []float32, screen *simd.Screen) {
+	clear(rows)
+	*screen = simd.Screen{}
+	var g Gaussian[float32]
+	for m := visible; m != 0; m &= m - 1 {
+		lane := bits.TrailingZeros16(m)
+		sum := sumOf(grads[slots[lane] : slots[lane]+counts[lane]])
+		g.load(group, lane, degree)
+		pr, _ := project(&g, r.view, r.params.Mode, degree, float32(MinAlpha))
+		d := screenGradientOf(&pr, &sum)
+		grad := projectBackward(&g, r.view, r.params.Mode, degree, &pr, &d, nil)
+		grad.store(rows, lane, degree)
+		screen.U[lane], screen.V[lane], screen.AbsU[lane], screen.AbsV[lane] = d.u, d.v, sum.AbsU, sum.AbsV
+	}
+}
+
+// screenGradientOf turns the sums of the blend's backward into derivatives by what projection produced.
+func screenGradientOf(pr *projected[float32], sum *simd.Grad) screenGradient[float32] {
+	return screenGradient[float32]{
+		u: pr.conicA*sum.HX + pr.conicB*sum.HY, v: pr.conicB*sum.HX + pr.conicC*sum.HY,
+		conicA: -sum.HXX / 2, conicB: -sum.HXY, conicC: -sum.HYY / 2,
+		opacity: sum.H / pr.opacity, color: [3]float32{sum.R, sum.G, sum.B}, inverseDepth: sum.InvZ,
+	}
+}
+
+func sumOf(grads []simd.Grad) (sum simd.Grad) {
+	for _, g := range grads {
 		sum.H += g.H
 		sum.HX += g.HX
 		sum.HY += g.HY
@@ -129,7 +148,24 @@ func (r *Renderer) sumSlots(i int) (sum simd.Grad) {
 	return sum
 }
 
-// store writes a gradient into one lane of a group's rows.
+// load reads one lane of a group's rows, up to an SH degree.
+func (g *Gaussian[F]) load(rows []float32, lane, degree int) {
+	at := func(row int) F { return F(rows[row*simd.GroupLanes+lane]) }
+	for k := range 3 {
+		g.Mean[k], g.LogScale[k] = at(simd.RowMean+k), at(simd.RowScale+k)
+	}
+	for k := range 4 {
+		g.Quat[k] = at(simd.RowRotation + k)
+	}
+	g.Opacity = at(simd.RowOpacity)
+	for k := range (degree + 1) * (degree + 1) {
+		for channel := range 3 {
+			g.SH[k][channel] = at(simd.RowDC + 3*k + channel)
+		}
+	}
+}
+
+// store writes one lane of a group's rows.
 func (g *Gaussian[F]) store(rows []float32, lane, degree int) {
 	put := func(row int, v F) { rows[row*simd.GroupLanes+lane] = float32(v) }
 	for k := range 3 {

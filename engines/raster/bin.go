@@ -2,7 +2,6 @@ package raster
 
 import (
 	"math"
-	"slices"
 
 	"github.com/splatworks/splatworks/engines/simd"
 )
@@ -65,19 +64,6 @@ func (r *Renderer) bin() {
 				}
 			}
 		}
-	})
-
-	// Largest first, so that the last tile to finish is a small one.
-	r.queue = resized(r.queue, tiles)
-	for tile := range r.queue {
-		r.queue[tile] = uint32(tile)
-	}
-	slices.SortFunc(r.queue, func(a, b uint32) int {
-		na, nb := r.starts[a+1]-r.starts[a], r.starts[b+1]-r.starts[b]
-		if na != nb {
-			return int(nb) - int(na)
-		}
-		return int(a) - int(b)
 	})
 }
 

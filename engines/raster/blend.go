@@ -9,11 +9,11 @@ func (r *Renderer) tileRect(tile int) (x, y, w, h int) {
 	return x, y, min(simd.TileSize, r.cam.Width-x), min(simd.TileSize, r.cam.Height-y)
 }
 
-// blend draws every tile into the frame.
+// blend draws every tile into the frame. Tiles are a queue in image order: neighbours share records, gradients' cache
+// lines and image rows, and one tile is too small a part of a frame for the order to leave a worker idle at the end.
 func (r *Renderer) blend() {
 	f := &r.frame
-	r.each(len(r.queue), func(worker, k int) {
-		tile := int(r.queue[k])
+	r.each(len(r.starts)-1, func(worker, tile int) {
 		x, y, w, h := r.tileRect(tile)
 		t := r.tiles[worker]
 		t.Begin(x, y, w, h)
@@ -30,7 +30,11 @@ func (r *Renderer) blend() {
 		t.R.Store(f.Color[0][at:], f.Width, w, h)
 		t.G.Store(f.Color[1][at:], f.Width, w, h)
 		t.B.Store(f.Color[2][at:], f.Width, w, h)
-		t.D.Store(f.InverseDepth[at:], f.Width, w, h)
-		t.T.Store(f.Transmittance[at:], f.Width, w, h)
+		if r.opt.Depth {
+			t.D.Store(f.InverseDepth[at:], f.Width, w, h)
+		}
+		if r.opt.Transmittance {
+			t.T.Store(f.Transmittance[at:], f.Width, w, h)
+		}
 	})
 }

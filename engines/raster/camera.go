@@ -9,7 +9,12 @@
 // know what an image file, a loss or a learning rate is.
 package raster
 
-import "math"
+import (
+	"math"
+
+	"github.com/splatworks/splatworks/engines/simd"
+	"github.com/splatworks/splatworks/engines/splat"
+)
 
 // Camera is a pinhole without distortion, in COLMAP's convention: x_camera = R·x_world + T, x right, y down, z forward;
 // the centre of the upper left pixel is (0.5, 0.5).
@@ -90,4 +95,23 @@ func newView[F real](c *Camera) *view[F] {
 		v.cullMin[axis], v.cullMax[axis] = F((-cullMargin*side-origin)/f), F(((1+cullMargin)*side-origin)/f)
 	}
 	return v
+}
+
+// kernels is the view as simd has it.
+func (v *view[F]) kernels(mode splat.RenderMode) *simd.View {
+	pair := func(p [2]F) [2]float32 { return [2]float32{float32(p[0]), float32(p[1])} }
+	k := &simd.View{
+		FX: float32(v.fx), FY: float32(v.fy), CX: float32(v.cx), CY: float32(v.cy), Near: float32(v.near),
+		ClampMin: pair(v.clampMin), ClampMax: pair(v.clampMax), CullMin: pair(v.cullMin), CullMax: pair(v.cullMax),
+	}
+	for i := range 3 {
+		k.T[i], k.Center[i] = float32(v.t[i]), float32(v.center[i])
+		for j := range 3 {
+			k.R[i][j] = float32(v.r[i][j])
+		}
+	}
+	if mode == splat.Mip {
+		k.Mip = 1
+	}
+	return k
 }

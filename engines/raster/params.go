@@ -121,18 +121,3 @@ func (p *Params) Cloud() *splat.Cloud {
 	}
 	return c
 }
-
-// load reads Gaussian i up to an SH degree into the form of the reference.
-func (p *Params) load(i, degree int, g *Gaussian[float32]) {
-	s := p.Stride()
-	lane := p.data[i/simd.GroupLanes*s+i%simd.GroupLanes:]
-	at := func(row int) float32 { return lane[row*simd.GroupLanes] }
-	g.Mean = [3]float32{at(0), at(1), at(2)}
-	g.LogScale = [3]float32{at(3), at(4), at(5)}
-	g.Quat = [4]float32{at(6), at(7), at(8), at(9)}
-	g.Opacity = at(simd.RowOpacity)
-	for k := range (degree + 1) * (degree + 1) {
-		row := simd.RowDC + 3*k
-		g.SH[k] = [3]float32{at(row), at(row + 1), at(row + 2)}
-	}
-}

@@ -1,6 +1,10 @@
 package raster
 
-import "github.com/splatworks/splatworks/engines/simd"
+import (
+	"math/bits"
+
+	"github.com/splatworks/splatworks/engines/simd"
+)
 
 // chunkGroups is the number of groups one worker takes at a time: 1024 Gaussians.
 const chunkGroups = 64
@@ -44,31 +48,39 @@ func (r *Renderer) project() {
 	r.frame.Visible, r.frame.Instances = visible, instances
 }
 
+// projectGroup projects 16 Gaussians and keeps those whose box holds a pixel.
 func (r *Renderer) projectGroup(group int) {
-	var g Gaussian[float32]
-	r.visible[group] = 0
-	for lane := range simd.GroupLanes {
-		i := group*simd.GroupLanes + lane
-		r.counts[i] = 0
-		if i >= r.params.n {
-			return
-		}
-		r.params.load(i, r.opt.Degree, &g)
-		pr, ok := project(&g, r.view, r.params.Mode, r.opt.Degree, float32(MinAlpha))
-		if !ok {
-			continue
-		}
-		s := simd.MakeSplat(pr.u, pr.v, pr.conicA, pr.conicB, pr.conicC, pr.opacity, pr.color, pr.z)
-		s.ID = uint32(i)
-		box, ok := r.tilesOf(&s)
-		if !ok {
-			continue
-		}
-		r.splats[i] = s
-		r.boxes[i] = box
-		r.counts[i] = box.tiles()
-		r.visible[group] |= 1 << lane
+	first := group * simd.GroupLanes
+	splats, counts := r.splats[first:first+simd.GroupLanes], r.counts[first:first+simd.GroupLanes]
+	clear(counts)
+	project := r.kernels.ProjectGroup
+	if project == nil {
+		project = r.projectGroupPlain
 	}
+	var drawn uint16
+	for m := project(r.kernelView, r.params.Group(group), r.opt.Degree, uint32(first), splats); m != 0; m &= m - 1 {
+		lane := bits.TrailingZeros16(m)
+		if box, ok := r.tilesOf(&splats[lane]); ok {
+			r.boxes[first+lane] = box
+			counts[lane] = box.tiles()
+			drawn |= 1 << lane
+		}
+	}
+	r.visible[group] = drawn
+}
+
+// projectGroupPlain is what simd's ProjectGroup does, by the reference.
+func (r *Renderer) projectGroupPlain(_ *simd.View, group []float32, degree int, id uint32, splats []simd.Splat) (visible uint16) {
+	var g Gaussian[float32]
+	for lane := range simd.GroupLanes {
+		g.load(group, lane, degree)
+		if pr, ok := project(&g, r.view, r.params.Mode, degree, float32(MinAlpha)); ok {
+			splats[lane] = simd.MakeSplat(pr.u, pr.v, pr.conicA, pr.conicB, pr.conicC, pr.opacity, pr.color, pr.z)
+			splats[lane].ID = id + uint32(lane)
+			visible |= 1 << lane
+		}
+	}
+	return visible
 }
 
 // tileBox is a rectangle of tiles: x0 ≤ x < x1. It is small because binning reads it in depth order, all over the cloud.

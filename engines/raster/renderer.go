@@ -12,7 +12,7 @@ import (
 //
 //	project   groups of Gaussians -> 64-byte records of the visible ones, tiles each touches     (project_fast.go)
 //	bin       radix sort by depth, counting sort into tiles, one gradient slot per instance      (bin.go)
-//	blend     tiles as a queue, largest first -> image planes                                    (blend.go)
+//	blend     tiles as a queue -> image planes                                                   (blend.go)
 //	backward  tiles again -> gradient slots; then per group: slots -> parameters' gradients      (backward.go)
 //
 // Results do not depend on the number of workers, to the last bit: whatever is summed is summed by one goroutine in an
@@ -22,11 +22,12 @@ type Renderer struct {
 	workers int
 	tiles   []*simd.Tile // one for each worker
 
-	frame  Frame
-	params *Params
-	cam    Camera
-	view   *view[float32]
-	opt    Options
+	frame      Frame
+	params     *Params
+	cam        Camera
+	view       *view[float32]
+	kernelView *simd.View
+	opt        Options
 
 	visible  []uint16     // for each group, the lanes that are drawn
 	splats   []simd.Splat // record of Gaussian i at i; only visible ones are valid
@@ -42,7 +43,6 @@ type Renderer struct {
 	instances     []simd.Instance // by tile, nearest first
 	starts        []uint32        // of each tile in instances; one more than there are tiles
 	cursors       [][]uint32      // for each part of the order, the next place in each tile
-	queue         []uint32        // tiles, most instances first
 	masks         []uint16        // of each instance
 	grads         []simd.Grad     // by slot
 }
@@ -51,8 +51,10 @@ type Renderer struct {
 type Options struct {
 	Degree     int        // of the SH evaluated, at most the parameters'
 	Background [3]float32 // colour behind everything
-	Depth      bool       // Backward has an upstream gradient of the inverse depth
 	Abs        bool       // Backward sums absolute screen gradients too
+
+	Depth         bool // draw the inverse depth; Backward takes its gradient
+	Transmittance bool // give the transmittance
 }
 
 // Frame is a drawn image as planes of Width·Height values, rows from the top. It belongs to the Renderer and lasts until
@@ -60,8 +62,8 @@ type Options struct {
 type Frame struct {
 	Width, Height int
 	Color         [3][]float32 // red, green, blue, background included, not clamped
-	InverseDepth  []float32    // Σ w/z, not divided by alpha
-	Transmittance []float32    // 1 − alpha
+	InverseDepth  []float32    // Σ w/z, not divided by alpha; defined with Options.Depth
+	Transmittance []float32    // 1 − alpha; defined with Options.Transmittance
 	// Visible is the number of Gaussians drawn, Instances that of (Gaussian, tile) pairs.
 	Visible, Instances int
 }
@@ -85,6 +87,7 @@ func (r *Renderer) Workers() int { return r.workers }
 func (r *Renderer) Forward(p *Params, cam *Camera, opt Options) *Frame {
 	r.params, r.cam, r.opt = p, *cam, opt
 	r.view = newView[float32](cam)
+	r.kernelView = r.view.kernels(p.Mode)
 	r.frame.resize(cam.Width, cam.Height)
 	r.project()
 	r.bin()

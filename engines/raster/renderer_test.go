@@ -75,7 +75,7 @@ func compareWithReference(t *testing.T, rng *rand.Rand, r *Renderer, cam *Camera
 	want, drawn := referenceForward(low, view, set)
 
 	params := Pack(cloudOf(gs, degree, mode))
-	got := r.Forward(params, cam, Options{Degree: degree, Background: set.background, Depth: true, Abs: true})
+	got := r.Forward(params, cam, Options{Degree: degree, Background: set.background, Depth: true, Abs: true, Transmittance: true})
 	if got.Visible > len(drawn.order) || got.Visible < len(drawn.order)/2 {
 		t.Errorf("%d Gaussians drawn, the reference draws %d and leaves out none that miss the image", got.Visible, len(drawn.order))
 	}
