@@ -93,7 +93,7 @@ DATA blend256_pieceY<>+124(SB)/4, $0x41700000
 GLOBL blend256_pieceY<>(SB), RODATA|NOPTR, $128
 
 // func blendForwardAVX2(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64
-// Requires: AVX, AVX2, BMI, FMA3
+// Requires: AVX, AVX2, BMI, CMOV, FMA3, MMX+
 TEXT ·blendForwardAVX2(SB), $6272-56
 	MOVQ tile+0(FP), AX
 	MOVQ splats+8(FP), CX
@@ -287,6 +287,12 @@ sized:
 	MOVQ SI, R11
 
 mask:
+	LEAQ         8(R10), R12
+	CMPQ         R12, R9
+	CMOVQGE      R10, R12
+	MOVL         (DX)(R12*8), R12
+	SHLQ         $0x06, R12
+	PREFETCHT0   (CX)(R12*1)
 	MOVL         (DX)(R10*8), R12
 	CMPQ         R12, R13
 	JAE          bad
@@ -819,7 +825,7 @@ DATA k8_3f800016<>+28(SB)/4, $0x3f800016
 GLOBL k8_3f800016<>(SB), RODATA|NOPTR, $32
 
 // func blendBackwardAVX2(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
-// Requires: AVX, AVX2, BMI, FMA3
+// Requires: AVX, AVX2, BMI, CMOV, FMA3, MMX+
 TEXT ·blendBackwardAVX2(SB), $2880-72
 	MOVQ  tile+0(FP), AX
 	MOVQ  splats+8(FP), CX
@@ -838,6 +844,20 @@ TEXT ·blendBackwardAVX2(SB), $2880-72
 	JZ    return
 
 instance:
+	LEAQ         4(R10), R11
+	CMPQ         R11, DI
+	CMOVQGE      R10, R11
+	MOVL         (DX)(R11*8), R11
+	SHLQ         $0x06, R11
+	PREFETCHT0   (CX)(R11*1)
+	LEAQ         4(R10), R11
+	CMPQ         R11, DI
+	CMOVQGE      R10, R11
+	MOVL         4(DX)(R11*8), R11
+	LEAQ         (R11)(R11*2), R11
+	SHLQ         $0x04, R11
+	PREFETCHT0   (SI)(R11*1)
+	PREFETCHT0   47(SI)(R11*1)
 	MOVL         4(DX)(R10*8), R12
 	MOVQ         nGrads+56(FP), R13
 	CMPQ         R12, R13
@@ -1246,7 +1266,7 @@ DATA k8_40000000<>+28(SB)/4, $0x40000000
 GLOBL k8_40000000<>(SB), RODATA|NOPTR, $32
 
 // func blendBackwardDepthAVX2(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
-// Requires: AVX, AVX2, BMI, FMA3
+// Requires: AVX, AVX2, BMI, CMOV, FMA3, MMX+
 TEXT ·blendBackwardDepthAVX2(SB), $2880-72
 	MOVQ  tile+0(FP), AX
 	MOVQ  splats+8(FP), CX
@@ -1265,6 +1285,20 @@ TEXT ·blendBackwardDepthAVX2(SB), $2880-72
 	JZ    return
 
 instance:
+	LEAQ         4(R10), R11
+	CMPQ         R11, DI
+	CMOVQGE      R10, R11
+	MOVL         (DX)(R11*8), R11
+	SHLQ         $0x06, R11
+	PREFETCHT0   (CX)(R11*1)
+	LEAQ         4(R10), R11
+	CMPQ         R11, DI
+	CMOVQGE      R10, R11
+	MOVL         4(DX)(R11*8), R11
+	LEAQ         (R11)(R11*2), R11
+	SHLQ         $0x04, R11
+	PREFETCHT0   (SI)(R11*1)
+	PREFETCHT0   47(SI)(R11*1)
 	MOVL         4(DX)(R10*8), R12
 	MOVQ         nGrads+56(FP), R13
 	CMPQ         R12, R13
@@ -1665,7 +1699,7 @@ return:
 	RET
 
 // func blendBackwardAbsAVX2(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
-// Requires: AVX, AVX2, BMI, FMA3
+// Requires: AVX, AVX2, BMI, CMOV, FMA3, MMX+
 TEXT ·blendBackwardAbsAVX2(SB), $2880-72
 	MOVQ  tile+0(FP), AX
 	MOVQ  splats+8(FP), CX
@@ -1684,6 +1718,20 @@ TEXT ·blendBackwardAbsAVX2(SB), $2880-72
 	JZ    return
 
 instance:
+	LEAQ         4(R10), R11
+	CMPQ         R11, DI
+	CMOVQGE      R10, R11
+	MOVL         (DX)(R11*8), R11
+	SHLQ         $0x06, R11
+	PREFETCHT0   (CX)(R11*1)
+	LEAQ         4(R10), R11
+	CMPQ         R11, DI
+	CMOVQGE      R10, R11
+	MOVL         4(DX)(R11*8), R11
+	LEAQ         (R11)(R11*2), R11
+	SHLQ         $0x04, R11
+	PREFETCHT0   (SI)(R11*1)
+	PREFETCHT0   47(SI)(R11*1)
 	MOVL         4(DX)(R10*8), R12
 	MOVQ         nGrads+56(FP), R13
 	CMPQ         R12, R13
@@ -2137,7 +2185,7 @@ DATA k8_3f317218<>+28(SB)/4, $0x3f317218
 GLOBL k8_3f317218<>(SB), RODATA|NOPTR, $32
 
 // func blendBackwardDepthAbsAVX2(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
-// Requires: AVX, AVX2, BMI, FMA3
+// Requires: AVX, AVX2, BMI, CMOV, FMA3, MMX+
 TEXT ·blendBackwardDepthAbsAVX2(SB), $2880-72
 	MOVQ  tile+0(FP), AX
 	MOVQ  splats+8(FP), CX
@@ -2156,6 +2204,20 @@ TEXT ·blendBackwardDepthAbsAVX2(SB), $2880-72
 	JZ    return
 
 instance:
+	LEAQ         4(R10), R11
+	CMPQ         R11, DI
+	CMOVQGE      R10, R11
+	MOVL         (DX)(R11*8), R11
+	SHLQ         $0x06, R11
+	PREFETCHT0   (CX)(R11*1)
+	LEAQ         4(R10), R11
+	CMPQ         R11, DI
+	CMOVQGE      R10, R11
+	MOVL         4(DX)(R11*8), R11
+	LEAQ         (R11)(R11*2), R11
+	SHLQ         $0x04, R11
+	PREFETCHT0   (SI)(R11*1)
+	PREFETCHT0   47(SI)(R11*1)
 	MOVL         4(DX)(R10*8), R12
 	MOVQ         nGrads+56(FP), R13
 	CMPQ         R12, R13

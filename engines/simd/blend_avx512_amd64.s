@@ -185,7 +185,7 @@ DATA blend512_c4<>+0(SB)/4, $0x3c5dbe6a
 GLOBL blend512_c4<>(SB), RODATA|NOPTR, $4
 
 // func blendForwardAVX512(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64
-// Requires: AVX, AVX512DQ, AVX512F, BMI
+// Requires: AVX, AVX512DQ, AVX512F, BMI, CMOV, MMX+
 TEXT ·blendForwardAVX512(SB), $6208-56
 	MOVQ         tile+0(FP), AX
 	MOVQ         splats+8(FP), CX
@@ -310,6 +310,12 @@ sized:
 	MOVQ SI, R11
 
 mask:
+	LEAQ         8(R10), R12
+	CMPQ         R12, R9
+	CMOVQGE      R10, R12
+	MOVL         (DX)(R12*8), R12
+	SHLQ         $0x06, R12
+	PREFETCHT0   (CX)(R12*1)
 	MOVL         (DX)(R10*8), R12
 	CMPQ         R12, R13
 	JAE          bad
@@ -494,7 +500,7 @@ return:
 	RET
 
 // func blendBackwardAVX512(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
-// Requires: AVX, AVX512DQ, AVX512F, BMI
+// Requires: AVX, AVX512DQ, AVX512F, BMI, CMOV, MMX+
 TEXT ·blendBackwardAVX512(SB), $704-72
 	MOVQ         tile+0(FP), AX
 	MOVQ         splats+8(FP), CX
@@ -522,6 +528,20 @@ TEXT ·blendBackwardAVX512(SB), $704-72
 	JZ           return
 
 instance:
+	LEAQ         4(R9), R10
+	CMPQ         R10, DI
+	CMOVQGE      R9, R10
+	MOVL         (DX)(R10*8), R10
+	SHLQ         $0x06, R10
+	PREFETCHT0   (CX)(R10*1)
+	LEAQ         4(R9), R10
+	CMPQ         R10, DI
+	CMOVQGE      R9, R10
+	MOVL         4(DX)(R10*8), R10
+	LEAQ         (R10)(R10*2), R10
+	SHLQ         $0x04, R10
+	PREFETCHT0   (SI)(R10*1)
+	PREFETCHT0   47(SI)(R10*1)
 	MOVL         4(DX)(R9*8), R11
 	MOVQ         nGrads+56(FP), R12
 	CMPQ         R11, R12
@@ -701,7 +721,7 @@ return:
 	RET
 
 // func blendBackwardDepthAVX512(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
-// Requires: AVX, AVX512DQ, AVX512F, BMI
+// Requires: AVX, AVX512DQ, AVX512F, BMI, CMOV, MMX+
 TEXT ·blendBackwardDepthAVX512(SB), $704-72
 	MOVQ         tile+0(FP), AX
 	MOVQ         splats+8(FP), CX
@@ -729,6 +749,20 @@ TEXT ·blendBackwardDepthAVX512(SB), $704-72
 	JZ           return
 
 instance:
+	LEAQ         4(R9), R10
+	CMPQ         R10, DI
+	CMOVQGE      R9, R10
+	MOVL         (DX)(R10*8), R10
+	SHLQ         $0x06, R10
+	PREFETCHT0   (CX)(R10*1)
+	LEAQ         4(R9), R10
+	CMPQ         R10, DI
+	CMOVQGE      R9, R10
+	MOVL         4(DX)(R10*8), R10
+	LEAQ         (R10)(R10*2), R10
+	SHLQ         $0x04, R10
+	PREFETCHT0   (SI)(R10*1)
+	PREFETCHT0   47(SI)(R10*1)
 	MOVL         4(DX)(R9*8), R11
 	MOVQ         nGrads+56(FP), R12
 	CMPQ         R11, R12
@@ -913,7 +947,7 @@ return:
 	RET
 
 // func blendBackwardAbsAVX512(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
-// Requires: AVX, AVX512DQ, AVX512F, BMI
+// Requires: AVX, AVX512DQ, AVX512F, BMI, CMOV, MMX+
 TEXT ·blendBackwardAbsAVX512(SB), $704-72
 	MOVQ         tile+0(FP), AX
 	MOVQ         splats+8(FP), CX
@@ -941,6 +975,20 @@ TEXT ·blendBackwardAbsAVX512(SB), $704-72
 	JZ           return
 
 instance:
+	LEAQ         4(R9), R10
+	CMPQ         R10, DI
+	CMOVQGE      R9, R10
+	MOVL         (DX)(R10*8), R10
+	SHLQ         $0x06, R10
+	PREFETCHT0   (CX)(R10*1)
+	LEAQ         4(R9), R10
+	CMPQ         R10, DI
+	CMOVQGE      R9, R10
+	MOVL         4(DX)(R10*8), R10
+	LEAQ         (R10)(R10*2), R10
+	SHLQ         $0x04, R10
+	PREFETCHT0   (SI)(R10*1)
+	PREFETCHT0   47(SI)(R10*1)
 	MOVL         4(DX)(R9*8), R11
 	MOVQ         nGrads+56(FP), R12
 	CMPQ         R11, R12
@@ -1143,7 +1191,7 @@ return:
 	RET
 
 // func blendBackwardDepthAbsAVX512(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
-// Requires: AVX, AVX512DQ, AVX512F, BMI
+// Requires: AVX, AVX512DQ, AVX512F, BMI, CMOV, MMX+
 TEXT ·blendBackwardDepthAbsAVX512(SB), $704-72
 	MOVQ         tile+0(FP), AX
 	MOVQ         splats+8(FP), CX
@@ -1171,6 +1219,20 @@ TEXT ·blendBackwardDepthAbsAVX512(SB), $704-72
 	JZ           return
 
 instance:
+	LEAQ         4(R9), R10
+	CMPQ         R10, DI
+	CMOVQGE      R9, R10
+	MOVL         (DX)(R10*8), R10
+	SHLQ         $0x06, R10
+	PREFETCHT0   (CX)(R10*1)
+	LEAQ         4(R9), R10
+	CMPQ         R10, DI
+	CMOVQGE      R9, R10
+	MOVL         4(DX)(R10*8), R10
+	LEAQ         (R10)(R10*2), R10
+	SHLQ         $0x04, R10
+	PREFETCHT0   (SI)(R10*1)
+	PREFETCHT0   47(SI)(R10*1)
 	MOVL         4(DX)(R9*8), R11
 	MOVQ         nGrads+56(FP), R12
 	CMPQ         R11, R12

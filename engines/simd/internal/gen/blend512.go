@@ -169,6 +169,7 @@ func forward512(k blendConsts) {
 	XORQ(i, i)
 	MOVQ(scratch, scr)
 	Label("mask")
+	prefetchSplat(inst, splats, i, left, 8)
 	MOVL(Mem{Base: inst, Index: i, Scale: 8}, id.As32())
 	CMPQ(id, limit)
 	JAE(LabelRef("bad"))
@@ -302,6 +303,31 @@ func forward512(k blendConsts) {
 	dark(inst, masks, i, id, left, done)
 }
 
+// prefetchSplat fetches the record that is due after ahead instances: records lie in the cloud's order, a tile's instances
+// in that of depth, so nearly each is a miss of the first two caches.
+func prefetchSplat(inst, splats, i, n Register, ahead int) {
+	j := GP64()
+	LEAQ(Mem{Base: i, Disp: ahead}, j)
+	CMPQ(j, n)
+	CMOVQGE(i, j)
+	MOVL(Mem{Base: inst, Index: j, Scale: 8}, j.As32())
+	SHLQ(Imm(6), j)
+	PREFETCHT0(Mem{Base: splats, Index: j, Scale: 1})
+}
+
+// prefetchSlot does the same for the gradient, to be written.
+func prefetchSlot(inst, grads, i, n Register, ahead int) {
+	j := GP64()
+	LEAQ(Mem{Base: i, Disp: ahead}, j)
+	CMPQ(j, n)
+	CMOVQGE(i, j)
+	MOVL(Mem{Base: inst, Index: j, Scale: 8, Disp: 4}, j.As32())
+	LEAQ(Mem{Base: j, Index: j, Scale: 2}, j)
+	SHLQ(Imm(4), j)
+	PREFETCHT0(Mem{Base: grads, Index: j, Scale: 1})
+	PREFETCHT0(Mem{Base: grads, Index: j, Scale: 1, Disp: 47})
+}
+
 // alpha512 turns the exponent e into alpha = 2^clamp(e, -8, cap), in p. Between the clamps nothing is denormal, whatever
 // the lanes outside the ellipse hold.
 func alpha512(e, f, p, cap, floor, c0, c1, c2, c3, c4 VecPhysical) {
@@ -356,6 +382,8 @@ func backward512(k blendConsts, name string, depth, abs bool) {
 	TESTQ(n, n)
 	JZ(LabelRef("return"))
 	Label("instance")
+	prefetchSplat(inst, splats, i, n, 4)
+	prefetchSlot(inst, grads, i, n, 4)
 	MOVL(Mem{Base: inst, Index: i, Scale: 8, Disp: 4}, slot.As32())
 	limit := GP64()
 	Load(Param("nGrads"), limit)
