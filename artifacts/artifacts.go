@@ -142,6 +142,9 @@ func WebhookPrefix(requestID string) string { return "webhooks/" + requestID + "
 func WebhookTargetName(requestID string) string { return WebhookPrefix(requestID) + "target.json" }
 func WebhookLogName(requestID string) string    { return WebhookPrefix(requestID) + "deliveries.json" }
 
+// WebhookKeysName is where a deployment keeps the keys that webhooks are signed with.
+const WebhookKeysName = "webhooks/keys.json"
+
 // RequestOf is the request that an upload, a manifest or an artifact belongs to.
 func RequestOf(objectName string) (requestID string, ok bool) {
 	objectName = strings.TrimPrefix(objectName, FinishedPrefix)

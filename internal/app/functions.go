@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts/gcs"
+	"github.com/splatworks/splatworks/functions/notify"
 	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/sharedsecret"
 	"github.com/splatworks/splatworks/functions/trigger"
@@ -22,7 +23,12 @@ func RunFunctions(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		handler, err := serve.Host(os.Getenv("FUNCTION_TARGET"), serve.Function{Name: "trigger", HTTP: api.Handler()})
+		webhooks, err := parts.Notify()
+		if err != nil {
+			return err
+		}
+		handler, err := serve.Host(os.Getenv("FUNCTION_TARGET"), serve.Function{Name: "trigger", HTTP: api.Handler()},
+			serve.Function{Name: "notify", Event: webhooks.Receive})
 		if err != nil {
 			return err
 		}
@@ -43,15 +49,27 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 	if err != nil {
 		return nil, err
 	}
+	webhooks, err := p.Notify()
+	if err != nil {
+		return nil, err
+	}
 	proxies := 0
 	if os.Getenv("K_SERVICE") != "" { // Cloud Run: its front end names the caller
 		proxies = 1
 	}
 	return trigger.New(trigger.Config{
-		Queue: p.Queue, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: proxies,
+		Queue: p.Queue, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: proxies, Webhooks: webhooks,
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limit, shieldPerSecond, shieldBurst, time.Now),
 		Log:     p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL,
+	})
+}
+
+// Notify keeps and sends webhooks. Without a project this is a laptop, whose owner's receivers may run on it, too.
+func (p *Parts) Notify() (*notify.Service, error) {
+	return notify.New(notify.Config{
+		Store: p.Store, Bucket: p.Buckets.Artifacts, Guard: &notify.Guard{AllowLoopback: p.config.ProjectID == ""},
+		Keys: notify.StoredKeys(p.Store, p.Buckets.Artifacts, rand.Reader), Log: p.Log, Now: time.Now,
 	})
 }
 

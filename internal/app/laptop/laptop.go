@@ -48,7 +48,10 @@ type Backend struct {
 // The buckets of the local cloud.
 func inbox(s pipeline.Stage) string { return "inbox-" + string(s) }
 
-const artifactsBucket = "artifacts"
+const (
+	artifactsBucket = "artifacts"
+	finishedTopic   = "reconstruction-finished"
+)
 
 // tick is how often the reaper looks: a lost launch costs no more than this here.
 const tick = time.Second
@@ -90,7 +93,7 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 func config(o Options) app.Config {
 	c := app.Config{
 		Inbox: map[string]string{}, Artifacts: artifactsBucket, Slots: map[string]int{},
-		Requested: "reconstruction-requested", Finished: "reconstruction-finished",
+		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
 	}
 	for _, s := range pipeline.Stages() {
@@ -131,12 +134,30 @@ func (b *Backend) serve(ctx context.Context, o Options) error {
 			return errors.Join(err, listener.Close())
 		}
 	}
+	if err := b.serveNotify(mux); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	b.stop, b.served, b.ticked = stop, make(chan error, 1), make(chan struct{})
 	server := serve.Server{Handler: serve.Hardening{Log: o.Log}.Wrap(mux), Log: o.Log}
 	go func() { b.served <- server.RunOn(running, listener) }()
 	go func() { defer close(b.ticked); b.reap(running, o.Log) }()
 	return nil
+}
+
+// serveNotify hosts the function that sends webhooks.
+func (b *Backend) serveNotify(mux *http.ServeMux) error {
+	notify, err := b.parts.Notify()
+	if err != nil {
+		return err
+	}
+	receiver, err := serve.Events(notify.Receive)
+	if err != nil {
+		return err
+	}
+	const path = "/events/notify"
+	mux.Handle("POST "+path, receiver)
+	return b.cloud.OnMessage(finishedTopic, b.URL+path)
 }
 
 // reap is the scheduler.
