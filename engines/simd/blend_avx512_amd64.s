@@ -296,6 +296,7 @@ batch:
 	MOVQ n+32(FP), R9
 	SUBQ R8, R9
 	JEQ  return
+	MOVQ R9, R10
 	CMPQ R9, $0x20
 	JBE  sized
 	MOVQ $0x00000020, R9
@@ -305,43 +306,43 @@ sized:
 	JZ    dark
 
 	// Masks of the batch: at most left instances, fewer at a bad index.
-	MOVQ nSplats+16(FP), R13
-	XORQ R10, R10
-	MOVQ SI, R11
+	MOVQ nSplats+16(FP), R14
+	XORQ R11, R11
+	MOVQ SI, R12
 
 mask:
-	LEAQ         8(R10), R12
-	CMPQ         R12, R9
-	CMOVQGE      R10, R12
-	MOVL         (DX)(R12*8), R12
-	SHLQ         $0x06, R12
-	PREFETCHT0   (CX)(R12*1)
-	MOVL         (DX)(R10*8), R12
-	CMPQ         R12, R13
+	LEAQ         8(R11), R13
+	CMPQ         R13, R10
+	CMOVQGE      R11, R13
+	MOVL         (DX)(R13*8), R13
+	SHLQ         $0x06, R13
+	PREFETCHT0   (CX)(R13*1)
+	MOVL         (DX)(R11*8), R13
+	CMPQ         R13, R14
 	JAE          bad
-	SHLQ         $0x06, R12
-	ADDQ         CX, R12
+	SHLQ         $0x06, R13
+	ADDQ         CX, R13
 	VMOVUPS      blend512_blockX<>+0(SB), Z0
 	VADDPS.BCST  10240(AX), Z0, Z0
 	VMOVUPS      blend512_blockY<>+0(SB), Z1
 	VADDPS.BCST  10244(AX), Z1, Z1
-	VSUBPS.BCST  (R12), Z0, Z0
-	VSUBPS.BCST  4(R12), Z1, Z1
-	VBROADCASTSS 8(R12), Z2
-	VBROADCASTSS 12(R12), Z3
-	VBROADCASTSS 16(R12), Z4
+	VSUBPS.BCST  (R13), Z0, Z0
+	VSUBPS.BCST  4(R13), Z1, Z1
+	VBROADCASTSS 8(R13), Z2
+	VBROADCASTSS 12(R13), Z3
+	VBROADCASTSS 16(R13), Z4
 	VMULPS       Z1, Z3, Z5
 	VFMADD231PS  Z0, Z2, Z5
 	VMULPS       Z1, Z4, Z6
-	VBROADCASTSS 20(R12), Z7
+	VBROADCASTSS 20(R13), Z7
 	VFMADD231PS  Z0, Z5, Z7
 	VFMADD231PS  Z1, Z6, Z7
-	VMOVUPS      Z7, (R11)
+	VMOVUPS      Z7, (R12)
 	VFMADD231PS  Z0, Z2, Z5
-	VMOVUPS      Z5, 64(R11)
+	VMOVUPS      Z5, 64(R12)
 	VADDPS       Z6, Z6, Z6
 	VFMADD231PS  Z0, Z3, Z6
-	VMOVUPS      Z6, 128(R11)
+	VMOVUPS      Z6, 128(R12)
 	VSUBPS       Z24, Z0, Z5
 	VADDPS       Z24, Z0, Z6
 	VSUBPS       Z24, Z1, Z7
@@ -350,73 +351,73 @@ mask:
 	VMAXPS       Z9, Z5, Z9
 	VMINPS       Z25, Z8, Z10
 	VMAXPS       Z10, Z7, Z10
-	VMULPS.BCST  40(R12), Z9, Z11
+	VMULPS.BCST  40(R13), Z9, Z11
 	VMINPS       Z11, Z8, Z11
 	VMAXPS       Z11, Z7, Z11
-	VMULPS.BCST  44(R12), Z10, Z12
+	VMULPS.BCST  44(R13), Z10, Z12
 	VMINPS       Z12, Z6, Z12
 	VMAXPS       Z12, Z5, Z12
 	VMULPS       Z11, Z3, Z13
 	VFMADD231PS  Z9, Z2, Z13
-	VBROADCASTSS 20(R12), Z14
+	VBROADCASTSS 20(R13), Z14
 	VFMADD231PS  Z9, Z13, Z14
 	VMULPS       Z11, Z4, Z13
 	VFMADD231PS  Z11, Z13, Z14
 	VCMPPS       $0x1d, Z29, Z14, K1
 	VMULPS       Z10, Z3, Z13
 	VFMADD231PS  Z12, Z2, Z13
-	VBROADCASTSS 20(R12), Z14
+	VBROADCASTSS 20(R13), Z14
 	VFMADD231PS  Z12, Z13, Z14
 	VMULPS       Z10, Z4, Z13
 	VFMADD231PS  Z10, Z13, Z14
 	VCMPPS       $0x1d, Z29, Z14, K2
 	KORW         K1, K2, K1
-	KMOVW        K1, R14
-	MOVW         R14, (BX)(R10*2)
-	ADDQ         $0xc0, R11
-	INCQ         R10
-	CMPQ         R10, R9
+	KMOVW        K1, R15
+	MOVW         R15, (BX)(R11*2)
+	ADDQ         $0xc0, R12
+	INCQ         R11
+	CMPQ         R11, R9
 	JB           mask
 	JMP          blend
 
 bad:
 	// Blend what was good, then stop.
-	MOVQ  R10, R9
-	TESTQ R10, R10
+	MOVQ  R11, R9
+	TESTQ R11, R11
 	JZ    return
 
 blend:
-	XORQ R10, R10
-	MOVQ SI, R11
+	XORQ R11, R11
+	MOVQ SI, R12
 
 instance:
-	MOVWLZX      (BX)(R10*2), R14
-	ANDL         DI, R14
-	MOVL         R14, R13
+	MOVWLZX      (BX)(R11*2), R15
+	ANDL         DI, R15
+	MOVL         R15, R10
 	JZ           stored
-	MOVL         (DX)(R10*8), R12
-	SHLQ         $0x06, R12
-	ADDQ         CX, R12
-	VBROADCASTSS 8(R12), Z0
-	VBROADCASTSS 12(R12), Z1
-	VBROADCASTSS 16(R12), Z2
+	MOVL         (DX)(R11*8), R13
+	SHLQ         $0x06, R13
+	ADDQ         CX, R13
+	VBROADCASTSS 8(R13), Z0
+	VBROADCASTSS 12(R13), Z1
+	VBROADCASTSS 16(R13), Z2
 	VMULPS       blend512_lx2<>+0(SB), Z0, Z3
 	VFMADD231PS  blend512_lxly<>+0(SB), Z1, Z3
 	VFMADD231PS  blend512_ly2<>+0(SB), Z2, Z3
-	VBROADCASTSS 24(R12), Z4
-	VBROADCASTSS 28(R12), Z5
-	VBROADCASTSS 32(R12), Z6
-	VBROADCASTSS 36(R12), Z7
+	VBROADCASTSS 24(R13), Z4
+	VBROADCASTSS 28(R13), Z5
+	VBROADCASTSS 32(R13), Z6
+	VBROADCASTSS 36(R13), Z7
 
 block:
-	TZCNTL           R14, R12
-	MOVL             R12, R15
-	SHLL             $0x06, R15
-	ADDQ             AX, R15
-	VADDPS.BCST      (R11)(R12*4), Z3, Z8
-	VFMADD231PS.BCST 64(R11)(R12*4), Z31, Z8
-	VFMADD231PS.BCST 128(R11)(R12*4), Z30, Z8
-	VMOVUPS          (R15), Z9
+	TZCNTL           R15, R13
+	MOVL             R13, R14
+	SHLL             $0x06, R14
+	ADDQ             AX, R14
+	VADDPS.BCST      (R12)(R13*4), Z3, Z8
+	VFMADD231PS.BCST 64(R12)(R13*4), Z31, Z8
+	VFMADD231PS.BCST 128(R12)(R13*4), Z30, Z8
+	VMOVUPS          (R14), Z9
 	VCMPPS           $0x1e, Z26, Z9, K1
 	VCMPPS           $0x1d, Z29, Z8, K1, K1
 	KORTESTW         K1, K1
@@ -432,28 +433,28 @@ block:
 	VSCALEFPS        Z8, Z11, Z11
 	VMULPS.Z         Z9, Z11, K1, Z11
 	VSUBPS           Z11, Z9, Z9
-	VMOVUPS          Z9, (R15)
-	VMOVUPS          1024(R15), Z12
+	VMOVUPS          Z9, (R14)
+	VMOVUPS          1024(R14), Z12
 	VFMADD231PS      Z4, Z11, K1, Z12
-	VMOVUPS          Z12, 1024(R15)
-	VMOVUPS          2048(R15), Z13
+	VMOVUPS          Z12, 1024(R14)
+	VMOVUPS          2048(R14), Z13
 	VFMADD231PS      Z5, Z11, K1, Z13
-	VMOVUPS          Z13, 2048(R15)
-	VMOVUPS          3072(R15), Z14
+	VMOVUPS          Z13, 2048(R14)
+	VMOVUPS          3072(R14), Z14
 	VFMADD231PS      Z6, Z11, K1, Z14
-	VMOVUPS          Z14, 3072(R15)
-	VMOVUPS          4096(R15), Z15
+	VMOVUPS          Z14, 3072(R14)
+	VMOVUPS          4096(R14), Z15
 	VFMADD231PS      Z7, Z11, K1, Z15
-	VMOVUPS          Z15, 4096(R15)
-	LEAL             -1(R14), R12
-	ANDL             R12, R14
+	VMOVUPS          Z15, 4096(R14)
+	LEAL             -1(R15), R13
+	ANDL             R13, R15
 	JNZ              block
 
 stored:
-	MOVW R13, (BX)(R10*2)
-	ADDQ $0xc0, R11
-	INCQ R10
-	CMPQ R10, R9
+	MOVW R10, (BX)(R11*2)
+	ADDQ $0xc0, R12
+	INCQ R11
+	CMPQ R11, R9
 	JB   instance
 	LEAQ (DX)(R9*8), DX
 	LEAQ (BX)(R9*2), BX
@@ -461,30 +462,30 @@ stored:
 	JMP  batch
 
 untouched:
-	BTRL     R12, R13
+	BTRL     R13, R10
 	VCMPPS   $0x1e, Z26, Z9, K2
 	KORTESTW K2, K2
 	JNZ      next
-	BTRL     R12, DI
+	BTRL     R13, DI
 
 next:
-	LEAL -1(R14), R12
-	ANDL R12, R14
+	LEAL -1(R15), R13
+	ANDL R13, R15
 	JNZ  block
 	JMP  stored
 
 dark:
 	// The whole tile is saturated: nothing touches it any more.
-	XORQ R10, R10
-	MOVQ nSplats+16(FP), R11
+	XORQ R11, R11
+	MOVQ nSplats+16(FP), R10
 
 darkMask:
-	MOVL (DX)(R10*8), R12
-	CMPQ R12, R11
+	MOVL (DX)(R11*8), R13
+	CMPQ R13, R10
 	JAE  darkBad
-	MOVW $0x0000, (BX)(R10*2)
-	INCQ R10
-	CMPQ R10, R9
+	MOVW $0x0000, (BX)(R11*2)
+	INCQ R11
+	CMPQ R11, R9
 	JB   darkMask
 	LEAQ (DX)(R9*8), DX
 	LEAQ (BX)(R9*2), BX
@@ -492,7 +493,7 @@ darkMask:
 	JMP  batch
 
 darkBad:
-	ADDQ R10, R8
+	ADDQ R11, R8
 
 return:
 	VZEROUPPER
