@@ -75,7 +75,15 @@ func requestFields(r pipeline.Request) ([]any, error) {
 		return nil, fmt.Errorf("encode options: %w", err)
 	}
 	fields := make([]any, 0, 16)
-	whole := r.SessionID + nul + r.Caller + nul + string(options) + nul + tokenField(r.TokenHash)
+	created, deadline := "", ""
+	if ms := r.CreatedAt.UnixMilli(); ms != createdByID(r.ID) {
+		created = strconv.FormatInt(ms, 10)
+	}
+	if !r.Deadline.IsZero() {
+		deadline = strconv.FormatInt(r.Deadline.UnixMilli(), 10)
+	}
+	whole := strings.Join([]string{r.SessionID, r.Caller, strconv.Itoa(r.Priority), created, deadline, string(options),
+		tokenField(r.TokenHash)}, nul)
 	for i := 0; whole != ""; i++ {
 		n := min(len(whole), pieceBytes)
 		fields = append(fields, pieceName(i), whole[:n])
@@ -83,12 +91,6 @@ func requestFields(r pipeline.Request) ([]any, error) {
 	}
 	if r.Priority != 0 {
 		fields = append(fields, "p", r.Priority)
-	}
-	if ms := r.CreatedAt.UnixMilli(); ms != createdByID(r.ID) {
-		fields = append(fields, "b", ms)
-	}
-	if !r.Deadline.IsZero() {
-		fields = append(fields, "d", r.Deadline.UnixMilli())
 	}
 	return fields, nil
 }
@@ -102,18 +104,15 @@ func pieceName(i int) string {
 	return "r" + strconv.Itoa(i)
 }
 
-// objectFields are an object in three fields: bucket and name, generation, and the rest. A name that begins with the
+// objectFields are an object in two fields: bucket and name; generation, size, crc32c and content type. A name that begins with the
 // request's id, as all of ours do, is kept without it: bucket names have neither ~ nor /, so the first of them tells.
-func objectFields(requestID string, o pipeline.Object) [3]any {
+func objectFields(requestID string, o pipeline.Object) [2]any {
 	where := o.Bucket + "/" + o.Name
 	if rest, ok := strings.CutPrefix(o.Name, requestID+"/"); ok {
 		where = o.Bucket + "~" + rest
 	}
-	rest := ""
-	if o.Size != 0 || o.CRC32C != 0 || o.ContentType != "" {
-		rest = strconv.FormatInt(o.Size, 10) + " " + strconv.FormatUint(uint64(o.CRC32C), 10) + " " + o.ContentType
-	}
-	return [3]any{where, o.Generation, rest}
+	return [2]any{where, strconv.FormatInt(o.Generation, 10) + " " + strconv.FormatInt(o.Size, 10) + " " +
+		strconv.FormatUint(uint64(o.CRC32C), 10) + " " + o.ContentType}
 }
 
 // reader turns the strings of a record into values and remembers the first that makes no sense.
@@ -124,14 +123,15 @@ type reader struct {
 
 func (r *reader) text(name string) string { return r.fields[name] }
 
-func (r *reader) number(name string) int64 {
-	s := r.fields[name]
+func (r *reader) number(name string) int64 { return r.integer(r.fields[name]) }
+
+func (r *reader) integer(s string) int64 {
 	if s == "" {
 		return 0
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		r.err = errors.Join(r.err, fmt.Errorf("field %s: %w", name, err))
+		r.err = errors.Join(r.err, err)
 	}
 	return n
 }
@@ -149,16 +149,26 @@ func (r *reader) json(text string, into any) {
 	}
 }
 
-// object reads what objectFields wrote under the names letter, letter+"g" and letter+"r".
-func (r *reader) object(letter, requestID string) pipeline.Object {
-	o := pipeline.Object{Generation: r.number(letter + "g")}
-	if rest := strings.SplitN(r.text(letter+"r"), " ", 3); len(rest) == 3 {
-		size, err := strconv.ParseInt(rest[0], 10, 64)
-		crc, err2 := strconv.ParseUint(rest[1], 10, 32)
-		r.err = errors.Join(r.err, err, err2)
-		o.Size, o.CRC32C, o.ContentType = size, uint32(crc), rest[2]
+// object reads what objectFields wrote; nothing makes no object.
+func (r *reader) object(where, rest, requestID string) pipeline.Object {
+	var o pipeline.Object
+	if where == "" {
+		return o
 	}
-	where := r.text(letter)
+	parts := strings.SplitN(rest, " ", 4)
+	if len(parts) != 4 {
+		r.err = errors.Join(r.err, fmt.Errorf("%q describes no object", rest))
+		return o
+	}
+	var err [3]error
+	var crc uint64
+	o.Generation, err[0] = strconv.ParseInt(parts[0], 10, 64)
+	o.Size, err[1] = strconv.ParseInt(parts[1], 10, 64)
+	crc, err[2] = strconv.ParseUint(parts[2], 10, 32)
+	o.CRC32C, o.ContentType = uint32(crc), parts[3]
+	if err := errors.Join(err[:]...); err != nil {
+		r.err = errors.Join(r.err, err)
+	}
 	if i := strings.IndexAny(where, "~/"); i >= 0 {
 		o.Bucket, o.Name = where[:i], where[i+1:]
 		if where[i] == '~' {
@@ -168,24 +178,23 @@ func (r *reader) object(letter, requestID string) pipeline.Object {
 	return o
 }
 
-// request reads what requestFields wrote.
-func (r *reader) request(id string) pipeline.Request {
-	whole := r.text("r")
-	for i := 1; len(whole) == i*pieceBytes; i++ {
-		whole += r.text(pieceName(i))
-	}
-	q := pipeline.Request{ID: id, Priority: int(r.number("p")), CreatedAt: r.time("b"), Deadline: r.time("d")}
-	if q.CreatedAt.IsZero() {
-		q.CreatedAt = time.UnixMilli(createdByID(id)).UTC()
-	}
-	parts := strings.SplitN(whole, nul, 4)
-	if len(parts) != 4 {
+// request reads the pieces that requestFields wrote, put together.
+func (r *reader) request(id, whole string) pipeline.Request {
+	parts := strings.SplitN(whole, nul, 7)
+	if len(parts) != 7 {
 		r.err = errors.Join(r.err, fmt.Errorf("%q is no request", whole))
-		return q
+		return pipeline.Request{}
 	}
-	q.SessionID, q.Caller, q.TokenHash = parts[0], parts[1], tokenHash(parts[3])
-	if parts[2] != "{}" {
-		r.json(parts[2], &q.Options)
+	q := pipeline.Request{ID: id, SessionID: parts[0], Caller: parts[1], Priority: int(r.integer(parts[2])),
+		CreatedAt: time.UnixMilli(createdByID(id)).UTC(), TokenHash: tokenHash(parts[6])}
+	if parts[3] != "" {
+		q.CreatedAt = time.UnixMilli(r.integer(parts[3])).UTC()
+	}
+	if parts[4] != "" {
+		q.Deadline = time.UnixMilli(r.integer(parts[4])).UTC()
+	}
+	if parts[5] != "{}" {
+		r.json(parts[5], &q.Options)
 	}
 	return q
 }
@@ -207,9 +216,13 @@ func (r *reader) failure(text string, stage pipeline.Stage) *pipeline.Failure {
 
 // state reads a whole record and its extra.
 func (r *reader) state(id string, extra map[string]string) queue.State {
+	whole := r.text("r")
+	for i := 1; len(whole) == i*pieceBytes; i++ {
+		whole += r.text(pieceName(i))
+	}
 	s := queue.State{
-		Request: r.request(id), Status: letterStatuses[r.text("S")], Stage: letterStages[r.text("g")],
-		Attempt: int(r.number("a")), Manifest: r.object("m", id),
+		Request: r.request(id, whole), Status: letterStatuses[r.text("S")], Stage: letterStages[r.text("g")],
+		Attempt: int(r.number("a")), Manifest: r.object(r.text("m"), r.text("mg"), id),
 		UpdatedAt: r.time("u"), StartedAt: r.time("z"), FinishedAt: r.time("y"),
 	}
 	if s.UpdatedAt.IsZero() {

@@ -96,7 +96,7 @@ func (l *lease) Complete(ctx context.Context, manifest pipeline.Object) error {
 		last = 0
 	}
 	m := objectFields(l.task.RequestID, manifest)
-	return l.finish(ctx, "complete", l.q.now(), last, m[0], m[1], m[2])
+	return l.finish(ctx, "complete", l.q.now(), last, m[0], m[1])
 }
 
 func (l *lease) Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err error) {

@@ -70,7 +70,7 @@ func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
 		}
 		fields = append(fields, "g", stageLetters[r.Done], "D", stageLetters[r.Done])
 		m := objectFields(r.Request.ID, r.Manifest)
-		fields = append(fields, "m", m[0], "mg", m[1], "mr", m[2])
+		fields = append(fields, "m", m[0], "mg", m[1])
 	}
 	if o := r.Outcome; o != nil && status != pipeline.Completed {
 		if !o.Status.Terminal() {

@@ -55,7 +55,7 @@ func enqueueArgs(t queue.Task) ([]any, error) {
 	}
 	previous, _ := t.Stage.Previous()
 	input := objectFields(t.RequestID, t.Input)
-	return []any{t.RequestID, stage, stageLetters[previous], input[0], input[1], input[2]}, nil
+	return []any{t.RequestID, stage, stageLetters[previous], input[0], input[1]}, nil
 }
 
 func enqueued(answer any) (bool, error) {
@@ -106,27 +106,25 @@ func (q *Queue) Claim(ctx context.Context, stage pipeline.Stage, worker string, 
 	return leases, nil
 }
 
-// leaseFields are the fields at the end of an answer of claim.
-var leaseFields = []string{"p", "b", "d", "A", "r", "r1", "r2", "r3", "i", "ig", "ir"}
-
+// lease reads an answer of claim.
 func (q *Queue) lease(stage pipeline.Stage, expiresAt time.Time, answer any) (*lease, error) {
 	a, _ := answer.([]any)
-	if len(a) != 5+len(leaseFields) {
+	if len(a) != 11 {
 		return nil, unexpected("claim", answer)
 	}
 	text := func(i int) string {
 		s, _ := a[i].(string) // nil: there is no such field
 		return s
 	}
-	id := text(0)
-	r := reader{fields: map[string]string{"fence": text(1), "r4": text(4)}}
-	for i, name := range leaseFields {
-		r.fields[name] = text(5 + i)
+	var r reader
+	id, attempt := text(0), 0
+	if n, ok := a[2].(int64); ok {
+		attempt = int(n)
 	}
-	attempt, _ := a[2].(int64)
-	l := &lease{q: q, task: queue.Task{RequestID: id, Stage: stage, Input: r.object("i", id)},
-		request: r.request(id), fence: r.number("fence"), attempt: int(attempt),
-		exhausted: int(r.number("A")), failure: r.failure(text(3), stage), expiresAt: expiresAt}
+	l := &lease{q: q, fence: r.integer(text(1)), attempt: attempt, exhausted: int(r.integer(text(3))),
+		failure: r.failure(text(4), stage), request: r.request(id, text(6)+text(7)+text(8)+text(5)),
+		task:      queue.Task{RequestID: id, Stage: stage, Input: r.object(text(9), text(10), id)},
+		expiresAt: expiresAt}
 	if r.err != nil {
 		return nil, fmt.Errorf("queue: task of %s: %w", id, r.err)
 	}

@@ -74,16 +74,11 @@ func (q *Queue) lostHandovers(ctx context.Context, now time.Time) ([]pipeline.Ob
 	var manifests []pipeline.Object
 	for _, row := range rows {
 		a, ok := row.([]any)
-		if !ok || len(a) != 4 {
+		if !ok || len(a) != 3 {
 			return nil, unexpected("handovers", row)
 		}
-		r := reader{fields: map[string]string{}}
-		for i, name := range []string{"m", "mg", "mr"} {
-			if a[i+1] != nil {
-				r.fields[name] = fmt.Sprint(a[i+1])
-			}
-		}
-		manifests = append(manifests, r.object("m", fmt.Sprint(a[0])))
+		var r reader
+		manifests = append(manifests, r.object(fmt.Sprint(a[1]), fmt.Sprint(a[2]), fmt.Sprint(a[0])))
 		if r.err != nil {
 			return nil, fmt.Errorf("queue: manifest of %v: %w", a[0], r.err)
 		}

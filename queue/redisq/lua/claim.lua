@@ -3,33 +3,35 @@
 --   ARGV[4]  how many at most
 --   ARGV[5]  end of the leases
 --   ARGV[6]  worker, followed by something unique to this call
--- Returns for each task: request id, fence, attempt, failure of an earlier attempt, more pieces of the request when there
--- are more than four, and p b d A r r1 r2 r3 i ig ir of the record.
+-- Returns for each task: request id, fence, attempt, exhausted attempts, failure of an earlier attempt, more pieces of the
+-- request when there are more than three, and r r1 r2 i ig of the record.
 local stage, untilMs, worker = ARGV[3], ARGV[5], ARGV[6]
 
 local function answer(id, fence, attempt, r)
-  local failure = attempt > 1 and redis.call('HGET', EXTRA .. id, 'f') or false
-  local more = false
-  if r[8] and #r[8] == 64 then
-    local i, piece = 4, redis.call('HGET', RECORD .. id, 'r4')
+  local exhausted, failure, more = false, false, false
+  if attempt > 1 then
+    exhausted, failure = redis.call('HGET', RECORD .. id, 'A'), redis.call('HGET', EXTRA .. id, 'f')
+  end
+  if r[3] and #r[3] == 64 then
+    local i, piece = 3, redis.call('HGET', RECORD .. id, 'r3')
     more = ''
     while piece do
       more, i = more .. piece, i + 1
       piece = redis.call('HGET', RECORD .. id, 'r' .. i)
     end
   end
-  return {id, fence, attempt, failure, more, r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11]}
+  return {id, fence, attempt, exhausted, failure, more, r[1], r[2], r[3], r[4], r[5]}
 end
 
 local function read(id)
-  return redis.call('HMGET', RECORD .. id, 'p', 'b', 'd', 'A', 'r', 'r1', 'r2', 'r3', 'i', 'ig', 'ir', 'S', 'a', 'z', 'q', 'w', 'f')
+  return redis.call('HMGET', RECORD .. id, 'r', 'r1', 'r2', 'i', 'ig', 'S', 'a', 'z')
 end
 
 local answers = {}
 if again then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASED .. stage, untilMs, untilMs)) do
-    local r = read(id)
-    if r[16] == worker then answers[#answers + 1] = answer(id, r[17], tonumber(r[13]), r) end
+    local w = redis.call('HMGET', RECORD .. id, 'w', 'f', 'a')
+    if w[1] == worker then answers[#answers + 1] = answer(id, w[2], tonumber(w[3]), read(id)) end
   end
   if #answers > 0 then return answers end
 end
@@ -48,13 +50,14 @@ for t = 1, #tasks, 2 do
   fence = fence + 1
   local token = string.format('%.0f', fence)
   local r = read(id)
-  local attempt = tonumber(r[13] or 0) + 1
-  if r[12] == 'Q' then become('Q', 'P') end
-  redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', attempt, 'u', now, 'z', r[14] or now)
+  local attempt = tonumber(r[7] or 0) + 1
+  if r[6] == 'Q' then become('Q', 'P') end
+  redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', attempt, 'u', now, 'z', r[8] or now)
   redis.call('ZADD', LEASED .. stage, untilMs, id)
   if FAIR_SHARE then
     local _, caller = identity(id)
-    local turns, priority, place = TURNS .. stage, r[1] or '0', tonumber(r[15])
+    local level = math.floor(tasks[t + 1] / score(4094, 0))
+    local turns, priority, place = TURNS .. stage, 4095 - level, tasks[t + 1] - score(4095 - level, 0)
     local key = priority .. ':' .. caller
     local known = redis.call('HMGET', turns, priority, key)
     if place > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, place) end

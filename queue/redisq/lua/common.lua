@@ -25,15 +25,15 @@ local function index(name, value)
   return name .. a % 16384, struct.pack('>I4I4I4', a, b, c)
 end
 
--- identity returns session id, caller and token hash of a request, which with its options are the pieces r of its record:
--- session, caller, options (JSON), token, separated by NUL.
+-- identity returns session id, caller, deadline and token hash of a request from the pieces r of its record: session, caller,
+-- priority, created, deadline, options (JSON), token, separated by NUL.
 local function identity(id)
   local whole, piece, i = '', redis.call('HGET', RECORD .. id, 'r') or '', 0
   repeat
     whole, i = whole .. piece, i + 1
     piece = #piece == 64 and redis.call('HGET', RECORD .. id, 'r' .. i) or ''
   until piece == ''
-  return string.match(whole, '^([^%z]*)%z([^%z]*)%z[^%z]*%z(.*)$')
+  return string.match(whole, '^([^%z]*)%z([^%z]*)%z[^%z]*%z[^%z]*%z([^%z]*)%z[^%z]*%z(.*)$')
 end
 
 -- plan files an entry for the minute of a time.
@@ -58,7 +58,7 @@ end
 -- finish ends a request whose task has left. Its record keeps no trace of the task but its stage, attempts and fence.
 local function finish(id, from, to)
   redis.call('HSET', RECORD .. id, 'S', to, 'u', now, 'y', now)
-  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'w', 'e', 'A', 'i', 'ig', 'ir')
+  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'w', 'e', 'A', 'i', 'ig')
   redis.call('ZREM', HANDOVER, id)
   become(from, to)
   plan('k' .. id, now + KEEP)
@@ -68,10 +68,10 @@ end
 local function wake(stage, ids)
   for _, id in ipairs(ids) do
     redis.call('ZREM', DELAYED .. stage, id)
-    local r = redis.call('HMGET', RECORD .. id, 'S', 'p', 'q')
+    local r = redis.call('HMGET', RECORD .. id, 'S', 'q')
     redis.call('HSET', RECORD .. id, 'k', 'r')
     redis.call('HDEL', RECORD .. id, 'x', 'f')
-    redis.call('ZADD', READY .. stage, score(r[2] or 0, r[3]), id)
+    redis.call('ZADD', READY .. stage, r[2], id)
     publish(id, stage, r[1], 'ready')
   end
 end

@@ -1,7 +1,7 @@
 -- enqueue makes a task ready, once.
 --   ARGV[3]  request id
 --   ARGV[4]  stage, [5] the stage before it or an empty string
---   ARGV[6]  input: bucket and name, [7] generation, [8] size, crc32c and content type
+--   ARGV[6]  input: bucket and name, [7] generation, size, crc32c and content type
 -- Returns 1 added, 0 known already, -1 no such request, -2 the request has ended.
 local id, stage, previous = ARGV[3], ARGV[4], ARGV[5]
 local record = RECORD .. id
@@ -13,9 +13,9 @@ if status == 'C' or status == 'F' or status == 'X' then return -2 end
 if state ~= '' and current == stage then
   if again and r[9] == now then return 1 end
   -- A newer generation of the same object: 64-bit numbers, so they are compared as digits.
-  local old, new = r[7], ARGV[7]
+  local old, new = string.match(r[7], '^%d*'), string.match(ARGV[7], '^%d*')
   if r[6] == ARGV[6] and (#old < #new or (#old == #new and old < new)) then
-    redis.call('HSET', record, 'ig', new, 'ir', ARGV[8])
+    redis.call('HSET', record, 'ig', ARGV[7])
   end
   return 0
 end
@@ -30,7 +30,7 @@ if previous ~= '' and done ~= previous then
     become('Q', 'P')
     status = 'P'
   end
-  redis.call('HSET', record, 'S', status, 'D', previous, 'F', state == 'l' and r[8] or '', 'm', ARGV[6], 'mg', ARGV[7], 'mr', ARGV[8])
+  redis.call('HSET', record, 'S', status, 'D', previous, 'F', state == 'l' and r[8] or '', 'm', ARGV[6], 'mg', ARGV[7])
   redis.call('HDEL', EXTRA .. id, 'p', 'f')
   publish(id, previous, status, 'completed')
 end
@@ -46,7 +46,8 @@ else
   place = redis.call('INCR', SEQUENCE)
 end
 if current then redis.call('HDEL', record, 'u', 'a', 'A', 'x', 'w') end
-redis.call('HSET', record, 'g', stage, 'k', 'r', 'e', now, 'q', place, 'i', ARGV[6], 'ig', ARGV[7], 'ir', ARGV[8])
-redis.call('ZADD', READY .. stage, score(priority, place), id)
+place = string.format('%.0f', score(priority, place))
+redis.call('HSET', record, 'g', stage, 'k', 'r', 'e', now, 'q', place, 'i', ARGV[6], 'ig', ARGV[7])
+redis.call('ZADD', READY .. stage, place, id)
 publish(id, stage, status, 'enqueued')
 return 1

@@ -30,12 +30,12 @@ local EVENTS   = '{q}events'     -- stream of transitions: e -> id stage status 
 -- The record, one or two letters a field: names are repeated in every record. Values of up to 64 bytes, in a hash of up to
 -- 128 fields, are stored as one block (hash-max-listpack-value, hash-max-listpack-entries).
 --   as submitted   r r1 r2.. what only clients and workers read, see identity(), in pieces of 64 bytes: all are full but the
---                  last; p priority, b created (only when the id does not tell it), d deadline
+--                  last; p priority, unless 0
 --   the request    S status: Q P C F X, u updated (when that was after e), z started, y finished, E 1 when it has an EXTRA
---   the task       g stage: f p d t e, k state: r ready, l leased, d delayed (empty: there is no task), e enqueued, q place,
+--   the task       g stage: f p d t e, k state: r ready, l leased, d delayed (empty: there is no task), e enqueued, q score,
 --                  a attempts, A exhausted attempts, x end of the lease or of the delay, f fence, w worker,
---                  i ig ir input: bucket and name, generation, and size, crc32c and content type
---   what is done   D newest completed stage, F fence of the lease that did it, m mg mr its manifest
+--                  i ig input: bucket and name; generation, size, crc32c and content type
+--   what is done   D newest completed stage, F fence of the lease that did it, m mg its manifest
 
 -- An order of stages: the place of their letters.
 local ORDER = 'fpdte'

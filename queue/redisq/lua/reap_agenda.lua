@@ -3,7 +3,7 @@
 --   ARGV[3]  how many entries at most
 -- Returns requests past their deadline, requests forgotten, and 1 when more is due.
 local function forget(id)
-  local session, _, token = identity(id)
+  local session, _, _, token = identity(id)
   redis.call('DEL', RECORD .. id, EXTRA .. id)
   local hash, field = index(SESSIONS, session)
   if redis.call('HGET', hash, field) == id then redis.call('HDEL', hash, field) end
@@ -15,22 +15,23 @@ if not minute then return {0, 0, 0} end
 local late, forgotten, present = 0, 0, tonumber(minute) == math.floor(now / 60000)
 for _, entry in ipairs(redis.call('LPOP', MINUTE .. minute, ARGV[3]) or {}) do
   local what, id = string.sub(entry, 1, 1), string.sub(entry, 2)
-  local r = redis.call('HMGET', RECORD .. id, 'S', 'd', 'y', 'g', 'k')
+  local r = redis.call('HMGET', RECORD .. id, 'S', 'y', 'g', 'k')
   local status, active = r[1], r[1] == 'Q' or r[1] == 'P'
-  if what == 'd' and active and r[2] then
-    if tonumber(r[2]) > tonumber(now) then
-      plan(entry, r[2])
+  if what == 'd' and active then
+    local _, _, deadline = identity(id)
+    if tonumber(deadline) > tonumber(now) then
+      plan(entry, deadline)
     else
-      leave(id, r[4], r[5])
+      leave(id, r[3], r[4])
       redis.call('HDEL', RECORD .. id, 'f')
       redis.call('HSET', RECORD .. id, 'E', 1)
       redis.call('HSET', EXTRA .. id, 'f', '!deadline_exceeded')
       finish(id, status, 'F')
-      publish(id, r[4], 'F', 'failed', 'deadline_exceeded')
+      publish(id, r[3], 'F', 'failed', 'deadline_exceeded')
       late = late + 1
     end
   elseif what == 'k' and status and not active then
-    local at = r[3] + KEEP
+    local at = r[2] + KEEP
     if at > tonumber(now) then
       plan(entry, at)
     else

@@ -6,7 +6,7 @@ local stage, n = ARGV[3], ARGV[4]
 local expired = redis.call('ZRANGEBYSCORE', LEASED .. stage, '-inf', now, 'LIMIT', 0, n)
 for _, id in ipairs(expired) do
   local record = RECORD .. id
-  local r = redis.call('HMGET', record, 'a', 'p', 'q')
+  local r = redis.call('HMGET', record, 'a', 'q')
   redis.call('ZREM', LEASED .. stage, id)
   redis.call('HDEL', record, 'f', 'x', 'w')
   if tonumber(r[1]) >= ATTEMPTS then
@@ -16,7 +16,7 @@ for _, id in ipairs(expired) do
     publish(id, stage, 'F', 'failed', 'worker_lost')
   else
     redis.call('HSET', record, 'k', 'r', 'u', now)
-    redis.call('ZADD', READY .. stage, score(r[2] or 0, r[3]), id)
+    redis.call('ZADD', READY .. stage, r[2], id)
     publish(id, stage, 'P', 'expired')
   end
 end
