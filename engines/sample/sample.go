@@ -158,7 +158,7 @@ func (c *Capture) Frame(i int) []byte {
 	}
 	var sums []uint32
 	samples := uint32(antialias * antialias)
-	if c.blurred(i) {
+	if c.Blurred(i) {
 		const poses = 16
 		samples = poses
 		for k := range poses {
@@ -178,8 +178,8 @@ func (c *Capture) Frame(i int) []byte {
 	return out
 }
 
-// blurred says whether frame i moves while its shutter is open.
-func (c *Capture) blurred(i int) bool {
+// Blurred says whether frame i moves while its shutter is open.
+func (c *Capture) Blurred(i int) bool {
 	return c.with[MotionBlur] && unitOf(hash(int64(c.options.Seed), int64(i), 77)) < 0.3
 }
 

@@ -193,7 +193,7 @@ func TestDisturbances(t *testing.T) {
 	blurred := with(MotionBlur)
 	smeared := 0
 	for i := range 20 {
-		if !blurred.blurred(i) {
+		if !blurred.Blurred(i) {
 			continue
 		}
 		smeared++

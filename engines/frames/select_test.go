@@ -1,0 +1,263 @@
+package frames
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// walk is a made-up capture: n good frames, each a step further than the last.
+func walk(n int, step float64) []Frame {
+	frames := make([]Frame, n)
+	for i := range frames {
+		frames[i] = Frame{Index: i, TimeS: float64(i) / 30, Sharpness: 0.6, Brightness: 0.5, Contrast: 0.2, Matched: 1, Texture: 1, Difference: 0.1, Motion: step}
+	}
+	frames[0].Motion, frames[0].Difference = 0, 0
+	return frames
+}
+
+func indices(s Selection) []int {
+	var out []int
+	for _, f := range s.Frames {
+		out = append(out, f.Index)
+	}
+	return out
+}
+
+func TestFewFramesAreAllKept(t *testing.T) {
+	for _, step := range []float64{0.004, 0.03, 0.14} {
+		if s := Select(walk(50, step), SelectOptions{}); len(s.Frames) != 50 {
+			t.Errorf("step %v: %d of 50 kept", step, len(s.Frames))
+		}
+	}
+}
+
+func TestManyFramesAreThinnedEvenly(t *testing.T) {
+	s := Select(walk(3000, 0.004), SelectOptions{MaxImages: 200})
+	got := indices(s)
+	if len(got) < 190 || len(got) > 200 {
+		t.Fatalf("%d selected", len(got))
+	}
+	for i := 1; i < len(got); i++ {
+		if gap := got[i] - got[i-1]; gap > 30 {
+			t.Errorf("a gap of %d frames after %d", gap, got[i-1])
+		}
+	}
+}
+
+func TestSlowVideoDoesNotFillTheMaximum(t *testing.T) {
+	// 1800 frames over 1.5 picture edges: 150 images see everything.
+	s := Select(walk(1800, 0.0012), SelectOptions{})
+	if n := len(s.Frames); n < 110 || n > 160 {
+		t.Errorf("%d selected", n)
+	}
+}
+
+func TestStandingStillGivesOneImage(t *testing.T) {
+	frames := walk(60, 0.02)
+	for i := 20; i < 45; i++ {
+		frames[i].Motion, frames[i].Difference = 0.0002, 0.001
+	}
+	frames[33].Sharpness = 0.7
+	s := Select(frames, SelectOptions{})
+	var inside []int
+	for _, i := range indices(s) {
+		if i >= 19 && i < 45 {
+			inside = append(inside, i)
+		}
+	}
+	if !slices.Equal(inside, []int{33}) || s.Duplicates != 25 {
+		t.Errorf("kept %v of the standstill, %d duplicates", inside, s.Duplicates)
+	}
+}
+
+func TestSharpestOfEachWindow(t *testing.T) {
+	frames := walk(1200, 0.005)
+	for i := range frames {
+		if i%4 == 2 {
+			frames[i].Sharpness = 0.66
+		}
+	}
+	s := Select(frames, SelectOptions{MaxImages: 300})
+	sharp := 0
+	for _, f := range s.Frames {
+		if f.Sharpness > 0.65 {
+			sharp++
+		}
+	}
+	if sharp < 280 {
+		t.Errorf("only %d of %d are the sharpest of their four", sharp, len(s.Frames))
+	}
+}
+
+func TestBlurredFramesGoUnlessAHoleOpens(t *testing.T) {
+	frames := walk(60, 0.03)
+	for _, i := range []int{10, 20, 21, 40} {
+		frames[i].Sharpness = 0.4
+	}
+	frames[40].Motion, frames[41].Motion = 0.12, 0.12
+	s := Select(frames, SelectOptions{})
+	got := indices(s)
+	for _, i := range []int{10, 20, 21} {
+		if slices.Contains(got, i) {
+			t.Errorf("the blurred frame %d was kept", i)
+		}
+	}
+	if !slices.Contains(got, 40) {
+		t.Error("frame 40 is blurred, but without it there is a hole")
+	}
+	if s.Blurred != 3 {
+		t.Errorf("%d counted as blurred", s.Blurred)
+	}
+}
+
+func TestUnusableFramesNeverAreSelected(t *testing.T) {
+	frames := walk(40, 0.03)
+	frames[3].Dark, frames[9].Bright, frames[12].Contrast, frames[20].Sharpness = 1, 1, 0, 0
+	s := Select(frames, SelectOptions{})
+	if s.Unusable != 4 || len(s.Frames) != 36 {
+		t.Errorf("%d unusable, %d selected", s.Unusable, len(s.Frames))
+	}
+	if s := Select(nil, SelectOptions{}); len(s.Frames) != 0 {
+		t.Error("something was selected from nothing")
+	}
+}
+
+// Whatever the frames: the selection is a subset in order, no larger than asked for, every frame is accounted for, and
+// no hole opens that is not in the video already.
+func TestSelectionHoldsItsPromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 600).Draw(t, "n")
+		frames := walk(n, 0)
+		biggest := 0.0
+		for i := range frames {
+			frames[i].Sharpness = rapid.Float64Range(0, 0.9).Draw(t, "sharpness")
+			if i > 0 {
+				frames[i].Motion = rapid.SampledFrom([]float64{0, 0.0002, 0.001, 0.01, 0.03, 0.15}).Draw(t, "motion")
+			}
+			biggest = max(biggest, frames[i].Motion)
+		}
+		o := SelectOptions{MaxImages: rapid.IntRange(1, 400).Draw(t, "max")}
+		s := Select(frames, o)
+		if len(s.Frames) > o.MaxImages {
+			t.Fatalf("%d selected of at most %d", len(s.Frames), o.MaxImages)
+		}
+		if sum := len(s.Frames) + s.Unusable + s.Duplicates + s.Blurred + s.Thinned; sum != n {
+			t.Fatalf("%d of %d frames accounted for", sum, n)
+		}
+		travel := travelOf(frames)
+		window := travel[n-1] / float64(min(o.MaxImages, 120))
+		usable := -1
+		hole := 0.0 // the largest between usable frames, which no selection can help
+		for i, f := range frames {
+			if unusable(f) {
+				continue
+			}
+			if usable >= 0 {
+				hole = max(hole, travel[i]-travel[usable])
+			}
+			usable = i
+		}
+		for i := 1; i < len(s.Frames); i++ {
+			a, b := s.Frames[i-1].Index, s.Frames[i].Index
+			if a >= b {
+				t.Fatalf("frame %d stands before %d", a, b)
+			}
+			if gap := travel[b] - travel[a]; !(gap <= largestHole+2*window+2*hole+2*newView+1e-9) {
+				t.Fatalf("a hole of %.3f between %d and %d (window %.3f, steps up to %.3f)", gap, a, b, window, biggest)
+			}
+		}
+	})
+}
+
+func TestSelectFilter(t *testing.T) {
+	var frames []Frame
+	for _, i := range []int{0, 3, 4, 5, 9, 11} {
+		frames = append(frames, Frame{Index: i})
+	}
+	want := `select=((eq(n\,0)+between(n\,3\,5))+(eq(n\,9)+eq(n\,11))),`
+	if got := selectFilter(frames); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func code(err error) string {
+	var f *Failure
+	if errors.As(err, &f) {
+		return f.Code
+	}
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return ""
+}
+
+func warned(r Report) string {
+	var codes []string
+	for _, w := range r.Warnings {
+		if w.Message == "" || w.Advice == "" {
+			codes = append(codes, "without words")
+		}
+		codes = append(codes, w.Code)
+	}
+	return strings.Join(codes, " ")
+}
+
+func TestJudge(t *testing.T) {
+	good := Video{Width: 1920, Height: 1080, FPS: 30, DurationS: 2}
+	change := func(f func(i int, f *Frame)) []Frame {
+		frames := walk(60, 0.02)
+		for i := range frames {
+			f(i, &frames[i])
+		}
+		return frames
+	}
+	for _, test := range []struct {
+		name     string
+		video    Video
+		frames   []Frame
+		damaged  int
+		refused  string
+		warnings string
+	}{
+		{"good", good, walk(60, 0.02), 0, "", ""},
+		{"black", good, change(func(_ int, f *Frame) { f.Dark, f.Brightness, f.Contrast, f.Sharpness, f.Texture = 1, 0, 0, 0, 0 }), 0, AllBlack, "blurry too_dark few_images"},
+		{"white wall", good, change(func(_ int, f *Frame) { f.Texture, f.Matched, f.Motion = 0, 0, 0 }), 0, NoDetail, "few_images"},
+		{"noise", good, change(func(_ int, f *Frame) { f.Matched, f.Motion = 0, 0.15 }), 0, NotAScene, "fast_motion"},
+		{"tripod", good, change(func(_ int, f *Frame) { f.Motion, f.Duplicate = 0.0002, true }), 0, NoMotion, "mostly_static few_images"},
+		{"hurried", good, change(func(i int, f *Frame) {
+			if i%3 == 0 {
+				f.Matched, f.Motion = 0.4, 0.15
+			}
+		}), 0, "", "fast_motion"},
+		{"cut", good, change(func(i int, f *Frame) {
+			if i == 30 {
+				f.Matched, f.Motion = 0.1, 0.15
+			}
+		}), 0, "", "scene_cut"},
+		{"shaken", good, change(func(i int, f *Frame) {
+			if i%4 == 0 {
+				f.Sharpness = 0.4
+			}
+		}), 0, "", "motion_blur"},
+		{"soft", good, change(func(_ int, f *Frame) { f.Sharpness = 0.2 }), 0, "", "blurry"},
+		{"dim", good, change(func(_ int, f *Frame) { f.Brightness = 0.08 }), 0, "", "too_dark"},
+		{"glaring", good, change(func(_ int, f *Frame) { f.Brightness = 0.93 }), 0, "", "too_bright"},
+		{"automatic exposure", good, change(func(i int, f *Frame) { f.Brightness = 0.3 + 0.4*float64(i/30) }), 0, "", "exposure_changes"},
+		{"a hand's breadth", good, walk(60, 0.004), 0, "", "little_motion"},
+		{"short", good, walk(12, 0.05), 0, "", "few_images"},
+		{"damaged", good, walk(60, 0.02), 3, "", "damaged_video"},
+		{"old film", Video{Width: 480, Height: 360, Interlaced: true, HDR: true}, walk(60, 0.02), 0, "", "low_resolution hdr_video interlaced_video"},
+	} {
+		r, err := Judge(test.video, Scores{Frames: test.frames, Damaged: test.damaged}, Select(test.frames, SelectOptions{}))
+		if got := code(err); got != test.refused {
+			t.Errorf("%s: refused with %q, want %q", test.name, got, test.refused)
+		}
+		if got := warned(r); got != test.warnings {
+			t.Errorf("%s: warnings %q, want %q", test.name, got, test.warnings)
+		}
+	}
+}
