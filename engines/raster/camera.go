@@ -58,6 +58,7 @@ const (
 	minRatio    = 2.5e-5 // of the two determinants, below which Mip stops scaling the opacity
 	minQuatNorm = 1e-8   // squared; a shorter quaternion has no direction
 	clampMargin = 0.15   // of the image side: how far outside the image the Jacobian still follows the centre (gsplat)
+	maxColor    = 1e6    // sum of the channels; a brighter splat, or one that is not a number, is not drawn
 	cullMargin  = 0.5    // of the image side: a centre farther outside is not drawn
 )
 

@@ -117,7 +117,7 @@ func project[F real](g *Gaussian[F], cam *view[F], mode splat.RenderMode, degree
 		return pr, false
 	}
 	pr.shade(g, cam, degree)
-	return pr, true
+	return pr, pr.color[0]+pr.color[1]+pr.color[2] <= maxColor
 }
 
 // footprint finds the box around all pixels where o'·exp(−½q) ≥ minAlpha: q ≤ 2τ with τ = ln(o'/minAlpha), so the half

@@ -60,7 +60,8 @@ func (r *Renderer) projectGroup(group int) {
 	var drawn uint16
 	for m := project(r.kernelView, r.params.Group(group), r.opt.Degree, uint32(first), splats); m != 0; m &= m - 1 {
 		lane := bits.TrailingZeros16(m)
-		if box, ok := r.tilesOf(&splats[lane]); ok {
+		s := &splats[lane]
+		if box, ok := r.tilesOf(s); ok && s.Red+s.Green+s.Blue <= maxColor {
 			r.boxes[first+lane] = box
 			counts[lane] = box.tiles()
 			drawn |= 1 << lane
