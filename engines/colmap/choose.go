@@ -168,6 +168,15 @@ func chooseModel(models []model) (chosen *model, agreement *Agreement, reason st
 	return incremental, agreement, fmt.Sprintf("the mappers disagree, and mapper explains %d observations, global_mapper %d", i, g)
 }
 
+// agree says whether two mappers' models place every camera alike.
+func agree(global, incremental model) bool {
+	if global.reconstruction == nil || incremental.reconstruction == nil {
+		return false
+	}
+	agreement := compare(global.reconstruction, incremental.reconstruction)
+	return agreement != nil && agreement.Agree
+}
+
 // compare measures how far two mappers' poses are apart, or nothing when they share too few images.
 func compare(global, incremental *scene.Reconstruction) *Agreement {
 	c, err := scene.Compare(global, incremental)

@@ -71,13 +71,18 @@ func (c *Colmap) Version(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-// run runs one command. watch sees each line of COLMAP's log, without its prefix.
-func (c *Colmap) run(ctx context.Context, command string, args []string, watch func(line string)) (Run, error) {
+// watcher reads a command's progress from its log, a line at a time, without glog's prefix.
+type watcher interface {
+	line(message string) (p Progress, ok bool)
+}
+
+// run runs one command and reports its progress.
+func (c *Colmap) run(ctx context.Context, command string, args []string, watch watcher) (Run, error) {
 	args = append([]string{command,
 		// Without these every call leaves a log file in the temporary folder, and colours in the messages.
 		"--log_target", "stderr", "--log_color", "0",
 		"--default_random_seed", strconv.Itoa(c.RandomSeed)}, args...)
-	lastError := ""
+	lastError, last := "", Progress{}
 	usage, err := tool.Run(ctx, tool.Command{
 		Path: c.Path, Args: args, Timeout: c.Timeout,
 		// A second thread pool inside BLAS makes the mappers slower, not faster.
@@ -87,14 +92,19 @@ func (c *Colmap) run(ctx context.Context, command string, args []string, watch f
 			if severity == 'E' || severity == 'F' || strings.HasPrefix(message, "what():") {
 				lastError = message
 			}
-			if watch != nil {
-				watch(message)
+			if p, ok := watch.line(message); ok {
+				p.Command, last = command, p
+				c.report(p)
 			}
 		},
 	})
 	run := Run{Command: command, WallS: usage.Wall.Seconds(), CPUS: usage.CPU.Seconds(), MaxRSSBytes: usage.MaxRSSBytes}
 	if err != nil {
 		return run, c.failure(command, lastError, err)
+	}
+	if last.Step < last.Total {
+		last.Command, last.Step = command, last.Total
+		c.report(last)
 	}
 	return run, nil
 }

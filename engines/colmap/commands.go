@@ -38,9 +38,9 @@ func (c *Colmap) FeatureExtractor(ctx context.Context, o FeatureExtractorOptions
 	a.integer("SiftExtraction.max_num_features", o.MaxNumFeatures)
 	a.integer("FeatureExtraction.num_threads", c.Threads)
 	a.text("FeatureExtraction.use_gpu", "0")
-	watch := extractorWatch{counter: counter{c: c, command: "feature_extractor", pattern: processedFile, message: "finding features"}}
-	run, err = c.run(ctx, "feature_extractor", a, watch.line)
-	return run, watch.result(), err
+	watch := extractorWatch{counter: counter{pattern: processedFile, message: "finding features"}}
+	run, err = c.run(ctx, "feature_extractor", a, &watch)
+	return run, watch.Extracted, err
 }
 
 // SequentialMatcherOptions are the options of sequential_matcher that are used.
@@ -60,8 +60,7 @@ func (c *Colmap) SequentialMatcher(ctx context.Context, o SequentialMatcherOptio
 	a.integer("SequentialMatching.overlap", o.Overlap)
 	a.text("SequentialMatching.quadratic_overlap", map[bool]string{true: "1", false: "0"}[o.QuadraticOverlap])
 	a.matching(c, o.GuidedMatching, o.MaxNumMatches, o.MinNumInliers)
-	watch := counter{c: c, command: "sequential_matcher", pattern: processingImage, message: "matching features"}
-	return c.run(ctx, "sequential_matcher", a, watch.line)
+	return c.run(ctx, "sequential_matcher", a, &counter{pattern: processingImage, message: "matching features"})
 }
 
 // ExhaustiveMatcherOptions are the options of exhaustive_matcher that are used.
@@ -79,8 +78,7 @@ func (c *Colmap) ExhaustiveMatcher(ctx context.Context, o ExhaustiveMatcherOptio
 	a.text("database_path", o.DatabasePath)
 	a.integer("ExhaustiveMatching.block_size", o.BlockSize)
 	a.matching(c, o.GuidedMatching, o.MaxNumMatches, o.MinNumInliers)
-	watch := blockWatch{c: c}
-	return c.run(ctx, "exhaustive_matcher", a, watch.line)
+	return c.run(ctx, "exhaustive_matcher", a, blockWatch{})
 }
 
 // ViewGraphCalibrator estimates focal lengths from the matches and writes them into the database as priors, which
@@ -88,12 +86,7 @@ func (c *Colmap) ExhaustiveMatcher(ctx context.Context, o ExhaustiveMatcherOptio
 func (c *Colmap) ViewGraphCalibrator(ctx context.Context, databasePath string) (Run, error) {
 	var a arguments
 	a.text("database_path", databasePath)
-	c.report(Progress{Command: "view_graph_calibrator", Step: 0, Total: 1, Message: "estimating focal lengths"})
-	run, err := c.run(ctx, "view_graph_calibrator", a, nil)
-	if err == nil {
-		c.report(Progress{Command: "view_graph_calibrator", Step: 1, Total: 1, Message: "estimating focal lengths"})
-	}
-	return run, err
+	return c.run(ctx, "view_graph_calibrator", a, calibratorWatch{})
 }
 
 // MapperOptions are the options that global_mapper and mapper share.
@@ -104,6 +97,9 @@ type MapperOptions struct {
 	OutputPath string
 	// MinModelSize is the smallest number of images that mapper keeps a model of; COLMAP's default is 10.
 	MinModelSize int
+	// MinNumMatches is the smallest number of verified matches with which a pair of images counts; COLMAP's default is
+	// 15.
+	MinNumMatches int
 }
 
 // GlobalMapper estimates all poses at once (GLOMAP). It can place cameras wrongly without noticing when there are few
@@ -114,14 +110,14 @@ func (c *Colmap) GlobalMapper(ctx context.Context, o MapperOptions) (Run, error)
 	a.text("image_path", o.ImagePath)
 	a.text("output_path", o.OutputPath)
 	a.integer("GlobalMapper.min_model_size", o.MinModelSize)
+	a.integer("GlobalMapper.min_num_matches", o.MinNumMatches)
 	a.integer("GlobalMapper.num_threads", c.Threads)
 	a.text("GlobalMapper.gp_use_gpu", "0")
 	a.text("GlobalMapper.ba_ceres_use_gpu", "0")
 	if err := os.MkdirAll(o.OutputPath, 0o755); err != nil {
 		return Run{}, err
 	}
-	watch := globalWatch{c: c}
-	return c.run(ctx, "global_mapper", a, watch.line)
+	return c.run(ctx, "global_mapper", a, &globalWatch{})
 }
 
 // Mapper estimates poses incrementally, image after image.
@@ -131,12 +127,12 @@ func (c *Colmap) Mapper(ctx context.Context, o MapperOptions) (Run, error) {
 	a.text("image_path", o.ImagePath)
 	a.text("output_path", o.OutputPath)
 	a.integer("Mapper.min_model_size", o.MinModelSize)
+	a.integer("Mapper.min_num_matches", o.MinNumMatches)
 	a.integer("Mapper.num_threads", c.Threads)
 	if err := os.MkdirAll(o.OutputPath, 0o755); err != nil {
 		return Run{}, err
 	}
-	watch := incrementalWatch{c: c}
-	return c.run(ctx, "mapper", a, watch.line)
+	return c.run(ctx, "mapper", a, &incrementalWatch{})
 }
 
 // ImageUndistorterOptions are the options of image_undistorter that are used.
@@ -147,6 +143,9 @@ type ImageUndistorterOptions struct {
 	MaxImageSize int    // longer side in pixels
 }
 
+// jpegQuality of undistorted images: what training sees must not be worse than what was captured.
+const jpegQuality = 98
+
 // ImageUndistorter writes undistorted images and the model that fits them. Their size can differ by a few pixels from
 // the originals': read it from the model.
 func (c *Colmap) ImageUndistorter(ctx context.Context, o ImageUndistorterOptions) (Run, error) {
@@ -155,12 +154,12 @@ func (c *Colmap) ImageUndistorter(ctx context.Context, o ImageUndistorterOptions
 	a.text("input_path", o.InputPath)
 	a.text("output_path", o.OutputPath)
 	a.integer("max_image_size", o.MaxImageSize)
+	a.integer("jpeg_quality", jpegQuality)
 	a.integer("num_threads", c.Threads)
 	if err := os.MkdirAll(filepath.Dir(o.OutputPath), 0o755); err != nil {
 		return Run{}, err
 	}
-	watch := counter{c: c, command: "image_undistorter", pattern: undistortingImage, message: "undistorting images"}
-	return c.run(ctx, "image_undistorter", a, watch.line)
+	return c.run(ctx, "image_undistorter", a, &counter{pattern: undistortingImage, message: "undistorting images"})
 }
 
 // arguments builds a command line; values that are zero are left out.

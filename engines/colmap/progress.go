@@ -21,15 +21,16 @@ var (
 
 // counter reports "step of total" lines.
 type counter struct {
-	c                *Colmap
-	command, message string
-	pattern          *regexp.Regexp
+	pattern *regexp.Regexp
+	message string
 }
 
-func (w *counter) line(message string) {
-	if m := w.pattern.FindStringSubmatch(message); m != nil {
-		w.c.report(Progress{Command: w.command, Step: number(m[1]), Total: number(m[2]), Message: w.message})
+func (w *counter) line(message string) (Progress, bool) {
+	m := w.pattern.FindStringSubmatch(message)
+	if m == nil {
+		return Progress{}, false
 	}
+	return Progress{Step: number(m[1]), Total: number(m[2]), Message: w.message}, true
 }
 
 // Extracted is what feature_extractor said about its images.
@@ -46,35 +47,38 @@ type extractorWatch struct {
 	Extracted
 }
 
-func (w *extractorWatch) line(message string) {
-	w.counter.line(message)
+func (w *extractorWatch) line(message string) (Progress, bool) {
 	if name, ok := strings.CutPrefix(message, "Name:"); ok {
 		w.name = strings.TrimSpace(name)
-		return
-	}
-	if m := extractedFeatures.FindStringSubmatch(message); m != nil {
+	} else if m := extractedFeatures.FindStringSubmatch(message); m != nil {
 		if w.Features == nil {
 			w.Features = make(map[string]int)
 		}
 		w.Features[w.name] = number(m[1])
 		w.Images++
-		return
-	}
-	if strings.Contains(message, "BITMAP_ERROR") {
+	} else if strings.Contains(message, "BITMAP_ERROR") {
 		w.Unreadable = append(w.Unreadable, message)
 	}
+	return w.counter.line(message)
 }
 
-func (w *extractorWatch) result() Extracted { return w.Extracted }
-
 // blockWatch reports exhaustive_matcher's blocks, which come in rows and columns.
-type blockWatch struct{ c *Colmap }
+type blockWatch struct{}
 
-func (w *blockWatch) line(message string) {
-	if m := processingBlock.FindStringSubmatch(message); m != nil {
-		row, rows, column, columns := number(m[1]), number(m[2]), number(m[3]), number(m[4])
-		w.c.report(Progress{Command: "exhaustive_matcher", Step: (row-1)*columns + column - 1, Total: rows * columns, Message: "matching features"})
+func (blockWatch) line(message string) (Progress, bool) {
+	m := processingBlock.FindStringSubmatch(message)
+	if m == nil {
+		return Progress{}, false
 	}
+	row, rows, column, columns := number(m[1]), number(m[2]), number(m[3]), number(m[4])
+	return Progress{Step: (row-1)*columns + column - 1, Total: rows * columns, Message: "matching features"}, true
+}
+
+// calibratorWatch reports that view_graph_calibrator has begun; it says no more.
+type calibratorWatch struct{}
+
+func (calibratorWatch) line(message string) (Progress, bool) {
+	return Progress{Step: 0, Total: 1, Message: "estimating focal lengths"}, strings.HasPrefix(message, "Calibrating view graph")
 }
 
 // globalPhases are the parts of one component's global reconstruction, weighted by the time they take (measured: 50
@@ -91,54 +95,46 @@ var globalPhases = []struct {
 	{"Extracting colors", "colouring points", 1},
 }
 
-// globalWatch reports global_mapper's phases in percent of the current component.
-type globalWatch struct {
-	c                     *Colmap
-	component, components int
-}
+// globalWatch reports global_mapper's phases in percent of its components.
+type globalWatch struct{ component, components int }
 
-func (w *globalWatch) line(message string) {
+func (w *globalWatch) line(message string) (Progress, bool) {
 	if m := component.FindStringSubmatch(message); m != nil {
 		w.component, w.components = number(m[1]), number(m[2])
-		return
+		return Progress{}, false
 	}
 	done := 0
 	for _, phase := range globalPhases {
 		if strings.HasPrefix(message, phase.prefix) {
-			w.report(done, phase.message)
-			return
+			return w.percent(done, phase.message), true
 		}
-		if phase.message == "adjusting cameras and points" {
-			if m := adjustment.FindStringSubmatch(message); m != nil {
-				w.report(done+phase.weight*number(m[1])/max(number(m[2]), 1), phase.message)
-				return
-			}
+		if m := adjustment.FindStringSubmatch(message); m != nil && strings.HasSuffix(phase.prefix, "bundle adjustment") {
+			return w.percent(done+phase.weight*number(m[1])/max(number(m[2]), 1), phase.message), true
 		}
 		done += phase.weight
 	}
+	return Progress{}, false
 }
 
-func (w *globalWatch) report(percent int, message string) {
-	components := max(w.components, 1)
-	w.c.report(Progress{Command: "global_mapper", Step: (max(w.component, 1)-1)*100 + percent, Total: components * 100, Message: message})
+func (w *globalWatch) percent(percent int, message string) Progress {
+	return Progress{Step: (max(w.component, 1)-1)*100 + percent, Total: max(w.components, 1) * 100, Message: message}
 }
 
 // incrementalWatch reports how many images mapper has registered. It starts again for each model, so the count is the
 // largest so far.
-type incrementalWatch struct {
-	c           *Colmap
-	most, total int
-}
+type incrementalWatch struct{ most, total int }
 
-func (w *incrementalWatch) line(message string) {
+func (w *incrementalWatch) line(message string) (Progress, bool) {
 	if m := loadedImages.FindStringSubmatch(message); m != nil {
 		w.total = number(m[1])
-		return
+		return Progress{}, false
 	}
-	if m := registeringImage.FindStringSubmatch(message); m != nil {
-		w.most = max(w.most, number(m[1])+1)
-		w.c.report(Progress{Command: "mapper", Step: w.most, Total: max(w.total, w.most), Message: "registering images"})
+	m := registeringImage.FindStringSubmatch(message)
+	if m == nil {
+		return Progress{}, false
 	}
+	w.most = max(w.most, number(m[1])+1)
+	return Progress{Step: w.most, Total: max(w.total, w.most), Message: "registering images"}, true
 }
 
 // number parses digits that a pattern has matched; what overflows is as good as 0.

@@ -1,0 +1,293 @@
+package colmap_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/scene"
+	"github.com/splatworks/splatworks/infra/toolchain"
+)
+
+// These tests run the real COLMAP on real captures, and skip, saying so, where either is missing.
+
+func installed(t *testing.T) colmap.Colmap {
+	t.Helper()
+	path, err := toolchain.Locate("colmap")
+	if err != nil {
+		t.Skip(err)
+	}
+	return colmap.Colmap{Path: path, RandomSeed: 1}
+}
+
+// data is a folder of real captures beside the project's root.
+func data(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "..", "..", "shared", "data", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("the capture is not here: %v", err)
+	}
+	return path
+}
+
+// foxFrames decodes every frame of the fox video at 640 pixels into a folder, keeps each of them that keep says, and
+// gives them the names of the reference poses.
+func foxFrames(t *testing.T, keep func(i int) bool) string {
+	t.Helper()
+	ffmpeg, err := toolchain.Locate("ffmpeg")
+	if err != nil {
+		t.Skip(err)
+	}
+	folder := t.TempDir()
+	out, err := exec.Command(ffmpeg, "-v", "error", "-i", data(t, "fox/fox.mp4"), "-vf", "scale=-2:640", "-q:v", "2", filepath.Join(folder, "%d.jpg")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("decoding the video: %v: %s", err, out)
+	}
+	// Which of the reference's frames the video holds, in order.
+	list, err := os.ReadFile("testdata/fox_frames.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range strings.Fields(string(list)) {
+		frame := filepath.Join(folder, fmt.Sprintf("%d.jpg", i+1))
+		if !keep(i) {
+			err = os.Remove(frame)
+		} else {
+			err = os.Rename(frame, filepath.Join(folder, name+".jpg"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+func reconstruct(t *testing.T, c colmap.Colmap, plan colmap.Plan) (colmap.Result, error) {
+	t.Helper()
+	plan.WorkPath, plan.OutputPath = filepath.Join(t.TempDir(), "work"), filepath.Join(t.TempDir(), "out")
+	last := 0.0
+	c.Progress = func(p colmap.Progress) {
+		if !(p.Fraction >= last && p.Fraction <= 1) || p.Step < 0 || p.Total < p.Step || p.Message == "" {
+			t.Errorf("progress %+v after %v", p, last)
+		}
+		last = p.Fraction
+	}
+	result, err := c.Reconstruct(t.Context(), plan)
+	for _, run := range result.Runs {
+		t.Logf("%-22s %6.1f s, %6.1f CPU s, %4d MB", run.Command, run.WallS, run.CPUS, run.MaxRSSBytes>>20)
+	}
+	for _, candidate := range result.Candidates {
+		t.Logf("%+v", candidate)
+	}
+	if result.Agreement != nil {
+		t.Logf("%+v", *result.Agreement)
+	}
+	t.Logf("%s: %s; %+v; warnings %+v", result.Mapper, result.Reason, result.Quality, result.Warnings)
+	if err == nil && last != 1 {
+		t.Errorf("progress ended at %v", last)
+	}
+	return result, err
+}
+
+// checkDelivered checks that what a Result names is there and consistent.
+func checkDelivered(t *testing.T, r colmap.Result) {
+	t.Helper()
+	sparse, err := scene.Read(r.SparsePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sparse.Quality() != r.Quality || len(sparse.Images) != len(r.Undistorted.Images) {
+		t.Errorf("sparse/ holds %+v", sparse.Quality())
+	}
+	for i := range r.Undistorted.Images {
+		im := &r.Undistorted.Images[i]
+		camera := r.Undistorted.Camera(im.CameraID)
+		if _, _, _, _, err := camera.Pinhole(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(r.UndistortedPath, "images", im.Name)); err != nil {
+			t.Error(err)
+		}
+	}
+	entries, err := os.ReadDir(r.UndistortedPath)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("undistorted/ holds %v (%v), want images and sparse", entries, err)
+	}
+}
+
+func TestFox(t *testing.T) {
+	c := installed(t)
+	folder := foxFrames(t, func(int) bool { return true })
+	result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, Video: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkDelivered(t, result)
+	if result.Mapper != "global_mapper" || result.Quality.RegisteredImages != 50 || len(result.Unregistered) != 0 {
+		t.Errorf("%s registered %d of 50 images", result.Mapper, result.Quality.RegisteredImages)
+	}
+	// Measured 0.07 to 0.08 %; the reference is a reconstruction too, from images of three times the size.
+	comparePoses(t, result, 0.12)
+}
+
+// The same video with fewer frames: global_mapper fails here without noticing, and the choice has to see it.
+func TestFoxThinned(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	c := installed(t)
+	for _, every := range []int{2, 3, 4, 5, 6} {
+		t.Run(fmt.Sprintf("every_%d", every), func(t *testing.T) {
+			folder := foxFrames(t, func(i int) bool { return i%every == 0 })
+			result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, Video: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Quality.RegisteredImages < 8 {
+				t.Fatalf("%d of %d images registered", result.Quality.RegisteredImages, result.Images)
+			}
+			comparePoses(t, result, 0.5)
+		})
+	}
+}
+
+func comparePoses(t *testing.T, result colmap.Result, limitPct float64) {
+	t.Helper()
+	truth, err := scene.ReadTransforms(data(t, "fox/transforms.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, poses := range map[string]*scene.Reconstruction{"sparse": read(t, result.SparsePath), "undistorted": result.Undistorted} {
+		comparison, err := scene.Compare(poses, truth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %d cameras, position RMSE %.3f %%, max %.3f %%; rotation median %.3f°, max %.3f°", name, comparison.Images,
+			comparison.PositionRMSEPct, comparison.PositionMaxPct, comparison.RotationMedianDeg, comparison.RotationMaxDeg)
+		if !(comparison.PositionRMSEPct < limitPct) || comparison.Images != result.Quality.RegisteredImages {
+			t.Errorf("%s: position RMSE %.3f %% of %d cameras, want below %v %%", name, comparison.PositionRMSEPct, comparison.Images, limitPct)
+		}
+	}
+}
+
+func read(t *testing.T, folder string) *scene.Reconstruction {
+	t.Helper()
+	r, err := scene.Read(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestSceaux(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	c := installed(t)
+	folder := t.TempDir()
+	photos, err := filepath.Glob(filepath.Join(data(t, "sceaux"), "*.JPG"))
+	if err != nil || len(photos) != 11 {
+		t.Fatalf("%d photos, %v", len(photos), err)
+	}
+	for _, photo := range photos {
+		copyFile(t, filepath.Join(folder, filepath.Base(photo)), photo)
+	}
+	result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, MaxImageSize: 960, UndistortedSize: 640})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkDelivered(t, result)
+	if result.Quality.RegisteredImages != 11 || !(result.Quality.MeanReprojectionErrorPx < 1.5) {
+		t.Errorf("%+v", result.Quality)
+	}
+	// EXIF gives one camera for all, with a focal length of 2865 pixels at the photos' 2832×2128.
+	sparse := read(t, result.SparsePath)
+	if len(sparse.Cameras) != 1 || !(sparse.Cameras[0].FocalLength() > 2500 && sparse.Cameras[0].FocalLength() < 3300) {
+		t.Errorf("cameras %+v", sparse.Cameras)
+	}
+	if w := result.Undistorted.Cameras[0].Width; w > 640 || w < 600 {
+		t.Errorf("undistorted images are %d wide", w)
+	}
+}
+
+func TestInputsWithoutAScene(t *testing.T) {
+	c := installed(t)
+	video := data(t, "fox/fox.mp4")
+	ffmpeg, err := toolchain.Locate("ffmpeg")
+	if err != nil {
+		t.Skip(err)
+	}
+	frames := func(t *testing.T, args ...string) string {
+		folder := t.TempDir()
+		args = append(append([]string{"-v", "error"}, args...), filepath.Join(folder, "%02d.jpg"))
+		if out, err := exec.Command(ffmpeg, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return folder
+	}
+	for name, c2 := range map[string]struct {
+		folder string
+		code   string
+	}{
+		"two images":  {frames(t, "-i", video, "-vf", "scale=-2:320", "-frames:v", "2"), colmap.TooFewImages},
+		"blank":       {frames(t, "-f", "lavfi", "-i", "color=gray:s=320x240", "-frames:v", "4"), colmap.NoFeatures},
+		"one picture": {frames(t, "-loop", "1", "-i", filepath.Join(frames(t, "-i", video, "-vf", "scale=-2:320", "-frames:v", "1"), "01.jpg"), "-frames:v", "5"), colmap.NoSparseModel},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := reconstruct(t, c, colmap.Plan{ImagePath: c2.folder, Video: true})
+			var failure *colmap.Failure
+			if !errors.As(err, &failure) || failure.Code != c2.code || !failure.AboutInput() || failure.Advice == "" {
+				t.Errorf("got %v, want %s", err, c2.code)
+			}
+		})
+	}
+	t.Run("unreadable", func(t *testing.T) {
+		folder := t.TempDir()
+		for i := range 4 {
+			if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%d.jpg", i)), []byte("no image"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := reconstruct(t, c, colmap.Plan{ImagePath: folder})
+		var failure *colmap.Failure
+		if !errors.As(err, &failure) || failure.Code != colmap.UnreadableImage {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestInstalledVersion(t *testing.T) {
+	c := installed(t)
+	version, err := c.Version(t.Context())
+	if err != nil || !strings.HasPrefix(version, "4.") {
+		t.Errorf("%q, %v", version, err)
+	}
+}
+
+func copyFile(t *testing.T, to, from string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
