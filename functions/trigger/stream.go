@@ -2,9 +2,7 @@ package trigger
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -172,11 +170,7 @@ type eventStream struct {
 const streamWriteTimeout = 20 * time.Second
 
 func (e eventStream) event(id string, doc api.Status) error {
-	body, err := json.Marshal(doc)
-	if err != nil {
-		return fmt.Errorf("encode event: %w", err)
-	}
-	return e.send("id: " + id + "\nevent: status\ndata: " + string(body) + "\n\n")
+	return e.send("id: " + id + "\nevent: status\ndata: " + string(serve.JSON(doc)) + "\n") // JSON ends its line
 }
 
 func (e eventStream) send(text string) error {

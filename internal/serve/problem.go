@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -53,15 +54,24 @@ func WriteProblem(w http.ResponseWriter, p Problem) {
 	_ = json.NewEncoder(w).Encode(p) // the client has gone: nobody to tell
 }
 
+// JSON encodes an answer, with signed URLs as they are: no "&" is escaped. It panics on what cannot be encoded, which is a
+// programming error.
+func JSON(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic(fmt.Sprintf("serve: encode answer: %v", err))
+	}
+	return b.Bytes()
+}
+
 // WriteJSON answers with v.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("serve: encode answer: %v", err)) // a programming error; Harden turns it into a 500
-	}
+	body := JSON(v)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // the client has gone: nobody to tell
+	_, _ = w.Write(body) // the client has gone: nobody to tell
 }
 
 // NotFound answers every path that nothing serves.
