@@ -52,8 +52,8 @@ func (k *Kernels) NewTruth(pix []uint8, w, h int) (*Truth, error) {
 		if c < 0 {
 			continue
 		}
-		k.loss.convolveColumns(mu, l.window(&l.ringA[0], c))
-		k.loss.convolveColumns(square, l.window(&l.ringA[1], c))
+		k.loss.convolveColumns(mu, &l.windowsA[0][l.slot(c)])
+		k.loss.convolveColumns(square, &l.windowsA[1][l.slot(c)])
 		for x := 0; x < w; x++ {
 			t.Mu[c*w+x] = uint16(min(max(mu[x]*muScale+0.5, 0), 65535))
 			t.Var[c*w+x] = uint16(min(max((square[x]-mu[x]*mu[x])*varScale+0.5, 0), 65535))
@@ -81,9 +81,11 @@ type Loss struct {
 	parts    [3][]float32 // padded: SSIM's partial derivatives
 	ringA    [3]ring      // the last 11 rows of x, x², xy, convolved along x
 	ringB    [3]ring      // and of parts
+	windowsA [3][ssimTaps]ring
+	windowsB [3][ssimTaps]ring
 }
 
-// ring holds row r in slot r mod 11.
+// ring holds row r in slot r mod 11; a window holds the rows centre-5 ... centre+5 in order, for a centre of each slot.
 type ring [ssimTaps][]float32
 
 // NewLoss returns scratch memory for images w pixels wide.
@@ -102,20 +104,17 @@ func NewLoss(w int) *Loss {
 			l.ringA[i][j] = Aligned(l.row)
 			l.ringB[i][j] = Aligned(l.row)
 		}
+		for centre := range ssimTaps {
+			for j := range ssimTaps {
+				slot := l.slot(centre - ssimRadius + j)
+				l.windowsA[i][centre][j], l.windowsB[i][centre][j] = l.ringA[i][slot], l.ringB[i][slot]
+			}
+		}
 	}
 	return l
 }
 
 func (l *Loss) slot(row int) int { return (row + 2*ssimTaps) % ssimTaps }
-
-// window returns the ring's rows centre-5 ... centre+5. What a slot held before its first row is read as 0.
-func (l *Loss) window(r *ring, centre int) *ring {
-	var rows ring
-	for i := range rows {
-		rows[i] = r[l.slot(centre-ssimRadius+i)]
-	}
-	return &rows
-}
 
 // LossWeights are the factors of the two terms of the loss, summed over pixels and channels: with n = 3·W·H and weight
 // lambda of D-SSIM, L1 = (1-lambda)/n and SSIM = lambda/n.
@@ -161,7 +160,7 @@ func (k *Kernels) Rows(l *Loss, x []float32, truth *Truth, y0, y1 int, weights L
 		slot = l.slot(c)
 		if c >= 0 && c < h {
 			for i := range l.stats {
-				k.loss.convolveColumns(l.stats[i], l.window(&l.ringA[i], c))
+				k.loss.convolveColumns(l.stats[i], &l.windowsA[i][slot])
 			}
 			copy(l.mu, truth.Mu[c*w:c*w+w])
 			copy(l.variance, truth.Var[c*w:c*w+w])
@@ -183,7 +182,7 @@ func (k *Kernels) Rows(l *Loss, x []float32, truth *Truth, y0, y1 int, weights L
 			continue
 		}
 		for i := range l.stats {
-			k.loss.convolveColumns(l.stats[i], l.window(&l.ringB[i], d))
+			k.loss.convolveColumns(l.stats[i], &l.windowsB[i][l.slot(d)])
 		}
 		l.read(k, x, truth, d)
 		l1 += float64(k.loss.gradient(l.grad, &l.stats, l.x[ssimPad:], l.y[ssimPad:], weights))
