@@ -3,6 +3,7 @@ package trainer
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -73,7 +74,26 @@ func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Datase
 		}
 	}
 	d.Points = filterPoints(model, d.Extent)
+	d.warn(model, shrink, cfg)
 	return d, nil
+}
+
+// warn gathers what a user should know about the capture before it is trained.
+func (d *Dataset) warn(model *scene.Reconstruction, shrink float64, cfg *Config) {
+	say := func(format string, args ...any) { d.Warnings = append(d.Warnings, fmt.Sprintf(format, args...)) }
+	if dropped := len(model.Points3D) - len(d.Points); dropped > len(model.Points3D)/4 {
+		say("%d of %d sparse points are too far away or too inaccurate and were not used", dropped, len(model.Points3D))
+	}
+	if len(d.Points) < fewPoints {
+		say("only %d sparse points: random ones are added; more images with more overlap would help", len(d.Points))
+	}
+	if shrink > 1 {
+		cam := &d.Train[0].Levels[0].Camera
+		say("images are trained at %dx%d pixels to stay within %d MiB", cam.Width, cam.Height, cfg.MemoryBytes>>20)
+	}
+	if n := len(d.Train) + len(d.Test); n < 16 {
+		say("%d images are few: the quality is measured on %d of them and varies much from one to the next", n, len(d.Test))
+	}
 }
 
 // bytesPerPixel is what one pixel of full resolution costs: 3 channels of 1 byte in the pyramid (4/3) and 4 bytes of

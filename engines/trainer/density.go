@@ -110,8 +110,10 @@ func (t *training) rebuild(keep, split []int32) {
 	for k, parent := range split {
 		child := n + k
 		t.split(int(parent), child)
-		t.m.Zero(int(parent))
-		t.v.Zero(int(parent))
+		if t.KeepMoments == 0 {
+			t.m.Zero(int(parent))
+			t.v.Zero(int(parent))
+		}
 		keep = append(keep, int32(child))
 	}
 	order := t.alongCurve(keep)

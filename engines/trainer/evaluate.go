@@ -85,10 +85,11 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 		if mse > 0 {
 			psnr = min(maxPSNR, -10*math.Log10(mse))
 		}
-		if err := pic.prepare(e.kernels); err != nil {
+		prepared := *pic // its moments go with it: evaluation is rare, memory is not
+		if err := prepared.prepare(e.kernels); err != nil {
 			return nil, err
 		}
-		_, ssim := e.loss.measure(f, &pic.truth, 1)
+		_, ssim := e.loss.measure(f, &prepared.truth, 1)
 		q.Views = append(q.Views, ViewQuality{v.Name, psnr, ssim})
 		q.PSNR += psnr / float64(len(views))
 		q.SSIM += ssim / float64(len(views))
@@ -126,7 +127,7 @@ func NewPainter(cloud *splat.Cloud, cfg *Config) *Painter {
 func (p *Painter) Paint(cam *raster.Camera) *image.NRGBA {
 	f := p.engine.renderer.Forward(p.params, cam, raster.Options{Degree: p.params.Degree, Background: p.background})
 	img := image.NewNRGBA(image.Rect(0, 0, f.Width, f.Height))
-	for i := range f.Transmittance {
+	for i := range f.Color[0] {
 		img.SetNRGBA(i%f.Width, i/f.Width, color.NRGBA{toByte(f.Color[0][i]), toByte(f.Color[1][i]), toByte(f.Color[2][i]), 255})
 	}
 	return img

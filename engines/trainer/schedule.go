@@ -30,6 +30,8 @@ type schedule struct {
 	RefineUntil  float64 // fraction after which nothing is pruned or split any more
 	MaxGrowth    float64 // of the number of Gaussians, in one refinement
 	PruneOpacity float64 // below it nothing of a Gaussian reaches a pixel
+	AbsGradient  float64
+	KeepMoments  float64
 	OpacityDecay float64 // off every opacity at a refinement, times the budget left (Brush)
 
 	InitialOpacity float64

@@ -19,7 +19,7 @@ func (t *training) step(fraction float64) error {
 	t.rates(t.lr, fraction, t.data.Extent)
 
 	withDepth := pic.inverseDepth != nil
-	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background, Depth: withDepth})
+	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background, Depth: withDepth, Abs: t.AbsGradient > 0})
 	if t.cfg.Exposure {
 		t.exposure.apply(t.renderer.Workers(), f, image)
 	}
@@ -55,6 +55,9 @@ func (t *training) step(fraction float64) error {
 			}
 			i := g.Group*simd.GroupLanes + lane
 			u, v := g.U[lane]*halfW, g.V[lane]*halfH
+			if t.AbsGradient > 0 {
+				u, v = g.AbsU[lane]*halfW, g.AbsV[lane]*halfH
+			}
 			t.stats.gradient[i] += float32(math.Sqrt(float64(u*u + v*v)))
 			t.stats.views[i]++
 			t.stats.extent[i] = max(t.stats.extent[i], g.ExtentPx[lane]/longer)

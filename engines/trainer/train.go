@@ -100,12 +100,10 @@ func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hoo
 	if hooks.Clock == nil {
 		return nil, errors.New("train: Hooks.Clock is needed")
 	}
-	t := &training{engine: newEngine(&cfg), schedule: defaultSchedule, cfg: cfg, data: data, hooks: hooks, level: -1}
-	t.pcg = rand.NewPCG(cfg.Seed, 0x5eed)
-	t.rng = rand.New(t.pcg)
-	if cfg.Exposure {
-		t.exposure = newExposures(len(data.Train))
+	if most := int(cfg.MemoryBytes / 2 / bytesPerGaussian); cfg.MaxGaussians > most {
+		return nil, fmt.Errorf("train: max_gaussians %d needs %d MiB; memory_bytes leaves room for %d", cfg.MaxGaussians, 2*int64(cfg.MaxGaussians)*bytesPerGaussian>>20, most)
 	}
+	t := newTraining(cfg, data, hooks)
 	if resume == nil {
 		t.start()
 	} else if err := t.read(resume); err != nil {
@@ -117,6 +115,20 @@ func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hoo
 	t.spoken.at, t.saved = t.before, t.before
 	return t.run(ctx)
 }
+
+func newTraining(cfg Config, data *Dataset, hooks Hooks) *training {
+	t := &training{engine: newEngine(&cfg), schedule: defaultSchedule, cfg: cfg, data: data, hooks: hooks, level: -1}
+	t.pcg = rand.NewPCG(cfg.Seed, 0x5eed)
+	t.rng = rand.New(t.pcg)
+	if cfg.Exposure {
+		t.exposure = newExposures(len(data.Train))
+	}
+	return t
+}
+
+// bytesPerGaussian is what one Gaussian costs at the peak: 59 parameters with two moments, twice while they are laid out
+// anew, and the renderer's record, keys and some 10 instances of 58 bytes.
+const bytesPerGaussian = 59*3*4*2 + 600
 
 func (t *training) start() {
 	for _, w := range t.data.Warnings {
