@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"cloud.google.com/go/storage"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/artifacts/gcs"
@@ -192,5 +195,59 @@ func TestDamagedContentIsNoticed(t *testing.T) {
 	defer r.Close()
 	if got, err := io.ReadAll(r); err == nil {
 		t.Errorf("read %q without an error", got)
+	}
+}
+
+// TestClientBeyondTheStore uses the emulator as the client library's other calls do.
+func TestClientBeyondTheStore(t *testing.T) {
+	s, _, _ := emulated(t, gcs.Options{})
+	ctx := t.Context()
+	if err := s.Client().Bucket("second").Create(ctx, "project", &storage.BucketAttrs{CORS: []storage.CORS{{Origins: []string{"*"}, MaxAge: time.Minute}}}); err != nil {
+		t.Fatal(err)
+	}
+	attrs, err := s.Client().Bucket("second").Attrs(ctx)
+	if err != nil || len(attrs.CORS) != 1 || attrs.CORS[0].MaxAge != time.Minute {
+		t.Errorf("bucket %+v, %v", attrs, err)
+	}
+	if _, err := s.Client().Bucket("third").Attrs(ctx); !errors.Is(err, storage.ErrBucketNotExist) {
+		t.Errorf("a bucket that is not there: %v", err)
+	}
+	o, err := s.Put(ctx, "bucket", "n", strings.NewReader("0123456789"), putOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := s.Client().Bucket("bucket").Object("n")
+	updated, err := object.Update(ctx, storage.ObjectAttrsToUpdate{CacheControl: "no-store", Metadata: map[string]string{"a": "b"}})
+	if err != nil || updated.Generation != o.Generation || updated.Metageneration != 2 || updated.Metadata["a"] != "b" {
+		t.Errorf("updated %+v, %v", updated, err)
+	}
+	copied, err := s.Client().Bucket("second").Object("copy").If(storage.Conditions{DoesNotExist: true}).CopierFrom(object).Run(ctx)
+	if err != nil || copied.CRC32C != o.CRC32C || copied.Metadata["a"] != "b" {
+		t.Errorf("copied %+v, %v", copied, err)
+	}
+	for _, c := range []struct {
+		offset, length int64
+		want           string
+	}{{0, -1, "0123456789"}, {3, 4, "3456"}, {-3, -1, "789"}, {8, 100, "89"}, {4, 0, ""}} {
+		r, err := object.NewRangeReader(ctx, c.offset, c.length)
+		if err != nil {
+			t.Errorf("range %d+%d: %v", c.offset, c.length, err)
+			continue
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != c.want {
+			t.Errorf("range %d+%d: %q, %v; want %q", c.offset, c.length, got, err, c.want)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := object.If(storage.Conditions{MetagenerationMatch: 1}).Delete(ctx); err == nil {
+		t.Error("deleted an older metageneration")
+	}
+	if err := object.If(storage.Conditions{GenerationMatch: o.Generation}).Delete(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := s.Client().Bucket("second").Delete(ctx); err == nil {
+		t.Error("deleted a bucket that is not empty")
 	}
 }

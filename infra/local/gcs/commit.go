@@ -37,8 +37,9 @@ func (s *Server) checkConditions(bucket, name string, c conditions) error {
 	return c.check(live, false)
 }
 
-// commit makes a staged file the live generation of an object: the file takes its final name, the sidecar makes it
-// exist, the listener hears of it, and only then does the client. After an error the staged file is where it was.
+// commit makes a staged file the live generation of an object: the file gets its final name, the sidecar makes it exist,
+// the listener hears of it, and only then does the client. After an error, or a crash before the sidecar, the staged
+// file is where it was, so that an upload can be finished later.
 func (s *Server) commit(d draft, f staged) (Object, error) {
 	if err := d.Expected.check(f); err != nil {
 		return Object{}, err
@@ -52,13 +53,16 @@ func (s *Server) commit(d draft, f staged) (Object, error) {
 	o := Object{Bucket: d.Bucket, Name: d.Name, Generation: max(s.generation+1, now.UnixMicro()), Metageneration: 1,
 		Size: f.size, CRC32C: f.crc32c, MD5Hash: f.md5Hash, Attributes: d.Attributes}
 	o.touch(now)
-	if err := os.Rename(f.path, s.objectPath(o)); err != nil {
+	if err := os.Link(f.path, s.objectPath(o)); err != nil {
 		return Object{}, err
 	}
 	if err := s.disk.writeJSON(s.path("tmp"), s.objectPath(o)+".json", sidecar{o, f.session}); err != nil {
-		return Object{}, errors.Join(err, ignoreMissing(os.Remove(s.objectPath(o)+".json")), os.Rename(s.objectPath(o), f.path))
+		return Object{}, errors.Join(err, ignoreMissing(os.Remove(s.objectPath(o)+".json")), os.Remove(s.objectPath(o)))
 	}
 	s.generation = o.Generation
+	if err := os.Remove(f.path); err != nil {
+		s.o.Log.Warn("storage: staged file stays", "path", f.path, "error", err)
+	}
 	replaced, overwrote := s.swap(o)
 	if s.o.Listener != nil {
 		s.o.Listener.Finalized(o)

@@ -159,8 +159,59 @@ func TestCrashLeftoversAreClearedAtOpen(t *testing.T) {
 	}
 	r.restart()
 	r.wantMissing("n")
-	if _, err := os.Stat(r.server.objectPath(live) + ".json"); err != nil {
-		t.Errorf("the sidecar of a damaged object is gone: %v", err)
+	for _, ext := range []string{"", ".json"} {
+		if _, err := os.Stat(r.server.objectPath(live) + ext); err != nil {
+			t.Errorf("a damaged object was removed: %v", err)
+		}
+	}
+	// Neither does a sidecar that cannot be read keep the rest from being served.
+	if err := os.WriteFile(r.server.objectPath(r.put("torn", "x"))+".json", []byte(`{"name":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.session("torn too", "")
+	if err := os.WriteFile(r.server.sessionPath(r.server.anySession(t), ".json"), []byte(`{"ID":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.put("fine", "fine")
+	r.restart()
+	r.wantMissing("torn")
+	r.wantContent("fine", "fine")
+}
+
+// TestFailedCommitCanBeRepeated: the disk fails in the moment in which an upload becomes an object.
+func TestFailedCommitCanBeRepeated(t *testing.T) {
+	r := newRig(t)
+	u := r.session("n", "")
+	if err := os.Remove(filepath.Join(r.dir, "tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.chunk(u, "bytes 0-4/5", "hello"); a.StatusCode < 500 {
+		t.Fatalf("answer %d without a place for temporary files", a.StatusCode)
+	}
+	r.wantMissing("n")
+	r.restart() // makes the folder
+	r.want(200, r.chunk(u, "bytes 0-4/5", "hello"))
+	r.wantContent("n", "hello")
+}
+
+// TestCrashBetweenLinkAndSidecar: the content has its final name, but the object does not exist yet.
+func TestCrashBetweenLinkAndSidecar(t *testing.T) {
+	r := newRig(t)
+	body := randomText(chunkUnit, 1)
+	u := r.session("n", "")
+	r.chunk(u, fmt.Sprintf("bytes 0-%d/*", chunkUnit-1), body)
+	blob := r.server.objectPath(Object{Bucket: "bucket", Name: "n", Generation: 12345})
+	if err := os.Link(r.server.sessionPath(r.server.anySession(t), ".part"), blob); err != nil {
+		t.Fatal(err)
+	}
+	r.restart()
+	if _, err := os.Stat(blob); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("content without an object is still there: %v", err)
+	}
+	r.want(200, r.chunk(u, fmt.Sprintf("bytes */%d", chunkUnit), ""))
+	r.wantContent("n", body)
+	if parts, err := filepath.Glob(filepath.Join(r.dir, "sessions", "*.part")); err != nil || len(parts) != 0 {
+		t.Errorf("left behind: %v, %v", parts, err)
 	}
 }
 

@@ -281,12 +281,12 @@ func (s *Server) loadObjects(b *bucket, committed map[string]Object) error {
 			return err
 		}
 		var c sidecar
-		if err := json.Unmarshal(body, &c); err != nil {
-			return fmt.Errorf("sidecar %s: %w", f.Name(), err)
-		}
+		err = json.Unmarshal(body, &c)
 		s.generation = max(s.generation, c.Generation)
-		if size, ok := sizes[blob]; !ok || size != c.Size || blob != stem(c.Name, c.Generation) {
-			s.o.Log.Error("storage: object lost its content", "bucket", b.Name, "object", c.Name, "file", f.Name())
+		size, ok := sizes[blob]
+		delete(sizes, blob)
+		if err != nil || !ok || size != c.Size || blob != stem(c.Name, c.Generation) {
+			s.o.Log.Error("storage: damaged object is not served", "bucket", b.Name, "object", c.Name, "file", f.Name(), "error", err)
 			continue // left in place for a person to look at
 		}
 		if older, ok := b.objects[c.Name]; ok { // a crash between an overwrite and the removal of what it replaced
@@ -298,7 +298,6 @@ func (s *Server) loadObjects(b *bucket, committed map[string]Object) error {
 			sizes[stem(older.Name, older.Generation)] = older.Size
 		}
 		b.objects[c.Name] = c.Object
-		delete(sizes, blob)
 		if c.Session != "" {
 			committed[c.Session] = c.Object
 		}

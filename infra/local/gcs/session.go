@@ -71,7 +71,10 @@ func (s *Server) startSession(d draft, limit contentLengthRange, total int64) (*
 	s.mu.Lock()
 	s.sessions[u.ID] = u
 	s.mu.Unlock()
-	return u, s.expireSessions()
+	if err := s.expireSessions(); err != nil { // no reason to refuse this one
+		s.o.Log.Warn("storage: expired upload stays", "error", err)
+	}
+	return u, nil
 }
 
 func (s *Server) saveSession(u *session, sum sums) error {
@@ -303,13 +306,13 @@ func (s *Server) loadSessions(committed map[string]Object) error {
 		}
 		u := &session{}
 		if err := json.Unmarshal(body, &u.sessionState); err != nil || u.ID != id {
-			return fmt.Errorf("session %s is damaged: %v", file.Name(), err)
-		}
-		if o, ok := committed[id]; ok {
+			s.o.Log.Error("storage: damaged upload session is dropped", "file", file.Name(), "error", err)
+			u.sessionState = sessionState{ID: id}
+		} else if o, ok := committed[id]; ok {
 			u.Done = &o
 		}
 		info, err := os.Stat(s.sessionPath(id, ".part"))
-		if u.Done == nil && (err != nil || info.Size() < u.Received) { // deleted or replaced since, or lost
+		if u.Done == nil && (u.CRC == nil || err != nil || info.Size() < u.Received) { // damaged, or its object is gone again
 			if err := s.dropSession(u); err != nil {
 				return err
 			}
@@ -317,9 +320,9 @@ func (s *Server) loadSessions(committed map[string]Object) error {
 		}
 		s.sessions[id] = u
 	}
-	for _, file := range files { // parts of sessions whose state was never written
+	for _, file := range files { // parts that became an object, or whose state was never written
 		id, isPart := strings.CutSuffix(file.Name(), ".part")
-		if _, known := s.sessions[id]; isPart && !known {
+		if u, known := s.sessions[id]; isPart && (!known || u.Done != nil) {
 			if err := ignoreMissing(os.Remove(s.path("sessions", file.Name()))); err != nil {
 				return err
 			}

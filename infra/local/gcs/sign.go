@@ -169,11 +169,10 @@ func canonicalRequest(r *http.Request, q url.Values, bucketName, name string) (s
 		b.WriteString(header + ":" + strings.Join(values, ",") + "\n")
 	}
 	b.WriteString("\n" + strings.Join(signed, ";") + "\n")
-	payload := "UNSIGNED-PAYLOAD"
-	if v := r.Header.Get("X-Goog-Content-Sha256"); v != "" {
-		payload = v
+	if v := r.Header.Get("X-Goog-Content-Sha256"); v != "" && v != "UNSIGNED-PAYLOAD" {
+		return "", &failure{http.StatusNotImplemented, "notImplemented", "NotImplemented", "The local storage does not verify x-goog-content-sha256."}
 	}
-	b.WriteString(payload)
+	b.WriteString("UNSIGNED-PAYLOAD")
 	return b.String(), nil
 }
 
