@@ -70,6 +70,16 @@ func (w *world) advance(d time.Duration) {
 // submit brings a request to the point where its first task is ready.
 func (w *world) submit() string {
 	w.t.Helper()
+	id, o := w.upload()
+	if _, err := w.queue.Enqueue(w.t.Context(), queue.Task{RequestID: id, Stage: pipeline.Filter, Input: o}); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// upload brings a request to the point where the event of its upload is on its way.
+func (w *world) upload() (id string, o pipeline.Object) {
+	w.t.Helper()
 	id, err := pipeline.NewRequestID(w.clock(), bytes.NewReader(bytes.Repeat([]byte{7}, 16)))
 	if err != nil {
 		w.t.Fatal(err)
@@ -77,14 +87,11 @@ func (w *world) submit() string {
 	if err := w.queue.Submit(w.t.Context(), pipeline.Request{ID: id, SessionID: "s", TokenHash: "h", CreatedAt: w.clock()}); err != nil {
 		w.t.Fatal(err)
 	}
-	o, err := w.store.Put(w.t.Context(), "inbox-filter", artifacts.UploadName(id, "input"), strings.NewReader("video"), artifacts.PutOptions{})
+	o, err = w.store.Put(w.t.Context(), "inbox-filter", artifacts.UploadName(id, "input"), strings.NewReader("video"), artifacts.PutOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.queue.Enqueue(w.t.Context(), queue.Task{RequestID: id, Stage: pipeline.Filter, Input: o}); err != nil {
-		w.t.Fatal(err)
-	}
-	return id
+	return id, o
 }
 
 func (w *world) state(id string) queue.State {
@@ -305,11 +312,7 @@ func TestReceiver(t *testing.T) {
 	staffing := stage.Staffing{Slots: w.queue, Limit: map[pipeline.Stage]int{pipeline.Filter: 1}, StartBudget: time.Minute,
 		Launcher: launcher(func(s pipeline.Stage) error { launched = append(launched, s); return nil })}
 	r := stage.Receiver{Stage: pipeline.Filter, Inbox: "inbox-filter", Tasks: w.queue, Staffing: staffing, Log: w.worker.Log}
-	id := w.submit()
-	o, err := w.store.Stat(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, o := w.upload()
 	event := func(typ, bucket, name string, generation int64) cloudevents.Event {
 		e := cloudevents.NewEvent()
 		e.SetID("1")
