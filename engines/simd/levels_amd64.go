@@ -41,3 +41,9 @@ func Levels() []Level {
 	}
 	return levels
 }
+
+func init() {
+	if len(Levels()) > 1 {
+		loadPlane, storePlane = loadPlaneAVX2, storePlaneAVX2
+	}
+}

@@ -40,6 +40,10 @@ func PlaneIndex(x, y int) int {
 // Load fills the plane from an image channel: src starts at the tile's first pixel and has stride floats in a row; w and
 // h (1..16) are the tile's size inside the image. Pixels outside get fill.
 func (p *Plane) Load(src []float32, stride, w, h int, fill float32) {
+	if w == TileSize && h == TileSize && loadPlane != nil {
+		loadPlane(&p[0], &src[:(TileSize-1)*stride+TileSize][0], uint64(stride)*4)
+		return
+	}
 	if w < TileSize || h < TileSize {
 		for i := range p {
 			p[i] = fill
@@ -61,6 +65,10 @@ func (p *Plane) Load(src []float32, stride, w, h int, fill float32) {
 
 // Store is the inverse of Load: it writes the w x h pixels inside the image.
 func (p *Plane) Store(dst []float32, stride, w, h int) {
+	if w == TileSize && h == TileSize && storePlane != nil {
+		storePlane(&p[0], &dst[:(TileSize-1)*stride+TileSize][0], uint64(stride)*4)
+		return
+	}
 	for y := 0; y < h; y++ {
 		row := dst[y*stride:]
 		row = row[:w]
@@ -74,6 +82,10 @@ func (p *Plane) Store(dst []float32, stride, w, h int) {
 		}
 	}
 }
+
+// Copies of whole planes, stride in bytes, where the machine has faster ones; nil otherwise. A copy is exact, so it belongs
+// to no Level.
+var loadPlane, storePlane func(plane, image *float32, stride uint64)
 
 // Tile is the state of 16x16 pixels while Gaussians are blended into them or differentiated, 10 KB, on a 64-byte
 // boundary: make it with NewTile, one for each goroutine, and reuse it.
