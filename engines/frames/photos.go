@@ -1,7 +1,6 @@
 package frames
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -149,7 +148,7 @@ func probePhoto(p string, l Limits) (photo Photo, reason string) {
 func probeHeader(r io.ReadSeeker, l Limits) (photo Photo, reason string) {
 	var head [12]byte
 	n, _ := io.ReadFull(r, head[:])
-	if bytes.HasPrefix(head[4:n:12], []byte("ftyphe")) || bytes.HasPrefix(head[4:n:12], []byte("ftypmif1")) {
+	if brand, ok := strings.CutPrefix(string(head[min(4, n):n]), "ftyp"); ok && (strings.HasPrefix(brand, "he") || brand == "mif1") {
 		return Photo{}, "is in HEIC format"
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {

@@ -205,7 +205,7 @@ func JudgePhotos(set Photos, scores Scores, selection Selection) (Report, error)
 		if f.Duplicate {
 			duplicates++
 		}
-		if f.Sharpness < 0.8*r.Sharpness.Median {
+		if f.Sharpness < 0.8*r.Sharpness.Median && !unusable(f) {
 			soft++
 		}
 	}
