@@ -105,6 +105,8 @@ type Service struct {
 	Config
 	results *resultCache
 	news    *news
+
+	openapi, docs http.HandlerFunc
 }
 
 // New checks and completes c.
@@ -129,8 +131,11 @@ func New(c Config) (*Service, error) {
 	orDefault(&c.UploadTTL, 15*time.Minute)
 	orDefault(&c.DownloadTTL, 15*time.Minute)
 	orDefault(&c.RequestTTL, 24*time.Hour)
-	return &Service{Config: c, results: newResultCache(),
-		news: &news{events: c.News, log: c.Log, watchers: map[string]map[chan struct{}]bool{}}}, nil
+	s := &Service{Config: c, results: newResultCache(),
+		news: &news{events: c.News, log: c.Log, watchers: map[string]map[chan struct{}]bool{}}}
+	var err error
+	s.openapi, s.docs, err = reference()
+	return s, err
 }
 
 func orDefault[T ~int64](v *T, preset T) {
@@ -159,6 +164,8 @@ func (s *Service) Handler() http.Handler {
 	only(http.MethodGet, "/events", s.events)
 	only(http.MethodGet, "/result/{kind}", s.result)
 	only(http.MethodPost, "/cancel", s.cancel)
+	only(http.MethodGet, "/openapi.json", s.openapi)
+	only(http.MethodGet, "/docs", s.docs)
 	return mux
 }
 

@@ -1,0 +1,332 @@
+package trigger_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/functions/ratelimit"
+	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+type object = map[string]any
+
+func openapi(t *testing.T) object {
+	t.Helper()
+	rec := newWorld(t).call("GET", "/openapi.json", "")
+	var doc object
+	if err := json.Unmarshal(rec.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// at walks down an object.
+func at(o any, path ...string) any {
+	for _, p := range path {
+		m, ok := o.(object)
+		if !ok {
+			return nil
+		}
+		o = m[p]
+	}
+	return o
+}
+
+// TestEveryDocumentedAnswerIsGiven makes every operation of the document give every answer that the document names, with
+// every code, and checks each against its schema. What is not exercised here must not be in the document.
+func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
+	const post = "POST /trigger-reconstruction"
+	doc := openapi(t)
+	optional := map[string]bool{post + " Idempotency-Replayed": true, "GET /status Retry-After": true}
+	given := map[string]bool{} // "POST /cancel 404 unknown_request"
+	check := func(operation string, rec *httptest.ResponseRecorder) {
+		t.Helper()
+		method, path, _ := strings.Cut(operation, " ")
+		answer := at(doc, "paths", path, strings.ToLower(method), "responses", fmt.Sprint(rec.Code))
+		if answer == nil {
+			t.Fatalf("%s answers %d %s, which is not documented", operation, rec.Code, rec.Body)
+		}
+		key := fmt.Sprintf("%s %d", operation, rec.Code)
+		contents, _ := at(answer, "content").(object)
+		contentType := rec.Header().Get("Content-Type")
+		if len(contents) == 0 && rec.Code != http.StatusFound && rec.Body.Len() > 0 {
+			t.Errorf("%s: a body that is not documented: %s", key, rec.Body)
+		}
+		if len(contents) > 0 {
+			content, ok := contents[contentType]
+			if !ok {
+				t.Fatalf("%s: type %q", key, contentType)
+			}
+			if contentType != "text/event-stream" {
+				var body any
+				if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
+					t.Fatal(err)
+				}
+				if err := conforms(doc, at(content, "schema"), body, "body"); err != nil {
+					t.Errorf("%s: %v\n%s", key, err, rec.Body)
+				}
+				if code, ok := at(body, "code").(string); ok {
+					key += " " + code
+				}
+			}
+		}
+		for name := range mapOf(at(answer, "headers")) {
+			if rec.Header().Get(name) == "" && !optional[operation+" "+name] {
+				t.Errorf("%s: header %s is missing", key, name)
+			}
+		}
+		given[key] = true
+	}
+
+	w := newWorld(t)
+	submit := func(w *world, body string, headers ...string) *httptest.ResponseRecorder {
+		rec := w.call("POST", "/trigger-reconstruction", body, headers...)
+		check(post, rec)
+		return rec
+	}
+	a := decode[api.Accepted](t, submit(w, `{"session_id":"s","priority":1,"options":{"preset":"high","train_budget_s":1,"max_images":3,"long_edge_px":64,"seed":1},"content_type":"video/mp4","callback_url":"https://client.example/hook"}`, "Idempotency-Key: k"))
+	for _, body := range []string{`{`, `{"x":1}`, `{"session_id":"/"}`, `{"session_id":"s","priority":-1}`, `{"session_id":"s","options":{"preset":"x"}}`,
+		`{"session_id":"s","content_type":"x"}`, `{"session_id":"s","callback_url":"http://x"}`, `{"session_id":"` + strings.Repeat("x", 70_000) + `"}`, `{"session_id":"s"}`} {
+		submit(w, body)
+	}
+	submit(w, `{"session_id":"s"}`, "Idempotency-Key: k")
+	submit(w, `{"session_id":"t"}`, "Idempotency-Key: ")
+	submit(w, `{"session_id":"t"}`, "Content-Type: text/plain")
+	submit(newWorld(t, func(c *trigger.Config) {
+		c.Caller = func(*http.Request) (string, error) { return "", http.ErrNoCookie }
+	}), `{"session_id":"t"}`)
+	limited := newWorld(t, func(c *trigger.Config) {
+		c.Limiter = ratelimit.NewMemory(ratelimit.Limits{Global: 1, PerCaller: 1, Window: time.Minute}, c.Now)
+	})
+	submit(limited, `{"session_id":"t"}`)
+	submit(limited, `{"session_id":"u"}`)
+	for _, what := range []string{"limiter", "sign", "submit", "put"} {
+		w.fail(what, true)
+		submit(w, `{"session_id":"broken-`+what+`"}`)
+		w.fail(what, false)
+	}
+
+	done := w.trigger("done")
+	w.finish(done.RequestID)
+	tokens := map[string]string{"waiting": a.CallbackToken, "done": done.CallbackToken, "unknown": "x", "none": ""}
+	read := func(operation, target, token string, headers ...string) *httptest.ResponseRecorder {
+		t.Helper()
+		method, _, _ := strings.Cut(operation, " ")
+		if tokens[token] != "" {
+			headers = append(headers, "Authorization: Bearer "+tokens[token])
+		}
+		ctx, hangUp := context.WithCancel(t.Context())
+		defer hangUp()
+		r := httptest.NewRequest(method, target, nil).WithContext(ctx)
+		for _, h := range headers {
+			name, value, _ := strings.Cut(h, ": ")
+			r.Header.Set(name, value)
+		}
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		check(operation, rec)
+		return rec
+	}
+	for _, operation := range []string{"GET /status", "GET /status/{request_id}", "GET /events", "GET /result/{kind}", "POST /cancel"} {
+		_, target, _ := strings.Cut(operation, " ")
+		target = strings.NewReplacer("{request_id}", done.RequestID, "{kind}", "splat").Replace(target)
+		read(operation, target, "none")
+		read(operation, target, "unknown")
+		w.fail("lookup", true)
+		read(operation, target, "done")
+		w.fail("lookup", false)
+		rec := read(operation, target, "done")
+		if strings.HasPrefix(operation, "GET /status") {
+			read(operation, target, "done", "If-None-Match: "+rec.Header().Get("ETag"))
+			read(operation, target+"?wait=x", "done")
+		}
+	}
+	read("GET /events", "/events", "done", "Last-Event-ID: ended-x")
+	read("GET /result/{kind}", "/result/none", "done")
+	read("GET /result/{kind}", "/result/splat", "waiting")
+	w.advance(time.Hour) // links must be made anew
+	w.fail("sign", true)
+	read("GET /result/{kind}", "/result/splat", "done")
+	w.fail("sign", false)
+	// A status with everything in it.
+	lease := w.claim(a.RequestID, pipeline.Filter, pipeline.Object{Bucket: "inbox-filter", Name: a.RequestID + "/input", Generation: 1})
+	w.advance(30 * time.Second)
+	if err := lease.Heartbeat(context.Background(), pipeline.Progress{Stage: pipeline.Filter, Step: "s", Done: 1, Total: 2, Percent: 100, Message: "m", Metrics: map[string]float64{"m": 1},
+		Warning: &pipeline.Warning{Code: "c", Stage: pipeline.Filter, Message: "m", Advice: "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	if s := decode[api.Status](t, read("GET /status", "/status", "waiting")); s.ETAS == nil || len(s.Warnings) != 1 {
+		t.Errorf("%+v", s)
+	}
+	if _, err := lease.Fail(context.Background(), &pipeline.Failure{Kind: pipeline.Transient, Code: "c", Stage: pipeline.Filter, Message: "m", Advice: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if s := decode[api.Status](t, read("GET /status", "/status", "waiting")); s.Failure == nil || s.RetryAt.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	read("POST /cancel", "/cancel", "waiting")
+
+	for path, methods := range mapOf(doc["paths"]) {
+		for method, operation := range mapOf(methods) {
+			for status, answer := range mapOf(at(operation, "responses")) {
+				key := strings.ToUpper(method) + " " + path + " " + status
+				codes, _ := at(answer, "content", serve.ContentType, "schema", "properties", "code", "enum").([]any)
+				if len(codes) == 0 && !given[key] {
+					t.Errorf("documented but not given: %s", key)
+				}
+				for _, code := range codes {
+					if !given[key+" "+code.(string)] {
+						t.Errorf("documented but not given: %s %s", key, code)
+					}
+				}
+			}
+		}
+	}
+}
+
+func mapOf(v any) object { m, _ := v.(object); return m }
+
+// conforms checks a value against the part of JSON Schema that the document uses; any other keyword is an error.
+func conforms(doc object, schema, value any, where string) error {
+	s := mapOf(schema)
+	for keyword := range s {
+		if !slices.Contains([]string{"$ref", "allOf", "type", "description", "properties", "required", "additionalProperties", "items", "enum", "minimum", "maximum",
+			"pattern", "format", "default", "minLength", "maxLength"}, keyword) {
+			return fmt.Errorf("%s: keyword %q is not checked", where, keyword)
+		}
+	}
+	if ref, ok := s["$ref"].(string); ok {
+		return conforms(doc, at(doc, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...), value, where)
+	}
+	for _, part := range listOf(s["allOf"]) {
+		if err := conforms(doc, part, value, where); err != nil {
+			return err
+		}
+	}
+	if enum := listOf(s["enum"]); enum != nil && !slices.Contains(enum, value) {
+		return fmt.Errorf("%s: %v is none of %v", where, value, enum)
+	}
+	switch v := value.(type) {
+	case object:
+		properties := mapOf(s["properties"])
+		for _, name := range listOf(s["required"]) {
+			if _, ok := v[name.(string)]; !ok {
+				return fmt.Errorf("%s: %s is missing", where, name)
+			}
+		}
+		for name, part := range v {
+			sub, known := properties[name]
+			if !known && s["additionalProperties"] == false {
+				return fmt.Errorf("%s: %s is not documented", where, name)
+			}
+			if !known {
+				sub = s["additionalProperties"]
+			}
+			if err := conforms(doc, sub, part, where+"."+name); err != nil {
+				return err
+			}
+		}
+		return typed(s, where, "object")
+	case []any:
+		for i, part := range v {
+			if err := conforms(doc, s["items"], part, fmt.Sprintf("%s[%d]", where, i)); err != nil {
+				return err
+			}
+		}
+		return typed(s, where, "array")
+	case string:
+		if pattern, ok := s["pattern"].(string); ok && !regexp.MustCompile(pattern).MatchString(v) {
+			return fmt.Errorf("%s: %q does not match", where, v)
+		}
+		if s["format"] == "date-time" {
+			if _, err := time.Parse(time.RFC3339Nano, v); err != nil {
+				return fmt.Errorf("%s: %w", where, err)
+			}
+		}
+		return typed(s, where, "string")
+	case float64:
+		if low, ok := s["minimum"].(float64); ok && !(v >= low) {
+			return fmt.Errorf("%s: %v is below %v", where, v, low)
+		}
+		if high, ok := s["maximum"].(float64); ok && !(v <= high) {
+			return fmt.Errorf("%s: %v is above %v", where, v, high)
+		}
+		if v == float64(int64(v)) {
+			return typed(s, where, "number", "integer")
+		}
+		return typed(s, where, "number")
+	case bool:
+		return typed(s, where, "boolean")
+	}
+	return fmt.Errorf("%s: %v", where, value)
+}
+
+func listOf(v any) []any { l, _ := v.([]any); return l }
+
+func typed(s object, where string, types ...string) error {
+	if want, ok := s["type"].(string); ok && !slices.Contains(types, want) {
+		return fmt.Errorf("%s: is %v, want %s", where, types, want)
+	}
+	return nil
+}
+
+// TestDocumentHasEveryField compares the schemas with the Go types, both ways.
+func TestDocumentHasEveryField(t *testing.T) {
+	doc := openapi(t)
+	for name, v := range map[string]any{"Trigger": api.Trigger{}, "Options": pipeline.Options{}, "Accepted": api.Accepted{}, "Upload": api.Upload{}, "Status": api.Status{},
+		"Progress": api.Progress{}, "StageProgress": api.StageProgress{}, "Timings": api.Timings{}, "StageTiming": api.StageTiming{}, "Warning": pipeline.Warning{},
+		"Failure": api.Failure{}, "Result": api.Result{}, "Problem": serve.Problem{}} {
+		want := fieldsOf(reflect.TypeOf(v))
+		got := slices.Sorted(maps.Keys(mapOf(at(doc, "components", "schemas", name, "properties"))))
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: documented %v, has %v", name, got, want)
+		}
+	}
+	// The client's own form of a problem lacks only the type.
+	if got, want := fieldsOf(reflect.TypeOf(api.Problem{})), fieldsOf(reflect.TypeOf(serve.Problem{})); !slices.Equal(append(got, "type"), want) {
+		t.Errorf("a client sees %v of %v", got, want)
+	}
+}
+
+func fieldsOf(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous:
+			names = append(names, fieldsOf(f.Type)...)
+		case name != "-" && name != "":
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestDocumentationPageNeedsNothingFromElsewhere(t *testing.T) {
+	rec := newWorld(t).call("GET", "/docs", "")
+	page := rec.Body.String()
+	if rec.Code != 200 || !strings.Contains(page, "POST /trigger-reconstruction") || !strings.Contains(page, `id="Status"`) || !strings.Contains(page, "queue_position") {
+		t.Fatalf("%d %.300s", rec.Code, page)
+	}
+	if regexp.MustCompile(`(?i)(src|href)="?(https?:)?//|<script|@import|url\(`).MatchString(page) || strings.Contains(page, "ZgotmplZ") {
+		t.Error("the page fetches something, or was not rendered safely")
+	}
+	if !strings.Contains(rec.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Error(rec.Header())
+	}
+}
