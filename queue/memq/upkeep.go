@@ -3,7 +3,6 @@ package memq
 import (
 	"cmp"
 	"context"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -37,18 +36,19 @@ func (q *Queue) Reap(context.Context) (queue.Reaped, error) {
 }
 
 func (q *Queue) reapDeadlines(now time.Time) int {
-	n := 0
-	for _, id := range slices.Sorted(maps.Keys(q.requests)) {
-		r := q.requests[id]
-		if r.Status.Terminal() || r.Deadline.IsZero() || now.Before(r.Deadline) {
-			continue
+	var late []*request
+	for _, r := range q.requests {
+		if !r.Status.Terminal() && !r.Deadline.IsZero() && !now.Before(r.Deadline) {
+			late = append(late, r)
 		}
+	}
+	slices.SortFunc(late, func(a, b *request) int { return strings.Compare(a.ID, b.ID) })
+	for _, r := range late {
 		r.fence = 0
 		q.end(r, pipeline.Failed, queue.PastDeadline(r.Stage), now)
 		q.publish(r, queue.Failed, now)
-		n++
 	}
-	return n
+	return len(late)
 }
 
 func (q *Queue) reapLeases(s *stage, now time.Time) int {

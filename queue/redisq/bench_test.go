@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +57,7 @@ const (
 type result struct {
 	rate     float64 // a second
 	p50, p99 time.Duration
+	cpu      float64 // microseconds of client and server for one operation: steadier than the rate on a busy machine
 }
 
 type measurement struct {
@@ -138,6 +140,7 @@ func (m *measurement) measure(name string, c, n, weight int, do func(i int) erro
 	took := make([]time.Duration, n)
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	cpu := m.cpu()
 	start := time.Now()
 	for range c {
 		wg.Go(func() {
@@ -156,11 +159,23 @@ func (m *measurement) measure(name string, c, n, weight int, do func(i int) erro
 		})
 	}
 	wg.Wait()
-	m.add(name, float64(n*weight)/time.Since(start).Seconds(), took)
+	rate := float64(n*weight) / time.Since(start).Seconds()
+	m.add(name, rate, (m.cpu()-cpu)/float64(n*weight), took)
 }
 
-func (m *measurement) add(name string, rate float64, took []time.Duration) {
-	r := result{rate: rate}
+// cpu is the time that this process and both servers have used, in microseconds.
+func (m *measurement) cpu() float64 {
+	var self syscall.Rusage
+	m.must(syscall.Getrusage(syscall.RUSAGE_SELF, &self))
+	us := float64(self.Utime.Nano()+self.Stime.Nano()) / 1e3
+	for _, client := range []*redis.Client{m.client, m.asynqRedis} {
+		us += 1e6 * (info(m.b, client, "used_cpu_sys") + info(m.b, client, "used_cpu_user"))
+	}
+	return us
+}
+
+func (m *measurement) add(name string, rate, cpu float64, took []time.Duration) {
+	r := result{rate: rate, cpu: cpu}
 	if len(took) > 0 {
 		slices.Sort(took)
 		r.p50, r.p99 = took[len(took)/2], took[len(took)*99/100]
@@ -230,11 +245,11 @@ func (m *measurement) drain() {
 // fill brings both queues to the depth, and measures the memory of a waiting request: with UUID as session, caller,
 // deadline, options and upload, found by session and token.
 func (m *measurement) fill() {
-	before := usedMemory(m.b, m.client)
+	before := info(m.b, m.client, "used_memory")
 	m.fillOurs()
-	bytes := float64(usedMemory(m.b, m.client)-before) / float64(m.depth)
+	bytes := (info(m.b, m.client, "used_memory") - before) / float64(m.depth)
 	m.b.ReportMetric(bytes, "bytes/request")
-	before = usedMemory(m.b, m.asynqRedis)
+	before = info(m.b, m.asynqRedis, "used_memory")
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -246,8 +261,8 @@ func (m *measurement) fill() {
 		})
 	}
 	wg.Wait()
-	m.b.Logf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f", m.depth, bytes,
-		float64(usedMemory(m.b, m.asynqRedis)-before)/float64(m.depth))
+	fmt.Printf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f\n", m.depth, bytes,
+		(info(m.b, m.asynqRedis, "used_memory")-before)/float64(m.depth))
 }
 
 func (m *measurement) fillOurs() {
@@ -263,21 +278,22 @@ func (m *measurement) fillOurs() {
 	}
 }
 
-func usedMemory(b *testing.B, client *redis.Client) int64 {
-	info, err := client.Info(b.Context(), "memory").Result()
+// info is a number out of what the server tells about itself.
+func info(b *testing.B, client *redis.Client, name string) float64 {
+	all, err := client.Info(b.Context()).Result()
 	if err != nil {
 		b.Fatal(err)
 	}
-	for line := range strings.Lines(info) {
-		if v, ok := strings.CutPrefix(line, "used_memory:"); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+	for line := range strings.Lines(all) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
 			if err != nil {
 				b.Fatal(err)
 			}
 			return n
 		}
 	}
-	b.Fatal("no used_memory")
+	b.Fatalf("redis-server tells no %s", name)
 	return 0
 }
 
@@ -297,6 +313,7 @@ func (m *measurement) asynqEnqueue() error {
 
 // asynqProcess measures how fast an asynq server with c workers handles tasks that do nothing, from the first handled one.
 func (m *measurement) asynqProcess(name string, c int) {
+	cpu := m.cpu()
 	server := asynq.NewServer(m.asynqOpt, asynq.Config{Concurrency: c, LogLevel: asynq.FatalLevel})
 	var handled atomic.Int64
 	var first, last atomic.Int64
@@ -313,7 +330,7 @@ func (m *measurement) asynqProcess(name string, c int) {
 	})))
 	<-done
 	server.Shutdown()
-	m.add(name, benchTasks/(float64(last.Load()-first.Load())/1e9), nil)
+	m.add(name, benchTasks/(float64(last.Load()-first.Load())/1e9), (m.cpu()-cpu)/float64(handled.Load()), nil)
 	// It went on until it was stopped: put back what the depth lacks.
 	for extra := handled.Load() - benchTasks; extra > 0; extra-- {
 		m.must(m.asynqEnqueue())
@@ -355,7 +372,7 @@ func (m *measurement) floor(name string, c int) {
 	}
 	rate, err := strconv.ParseFloat(rows[len(rows)-1][1], 64)
 	m.must(err)
-	m.add(name, rate, nil)
+	m.add(name, rate, 0, nil)
 }
 
 func median[T int64 | float64](values []T) T {
@@ -364,15 +381,16 @@ func median[T int64 | float64](values []T) T {
 }
 
 func (m *measurement) median(name string) result {
-	var rates []float64
+	var rates, cpu []float64
 	var p50, p99 []int64
 	for _, r := range m.results[name] {
-		rates, p50, p99 = append(rates, r.rate), append(p50, int64(r.p50)), append(p99, int64(r.p99))
+		rates, cpu = append(rates, r.rate), append(cpu, r.cpu)
+		p50, p99 = append(p50, int64(r.p50)), append(p99, int64(r.p99))
 	}
 	if len(rates) == 0 {
 		return result{}
 	}
-	return result{rate: median(rates), p50: time.Duration(median(p50)), p99: time.Duration(median(p99))}
+	return result{rate: median(rates), cpu: median(cpu), p50: time.Duration(median(p50)), p99: time.Duration(median(p99))}
 }
 
 // report prints a table and reports the ratios.
@@ -380,7 +398,7 @@ func (m *measurement) report(p50 map[string]time.Duration) {
 	var table strings.Builder
 	for _, name := range m.order {
 		r := m.median(name)
-		fmt.Fprintf(&table, "\n  %-28s %9.0f/s", name, r.rate)
+		fmt.Fprintf(&table, "  %-28s %9.0f/s   %6.1f us CPU", name, r.rate, r.cpu)
 		if r.p50 > 0 {
 			fmt.Fprintf(&table, "   p50 %8v   p99 %8v", r.p50.Round(time.Microsecond/10), r.p99.Round(time.Microsecond/10))
 		}
@@ -389,8 +407,9 @@ func (m *measurement) report(p50 map[string]time.Duration) {
 		} else if p50[name] > 0 && r.p50 > 0 {
 			fmt.Fprintf(&table, "   p50 is %.2f of that at depth 0", float64(r.p50)/float64(p50[name]))
 		}
+		table.WriteByte('\n')
 	}
-	m.b.Logf("depth %d, medians of %d rounds:%s", m.depth, benchRounds, table.String())
+	fmt.Printf("depth %d, medians of %d rounds:\n%s", m.depth, benchRounds, table.String())
 	for _, c := range []int{1, 8} {
 		ratio := func(metric, a, of string) {
 			if over := m.median(fmt.Sprintf("%s c=%d", of, c)).rate; over > 0 {
@@ -398,6 +417,8 @@ func (m *measurement) report(p50 map[string]time.Duration) {
 			}
 		}
 		ratio("claim+complete/asynq", "claim+complete", "asynq process")
+		m.b.ReportMetric(m.median(fmt.Sprintf("asynq process c=%d", c)).cpu/m.median(fmt.Sprintf("claim+complete c=%d", c)).cpu,
+			fmt.Sprintf("asynq/claim+complete-cpu-c%d", c))
 		ratio("claim16/asynq", "claim 16, complete", "asynq process")
 		ratio("pipelined/floor", "enqueue pipelined", "floor pipelined")
 	}

@@ -21,6 +21,10 @@ func (q *Queue) Restore(ctx context.Context, records []queue.Record) (queue.Rebu
 			return did, fmt.Errorf("restore %s: %w", r.Request.ID, err)
 		}
 	}
+	// Whoever emptied Redis took the version, too.
+	if err := q.migrate(ctx, Version, migrations); err != nil {
+		return did, err
+	}
 	answers, err := q.calls(ctx, "restore", now, args)
 	if err != nil {
 		return did, err

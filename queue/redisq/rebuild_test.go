@@ -1,0 +1,220 @@
+package redisq_test
+
+import (
+	"errors"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+	"github.com/splatworks/splatworks/queue/queuetest"
+	"github.com/splatworks/splatworks/queue/redisq"
+	"github.com/splatworks/splatworks/queue/redisq/redistest"
+)
+
+// shop is a small pipeline around the queue: "buckets" that outlive Redis, and workers that do nothing.
+type shop struct {
+	*testing.T
+	q         *redisq.Queue
+	clock     *queuetest.Clock
+	requests  []pipeline.Request
+	uploads   map[string]bool
+	manifests map[string]map[pipeline.Stage]pipeline.Object
+	outcomes  map[string]*queue.Outcome
+	refused   int // second manifests
+}
+
+// add makes a request and takes it to just before the given stage, whose task is then ready.
+func (s *shop) add(stage pipeline.Stage) pipeline.Request {
+	r := queuetest.Request(s.clock.Now(), len(s.requests))
+	s.must(s.q.Submit(s.Context(), r))
+	s.requests = append(s.requests, r)
+	s.manifests[r.ID] = map[pipeline.Stage]pipeline.Object{}
+	s.upload(r)
+	for _, before := range pipeline.Stages() {
+		if before == stage {
+			break
+		}
+		s.work(s.claim(before), true)
+	}
+	return r
+}
+
+func (s *shop) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *shop) upload(r pipeline.Request) {
+	s.uploads[r.ID] = true
+	_, err := s.q.Enqueue(s.Context(), queue.Task{RequestID: r.ID, Stage: pipeline.Filter, Input: queuetest.Upload(r.ID, 1)})
+	s.must(err)
+}
+
+func (s *shop) claim(stage pipeline.Stage) queue.Lease {
+	s.Helper()
+	leases, err := s.q.Claim(s.Context(), stage, "worker", 1)
+	if err != nil || len(leases) != 1 {
+		s.Fatalf("claim of %s: %d leases, %v", stage, len(leases), err)
+	}
+	return leases[0]
+}
+
+// work writes the manifest, completes, and tells the event unless that is to be lost.
+func (s *shop) work(l queue.Lease, event bool) {
+	s.Helper()
+	t := l.Task()
+	manifest, exists := s.manifests[t.RequestID][t.Stage]
+	if exists {
+		s.refused++
+	} else {
+		manifest = queuetest.Manifest(t.RequestID, t.Stage)
+		s.manifests[t.RequestID][t.Stage] = manifest
+	}
+	s.must(l.Complete(s.Context(), manifest))
+	if next, ok := t.Stage.Next(); ok && event {
+		_, err := s.q.Enqueue(s.Context(), queue.Task{RequestID: t.RequestID, Stage: next, Input: manifest})
+		s.must(err)
+	}
+}
+
+// records is what a walk through the buckets finds.
+func (s *shop) records() iter.Seq2[queue.Record, error] {
+	return func(yield func(queue.Record, error) bool) {
+		for _, r := range s.requests {
+			record := queue.Record{Request: r, Outcome: s.outcomes[r.ID]}
+			if s.uploads[r.ID] {
+				record.Upload = queuetest.Upload(r.ID, 1)
+			}
+			for _, stage := range pipeline.Stages() {
+				if m, ok := s.manifests[r.ID][stage]; ok {
+					record.Done, record.Manifest = stage, m
+				}
+			}
+			if !yield(record, nil) {
+				return
+			}
+		}
+	}
+}
+
+// TestFlushAndRebuild empties Redis in the middle of a run with a hundred requests in every state, and rebuilds it: all
+// complete, no stage of any is done twice, and workers from before the flush can do nothing.
+func TestFlushAndRebuild(t *testing.T) {
+	const each = 100
+	client := connect(t, redistest.Start(t))
+	clock := queuetest.NewClock()
+	s := &shop{T: t, clock: clock, uploads: map[string]bool{}, manifests: map[string]map[pipeline.Stage]pipeline.Object{},
+		outcomes: map[string]*queue.Outcome{},
+		q:        open(t, client, queue.Config{Now: clock.Now, LeaseFor: 24 * time.Hour, BackoffMin: 24 * time.Hour, BackoffMax: 24 * time.Hour})}
+
+	var before []queue.Lease
+	ended := map[string]pipeline.Status{}
+	for range each { // what leaves the ready queue first, so that the rest is not claimed by accident
+		for _, stage := range pipeline.Stages() {
+			s.add(stage)
+			l := s.claim(stage)
+			before = append(before, l) // leased
+			s.add(stage)
+			l = s.claim(stage)
+			_, err := l.Fail(t.Context(), &pipeline.Failure{Kind: pipeline.Transient, Code: "flaky"}) // delayed
+			s.must(err)
+			s.add(stage)
+			s.work(s.claim(stage), false) // completed, and its event lost; after the last stage: COMPLETED
+			r := s.add(stage)
+			s.manifests[r.ID][stage] = queuetest.Manifest(r.ID, stage) // written, and Complete not called
+			before = append(before, s.claim(stage))
+		}
+		r := s.add(pipeline.Filter)
+		failure := pipeline.Invalid("dark", "Too dark.", "Light it.")
+		_, err := s.claim(pipeline.Filter).Fail(t.Context(), failure)
+		s.must(err)
+		s.outcomes[r.ID], ended[r.ID] = &queue.Outcome{Status: pipeline.Failed, Failure: failure, At: clock.Now()}, pipeline.Failed
+		r = s.add(pipeline.Depth)
+		s.must(s.q.Cancel(t.Context(), r.ID))
+		s.outcomes[r.ID], ended[r.ID] = &queue.Outcome{Status: pipeline.Canceled, At: clock.Now()}, pipeline.Canceled
+	}
+	for _, stage := range []pipeline.Stage{pipeline.Export, pipeline.Train, pipeline.Depth, pipeline.Preprocess, pipeline.Filter} {
+		for range each { // ready, the last stage first
+			s.add(stage)
+		}
+	}
+	var waiting []pipeline.Request
+	for range each {
+		r := queuetest.Request(clock.Now(), len(s.requests))
+		s.must(s.q.Submit(t.Context(), r))
+		s.requests, waiting = append(s.requests, r), append(waiting, r)
+		s.manifests[r.ID] = map[pipeline.Stage]pipeline.Object{}
+	}
+	done := map[string]map[pipeline.Stage]pipeline.Object{}
+	for id, m := range s.manifests {
+		done[id] = map[pipeline.Stage]pipeline.Object{}
+		for stage, o := range m {
+			done[id][stage] = o
+		}
+	}
+
+	flush(t, client)
+	for _, l := range before {
+		if err := l.Heartbeat(t.Context(), pipeline.Progress{}); !errors.Is(err, queue.ErrLeaseLost) {
+			t.Fatalf("heartbeat after the flush: %v", err)
+		}
+	}
+	first, err := queue.Rebuild(t.Context(), s.q, s.records())
+	s.must(err)
+	again, err := queue.Rebuild(t.Context(), s.q, s.records())
+	s.must(err)
+	if first.Requests != len(s.requests) || again.Requests != 0 || again.Tasks != 0 {
+		t.Fatalf("rebuilt %+v, then %+v, of %d", first, again, len(s.requests))
+	}
+	for _, l := range before {
+		if err := l.Complete(t.Context(), queuetest.Manifest(l.Task().RequestID, l.Task().Stage)); !errors.Is(err, queue.ErrLeaseLost) {
+			t.Fatalf("complete by a worker from before the flush: %v", err)
+		}
+	}
+
+	for _, r := range waiting {
+		s.upload(r)
+	}
+	claims := 0
+	for _, stage := range pipeline.Stages() {
+		for {
+			leases, err := s.q.Claim(t.Context(), stage, "worker", 50)
+			s.must(err)
+			if len(leases) == 0 {
+				break
+			}
+			for _, l := range leases {
+				if _, twice := done[l.Task().RequestID][stage]; twice {
+					t.Fatalf("%s of %s is done again", stage, l.Task().RequestID)
+				}
+				claims++
+				s.work(l, true)
+			}
+		}
+	}
+	completed := 0
+	for _, r := range s.requests {
+		want := pipeline.Completed
+		if status, ok := ended[r.ID]; ok {
+			want = status
+		}
+		if state, err := s.q.Lookup(t.Context(), r.ID); err != nil || state.Status != want {
+			t.Fatalf("%s is %s, %v; want %s", r.ID, state.Status, err, want)
+		}
+		if want == pipeline.Completed {
+			completed++
+			if len(s.manifests[r.ID]) != len(pipeline.Stages()) {
+				t.Fatalf("%s has %d manifests", r.ID, len(s.manifests[r.ID]))
+			}
+		}
+	}
+	if s.refused != 0 {
+		t.Errorf("%d stages were done a second time", s.refused)
+	}
+	t.Logf("%d requests: %d completed, %d had failed or been canceled and stayed so; rebuilt %d requests and %d tasks; %d tasks done "+
+		"afterwards, %d twice", len(s.requests), completed, len(ended), first.Requests, first.Tasks, claims, s.refused)
+}
