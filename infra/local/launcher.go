@@ -28,7 +28,7 @@ type Launcher struct {
 	Program string                                // os.Executable when empty
 	Args    func(stage pipeline.Stage) []string   // worker --stage STAGE when nil
 	Env     []string                              // added to the environment of this process
-	LogDir  string                                // STAGE.log gets what a worker prints
+	LogDir  string                                // STAGE.log in it gets what a worker prints
 	Limit   int                                   // workers at a time; 0: no limit
 	Grace   time.Duration                         // between SIGTERM and SIGKILL when closing; 10 s, as on Cloud Run
 	Exited  func(stage pipeline.Stage, err error) // told when a worker ended; may be nil
@@ -97,7 +97,7 @@ func (l *Launcher) command(stage pipeline.Stage) (*exec.Cmd, *os.File, error) {
 	if err := os.MkdirAll(l.LogDir, 0o700); err != nil {
 		return nil, nil, err
 	}
-	logFile, err := os.OpenFile(filepath.Join(l.LogDir, string(stage)+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	logFile, err := openLog(filepath.Join(l.LogDir, string(stage)+".log"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,6 +106,18 @@ func (l *Launcher) command(stage pipeline.Stage) (*exec.Cmd, *os.File, error) {
 	cmd.Stdout, cmd.Stderr = logFile, logFile // a file needs no draining
 	cmd.SysProcAttr = workerAttributes()
 	return cmd, logFile, nil
+}
+
+// maxLogBytes is how large a log may be before a new one is begun; one old one is kept.
+const maxLogBytes = 16 << 20
+
+func openLog(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLogBytes {
+		if err := os.Rename(path, path+".old"); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
 func (l *Launcher) await(stage pipeline.Stage, cmd *exec.Cmd, done chan struct{}) {

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +22,14 @@ import (
 
 // TestMain plays the parts of workers when asked to.
 func TestMain(m *testing.M) {
+	if os.Getenv("TEST_LAUNCHER") != "" {
+		l := &local.Launcher{Program: os.Args[0], LogDir: os.TempDir(), Env: []string{"TEST_LAUNCHER="}}
+		if err := l.Launch(context.Background(), pipeline.Train); err != nil {
+			panic(err)
+		}
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends
+		os.Exit(0)
+	}
 	if part := os.Getenv("TEST_WORKER"); part != "" {
 		work(part)
 		os.Exit(0)
@@ -46,6 +56,9 @@ func work(part string) {
 	case "ends":
 	case "fails":
 		os.Exit(3)
+	case "orphan":
+		<-stop
+		ready("stopped")
 	case "obedient":
 		<-stop
 		fmt.Println("stopped in good order")
@@ -174,6 +187,55 @@ func TestStubbornWorkerIsKilledWithItsChildren(t *testing.T) {
 	}
 	if running(grandchild) {
 		t.Errorf("process %d is left", grandchild)
+	}
+}
+
+func TestWorkersStopWhenTheirLauncherDies(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has a parent-death signal")
+	}
+	l, words, _ := launcher(t, "orphan")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), append(l.Env, "TEST_LAUNCHER=1", "TMPDIR="+t.TempDir())...)
+	cmd.Stderr = os.Stderr
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if got := words(); got != "ready" {
+		t.Errorf("the worker says %q", got)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed: an error by design
+	if got := words(); got != "stopped" {
+		t.Errorf("the worker says %q", got)
+	}
+}
+
+func TestLargeLogIsPutAside(t *testing.T) {
+	l, words, exited := launcher(t, "ends")
+	if err := os.MkdirAll(l.LogDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(l.LogDir, "train.log")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 17<<20); err != nil {
+		t.Fatal(err)
+	}
+	launch(t, l)
+	words()
+	<-exited
+	if text := logOf(t, l); !strings.HasPrefix(text, "args ") {
+		t.Errorf("log begins with %.20q", text)
+	}
+	if info, err := os.Stat(path + ".old"); err != nil || info.Size() != 17<<20 {
+		t.Errorf("old log %v, %v", info, err)
 	}
 }
 

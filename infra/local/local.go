@@ -34,7 +34,7 @@ import (
 // Options of a Cloud.
 type Options struct {
 	Dir     string   // everything is kept in here
-	Listen  string   // of the storage; 127.0.0.1:0 when empty
+	Listen  string   // of the storage; 127.0.0.1:0 when empty. Port 0 takes the last run's when it is free
 	Project string   // name in Pub/Sub; "local" when empty
 	Topics  []string // to make
 	Buckets []Bucket // to make, or to give these rules
@@ -110,7 +110,7 @@ func (c *Cloud) start(ctx context.Context, o Options) (err error) {
 	if c.Redis, err = redis.Start(ctx, filepath.Join(o.Dir, "redis"), redis.Options{Path: o.RedisPath, Log: o.Log}); err != nil {
 		return err
 	}
-	if c.listener, err = net.Listen("tcp", o.Listen); err != nil {
+	if c.listener, err = listen(ctx, o.Listen, filepath.Join(o.Dir, "storage-address")); err != nil {
 		return fmt.Errorf("listen for storage: %w", err)
 	}
 	// No limit on the time of a body: an upload takes as long as it takes.
@@ -118,6 +118,30 @@ func (c *Cloud) start(ctx context.Context, o Options) (err error) {
 	c.served = make(chan error, 1)
 	go func() { c.served <- c.server.Serve(c.listener) }()
 	return nil
+}
+
+// listen takes the address that the file remembers when a free port is asked for: clients hold session URIs and signed
+// URLs of an earlier run, and go on with them if they can.
+func listen(ctx context.Context, address, file string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if last, err := os.ReadFile(file); err == nil && port == "0" {
+		if lastHost, _, err := net.SplitHostPort(string(last)); err == nil && lastHost == host {
+			if l, err := new(net.ListenConfig).Listen(ctx, "tcp", string(last)); err == nil {
+				return l, nil
+			}
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(file, []byte(l.Addr().String()), 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 // lockFolder keeps a second program off the folder.

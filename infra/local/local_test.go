@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -109,10 +110,16 @@ func TestCloudGoesOnWhereItStopped(t *testing.T) {
 	} else if !strings.Contains(err.Error(), "another program") {
 		t.Error(err)
 	}
+	before := c.StorageURL()
 	stop(t, c)
 
 	c = start(t, options(dir))
 	defer stop(t, c)
+	if now := c.StorageURL(); now != before {
+		if l, err := net.Listen("tcp", strings.TrimPrefix(before, "http://")); err == nil {
+			t.Errorf("the storage moved from %s to %s, though its port is free: %v", before, now, l.Close())
+		}
+	}
 	got := make(chan string, 10)
 	handler := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got <- r.URL.Path + " " + r.Header.Get("Ce-Subject")

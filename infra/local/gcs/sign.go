@@ -181,7 +181,7 @@ func hostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name
 	}
-	return host
+	return strings.Trim(host, "[]")
 }
 
 // encodePath escapes a path as V4 signatures want it: everything but unreserved characters and "/".
