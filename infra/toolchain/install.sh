@@ -177,6 +177,8 @@ private_root() {
 	tree=$WORK/tree
 	rm -rf "$tree"
 	mkdir -p "$tree/root" "$tree/bin"
+	# An interrupted installation may have left packages that the mirror has replaced since.
+	papt -qq autoclean >/dev/null
 	say "$root_name: unpacking"
 	(cd "$WORK/cache/archives" && sha256sum ./*.deb | sed 's| \./| |') >"$tree/packages.txt"
 	for deb in "$WORK"/cache/archives/*.deb; do
@@ -231,22 +233,17 @@ private_apt() {
 # papt runs apt-get on the private configuration.
 papt() { APT_CONFIG="$WORK/apt.conf" apt-get "$@"; }
 
-# choose_mirror PACKAGE... finds a mirror that carries the suite with them: the ones this machine's apt already uses (deb822 or one-line
-# sources alike), Debian's main archive first.
+# choose_mirror PACKAGE... finds a mirror that carries the suite with them: the ones this machine's apt already uses
+# (deb822 or one-line sources alike), Debian's main archive first.
 choose_mirror() {
 	keyring=
 	for file in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
 		if [ -r $file ]; then keyring=$file; break; fi
 	done
 	mirrors=${SPLATWORKS_DEBIAN_MIRROR:-$(
-		apt-get indextargets 2>/dev/null | awk '
-			/^Origin: / { origin = $2 } /^Label: / { label = $2 } /^Repo-URI: / { uri = $2 }
-			/^$/ { emit() } END { emit() }
-			function emit(   rank) {
-				rank = origin == "Debian" && label == "Debian" ? 1 : uri ~ /security/ ? 3 : 2
-				if (uri != "") print rank, uri
-				uri = origin = label = ""
-			}' | sort -u -k1,1n -k2 | awk '!seen[$2]++ { print $2 }'
+		# Needs neither root nor downloaded lists: 'URI/dists/SUITE/InRelease' FILE SIZE
+		apt-get update --print-uris 2>/dev/null | sed -n "s|^'\(.*\)/dists/.*/InRelease'.*|\1|p" | awk '
+			{ print ($0 ~ /\/debian$/ ? 1 : $0 ~ /security/ ? 3 : 2), $0 }' | sort -u -k1,1n -k2 | cut -d' ' -f2-
 	)}
 	[ -n "$mirrors" ] || fail "$root_name: apt on this machine knows no mirror; set SPLATWORKS_DEBIAN_MIRROR"
 	for mirror in $mirrors; do
@@ -269,8 +266,8 @@ unused() {
 	return 1
 }
 
-# download_packages PACKAGE... fetches what is needed of their closure into the private cache. apt verifies every file against
-# the signed index, keeps what is complete and resumes what is partial.
+# download_packages PACKAGE... fetches what is needed of their closure into the private cache. apt verifies every file
+# against the signed index, keeps what is complete and resumes what is partial.
 download_packages() {
 	papt -qq --print-uris install "$@" >"$WORK/closure"
 	: >"$WORK/wanted"
