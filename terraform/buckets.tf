@@ -62,7 +62,11 @@ resource "google_storage_bucket" "artifacts" {
 
   lifecycle_rule {
     action { type = "Delete" }
-    condition { age = var.retention_days.artifacts }
+    condition {
+      age = var.retention_days.artifacts
+      # A request's id begins with 0 until the year 2248. The webhooks' keys are no request's and stay.
+      matches_prefix = ["0", "requests/", "outcomes/", "finished/", "webhooks/0"]
+    }
   }
   lifecycle_rule {
     action { type = "Delete" }

@@ -26,7 +26,7 @@ locals {
       # A signed address can do what its signer may do: begin an upload, read a result.
       "signs uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectCreator", condition = null }
       "reads results"  = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectViewer", condition = null }
-      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes"] : "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.artifacts.name}/objects/${folder}/\")"]) }
+      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes", "webhooks"] : "resource.name.startsWith(\"${local.artifact_objects}${folder}/\")"]) }
     },
     { for stage, bucket in google_storage_bucket.inbox : "reads the manifests before ${stage}" => { bucket = bucket.name, role = "roles/storage.objectViewer", condition = null } if stage != local.first_stage },
   )
@@ -43,7 +43,7 @@ resource "google_storage_bucket_iam_member" "trigger" {
     for_each = each.value.condition[*]
     content {
       title       = "request records"
-      description = "Only the record of a request, and of its being called off."
+      description = "Only the record of a request, of its being called off, and of its webhook."
       expression  = condition.value
     }
   }
@@ -79,6 +79,33 @@ module "notify" {
   invokers    = { events = local.notify_events_member }
 
   depends_on = [google_secret_manager_secret_version.redis_url]
+}
+
+# What became of each delivery lies in the artifacts bucket, beside the addresses and the signing keys.
+resource "google_storage_bucket_iam_member" "notify" {
+  for_each = {
+    "webhooks" = {
+      role       = "roles/storage.objectUser"
+      expression = "resource.name.startsWith(\"${local.artifact_objects}webhooks/\")"
+    }
+    # The bucket itself may be listed, or an object that is not there would look forbidden instead of missing.
+    "outcomes" = {
+      role       = "roles/storage.objectViewer"
+      expression = "resource.type == \"storage.googleapis.com/Bucket\" || resource.name.startsWith(\"${local.artifact_objects}outcomes/\")"
+    }
+  }
+
+  bucket = google_storage_bucket.artifacts.name
+  role   = each.value.role
+  member = module.notify.member
+  condition {
+    title      = each.key
+    expression = each.value.expression
+  }
+}
+
+locals {
+  artifact_objects = "projects/_/buckets/${google_storage_bucket.artifacts.name}/objects/"
 }
 
 resource "google_service_account" "notify_events" {

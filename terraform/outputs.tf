@@ -36,6 +36,7 @@ output "grants" {
   value = concat(
     flatten([for stage in module.stage : stage.grants]), module.trigger.grants, module.notify.grants, module.requests.grants,
     [for grant in google_storage_bucket_iam_member.trigger : { member = grant.member, role = grant.role, on = "bucket ${grant.bucket}${length(grant.condition) > 0 ? " (${grant.condition[0].title})" : ""}" }],
+    [for grant in google_storage_bucket_iam_member.notify : { member = grant.member, role = grant.role, on = "bucket ${grant.bucket} (${grant.condition[0].title})" }],
     [for grant in google_storage_bucket_iam_member.requests : { member = grant.member, role = grant.role, on = "bucket ${grant.bucket}" }],
     [for grant in google_pubsub_topic_iam_member.trigger_announces : { member = grant.member, role = grant.role, on = "topic ${grant.topic}" }],
     [for grant in [google_pubsub_topic_iam_member.requests_announces] : { member = grant.member, role = grant.role, on = "topic ${grant.topic}" }],

@@ -1,3 +1,5 @@
+# check=skip=InvalidDefaultArgInFrom
+#
 # Worker of depth: its program (built with cgo, which loads ONNX Runtime by name), ONNX Runtime and the model, both
 # fetched at build from pinned addresses and refused when the SHA-256 is another. Without a model the stage says so in its
 # manifest and the pipeline goes on: build with --target plain.

@@ -1,3 +1,5 @@
+# check=skip=InvalidDefaultArgInFrom
+#
 # Workers of filter and export: their programs, ffmpeg and its libraries. No shell, no package manager.
 #
 #   docker build -f infra/docker/media.Dockerfile --build-arg DEBIAN_IMAGE=debian@sha256:... \

@@ -1,3 +1,5 @@
+# check=skip=InvalidDefaultArgInFrom
+#
 # Worker of preprocess: its program, ffmpeg, and COLMAP 4.2 with global_mapper (GLOMAP), which of Debian only the
 # development suite has: DEBIAN_SID_IMAGE is debian:sid-slim by digest, and everything installed comes from the snapshot
 # of the day that image was made (install.sh). No shell, no package manager.

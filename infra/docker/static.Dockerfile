@@ -1,3 +1,5 @@
+# check=skip=InvalidDefaultArgInFrom
+#
 # Every program of the backend as a static binary and nothing else: no shell, no libraries, no package manager. Receivers,
 # functions and the operators' API run from this image; the images with tools take their program from it.
 #

@@ -25,7 +25,7 @@ run "exactly_these" {
         "${stage}-worker roles/secretmanager.secretAccessor secret splatworks-redis-url",
         "${stage}-worker roles/pubsub.publisher topic splatworks-reconstruction-finished",
         "${stage}-worker roles/storage.objectViewer bucket ${stage}-inbox",
-        "${stage}-worker roles/storage.objectViewer bucket artifacts",
+        "${stage}-worker roles/storage.objectViewer bucket artifacts (no webhooks)",
         "${stage}-worker roles/storage.objectUser bucket artifacts (own artifacts)",
       ]]),
       flatten([for stage, next in { filter = "preprocess", preprocess = "depth", depth = "train", train = "export" } : [
@@ -42,6 +42,8 @@ run "exactly_these" {
         "trigger roles/iam.serviceAccountTokenCreator itself",
         "trigger roles/pubsub.publisher topic splatworks-reconstruction-requested",
         "trigger roles/pubsub.publisher topic splatworks-reconstruction-finished",
+        "notify roles/storage.objectUser bucket artifacts (webhooks)",
+        "notify roles/storage.objectViewer bucket artifacts (outcomes)",
         "notify roles/secretmanager.secretAccessor secret splatworks-redis-url",
         "notify-events roles/run.invoker service splatworks-notify",
         "notify-events roles/eventarc.eventReceiver project",

@@ -203,17 +203,18 @@ locals {
 
   bucket_grants = merge(
     {
-      reads_inbox      = { bucket = var.inbox, role = "roles/storage.objectViewer", condition = null }
-      reads_artifacts  = { bucket = var.artifacts, role = "roles/storage.objectViewer", condition = null }
-      writes_artifacts = { bucket = var.artifacts, role = "roles/storage.objectUser", condition = "resource.name.startsWith(\"${local.object}\") && (${local.own_artifacts})" }
+      reads_inbox = { bucket = var.inbox, role = "roles/storage.objectViewer", title = null, condition = null }
+      # Not the webhooks' keys: a worker opens clients' files.
+      reads_artifacts  = { bucket = var.artifacts, role = "roles/storage.objectViewer", title = "no webhooks", condition = "!resource.name.startsWith(\"${local.object}webhooks/\")" }
+      writes_artifacts = { bucket = var.artifacts, role = "roles/storage.objectUser", title = "own artifacts", condition = "resource.name.startsWith(\"${local.object}\") && (${local.own_artifacts})" }
     },
     var.uploads == null ? {} : {
-      reads_uploads = { bucket = var.uploads, role = "roles/storage.objectViewer", condition = null }
+      reads_uploads = { bucket = var.uploads, role = "roles/storage.objectViewer", title = null, condition = null }
     },
     # A manifest is created once and looked for before the work starts; nobody may replace it.
     var.next_inbox == null ? {} : {
-      reads_next  = { bucket = var.next_inbox, role = "roles/storage.objectViewer", condition = null }
-      writes_next = { bucket = var.next_inbox, role = "roles/storage.objectCreator", condition = null }
+      reads_next  = { bucket = var.next_inbox, role = "roles/storage.objectViewer", title = null, condition = null }
+      writes_next = { bucket = var.next_inbox, role = "roles/storage.objectCreator", title = null, condition = null }
     },
   )
 }
@@ -228,9 +229,8 @@ resource "google_storage_bucket_iam_member" "worker" {
   dynamic "condition" {
     for_each = each.value.condition[*]
     content {
-      title       = "own artifacts"
-      description = "Only what the ${var.stage} stage of a request leaves."
-      expression  = condition.value
+      title      = each.value.title
+      expression = condition.value
     }
   }
 }

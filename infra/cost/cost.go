@@ -1,0 +1,199 @@
+// Package cost computes what a deployment costs from a table of list prices: a reconstruction, and a month in which nobody
+// asks for one. It knows Google's prices and the sizes that terraform gives the stages, and measures nothing itself.
+// docs/operations.md holds its output, and a test keeps it there.
+package cost
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+)
+
+// Price is a list price in USD with its source: what was read, or "from memory" for a figure to check before it is relied on.
+type Price struct {
+	Name, Unit string
+	USD        float64
+	Source     string
+}
+
+// List prices, us-central1, autumn 2026. Other regions differ by up to a fifth.
+var (
+	VCPU         = Price{"vCPU, jobs and instance billing", "s", 0.000018, "Cloud Run pricing page"}
+	Memory       = Price{"memory, the same", "GiB s", 0.000002, "Cloud Run pricing page"}
+	L4           = Price{"L4, no zonal redundancy", "s", 0.0001867, "Cloud Billing API, 2026-08"}
+	RequestVCPU  = Price{"vCPU, request billing", "s", 0.000024, "third-party summary"}
+	RequestGiB   = Price{"memory, request billing", "GiB s", 0.0000025, "third-party summary"}
+	Requests     = Price{"Cloud Run requests", "million", 0.40, "third-party summary"}
+	RedisBasic   = Price{"Memorystore for Redis, Basic, 1 GiB", "GiB h", 0.049, "from memory"}
+	RedisHA      = Price{"Memorystore for Redis, Standard, 1 GiB", "GiB h", 0.064, "from memory"}
+	ValkeyNano   = Price{"Memorystore for Valkey, shared-core-nano", "node h", 0.0318, "third-party summary"}
+	Storage      = Price{"Cloud Storage, Standard, regional", "GiB month", 0.020, "from memory"}
+	Images       = Price{"Artifact Registry", "GiB month", 0.10, "from memory"}
+	Secret       = Price{"Secret Manager, active version in one region", "month", 0.06, "from memory"}
+	Scheduler    = Price{"Cloud Scheduler job", "month", 0.10, "from memory; three are free"}
+	AlertPolicy  = Price{"alert condition", "month", 0.10, "from memory"}
+	StorageWrite = Price{"Cloud Storage writes (class A)", "1000", 0.005, "from memory"}
+)
+
+// Prices is all of them, in the order in which they are printed.
+func Prices() []Price {
+	return []Price{VCPU, Memory, L4, RequestVCPU, RequestGiB, Requests, RedisBasic, RedisHA, ValkeyNano, Storage, Images, Secret, Scheduler, AlertPolicy, StorageWrite}
+}
+
+// Machine is what a job's instance is billed as.
+type Machine struct {
+	VCPU, MemoryGiB float64
+	L4              bool
+}
+
+// PerSecond in USD.
+func (m Machine) PerSecond() float64 {
+	usd := m.VCPU*VCPU.USD + m.MemoryGiB*Memory.USD
+	if m.L4 {
+		usd += L4.USD
+	}
+	return usd
+}
+
+// Stage is one stage of a reconstruction: what runs it, and how long.
+type Stage struct {
+	Name    string
+	Machine Machine
+	Work    Work
+}
+
+// Work is how long a stage takes. CPUS are processor seconds that spread over the machine's processors with Efficiency;
+// WallS are seconds that no processor shortens, such as a training budget.
+type Work struct {
+	CPUS, WallS float64
+}
+
+const (
+	// Efficiency is the share of a machine's processors that a stage keeps busy while it computes; measured on two cores
+	// the stages reach 0.8 to 0.95, and more cores do worse.
+	Efficiency = 0.5
+	// OverheadS is added to every execution: instance start, transfer of inputs and outputs, the look for a next task.
+	OverheadS = 15
+	// MinimumS is the least time that an execution is billed for. Google's page was not conclusive: the cautious reading.
+	MinimumS = 60
+)
+
+// Seconds that the stage's execution is billed for when it serves one request alone.
+func (s Stage) Seconds() float64 {
+	return math.Max(MinimumS, s.Work.WallS+s.Work.CPUS/(s.Machine.VCPU*Efficiency)+OverheadS)
+}
+
+// USD of one such execution.
+func (s Stage) USD() float64 { return s.Seconds() * s.Machine.PerSecond() }
+
+// EventsUSD is what the receivers, functions and events of one request cost: a second of a 1 vCPU, 512 MiB instance for
+// each of ten calls (trigger, five receivers, notify, three polls), fifty object writes.
+func EventsUSD() float64 {
+	const calls, objectWrites = 10, 50
+	return calls*(RequestVCPU.USD+0.5*RequestGiB.USD+Requests.USD/1e6) + objectWrites*StorageWrite.USD/1000
+}
+
+// StorageUSD is a month of what one request leaves, in GiB.
+func StorageUSD(gib float64) float64 { return gib * Storage.USD }
+
+// Item is a line of the monthly bill of a backend that nobody uses.
+type Item struct {
+	Name string
+	USD  float64
+}
+
+const hoursAMonth = 730
+
+// Idle is that bill. imageGiB is what the image repository holds.
+func Idle(redis Item, imageGiB float64, alerts int) []Item {
+	// The reaper's call each minute: 100 ms of the smallest instance, which is what Cloud Run rounds up to.
+	const ticks, tickS = 60 * hoursAMonth, 0.1
+	return []Item{
+		redis,
+		{fmt.Sprintf("images, %.1f GiB", imageGiB), imageGiB * Images.USD},
+		{"reaper: scheduler job", Scheduler.USD},
+		{"reaper: a call each minute", ticks * (tickS*(RequestVCPU.USD+0.5*RequestGiB.USD) + Requests.USD/1e6)},
+		{fmt.Sprintf("alerts, %d conditions", alerts), float64(alerts) * AlertPolicy.USD},
+		{"secret", Secret.USD},
+		{"services, jobs, triggers, topics, empty buckets", 0},
+	}
+}
+
+// Redis is the monthly price of a queue's store.
+func Redis(p Price, units float64) Item {
+	return Item{p.Name, p.USD * units * hoursAMonth}
+}
+
+// Total of a bill.
+func Total(items []Item) float64 {
+	sum := 0.0
+	for _, i := range items {
+		sum += i.USD
+	}
+	return sum
+}
+
+// Print writes the tables of docs/operations.md.
+func Print(w io.Writer) error {
+	p := printer{w: w}
+	p.linef("| stage | machine | work | billed s | USD |")
+	p.linef("| --- | --- | --- | ---: | ---: |")
+	for _, plan := range Plans() {
+		sum := 0.0
+		for _, s := range plan.Stages {
+			gpu := ""
+			if s.Machine.L4 {
+				gpu = ", L4"
+			}
+			p.linef("| %s: %s | %.0f vCPU, %.0f GiB%s | %s | %.0f | %.4f |", plan.Name, s.Name, s.Machine.VCPU, s.Machine.MemoryGiB, gpu, s.Work, s.Seconds(), s.USD())
+			sum += s.USD()
+		}
+		p.linef("| %s: receivers, functions, events | | | | %.4f |", plan.Name, EventsUSD())
+		p.linef("| %s: a month of %.1f GiB left behind | | | | %.4f |", plan.Name, plan.LeftGiB, StorageUSD(plan.LeftGiB))
+		p.linef("| **%s: one reconstruction** | | | | **%.3f** |", plan.Name, sum+EventsUSD()+StorageUSD(plan.LeftGiB))
+	}
+	p.linef("")
+	p.linef("| idle, a month | dev (Redis Basic) | prod (Redis Standard) | Valkey nano |")
+	p.linef("| --- | ---: | ---: | ---: |")
+	bills := [][]Item{}
+	for _, redis := range []Item{Redis(RedisBasic, 1), Redis(RedisHA, 1), Redis(ValkeyNano, 1)} {
+		bills = append(bills, Idle(redis, ImageGiB, Alerts))
+	}
+	for i, item := range bills[0] {
+		name := item.Name
+		if i == 0 {
+			name = "the queue's store"
+		}
+		p.linef("| %s | %.2f | %.2f | %.2f |", name, bills[0][i].USD, bills[1][i].USD, bills[2][i].USD)
+	}
+	p.linef("| **sum** | **%.2f** | **%.2f** | **%.2f** |", Total(bills[0]), Total(bills[1]), Total(bills[2]))
+	p.linef("")
+	p.linef("| price | USD | a | source |")
+	p.linef("| --- | ---: | --- | --- |")
+	for _, price := range Prices() {
+		p.linef("| %s | %s | %s | %s |", price.Name, strconv.FormatFloat(price.USD, 'f', -1, 64), price.Unit, price.Source)
+	}
+	return p.err
+}
+
+func (w Work) String() string {
+	switch {
+	case w.CPUS == 0:
+		return fmt.Sprintf("%.0f s", w.WallS)
+	case w.WallS == 0:
+		return fmt.Sprintf("%.0f CPU s", w.CPUS)
+	}
+	return fmt.Sprintf("%.0f s + %.0f CPU s", w.WallS, w.CPUS)
+}
+
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) linef(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}

@@ -1,0 +1,74 @@
+package cost
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDocumentedTables fails when docs/operations.md does not hold what the program prints.
+func TestDocumentedTables(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, begun := strings.Cut(string(text), "<!-- go run ./infra/cost/cmd -->\n")
+	documented, _, ended := strings.Cut(rest, "<!-- end -->")
+	if !begun || !ended {
+		t.Fatal("docs/operations.md lacks the marks around the output of go run ./infra/cost/cmd")
+	}
+	var printed bytes.Buffer
+	if err := Print(&printed); err != nil {
+		t.Fatal(err)
+	}
+	if documented != printed.String() {
+		t.Errorf("docs/operations.md does not hold what go run ./infra/cost/cmd prints; it should be:\n%s", printed.String())
+	}
+}
+
+// TestSizesAreTerraforms compares the machines priced here with the ones that terraform makes.
+func TestSizesAreTerraforms(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "terraform", "variables.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\s+(\w+)\s*= \{ image = .*cpu = (\d+), memory_gib = (\d+)`).FindAllStringSubmatch(string(text), -1) {
+		found[m[1]] = m[2] + "/" + m[3]
+	}
+	for _, m := range regexp.MustCompile(`(?s)variable "(\w+)_gpu" \{.*?cpu\s*= optional\(number, (\d+)\).*?memory_gib = optional\(number, (\d+)\)`).FindAllStringSubmatch(string(text), -1) {
+		found[m[1]+" with GPU"] = m[2] + "/" + m[3]
+	}
+	priced := map[string]string{}
+	for stage, m := range sizes {
+		priced[stage] = fmt.Sprintf("%.0f/%.0f", m.VCPU, m.MemoryGiB)
+	}
+	for stage, m := range gpuSizes {
+		priced[stage+" with GPU"] = fmt.Sprintf("%.0f/%.0f", m.VCPU, m.MemoryGiB)
+	}
+	if fmt.Sprint(found) != fmt.Sprint(priced) {
+		t.Errorf("terraform makes %v\n   priced are %v", found, priced)
+	}
+}
+
+// TestWorkedExample is the arithmetic of the price list's own worked example: an L4 with 4 vCPU and 16 GiB is 1.05 an hour,
+// with 8 and 32 it is 1.42.
+func TestWorkedExample(t *testing.T) {
+	for _, test := range []struct {
+		m    Machine
+		want float64
+	}{{Machine{4, 16, true}, 1.05}, {Machine{8, 32, true}, 1.42}} {
+		if got := 3600 * test.m.PerSecond(); !(math.Abs(got-test.want) <= 0.005) {
+			t.Errorf("%+v costs %.3f an hour, want %.2f", test.m, got, test.want)
+		}
+	}
+	short := Stage{Machine: Machine{VCPU: 1, MemoryGiB: 1}, Work: Work{WallS: 1}}
+	if got := short.Seconds(); got != MinimumS {
+		t.Errorf("a second of work is billed as %v s, want %v", got, MinimumS)
+	}
+}

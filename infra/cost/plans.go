@@ -1,0 +1,76 @@
+package cost
+
+// Plan is one way to run a reconstruction.
+type Plan struct {
+	Name    string
+	Stages  []Stage
+	LeftGiB float64 // upload and artifacts
+}
+
+// Sizes of the stages' workers as terraform gives them; a test compares them with terraform/variables.tf.
+var (
+	sizes = map[string]Machine{
+		"filter":     {VCPU: 4, MemoryGiB: 8},
+		"preprocess": {VCPU: 8, MemoryGiB: 16},
+		"depth":      {VCPU: 8, MemoryGiB: 16},
+		"train":      {VCPU: 8, MemoryGiB: 16},
+		"export":     {VCPU: 2, MemoryGiB: 8},
+	}
+	gpuSizes = map[string]Machine{
+		"depth": {VCPU: 4, MemoryGiB: 16, L4: true},
+		"train": {VCPU: 8, MemoryGiB: 32, L4: true},
+	}
+)
+
+// work50 is what the fox capture takes (50 frames of 640 px, standard preset): processor seconds from the report.json of
+// one run on two busy cores. Training is a budget of wall time. Depth is Depth-Anything-V2 Small at 518 px, 1.11 processor
+// seconds an image, measured apart.
+var work50 = map[string]Work{
+	"filter":     {CPUS: 1.1},
+	"preprocess": {CPUS: 82},
+	"depth":      {CPUS: 50 * 1.11},
+	"train":      {WallS: 75},
+	"export":     {CPUS: 4.4},
+}
+
+// scaled is the work of more frames: everything before training grows with their number (the matcher is sequential).
+func scaled(frames float64, trainS float64) map[string]Work {
+	grown := map[string]Work{}
+	for stage, w := range work50 {
+		grown[stage] = Work{CPUS: w.CPUS * frames / 50, WallS: w.WallS}
+	}
+	grown["train"] = Work{WallS: trainS}
+	return grown
+}
+
+var order = []string{"filter", "preprocess", "depth", "train", "export"}
+
+// Plans are the rows of the table: a small and a large capture on CPUs, which is what a first deployment runs on, and a
+// twenty-minute training on an L4.
+func Plans() []Plan {
+	plan := func(name string, leftGiB float64, work map[string]Work, gpus bool) Plan {
+		p := Plan{Name: name, LeftGiB: leftGiB}
+		for _, stage := range order {
+			m := sizes[stage]
+			if g, ok := gpuSizes[stage]; gpus && ok {
+				m = g
+			}
+			p.Stages = append(p.Stages, Stage{Name: stage, Machine: m, Work: work[stage]})
+		}
+		return p
+	}
+	long := scaled(300, 1200)
+	// Ten milliseconds an image is what others report for this model on larger cards; loading it dominates.
+	long["depth"] = Work{WallS: 300 * 0.02}
+	return []Plan{
+		plan("50 frames, CPU", 0.2, work50, false),
+		plan("300 frames, CPU, high", 1, scaled(300, 300), false),
+		plan("300 frames, L4, 20 min", 1, long, true),
+	}
+}
+
+// What the idle bill counts: the images at their compressed sizes, five builds kept, and the alert policies.
+const (
+	ImageGiB = 5 * 0.45
+	Alerts   = 7
+)
