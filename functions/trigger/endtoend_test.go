@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -16,37 +17,46 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// TestClientUploadsWaitsAndDownloads goes the whole way of a client, against the storage emulator: trigger, resumable
-// upload, status, result.
-func TestClientUploadsWaitsAndDownloads(t *testing.T) {
-	ctx := t.Context()
+// newCloudWorld is a world whose artifacts lie in the storage emulator, behind a server of its own. wrap, when not nil,
+// stands in front of the API.
+func newCloudWorld(t *testing.T, wrap func(*world, http.Handler) http.Handler) (*world, *httptest.Server) {
+	t.Helper()
 	storage, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, bucket := range []string{"inbox-filter", "inbox-preprocess", "inbox-depth", "inbox-train", "inbox-export", "artifacts"} {
-		if err := storage.Bucket(ctx, bucket, nil); err != nil {
+		if err := storage.Bucket(t.Context(), bucket, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	storageServer := httptest.NewServer(storage)
-	defer storageServer.Close()
-	store, err := gcs.Open(ctx, gcs.Options{Endpoint: storageServer.URL})
+	t.Cleanup(storageServer.Close)
+	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: storageServer.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	t.Cleanup(func() { _ = store.Close() })
 	email, key := storage.Account()
 	signer, err := gcs.NewSigner(store, gcs.Account{Email: email, PrivateKey: key}, storageServer.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, func(c *trigger.Config) {
-		c.Store, c.Signer = store, gcsSigner{signer}
-	})
+	w := newWorld(t, func(c *trigger.Config) { c.Store, c.Signer = store, gcsSigner{signer} })
 	w.artifacts = store
+	if wrap != nil {
+		w.handler = wrap(w, w.handler)
+	}
 	server := httptest.NewServer(w.handler)
-	defer server.Close()
+	t.Cleanup(server.Close)
+	return w, server
+}
+
+// TestClientUploadsWaitsAndDownloads goes the whole way of a client, against the storage emulator: trigger, resumable
+// upload, status, result.
+func TestClientUploadsWaitsAndDownloads(t *testing.T) {
+	ctx := t.Context()
+	w, server := newCloudWorld(t, nil)
 	c := &client.Client{BaseURL: server.URL, ChunkBytes: 256 << 10}
 
 	accepted, err := c.Trigger(ctx, client.Trigger{SessionID: "kitchen", ContentType: "video/mp4"})
@@ -63,7 +73,7 @@ func TestClientUploadsWaitsAndDownloads(t *testing.T) {
 	if len(told) < 4 || told[len(told)-1] != int64(len(capture)) {
 		t.Errorf("progress %v", told)
 	}
-	o, err := store.Stat(ctx, "inbox-filter", accepted.RequestID+"/input")
+	o, err := w.artifacts.Stat(ctx, "inbox-filter", accepted.RequestID+"/input")
 	if err != nil || o.Size != int64(len(capture)) || o.ContentType != "video/mp4" {
 		t.Fatalf("uploaded %+v, %v", o, err)
 	}

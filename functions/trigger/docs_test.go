@@ -1,0 +1,112 @@
+package trigger_test
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestDocumentationRuns runs every command of docs/api.md, as it stands, against this API and the storage emulator. The
+// stages are played meanwhile.
+func TestDocumentationRuns(t *testing.T) {
+	for _, program := range []string{"bash", "curl", "jq"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(program + " is not installed")
+		}
+	}
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) < 7 {
+		t.Fatalf("only %d blocks of commands in the page", len(blocks))
+	}
+	for _, b := range blocks {
+		script.WriteString(b[1])
+	}
+
+	// The stages begin once somebody has seen the request waiting.
+	var looked sync.Once
+	w, server := newCloudWorld(t, func(w *world, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(rw, r)
+			if r.URL.Path == "/status" && r.URL.RawQuery == "" {
+				looked.Do(func() { go w.finish(w.published[0].RequestID) })
+			}
+		})
+	})
+	text := strings.Replace(script.String(), "API=https://api.example.com", "API="+server.URL, 1)
+	text = strings.Replace(text, "https://example.com/hooks/splats", "https://client.example/hook", 1) // the address this test's check knows
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "capture.mp4"), bytes.Repeat([]byte("frame"), 100_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", text)
+	cmd.Dir = dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s%s", err, out, stderr.String())
+	}
+	got := strings.Fields(string(out))
+	for _, want := range []string{"200", "COMPLETED", "splat.ply", "CANCELED", "unknown_request:"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%q is not in the output:\n%s", want, out)
+		}
+	}
+	if body, err := os.ReadFile(filepath.Join(dir, "splat.ply")); err != nil || string(body) != "content of splat" {
+		t.Errorf("downloaded %q %v", body, err)
+	}
+	if o, err := w.artifacts.Stat(t.Context(), "inbox-filter", w.published[0].RequestID+"/input"); err != nil || o.Size != 500_000 || o.ContentType != "video/mp4" {
+		t.Errorf("uploaded %+v %v", o, err)
+	}
+	if len(w.published) != 2 {
+		t.Errorf("published %v", w.published)
+	}
+}
+
+// TestDocumentedCodesAreTheCodes compares the table of errors in docs/api.md with openapi.json.
+func TestDocumentedCodesAreTheCodes(t *testing.T) {
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "## Errors")
+	table, _, _ = strings.Cut(table, "## For operators")
+	told := map[string]bool{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]*) \|`).FindAllStringSubmatch(table, -1) {
+		for _, code := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[2], -1) {
+			told[row[1]+" "+code[1]] = true
+		}
+	}
+	known := map[string]bool{"404 no_such_path": true, "405 method_not_allowed": true} // of no operation
+	for _, methods := range mapOf(openapi(t)["paths"]) {
+		for _, operation := range mapOf(methods) {
+			for status, answer := range mapOf(at(operation, "responses")) {
+				for _, code := range listOf(at(answer, "content", "application/problem+json", "schema", "properties", "code", "enum")) {
+					known[status+" "+code.(string)] = true
+				}
+			}
+		}
+	}
+	for code := range known {
+		if !told[code] {
+			t.Errorf("%s is not told", code)
+		}
+	}
+	for code := range told {
+		if !known[code] {
+			t.Errorf("%s is told, but nobody answers it", code)
+		}
+	}
+}
