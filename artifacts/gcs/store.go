@@ -1,9 +1,10 @@
 // Package gcs keeps artifacts in Cloud Storage, or in the local emulator of it: the same client, the same requests. It
 // knows about writing once, generations, checksums and retries, and nothing about what the objects mean.
 //
-// Every request is retried while Cloud Storage says that a retry may help, which is safe because each is made so that
-// doing it twice is doing it once: a DoesNotExist write recognises its own first attempt, other writes go to paths that
-// only one writer has, reads and deletions name a generation.
+// Every request is retried while Cloud Storage says that a retry may help and the context lasts: an hour of training is
+// not thrown away because the storage was gone for a minute. That is safe because each request is made so that doing it
+// twice is doing it once: a DoesNotExist write recognises its own first attempt, other writes go to paths that only one
+// writer has, reads and deletions name a generation.
 package gcs
 
 import (
@@ -40,6 +41,9 @@ const defaultChunkBytes = 16 << 20
 
 // chunkUnit is what chunks are a multiple of (documentation, "Resumable uploads").
 const chunkUnit = 256 << 10
+
+// chunkRetry is how long one chunk is tried; the library's own 32 s would lose a whole upload to a short outage.
+const chunkRetry = 10 * time.Minute
 
 // putID is the metadata that tells a writer its own object from another's.
 const putID = "put-id"
@@ -93,6 +97,7 @@ func (s *Store) put(ctx context.Context, bucket, name string, r io.Reader, o art
 	defer cancel()
 	w := object.NewWriter(ctx)
 	w.ChunkSize = s.chunkBytes(r)
+	w.ChunkRetryDeadline = chunkRetry
 	w.ContentType = o.ContentType
 	w.ForceEmptyContentType = true // never guess from the bytes
 	if o.DoesNotExist {

@@ -1,6 +1,7 @@
 package gcs_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts/gcs"
 	"github.com/splatworks/splatworks/artifacts/storetest"
 	emulator "github.com/splatworks/splatworks/infra/local/gcs"
+	"github.com/splatworks/splatworks/pipeline"
 )
 
 // emulated starts an emulator over HTTP with one bucket, and a store that talks to it.
@@ -249,5 +252,48 @@ func TestClientBeyondTheStore(t *testing.T) {
 	}
 	if err := s.Client().Bucket("second").Delete(ctx); err == nil {
 		t.Error("deleted a bucket that is not empty")
+	}
+}
+
+// TestContextEndsRetries: a storage that is down holds nobody up for longer than the context allows.
+func TestContextEndsRetries(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var asked atomic.Int64
+	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		if asked.Add(1)%3 == 0 {
+			cancel()
+		}
+	}))
+	defer down.Close()
+	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: down.URL, ChunkBytes: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	o := pipeline.Object{Bucket: "bucket", Name: "n"}
+	for name, call := range map[string]func() error{
+		"stat":   func() error { _, err := store.Stat(ctx, o.Bucket, o.Name); return err },
+		"open":   func() error { _, err := store.Open(ctx, o); return err },
+		"delete": func() error { return store.Delete(ctx, o) },
+		"put": func() error {
+			_, err := store.Put(ctx, o.Bucket, o.Name, strings.NewReader("x"), putOptions)
+			return err
+		},
+		"put large": func() error {
+			_, err := store.Put(ctx, o.Bucket, o.Name, strings.NewReader(strings.Repeat("x", 600<<10)), putOptions)
+			return err
+		},
+	} {
+		ctx, cancel = context.WithCancel(t.Context())
+		before := asked.Load()
+		err := call()
+		if err == nil || errors.Is(err, artifacts.ErrNotFound) || errors.Is(err, artifacts.ErrExists) {
+			t.Errorf("%s of a storage that is down: %v", name, err)
+		}
+		if n := asked.Load() - before; n < 2 {
+			t.Errorf("%s was tried %d times", name, n)
+		}
+		cancel()
 	}
 }
