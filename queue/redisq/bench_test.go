@@ -3,6 +3,7 @@ package redisq_test
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
@@ -131,7 +132,7 @@ func (m *measurement) round(c int) {
 	m.drain()
 	m.floor(fmt.Sprintf("floor pipelined c=%d", c), c)
 	tasks := m.drainable()
-	m.measure(fmt.Sprintf("claim 16, complete c=%d", c), c, tasks/16, 16, func(int) error { return m.work(ctx, 16) })
+	m.measure(fmt.Sprintf("claim 16+complete 16 c=%d", c), c, tasks/16, 16, func(int) error { return m.work(ctx, 16) })
 	m.drain()
 }
 
@@ -219,12 +220,15 @@ func (m *measurement) work(ctx context.Context, n int) error {
 	if len(leases) == 0 {
 		return fmt.Errorf("nothing to claim")
 	}
-	for _, l := range leases {
-		if err := l.Complete(ctx, queuetest.Manifest(l.Task().RequestID, benchStage)); err != nil {
-			return err
-		}
+	if n == 1 {
+		return leases[0].Complete(ctx, queuetest.Manifest(leases[0].Task().RequestID, benchStage))
 	}
-	return nil
+	manifests := make([]pipeline.Object, len(leases))
+	for i, l := range leases {
+		manifests[i] = queuetest.Manifest(l.Task().RequestID, benchStage)
+	}
+	errs, err := m.q.CompleteAll(ctx, leases, manifests)
+	return errors.Join(append(errs, err)...)
 }
 
 // drainable is how many tasks there are beyond the depth.
@@ -419,7 +423,7 @@ func (m *measurement) report(p50 map[string]time.Duration) {
 		ratio("claim+complete/asynq", "claim+complete", "asynq process")
 		m.b.ReportMetric(m.median(fmt.Sprintf("asynq process c=%d", c)).cpu/m.median(fmt.Sprintf("claim+complete c=%d", c)).cpu,
 			fmt.Sprintf("asynq/claim+complete-cpu-c%d", c))
-		ratio("claim16/asynq", "claim 16, complete", "asynq process")
+		ratio("claim16/asynq", "claim 16+complete 16", "asynq process")
 		ratio("pipelined/floor", "enqueue pipelined", "floor pipelined")
 	}
 	for _, name := range []string{"enqueue c=1", "claim+complete c=1"} {

@@ -3,6 +3,7 @@ package redisq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -45,27 +46,46 @@ func (l *lease) call(ctx context.Context, script string, now time.Time, args ...
 	if over {
 		return queue.ErrLeaseLost
 	}
-	n, err := l.q.number(ctx, script, now, append([]any{l.task.RequestID, l.fence, stageLetters[l.task.Stage]}, args...)...)
-	switch {
-	case err != nil:
+	v, err := l.q.call(ctx, script, now, l.args(args...)...)
+	if err != nil {
 		return err
-	case n == -1:
+	}
+	return answered(script, v)
+}
+
+// args are those of every script that a lease runs, and more.
+func (l *lease) args(more ...any) []any {
+	return append([]any{l.task.RequestID, l.fence, stageLetters[l.task.Stage]}, more...)
+}
+
+func answered(script string, answer any) error {
+	switch answer {
+	case int64(1):
+		return nil
+	case int64(-1):
 		return queue.ErrLeaseLost
-	case n == -2:
+	case int64(-2):
 		return queue.ErrCanceled
 	}
-	return nil
+	if err, ok := answer.(error); ok {
+		return err
+	}
+	return unexpected(script, answer)
 }
 
 // finish is call for what ends the lease.
 func (l *lease) finish(ctx context.Context, script string, now time.Time, args ...any) error {
 	err := l.call(ctx, script, now, args...)
 	if err == nil {
-		l.mu.Lock()
-		l.over = true
-		l.mu.Unlock()
+		l.end()
 	}
 	return err
+}
+
+func (l *lease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
 }
 
 func (l *lease) Heartbeat(ctx context.Context, p pipeline.Progress) error {
@@ -91,12 +111,48 @@ func (l *lease) Heartbeat(ctx context.Context, p pipeline.Progress) error {
 }
 
 func (l *lease) Complete(ctx context.Context, manifest pipeline.Object) error {
+	return l.finish(ctx, "complete", l.q.now(), l.completion(manifest)...)
+}
+
+func (l *lease) completion(manifest pipeline.Object) []any {
 	last := 1
 	if _, more := l.task.Stage.Next(); more {
 		last = 0
 	}
 	m := objectFields(l.task.RequestID, manifest)
-	return l.finish(ctx, "complete", l.q.now(), last, m[0], m[1])
+	return []any{last, m[0], m[1]}
+}
+
+// CompleteAll is Complete for leases that were claimed together, in few round trips: manifests[i] is that of leases[i], and
+// so is the error, or nil. They must be this queue's.
+func (q *Queue) CompleteAll(ctx context.Context, leases []queue.Lease, manifests []pipeline.Object) ([]error, error) {
+	errs := make([]error, len(leases))
+	var args [][]any
+	var which []int
+	for i, given := range leases {
+		l, ok := given.(*lease)
+		if !ok || l.q != q {
+			return nil, fmt.Errorf("complete: lease of %s is not this queue's", given.Task().RequestID)
+		}
+		l.mu.Lock()
+		over := l.over
+		l.mu.Unlock()
+		if over {
+			errs[i] = queue.ErrLeaseLost
+			continue
+		}
+		args, which = append(args, l.args(l.completion(manifests[i])...)), append(which, i)
+	}
+	answers, err := q.calls(ctx, "complete", q.now(), args)
+	if err != nil {
+		return nil, err
+	}
+	for k, i := range which {
+		if errs[i] = answered("complete", answers[k]); errs[i] == nil {
+			leases[i].(*lease).end()
+		}
+	}
+	return errs, nil
 }
 
 func (l *lease) Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err error) {

@@ -1,0 +1,147 @@
+package simulate
+
+import (
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// only makes every stage but one take no time and have slots enough, so that theory speaks about that one.
+func only(stage pipeline.Stage, s Stage) map[pipeline.Stage]Stage {
+	all := map[pipeline.Stage]Stage{}
+	for _, name := range pipeline.Stages() {
+		all[name] = Stage{Time: StageTime{Median: time.Millisecond}, Slots: 1000}
+	}
+	all[stage] = s
+	return all
+}
+
+// One slot, Poisson arrivals, work of one length: the mean wait of an M/D/1 queue is rho / (2 (1 - rho)) times the work
+// (Pollaczek 1930, Khinchin 1932).
+func TestWaitOfOneSlotIsPollaczekKhinchin(t *testing.T) {
+	work := time.Minute
+	for _, rho := range []float64{0.3, 0.6, 0.8} {
+		// Starts are instant, or the theory would be another.
+		r, err := Run(t.Context(), Config{PerHour: rho * 60, Requests: 40_000, Seed: 7, Stages: only(pipeline.Train, Stage{Time: StageTime{Median: work}, Slots: 1})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		train := r.Stages[3]
+		want := rho / (2 * (1 - rho)) * work.Seconds()
+		// Waits of a queue depend on each other: at rho 0.8 the mean of 40,000 strays by some 3 %.
+		if got := train.Wait.Mean.Seconds(); !(math.Abs(got-want) <= 0.1*want) {
+			t.Errorf("rho %v: mean wait %.1f s, theory %.1f s", rho, got, want)
+		}
+		if !(math.Abs(train.Utilisation-rho) <= 0.03) {
+			t.Errorf("rho %v: utilisation %v", rho, train.Utilisation)
+		}
+		if r.Completed != r.Requests || r.Failed != 0 {
+			t.Errorf("completed %d of %d", r.Completed, r.Requests)
+		}
+	}
+}
+
+func TestUrgentRequestsWaitLess(t *testing.T) {
+	r, err := Run(t.Context(), Config{PerHour: 54, Requests: 5_000, Seed: 1, Urgent: 0.1,
+		Stages: only(pipeline.Train, Stage{Time: StageTime{Median: time.Minute}, Slots: 1})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if urgent, other := r.LatencyByPriority[1], r.LatencyByPriority[0]; !(urgent.P90 < other.P50) {
+		t.Errorf("p90 of the urgent %v, p50 of the others %v", urgent.P90, other.P50)
+	}
+}
+
+func TestFailuresAreRetriedAndCounted(t *testing.T) {
+	stages := only(pipeline.Train, Stage{Time: StageTime{Median: time.Minute}, Slots: 100, FailEvery: 4})
+	r, err := Run(t.Context(), Config{PerHour: 60, Requests: 20_000, Seed: 3, Stages: stages})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Three attempts of which one in four fails.
+	if share := float64(r.Failed) / float64(r.Requests); !(math.Abs(share-1./64) <= 0.004) || r.Failed+r.Completed != r.Requests {
+		t.Errorf("%d failed, %d completed of %d", r.Failed, r.Completed, r.Requests)
+	}
+	if attempts := float64(r.Stages[3].Attempts) / float64(r.Requests); !(math.Abs(attempts-(1+1./4+1./16)) <= 0.02) {
+		t.Errorf("%v attempts a task", attempts)
+	}
+}
+
+func TestTheSameSeedTellsTheSame(t *testing.T) {
+	run := func(seed uint64) string {
+		r, err := Run(t.Context(), Config{PerHour: 40, Requests: 500, Seed: seed, Callers: 3, FairShare: true, Stages: Defaults()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := r.Print(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	if run(1) != run(1) {
+		t.Error("two runs of one seed differ")
+	}
+	if run(1) == run(2) {
+		t.Error("two seeds tell the same")
+	}
+}
+
+func TestSweep(t *testing.T) {
+	requests := 3_000
+	reports, err := Sweep(t.Context(), Config{Stages: Defaults(), Seed: 1}, Days, requests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range reports {
+		if len(r.Overloaded()) > 0 || r.Completed+r.Failed != r.Requests {
+			t.Errorf("%v/h: overloaded %v, %d of %d", r.PerHour, r.Overloaded(), r.Completed, r.Requests)
+		}
+	}
+	if testing.Verbose() {
+		if err := PrintSweep(os.Stdout, reports); err != nil {
+			t.Fatal(err)
+		}
+		if err := reports[2].Print(os.Stdout); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	for text, want := range map[string]float64{"500/h": 500, "12/min": 720, "1/s": 3600, "240/day": 10} {
+		if got, err := ParseRate(text); err != nil || !(math.Abs(got-want) <= 1e-9*want) {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "5", "x/h", "-1/h", "NaN/h", "5/year"} {
+		if _, err := ParseRate(text); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+	stages := Defaults()
+	if err := SetSlots(stages, "train=3, depth=2"); err != nil || stages[pipeline.Train].Slots != 3 || stages[pipeline.Depth].Slots != 2 {
+		t.Errorf("slots %+v, %v", stages, err)
+	}
+	for _, text := range []string{"", "polish=1", "train", "train=0", "train=x"} {
+		if SetSlots(stages, text) == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+	if _, err := Run(t.Context(), Config{PerHour: math.NaN(), Requests: 1, Stages: Defaults()}); err == nil {
+		t.Error("NaN arrivals were played")
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	for range b.N {
+		if _, err := Run(b.Context(), Config{PerHour: 100, Requests: 2_000, Seed: 1, Stages: only(pipeline.Train, Stage{Time: StageTime{Median: time.Minute}, Slots: 2})}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(2_000*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}
