@@ -23,6 +23,7 @@ type Frame struct {
 	Motion     float64 `json:"motion"`     // median displacement of blocks, as a share of the longer edge; see motionReach
 	Matched    float64 `json:"matched"`    // share of textured blocks that were found again in the frame before
 	Duplicate  bool    `json:"duplicate"`  // shows nothing that the frame before did not
+	Travel     float64 `json:"travel"`     // way of the camera since the first frame, in longer picture edges; see track
 }
 
 // analysisEdge is the longer edge of the pictures that are measured. Blur that matters to feature detection at the

@@ -209,3 +209,33 @@ func TestCorrelationIsTheDefinition(t *testing.T) {
 		}
 	}
 }
+
+// However slowly the camera creeps, its way adds up; a tremble on the spot does not.
+func TestTravel(t *testing.T) {
+	big := scattered(900, 400, 12, 11)
+	follow := func(n int, at func(i int) int) float64 {
+		var camera track
+		var f Frame
+		for i := range n {
+			f = Frame{Index: i}
+			camera.step(&f, newPyramid(cropped(big, at(i), 50, 480, 270)))
+		}
+		return f.Travel
+	}
+	const pixel = 1.0 / 480
+	for _, test := range []struct {
+		name      string
+		n         int
+		at        func(i int) int
+		want, tol float64
+	}{
+		{"standing", 40, func(int) int { return 100 }, 0, 0.0005},
+		{"trembling", 60, func(i int) int { return 100 + i%2 }, pixel, 0.002},
+		{"creeping a pixel in three frames", 181, func(i int) int { return 100 + i/3 }, 60 * pixel, 0.015},
+		{"walking", 31, func(i int) int { return 100 + 8*i }, 240 * pixel, 0.02},
+	} {
+		if got := follow(test.n, test.at); !(math.Abs(got-test.want) <= test.tol) {
+			t.Errorf("%s: %.4f, want %.4f", test.name, got, test.want)
+		}
+	}
+}

@@ -22,6 +22,11 @@ const (
 	matchCorrelation = 0.6 // a block is found again from here
 	blockTexture     = 2.0 // gray levels of standard deviation that a block needs to be looked for
 
+	// Below slowMotion from frame to frame, the camera's way is measured from an anchor frame further back, which is
+	// renewed after renewAnchor: a tremble on the spot adds up to nothing, a crawl to what it is.
+	slowMotion  = 0.004
+	renewAnchor = 0.012
+
 	// A frame is a duplicate when its blocks moved by less than half a pixel of the analysed picture and it
 	// differs by no more than compression and the noise of a sensor in dim light make it.
 	duplicateMotion     = 0.001
@@ -34,6 +39,33 @@ type pyramid struct{ fine, coarse gray }
 func newPyramid(g gray) pyramid {
 	fine := halve(halve(g))
 	return pyramid{fine: fine, coarse: halve(fine)}
+}
+
+// track follows the camera from frame to frame.
+type track struct {
+	before, anchor       pyramid
+	travel, anchorTravel float64
+}
+
+// step fills in what a frame tells together with those before it.
+func (t *track) step(f *Frame, now pyramid) {
+	renew := f.Index == 0
+	if f.Index > 0 {
+		f.compare(now, t.before)
+		if f.Motion >= slowMotion {
+			t.travel += f.Motion
+			renew = true
+		} else {
+			var far Frame
+			far.compare(now, t.anchor)
+			t.travel = max(t.travel, t.anchorTravel+far.Motion)
+			renew = far.Motion >= renewAnchor
+		}
+	}
+	if renew {
+		t.anchor, t.anchorTravel = now, t.travel
+	}
+	t.before, f.Travel = now, t.travel
 }
 
 // compare fills in what a frame's picture tells together with the picture before it.

@@ -57,12 +57,15 @@ const (
 		"aac,mp3,mp3float,opus,libopus,vorbis,ac3,eac3,pcm_s16le,pcm_s16be,pcm_s24le,pcm_f32le,alac,flac,amrnb,amrwb,wmav1,wmav2"
 )
 
+// maxDecodedPixels is where ffmpeg gives up on a picture, whatever its header says: 8K with room for odd formats.
+const maxDecodedPixels = "40000000"
+
 // input are the options before and including -i that confine ffmpeg to the one file.
 func input(path string) []string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
-	return []string{"-protocol_whitelist", "file,pipe", "-format_whitelist", containers, "-codec_whitelist", codecs,
+	return []string{"-protocol_whitelist", "file,pipe", "-format_whitelist", containers, "-codec_whitelist", codecs, "-max_pixels", maxDecodedPixels,
 		"-i", "file:" + path}
 }
 
@@ -103,6 +106,9 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 			}
 		},
 	})
+	if strings.Contains(said.String(), "exceeds specified max pixel count") {
+		return Video{}, fail(PictureTooLarge, adviceSmaller(limits), "The picture is larger than 8K.")
+	}
 	if err != nil {
 		return Video{}, unreadable(ctx, path, err, said.String())
 	}
@@ -257,7 +263,7 @@ func (v Video) check(l Limits) error {
 	long, short := max(v.Width, v.Height), min(v.Width, v.Height)
 	switch {
 	case long > l.MaxEdge:
-		return fail(PictureTooLarge, fmt.Sprintf("Send the video in 4K or less; at most %d pixels along an edge are accepted.", l.MaxEdge),
+		return fail(PictureTooLarge, adviceSmaller(l),
 			"The picture is %d x %d pixels.", v.Width, v.Height)
 	case short < l.MinEdge:
 		return fail(PictureTooSmall, "Send the original, not a preview: 720p or more is needed for a good result.",
@@ -274,6 +280,10 @@ func (v Video) check(l Limits) error {
 			"The video has %d frames; at most %d are accepted.", v.Frames, l.MaxFrames)
 	}
 	return nil
+}
+
+func adviceSmaller(l Limits) string {
+	return fmt.Sprintf("Send the video in 4K or less; at most %d pixels along an edge are accepted.", l.MaxEdge)
 }
 
 func count(n int, noun string) string {

@@ -20,7 +20,7 @@ type Report struct {
 	Blurred    float64 `json:"blurred"`    // share of frames clearly less sharp than their neighbours
 	Static     float64 `json:"static"`     // share of frames that show nothing new
 	Step       Spread  `json:"step"`       // see Frame.Motion, from one frame to the next
-	Travel     float64 `json:"travel"`     // sum of all steps, in longer picture edges
+	Travel     float64 `json:"travel"`     // see Frame.Travel; over the whole video
 	Matched    Spread  `json:"matched"`    // see Frame.Matched
 
 	Warnings []Warning `json:"warnings"` // never nil
@@ -70,7 +70,7 @@ func Judge(v Video, scores Scores, selection Selection) (Report, error) {
 	if len(all) > 1 {
 		r.Step = spreadOf(all[1:], func(f Frame) float64 { return f.Motion })
 		r.Matched = spreadOf(all[1:], func(f Frame) float64 { return f.Matched })
-		r.Travel = short(travelOf(all)[len(all)-1])
+		r.Travel = short(all[len(all)-1].Travel)
 	}
 	for _, f := range all[min(1, len(all)):] {
 		if f.Matched < 0.5 && f.Texture > 0 {

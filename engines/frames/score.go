@@ -43,7 +43,7 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 	var times []float64
 	stream := func(out io.Reader) error {
 		in := bufio.NewReaderSize(out, w*h)
-		var before pyramid
+		var camera track
 		expected := v.expectedFrames()
 		g := gray{w: w, h: h, pix: make([]byte, w*h)}
 		for {
@@ -54,11 +54,7 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 			}
 			f := Frame{Index: len(s.Frames), Matched: 1}
 			f.measure(g)
-			now := newPyramid(g)
-			if f.Index > 0 {
-				f.compare(now, before)
-			}
-			before = now
+			camera.step(&f, newPyramid(g))
 			s.Frames = append(s.Frames, f)
 			if progress != nil && len(s.Frames)%16 == 0 {
 				progress(len(s.Frames), max(expected, len(s.Frames)))

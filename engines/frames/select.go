@@ -29,8 +29,6 @@ type Selection struct {
 }
 
 const (
-	// motionFloor is what block matching reports for a camera on a tripod.
-	motionFloor = 0.0004
 	// newView is the travel from which a frame shows something that the last one did not.
 	newView = 0.002
 	// comfortableStep is the travel between images below which more of them cost time and add nothing.
@@ -46,14 +44,13 @@ const (
 
 // Select chooses the frames that a reconstruction should use.
 //
-// Frames are placed along the travel of the camera, the sum of their Motion, and not along time: where the camera
+// Frames are placed along the Travel of the camera, and not along time: where the camera
 // stands still few are taken, where it hurries many. The travel is cut into windows of equal length and from each the
 // sharpest frame is taken, so that neighbours keep overlapping. When there are few different frames, all are kept,
 // but for a blurred one whose neighbours see enough of each other without it.
 func Select(frames []Frame, o SelectOptions) Selection {
 	o = o.withDefaults()
 	var s Selection
-	travel := travelOf(frames)
 	blurred := blurredOf(frames)
 
 	var usable []int
@@ -64,11 +61,11 @@ func Select(frames []Frame, o SelectOptions) Selection {
 		}
 		usable = append(usable, i)
 	}
-	views := s.dropDuplicates(usable, frames, travel)
+	views := s.dropDuplicates(usable, frames)
 	if len(views) > o.KeepAll {
-		views = s.thin(views, frames, travel, o)
+		views = s.thin(views, frames, o)
 	}
-	views = s.dropBlurred(views, frames, travel, blurred)
+	views = s.dropBlurred(views, frames, blurred)
 	for _, i := range views {
 		s.Frames = append(s.Frames, frames[i])
 	}
@@ -77,19 +74,6 @@ func Select(frames []Frame, o SelectOptions) Selection {
 
 func unusable(f Frame) bool {
 	return !(f.Contrast >= 0.015 && f.Dark <= 0.97 && f.Bright <= 0.97 && f.Sharpness > 0)
-}
-
-// travelOf is, for each frame, the way of the camera up to it, in longer picture edges.
-func travelOf(frames []Frame) []float64 {
-	travel := make([]float64, len(frames))
-	sum := 0.0
-	for i, f := range frames {
-		if i > 0 {
-			sum += max(0, f.Motion-motionFloor)
-		}
-		travel[i] = sum
-	}
-	return travel
 }
 
 // blurredOf says which frames are clearly less sharp than those around them: a median over neighbours, since how
@@ -110,12 +94,12 @@ func blurredOf(frames []Frame) []bool {
 }
 
 // dropDuplicates keeps, of each run of frames that show the same, the sharpest.
-func (s *Selection) dropDuplicates(usable []int, frames []Frame, travel []float64) []int {
+func (s *Selection) dropDuplicates(usable []int, frames []Frame) []int {
 	var views []int
 	start := 0.0 // travel at which the present run began
 	for _, i := range usable {
 		last := len(views) - 1
-		if last >= 0 && travel[i]-start < newView {
+		if last >= 0 && frames[i].Travel-start < newView {
 			s.Duplicates++
 			// A little sharper is compression, not a better picture; keep the first.
 			if frames[i].Sharpness > 1.02*frames[views[last]].Sharpness {
@@ -123,15 +107,15 @@ func (s *Selection) dropDuplicates(usable []int, frames []Frame, travel []float6
 			}
 			continue
 		}
-		start = travel[i]
+		start = frames[i].Travel
 		views = append(views, i)
 	}
 	return views
 }
 
 // thin keeps the sharpest frame of each window of travel.
-func (s *Selection) thin(views []int, frames []Frame, travel []float64, o SelectOptions) []int {
-	first, last := travel[views[0]], travel[views[len(views)-1]]
+func (s *Selection) thin(views []int, frames []Frame, o SelectOptions) []int {
+	first, last := frames[views[0]].Travel, frames[views[len(views)-1]].Travel
 	total := last - first
 	windows := int(total / comfortableStep)
 	windows = max(o.KeepAll, min(o.MaxImages, windows))
@@ -140,7 +124,7 @@ func (s *Selection) thin(views []int, frames []Frame, travel []float64, o Select
 	for _, i := range views {
 		w := 0
 		if total > 0 {
-			w = min(windows-1, int(float64(windows)*(travel[i]-first)/total))
+			w = min(windows-1, int(float64(windows)*(frames[i].Travel-first)/total))
 		}
 		switch {
 		case w != present:
@@ -155,7 +139,7 @@ func (s *Selection) thin(views []int, frames []Frame, travel []float64, o Select
 }
 
 // dropBlurred takes blurred frames out, the worst first, as long as no hole opens.
-func (s *Selection) dropBlurred(views []int, frames []Frame, travel []float64, blurred []bool) []int {
+func (s *Selection) dropBlurred(views []int, frames []Frame, blurred []bool) []int {
 	var bad []int
 	for _, i := range views {
 		if blurred[i] {
@@ -166,7 +150,7 @@ func (s *Selection) dropBlurred(views []int, frames []Frame, travel []float64, b
 	views = slices.Clone(views)
 	for _, i := range bad {
 		at, _ := slices.BinarySearch(views, i)
-		if at > 0 && at < len(views)-1 && !(travel[views[at+1]]-travel[views[at-1]] <= largestHole) {
+		if at > 0 && at < len(views)-1 && !(frames[views[at+1]].Travel-frames[views[at-1]].Travel <= largestHole) {
 			continue
 		}
 		if len(views) <= 2 {

@@ -335,6 +335,7 @@ func TestBadFiles(t *testing.T) {
 		{"sound only", sound, NoVideoStream},
 		{"one frame", make("one.mp4", "testsrc2=s=320x180:r=10:d=0.1"), VideoTooShort},
 		{"half a second", make("half.mp4", "testsrc2=s=320x180:r=30:d=0.5"), VideoTooShort},
+		{"a poster", make("poster.avi", "color=s=9000x9000:r=5:d=0.4", "-c:v", "mjpeg", "-q:v", "31"), PictureTooLarge},
 		{"a stamp", make("stamp.mp4", "testsrc2=s=96x96:r=10:d=3"), PictureTooSmall},
 	} {
 		_, _, _, _, err := chosen(t, test.path)
