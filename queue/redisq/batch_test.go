@@ -74,7 +74,7 @@ func TestBatches(t *testing.T) {
 		}
 	}
 	clock.Advance(time.Second)
-	if s, err := q.Lookup(t.Context(), requests[9].ID); err != nil || s.Manifest != manifests[9] {
+	if s, err := q.Lookup(t.Context(), leases[9].Task().RequestID); err != nil || s.Manifest != manifests[9] {
 		t.Fatalf("state %+v, %v", s, err)
 	}
 }
