@@ -42,8 +42,15 @@ type Config struct {
 	EvaluateEvery float64 `json:"evaluate_every"`
 }
 
-// Defaults is the Config of a preset. The caps follow the measurements in docs: at 0.23 megapixels two cores make use of
-// about 1500 Gaussians a second of budget, and beyond 60 s a higher cap pays more than more iterations.
+// GaussiansFor is the number of Gaussians that a time budget can make use of on two cores at a quarter of a megapixel:
+// about 1500 a second at first, then less; with more, too few iterations are left for each. Measured on one capture for
+// 10 to 150 s.
+func GaussiansFor(budget time.Duration) int {
+	s := budget.Seconds()
+	return int(min(max(1500*min(s, 20)+800*min(max(s-20, 0), 60)+300*max(s-80, 0), 5_000), 500_000))
+}
+
+// Defaults is the Config of a preset. A caller that changes Budget should take MaxGaussians from GaussiansFor.
 func Defaults(p Preset) (Config, error) {
 	c := Config{
 		MemoryBytes: 2 << 30, MaxSide: 1280, Degree: 3, Mode: splat.Mip, HoldOut: 8, Seed: 1,
@@ -51,14 +58,15 @@ func Defaults(p Preset) (Config, error) {
 	}
 	switch p {
 	case Preview:
-		c.Budget, c.MaxGaussians, c.MaxSide = 20*time.Second, 30_000, 640
+		c.Budget, c.MaxSide = 20*time.Second, 640
 	case Standard, "":
-		c.Budget, c.MaxGaussians = 75*time.Second, 60_000
+		c.Budget = 75 * time.Second
 	case High:
-		c.Budget, c.MaxGaussians = 300*time.Second, 150_000
+		c.Budget = 300 * time.Second
 	default:
 		return c, fmt.Errorf("preset %q is not known: use preview, standard or high", p)
 	}
+	c.MaxGaussians = GaussiansFor(c.Budget)
 	return c, nil
 }
 

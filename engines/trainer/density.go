@@ -16,6 +16,9 @@ type statistics struct {
 	extent   []float32 // largest half side on screen, as a part of the longer image side
 }
 
+// widestExtent is the half side on screen, as a part of the longer image side, beyond which a Gaussian is split first.
+const widestExtent = 0.5
+
 func (s *statistics) reset(n int) {
 	s.gradient, s.views, s.extent = make([]float32, n), make([]uint16, n), make([]float32, n)
 }
@@ -76,11 +79,15 @@ func (t *training) finite(i int) bool {
 	return norm > 1e-8
 }
 
-// mostWanted returns the n Gaussians with the largest mean screen gradient.
+// mostWanted returns the n Gaussians with the largest mean screen gradient, after those that fill half the screen: a
+// blob of that size is never the right answer.
 func (t *training) mostWanted(keep []int32, n int) []int32 {
 	score := func(i int32) float32 {
-		if t.stats.views[i] == 0 {
+		switch {
+		case t.stats.views[i] == 0:
 			return 0
+		case t.stats.extent[i] > widestExtent:
+			return math.MaxFloat32
 		}
 		return t.stats.gradient[i] / float32(t.stats.views[i])
 	}

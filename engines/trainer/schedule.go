@@ -25,14 +25,16 @@ type schedule struct {
 	QuarterUntil, HalfUntil float64 // fractions until which images of a quarter and of half the side are used
 	DegreeEvery             float64 // fraction between two steps of the SH degree
 
-	RefineEvery  float64 // iterations between two refinements
-	DensifyUntil float64 // fraction at which the number of Gaussians reaches its cap
-	RefineUntil  float64 // fraction after which nothing is pruned or split any more
-	MaxGrowth    float64 // of the number of Gaussians, in one refinement
-	PruneOpacity float64 // below it nothing of a Gaussian reaches a pixel
-	AbsGradient  float64
-	KeepMoments  float64
-	OpacityDecay float64 // off every opacity at a refinement, times the budget left (Brush)
+	RefineEvery              float64 // iterations between two refinements
+	DensifyUntil             float64 // fraction at which the number of Gaussians reaches its cap
+	RefineUntil              float64 // fraction after which nothing is pruned or split any more
+	MaxGrowth                float64 // of the number of Gaussians, in one refinement
+	PruneOpacity             float64 // below it nothing of a Gaussian reaches a pixel
+	CooldownFrom, CooldownTo float64
+	Beta2                    float64
+	AbsGradient              float64
+	KeepMoments              float64
+	OpacityDecay             float64 // off every opacity at a refinement, times the budget left (Brush)
 
 	InitialOpacity float64
 }
@@ -44,7 +46,7 @@ var defaultSchedule = schedule{
 	QuarterUntil: 0.10, HalfUntil: 0.30, DegreeEvery: 0.05,
 	RefineEvery: 100, DensifyUntil: 0.5, RefineUntil: 0.9, MaxGrowth: 0.5,
 	PruneOpacity: 1.0 / 255, OpacityDecay: 0.004,
-	InitialOpacity: 0.1,
+	InitialOpacity: 0.1, CooldownFrom: 1, CooldownTo: 1, Beta2: 0.999,
 }
 
 // level of the pyramid: 2, 1, then 0.
@@ -80,6 +82,12 @@ func (s *schedule) rates(lr []float32, fraction, extent float64) {
 			lr[row] = float32(s.DCRate)
 		default:
 			lr[row] = float32(s.RestRate)
+		}
+	}
+	if fraction > s.CooldownFrom {
+		cool := float32(math.Pow(s.CooldownTo, (fraction-s.CooldownFrom)/(1-s.CooldownFrom)))
+		for row := range lr {
+			lr[row] *= cool
 		}
 	}
 }

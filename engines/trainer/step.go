@@ -45,6 +45,7 @@ func (t *training) step(fraction float64) error {
 	floats := rows * simd.GroupLanes
 	lr := t.lr[:rows]
 	adam := simd.NewAdamStep(0)
+	adam.Beta2 = float32(t.Beta2)
 	halfW, halfH := float32(f.Width)/2, float32(f.Height)/2
 	longer := float32(max(f.Width, f.Height))
 	t.renderer.Backward(&up, func(_ int, g *raster.GroupGradient) {
