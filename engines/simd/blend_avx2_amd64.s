@@ -288,7 +288,7 @@ sized:
 	MOVQ SI, R12
 
 mask:
-	LEAQ         8(R11), R13
+	LEAQ         16(R11), R13
 	CMPQ         R13, R10
 	CMOVQGE      R11, R13
 	MOVL         (DX)(R13*8), R13
@@ -845,13 +845,13 @@ TEXT ·blendBackwardAVX2(SB), $2880-72
 	JZ    return
 
 instance:
-	LEAQ         4(R10), R11
+	LEAQ         6(R10), R11
 	CMPQ         R11, DI
 	CMOVQGE      R10, R11
 	MOVL         (DX)(R11*8), R11
 	SHLQ         $0x06, R11
 	PREFETCHT0   (CX)(R11*1)
-	LEAQ         4(R10), R11
+	LEAQ         6(R10), R11
 	CMPQ         R11, DI
 	CMOVQGE      R10, R11
 	MOVL         4(DX)(R11*8), R11
@@ -1286,13 +1286,13 @@ TEXT ·blendBackwardDepthAVX2(SB), $2880-72
 	JZ    return
 
 instance:
-	LEAQ         4(R10), R11
+	LEAQ         6(R10), R11
 	CMPQ         R11, DI
 	CMOVQGE      R10, R11
 	MOVL         (DX)(R11*8), R11
 	SHLQ         $0x06, R11
 	PREFETCHT0   (CX)(R11*1)
-	LEAQ         4(R10), R11
+	LEAQ         6(R10), R11
 	CMPQ         R11, DI
 	CMOVQGE      R10, R11
 	MOVL         4(DX)(R11*8), R11
@@ -1719,13 +1719,13 @@ TEXT ·blendBackwardAbsAVX2(SB), $2880-72
 	JZ    return
 
 instance:
-	LEAQ         4(R10), R11
+	LEAQ         6(R10), R11
 	CMPQ         R11, DI
 	CMOVQGE      R10, R11
 	MOVL         (DX)(R11*8), R11
 	SHLQ         $0x06, R11
 	PREFETCHT0   (CX)(R11*1)
-	LEAQ         4(R10), R11
+	LEAQ         6(R10), R11
 	CMPQ         R11, DI
 	CMOVQGE      R10, R11
 	MOVL         4(DX)(R11*8), R11
@@ -2205,13 +2205,13 @@ TEXT ·blendBackwardDepthAbsAVX2(SB), $2880-72
 	JZ    return
 
 instance:
-	LEAQ         4(R10), R11
+	LEAQ         6(R10), R11
 	CMPQ         R11, DI
 	CMOVQGE      R10, R11
 	MOVL         (DX)(R11*8), R11
 	SHLQ         $0x06, R11
 	PREFETCHT0   (CX)(R11*1)
-	LEAQ         4(R10), R11
+	LEAQ         6(R10), R11
 	CMPQ         R11, DI
 	CMOVQGE      R10, R11
 	MOVL         4(DX)(R11*8), R11

@@ -311,7 +311,7 @@ sized:
 	MOVQ SI, R12
 
 mask:
-	LEAQ         8(R11), R13
+	LEAQ         16(R11), R13
 	CMPQ         R13, R10
 	CMOVQGE      R11, R13
 	MOVL         (DX)(R13*8), R13
@@ -529,13 +529,13 @@ TEXT ·blendBackwardAVX512(SB), $704-72
 	JZ           return
 
 instance:
-	LEAQ         4(R9), R10
+	LEAQ         6(R9), R10
 	CMPQ         R10, DI
 	CMOVQGE      R9, R10
 	MOVL         (DX)(R10*8), R10
 	SHLQ         $0x06, R10
 	PREFETCHT0   (CX)(R10*1)
-	LEAQ         4(R9), R10
+	LEAQ         6(R9), R10
 	CMPQ         R10, DI
 	CMOVQGE      R9, R10
 	MOVL         4(DX)(R10*8), R10
@@ -750,13 +750,13 @@ TEXT ·blendBackwardDepthAVX512(SB), $704-72
 	JZ           return
 
 instance:
-	LEAQ         4(R9), R10
+	LEAQ         6(R9), R10
 	CMPQ         R10, DI
 	CMOVQGE      R9, R10
 	MOVL         (DX)(R10*8), R10
 	SHLQ         $0x06, R10
 	PREFETCHT0   (CX)(R10*1)
-	LEAQ         4(R9), R10
+	LEAQ         6(R9), R10
 	CMPQ         R10, DI
 	CMOVQGE      R9, R10
 	MOVL         4(DX)(R10*8), R10
@@ -976,13 +976,13 @@ TEXT ·blendBackwardAbsAVX512(SB), $704-72
 	JZ           return
 
 instance:
-	LEAQ         4(R9), R10
+	LEAQ         6(R9), R10
 	CMPQ         R10, DI
 	CMOVQGE      R9, R10
 	MOVL         (DX)(R10*8), R10
 	SHLQ         $0x06, R10
 	PREFETCHT0   (CX)(R10*1)
-	LEAQ         4(R9), R10
+	LEAQ         6(R9), R10
 	CMPQ         R10, DI
 	CMOVQGE      R9, R10
 	MOVL         4(DX)(R10*8), R10
@@ -1220,13 +1220,13 @@ TEXT ·blendBackwardDepthAbsAVX512(SB), $704-72
 	JZ           return
 
 instance:
-	LEAQ         4(R9), R10
+	LEAQ         6(R9), R10
 	CMPQ         R10, DI
 	CMOVQGE      R9, R10
 	MOVL         (DX)(R10*8), R10
 	SHLQ         $0x06, R10
 	PREFETCHT0   (CX)(R10*1)
-	LEAQ         4(R9), R10
+	LEAQ         6(R9), R10
 	CMPQ         R10, DI
 	CMOVQGE      R9, R10
 	MOVL         4(DX)(R10*8), R10
