@@ -17,18 +17,20 @@ import (
 )
 
 type commands struct {
-	Run     runCommand     `cmd:"" help:"Reconstruct a video, a zip of photos or a folder of photos on this machine."`
-	Up      upCommand      `cmd:"" help:"Run the whole backend on this machine until interrupted."`
-	Sample  sampleCommand  `cmd:"" help:"Render a synthetic capture with known camera poses."`
-	Eval    evalCommand    `cmd:"" help:"Measure any splat against a scene's images."`
-	Render  renderCommand  `cmd:"" help:"Render a film or pictures of any splat."`
-	Doctor  doctorCommand  `cmd:"" help:"Say which native tools are here, and how to get what is missing."`
-	Submit  submitCommand  `cmd:"" help:"Send a capture to a running backend."`
-	Status  statusCommand  `cmd:"" help:"Show the status of a request."`
-	Watch   watchCommand   `cmd:"" help:"Follow a request to its end."`
-	Cancel  cancelCommand  `cmd:"" help:"Call a request off."`
-	Version versionCommand `cmd:"" help:"Print the version."`
-	Worker  workerCommand  `cmd:"" hidden:"" help:"Work on the tasks of one stage; started by 'up'."`
+	Run      runCommand      `cmd:"" help:"Reconstruct a video, a zip of photos or a folder of photos on this machine."`
+	Up       upCommand       `cmd:"" help:"Run the whole backend on this machine until interrupted."`
+	Sample   sampleCommand   `cmd:"" help:"Render a synthetic capture with known camera poses."`
+	Eval     evalCommand     `cmd:"" help:"Measure any splat against a scene's images."`
+	Render   renderCommand   `cmd:"" help:"Render a film or pictures of any splat."`
+	Doctor   doctorCommand   `cmd:"" help:"Say which native tools are here, and how to get what is missing."`
+	Submit   submitCommand   `cmd:"" help:"Send a capture to a running backend."`
+	Status   statusCommand   `cmd:"" help:"Show the status of a request."`
+	Watch    watchCommand    `cmd:"" help:"Follow a request to its end."`
+	Cancel   cancelCommand   `cmd:"" help:"Call a request off."`
+	Simulate simulateCommand `cmd:"" help:"Plan capacity: play traffic against the queue's scheduling in virtual time."`
+	Rebuild  rebuildCommand  `cmd:"" help:"Rebuild the queue of a backend from its buckets."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Worker   workerCommand   `cmd:"" hidden:"" help:"Work on the tasks of one stage; started by 'up'."`
 }
 
 // console is where commands write: results to out, everything for people to err.

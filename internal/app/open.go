@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -48,7 +47,7 @@ func (c Config) Open(ctx context.Context, log *slog.Logger) (p *Parts, err error
 		if !authority.AppendCertsFromPEM([]byte(c.RedisCA)) {
 			return nil, errors.New("REDIS_CA_CERT holds no PEM certificate")
 		}
-		p.Redis.Options().TLSConfig = &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12}
+		p.Redis.Options().TLSConfig = signedBy(authority)
 	}
 	if p.Queue, err = redisq.Open(ctx, p.Redis, queue.Config{LeaseFor: c.LeaseTTL, SlotFor: c.LeaseTTL}); err != nil {
 		return nil, err

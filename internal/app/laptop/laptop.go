@@ -21,6 +21,7 @@ import (
 	"github.com/splatworks/splatworks/internal/app"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
 )
 
 // Options of a Backend.
@@ -198,3 +199,6 @@ func (b *Backend) Close() error {
 	}
 	return errors.Join(problems...)
 }
+
+// Rebuild brings the queue up to what the buckets hold.
+func (b *Backend) Rebuild(ctx context.Context) (queue.Rebuilt, error) { return b.parts.Rebuild(ctx) }

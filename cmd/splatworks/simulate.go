@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+
+	"github.com/splatworks/splatworks/queue/simulate"
+)
+
+type simulateCommand struct {
+	Arrivals string `default:"500/h" help:"How often requests come: 500/h, 12/min, 10000/day."`
+	Slots    string `placeholder:"STAGE=N,..." help:"Most workers at once, by stage; others keep their default."`
+	Requests int    `default:"5000" help:"How many requests to play."`
+	Sweep    bool   `help:"Play 10 to 1,000,000 requests a day instead, with as many slots as they take."`
+	Seed     uint64 `default:"1" help:"Of arrivals and durations."`
+	JSON     bool   `help:"Print JSON for scripts."`
+}
+
+func (cmd simulateCommand) Help() string {
+	return "Plays arrivals in virtual time against the queue's real scheduling code, with stage times of the order of\n" +
+		"captures of some 150 frames, and prints waiting times, utilisation and cost."
+}
+
+func (cmd simulateCommand) Run(ctx context.Context, c console) error {
+	cfg := simulate.Config{Stages: simulate.Defaults(), Requests: cmd.Requests, Seed: cmd.Seed}
+	var err error
+	if cfg.PerHour, err = simulate.ParseRate(cmd.Arrivals); err != nil {
+		return usageError{err}
+	}
+	if cmd.Slots != "" {
+		if err := simulate.SetSlots(cfg.Stages, cmd.Slots); err != nil {
+			return usageError{err}
+		}
+	}
+	if cmd.Sweep {
+		reports, err := simulate.Sweep(ctx, cfg, simulate.Days, cmd.Requests)
+		if err != nil {
+			return err
+		}
+		if cmd.JSON {
+			return printJSON(c, reports)
+		}
+		return simulate.PrintSweep(c.out, reports)
+	}
+	report, err := simulate.Run(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return printJSON(c, report)
+	}
+	return report.Print(c.out)
+}
