@@ -44,9 +44,11 @@ func unmet(condition string) *failure {
 var (
 	errNotModified = &failure{http.StatusNotModified, "notModified", "NotModified", ""}
 	errNoSession   = &failure{http.StatusNotFound, "notFound", "NoSuchUpload", "The upload session is unknown, canceled or older than a week."}
-	errMethod      = &failure{http.StatusMethodNotAllowed, "methodNotAllowed", "MethodNotAllowed", "This method is not served here."}
-	errTooLarge    = &failure{http.StatusBadRequest, "invalid", "EntityTooLarge", "The upload is larger than was declared or x-goog-content-length-range allows."}
-	errTooSmall    = &failure{http.StatusBadRequest, "invalid", "EntityTooSmall", "The upload is smaller than x-goog-content-length-range allows."}
+	// Not 308: the Go client takes that for "the whole chunk is stored", whatever Range says.
+	errCutShort = &failure{http.StatusServiceUnavailable, "backendError", "ServiceUnavailable", "The request was cut short; what arrived is stored."}
+	errMethod   = &failure{http.StatusMethodNotAllowed, "methodNotAllowed", "MethodNotAllowed", "This method is not served here."}
+	errTooLarge = &failure{http.StatusBadRequest, "invalid", "EntityTooLarge", "The upload is larger than was declared or x-goog-content-length-range allows."}
+	errTooSmall = &failure{http.StatusBadRequest, "invalid", "EntityTooSmall", "The upload is smaller than x-goog-content-length-range allows."}
 )
 
 // failureOf turns errors of the file system into answers that a client may retry.

@@ -183,7 +183,10 @@ func (s *Server) appendPart(u *session, c contentRange, body io.Reader, sum sums
 		body = io.LimitReader(body, c.last-c.first+1)
 	}
 	if _, err := io.CopyN(io.Discard, body, u.Received-c.first); err != nil { // all of it was sent before
-		if c.last < 0 && err == io.EOF {
+		switch {
+		case err != io.EOF:
+			return false, errCutShort
+		case c.last < 0:
 			return false, invalid("The whole upload was sent again, with fewer than the %d bytes stored.", u.Received)
 		}
 		return false, nil
@@ -210,7 +213,10 @@ func (s *Server) appendPart(u *session, c contentRange, body io.Reader, sum sums
 	if saveErr := part.save(part.unsaved); saveErr != nil {
 		return false, saveErr
 	}
-	return err == nil, nil
+	if err != nil || c.last >= 0 && u.Received <= c.last {
+		return false, errCutShort
+	}
+	return true, nil
 }
 
 // checkpointed writes a part and saves the state now and then.
