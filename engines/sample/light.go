@@ -40,13 +40,14 @@ func inside(i, n int) float64 {
 }
 
 func radiance(display, light float64) uint16 {
-	display = clamp01(display)
+	// The whitest paint sends back three quarters of the light, so that white in the sun is not burnt out.
+	display = clamp01(display) * 0.87
 	return uint16(clamp01(float64(float64(display*display)*light)) * full)
 }
 
 var (
-	sunlight = rgb{1.05, 0.98, 0.86}
-	skylight = rgb{0.62, 0.69, 0.80}
+	sunlight = rgb{0.92, 0.86, 0.76}
+	skylight = rgb{0.64, 0.70, 0.80}
 	bounce   = rgb{0.27, 0.25, 0.22} // what the court's own surfaces send back
 )
 
