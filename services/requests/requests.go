@@ -159,6 +159,9 @@ func read(r *http.Request, v any) error {
 // reap serves POST /reap, the scheduler's tick.
 func (s *Service) reap(r *http.Request) (int, any, error) {
 	reaped, err := s.Reaper.Tick(r.Context())
+	if counted := s.logTick(r.Context(), reaped); err == nil {
+		err = counted
+	}
 	return http.StatusOK, map[string]any{"expired_leases": reaped.ExpiredLeases, "delayed_ready": reaped.DelayedReady, "dead_slots": reaped.DeadSlots,
 		"past_deadline": reaped.PastDeadline, "forgotten": reaped.Forgotten, "lost_handovers": len(reaped.LostHandovers), "wanting": reaped.Wanting}, err
 }

@@ -29,7 +29,7 @@ type Config struct {
 
 // Stage of the pipeline.
 func Stage(c Config) stage.Definition {
-	return stage.Definition{Stage: pipeline.Train, Run: c.run, Budget: time.Hour}
+	return stage.Definition{Stage: pipeline.Train, Run: c.run, Budget: 50 * time.Minute} // a GPU job on Cloud Run ends after an hour
 }
 
 func (c Config) run(ctx context.Context, job *stage.Job) error {
