@@ -1,10 +1,13 @@
 package gcs_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -295,5 +298,75 @@ func TestContextEndsRetries(t *testing.T) {
 			t.Errorf("%s was tried %d times", name, n)
 		}
 		cancel()
+	}
+}
+
+// cutting is a listener whose first connections break after some bytes.
+type cutting struct {
+	net.Listener
+	after []int64
+	n     atomic.Int64
+}
+
+func (c *cutting) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if i := c.n.Add(1) - 1; err == nil && int(i) < len(c.after) {
+		conn = &cutConn{Conn: conn, left: c.after[i]}
+	}
+	return conn, err
+}
+
+type cutConn struct {
+	net.Conn
+	left int64
+}
+
+func (c *cutConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errors.Join(io.ErrUnexpectedEOF, c.Close())
+	}
+	n, err := c.Conn.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
+}
+
+// TestCutConnections breaks connections in the middle of chunks: what was stored of them is sent again.
+func TestCutConnections(t *testing.T) {
+	s, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bucket(t.Context(), "bucket", nil); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(s)
+	cut := &cutting{Listener: server.Listener, after: []int64{100 << 10, 700 << 10, 600 << 10, 1 << 10}}
+	server.Listener = cut
+	server.Start()
+	t.Cleanup(server.Close)
+	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: server.URL, ChunkBytes: 512 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	stream := rand.NewChaCha8([32]byte{7})
+	body := make([]byte, 3<<20+17)
+	if _, err := stream.Read(body); err != nil {
+		t.Fatal(err)
+	}
+	o, err := store.Put(t.Context(), "bucket", "n", bytes.NewReader(body), artifacts.PutOptions{DoesNotExist: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("read %d bytes of %d, or they differ: %v", len(got), len(body), err)
+	}
+	if n := cut.n.Load(); int(n) < len(cut.after)+1 {
+		t.Errorf("%d connections: not all of the %d cuts happened", n, len(cut.after))
 	}
 }
