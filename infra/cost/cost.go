@@ -134,6 +134,15 @@ func Total(items []Item) float64 {
 	return sum
 }
 
+// BusyHourUSD is an hour in which every slot of a first deployment is taken: the most that it can cost.
+func BusyHourUSD() float64 {
+	sum := 0.0
+	for stage, n := range slots {
+		sum += 3600 * float64(n) * sizes[stage].PerSecond()
+	}
+	return sum
+}
+
 // Print writes the tables of docs/operations.md.
 func Print(w io.Writer) error {
 	p := printer{w: w}
@@ -153,6 +162,7 @@ func Print(w io.Writer) error {
 		p.linef("| %s: a month of %.1f GiB left behind | | | | %.4f |", plan.Name, plan.LeftGiB, StorageUSD(plan.LeftGiB))
 		p.linef("| **%s: one reconstruction** | | | | **%.3f** |", plan.Name, sum+EventsUSD()+StorageUSD(plan.LeftGiB))
 	}
+	p.linef("| **an hour with every slot busy, CPU** | | | 3600 | **%.2f** |", BusyHourUSD())
 	p.linef("")
 	p.linef("| idle, a month | dev (Redis Basic) | prod (Redis Standard) | Valkey nano |")
 	p.linef("| --- | ---: | ---: | ---: |")

@@ -38,15 +38,15 @@ func TestSizesAreTerraforms(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^\s+(\w+)\s*= \{ image = .*cpu = (\d+), memory_gib = (\d+)`).FindAllStringSubmatch(string(text), -1) {
-		found[m[1]] = m[2] + "/" + m[3]
+	for _, m := range regexp.MustCompile(`(?m)^\s+(\w+)\s*= \{ image = .*cpu = (\d+), memory_gib = (\d+),.*max_executions = (\d+)`).FindAllStringSubmatch(string(text), -1) {
+		found[m[1]] = m[4] + " of " + m[2] + "/" + m[3]
 	}
 	for _, m := range regexp.MustCompile(`(?s)variable "(\w+)_gpu" \{.*?cpu\s*= optional\(number, (\d+)\).*?memory_gib = optional\(number, (\d+)\)`).FindAllStringSubmatch(string(text), -1) {
 		found[m[1]+" with GPU"] = m[2] + "/" + m[3]
 	}
 	priced := map[string]string{}
 	for stage, m := range sizes {
-		priced[stage] = fmt.Sprintf("%.0f/%.0f", m.VCPU, m.MemoryGiB)
+		priced[stage] = fmt.Sprintf("%d of %.0f/%.0f", slots[stage], m.VCPU, m.MemoryGiB)
 	}
 	for stage, m := range gpuSizes {
 		priced[stage+" with GPU"] = fmt.Sprintf("%.0f/%.0f", m.VCPU, m.MemoryGiB)

@@ -16,6 +16,7 @@ var (
 		"train":      {VCPU: 8, MemoryGiB: 16},
 		"export":     {VCPU: 2, MemoryGiB: 8},
 	}
+	slots    = map[string]int{"filter": 4, "preprocess": 2, "depth": 1, "train": 2, "export": 4}
 	gpuSizes = map[string]Machine{
 		"depth": {VCPU: 4, MemoryGiB: 16, L4: true},
 		"train": {VCPU: 8, MemoryGiB: 32, L4: true},

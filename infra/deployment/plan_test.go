@@ -14,7 +14,13 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/internal/app"
+	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/services/depth"
+	"github.com/splatworks/splatworks/services/export"
+	"github.com/splatworks/splatworks/services/filter"
+	"github.com/splatworks/splatworks/services/preprocess"
+	"github.com/splatworks/splatworks/services/train"
 )
 
 // resource is one resource of a plan, as terraform show -json tells it.
@@ -267,6 +273,9 @@ func nothingIsPublic(t *testing.T, resources []resource) {
 	}
 }
 
+// startMargin is what a worker may need before its first claim.
+const startMargin = time.Minute
+
 // stagesAreThePipelines compares the map in terraform with the order in Go, and the time a job has with what its stage
 // needs: a worker with less time left than one task may take claims nothing.
 func stagesAreThePipelines(t *testing.T, resources []resource) {
@@ -301,6 +310,11 @@ func stagesAreThePipelines(t *testing.T, resources []resource) {
 		next, more := stage.Next()
 		if wrote := manifests[string(stage)]; more && wrote != string(next) || !more && wrote != "" {
 			t.Errorf("the worker of %s hands over to %q, the pipeline to %q", stage, wrote, next)
+		}
+	}
+	for _, definition := range []stage.Definition{filter.Stage(filter.Config{}), preprocess.Stage(preprocess.Config{}), depth.Stage(), train.Stage(train.Config{}), export.Stage(export.Config{})} {
+		if limit := jobs[string(definition.Stage)]; limit < definition.Budget+startMargin {
+			t.Errorf("the job of %s ends after %v, one task may take %v: with less than that left a worker claims nothing", definition.Stage, limit, definition.Budget)
 		}
 	}
 	if len(jobs) != len(pipeline.Stages()) {

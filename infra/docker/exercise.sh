@@ -1,7 +1,8 @@
 #!/bin/sh
 # exercise.sh KIND [PROGRAM]: runs an image's installation where no container engine is: in a fresh root of the same
 # distribution, made by mmdebstrap. Prints the sizes, lists what the image's tools say, and, with PROGRAM (a receiver built
-# with CGO_ENABLED=0), starts it in the root without a shell. Needs root and the mmdebstrap package.
+# with CGO_ENABLED=0), starts it in
+# the root (measure.sh). Needs root, redis-server and the mmdebstrap package.
 set -eu
 kind=$1
 program=${2:-}
@@ -35,9 +36,4 @@ preprocess)
 	env -i PATH="$PATH" chroot --userspec=65532:65532 "$root" /usr/bin/colmap global_mapper --help >/dev/null 2>&1 && echo "$kind: colmap global_mapper is there"
 	;;
 esac
-if [ -n "$program" ]; then
-	cp "$program" "$root/app/program"
-	status=0
-	env -i PATH="$PATH" chroot --userspec=65532:65532 "$root" /app/program || status=$?
-	echo "$kind: the program ended with $status"
-fi
+if [ -n "$program" ]; then "$here/measure.sh" "$program" "$root"; fi

@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/splatworks/splatworks/infra/local/child"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -36,8 +37,8 @@ type Launcher struct {
 
 	mu      sync.Mutex
 	closed  bool
-	running map[int]chan struct{} // by process id
-	wg      sync.WaitGroup
+	running map[*child.Process]bool
+	ended   sync.WaitGroup // what waits for them
 }
 
 const defaultGrace = 10 * time.Second
@@ -60,25 +61,15 @@ func (l *Launcher) Launch(ctx context.Context, stage pipeline.Stage) error {
 		return fmt.Errorf("launch %s worker: %w", stage, err)
 	}
 	defer logFile.Close() // the child has its own
-	done := make(chan struct{})
-	started := make(chan error)
-	l.wg.Go(func() {
-		// The kernel sends the parent-death signal when the thread that started the child ends: keep it till then.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			l.await(stage, cmd, done)
-		}
-	})
-	if err := <-started; err != nil {
+	worker, err := child.Start(cmd)
+	if err != nil {
 		return fmt.Errorf("launch %s worker: %w", stage, err)
 	}
 	if l.running == nil {
-		l.running = map[int]chan struct{}{}
+		l.running = map[*child.Process]bool{}
 	}
-	l.running[cmd.Process.Pid] = done
+	l.running[worker] = true
+	l.ended.Go(func() { l.await(stage, worker) })
 	return nil
 }
 
@@ -104,7 +95,6 @@ func (l *Launcher) command(stage pipeline.Stage) (*exec.Cmd, *os.File, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), l.Env...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile // a file needs no draining
-	cmd.SysProcAttr = workerAttributes()
 	return cmd, logFile, nil
 }
 
@@ -120,18 +110,16 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
-func (l *Launcher) await(stage pipeline.Stage, cmd *exec.Cmd, done chan struct{}) {
-	err := cmd.Wait()
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what the worker left behind; none is as good
+func (l *Launcher) await(stage pipeline.Stage, worker *child.Process) {
+	<-worker.Done()
 	l.mu.Lock()
-	delete(l.running, cmd.Process.Pid)
+	delete(l.running, worker)
 	l.mu.Unlock()
-	close(done)
 	if l.Log != nil {
-		l.Log.Info("worker ended", "stage", stage, "error", err)
+		l.Log.Info("worker ended", "stage", stage, "error", worker.Err())
 	}
 	if l.Exited != nil {
-		l.Exited(stage, err)
+		l.Exited(stage, worker.Err())
 	}
 }
 
@@ -144,41 +132,21 @@ func (l *Launcher) Running() int {
 
 // Close tells every worker to stop, waits for Grace, and kills what is left with everything it started.
 func (l *Launcher) Close() error {
-	l.mu.Lock()
-	l.closed = true
-	workers := make(map[int]chan struct{}, len(l.running))
-	for pid, done := range l.running {
-		workers[pid] = done
-		_ = syscall.Kill(-pid, syscall.SIGTERM) // gone is as good
-	}
-	l.mu.Unlock()
 	grace := l.Grace
 	if grace == 0 {
 		grace = defaultGrace
 	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	killed := 0
-	expired := false
-	for pid, done := range workers {
-		if !expired {
-			select {
-			case <-done:
-				continue
-			case <-timer.C:
-				expired = true
-			}
-		}
-		select {
-		case <-done:
-		default:
-			_ = syscall.Kill(-pid, syscall.SIGKILL)
-			killed++
-		}
+	l.mu.Lock()
+	l.closed = true
+	var ending errgroup.Group
+	for worker := range l.running {
+		ending.Go(func() error { return worker.End(grace) })
 	}
-	l.wg.Wait()
-	if killed > 0 {
-		return fmt.Errorf("%d workers did not stop in %v and were killed", killed, grace)
+	l.mu.Unlock()
+	err := ending.Wait()
+	l.ended.Wait()
+	if err != nil {
+		return fmt.Errorf("stop workers: %w", err)
 	}
 	return nil
 }

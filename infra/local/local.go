@@ -7,6 +7,7 @@
 //	events   Eventarc: new objects and messages as CloudEvents over HTTP, at least once
 //	pubsub   Pub/Sub: topics for the client library, pushed by events
 //	redis    a redis-server child on a unix socket
+//	child    processes that end with this one
 //
 // The program that hosts the handlers of services and functions (cmd/splatworks) starts a Cloud, registers a trigger for
 // each of them, and points the clients at its addresses.

@@ -13,11 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/splatworks/splatworks/infra/local/child"
 )
 
 // Options of a Server.
@@ -40,7 +41,7 @@ type Server struct {
 	shortDir string // of the socket, when the data folder's path is too long for one
 
 	mu       sync.Mutex
-	child    *child
+	child    *child.Process
 	restarts int
 }
 
@@ -109,18 +110,11 @@ func (s *Server) Restarts() int {
 func (s *Server) Pid() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.child.pid
-}
-
-// child is one life of the server.
-type child struct {
-	pid  int
-	done chan struct{}
-	err  error // after done
+	return s.child.Pid
 }
 
 // launch starts the server and waits until it answers.
-func (s *Server) launch(ctx context.Context) (*child, error) {
+func (s *Server) launch(ctx context.Context) (*child.Process, error) {
 	lock, err := s.lock(ctx)
 	if err != nil {
 		return nil, err
@@ -136,26 +130,12 @@ func (s *Server) launch(ctx context.Context) (*child, error) {
 		"--daemonize", "no", "--pidfile", "", "--logfile", "")
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.ExtraFiles = []*os.File{lock}
-	cmd.SysProcAttr = processAttributes()
-	c := &child{done: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		// The kernel sends the parent-death signal when the thread that started the child ends: keep it till then.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			c.err = cmd.Wait()
-			close(c.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	c, err := child.Start(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("start redis-server: %w", err)
 	}
-	c.pid = cmd.Process.Pid
 	if err := s.ready(ctx, c); err != nil {
-		return nil, errors.Join(err, c.end())
+		return nil, errors.Join(err, c.End(stopTimeout))
 	}
 	return c, nil
 }
@@ -188,7 +168,7 @@ func (s *Server) lock(ctx context.Context) (*os.File, error) {
 }
 
 // ready waits until the server answers and has loaded its data.
-func (s *Server) ready(ctx context.Context, c *child) error {
+func (s *Server) ready(ctx context.Context, c *child.Process) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	for {
@@ -197,8 +177,8 @@ func (s *Server) ready(ctx context.Context, c *child) error {
 			return nil
 		}
 		select {
-		case <-c.done:
-			return fmt.Errorf("redis-server ended at once (%v): see %s", c.err, filepath.Join(s.dir, "redis.log"))
+		case <-c.Done():
+			return fmt.Errorf("redis-server ended at once (%v): see %s", c.Err(), filepath.Join(s.dir, "redis.log"))
 		default:
 		}
 		if err := sleep(ctx, poll); err != nil {
@@ -244,12 +224,12 @@ func (s *Server) supervise(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.done:
+		case <-c.Done():
 		}
 		if time.Since(begin) > restartMax {
 			wait = restartMin
 		}
-		s.log.Error("redis: server died", "error", c.err, "again_in", wait)
+		s.log.Error("redis: server died", "error", c.Err(), "again_in", wait)
 		for {
 			if sleep(ctx, wait) != nil {
 				return
@@ -283,33 +263,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// end asks the server to save and go, and kills it when it does not.
-func (c *child) end() error {
-	select {
-	case <-c.done:
-		return nil
-	default:
-	}
-	_ = syscall.Kill(-c.pid, syscall.SIGTERM) // gone is as good
-	timer := time.NewTimer(stopTimeout)
-	defer timer.Stop()
-	select {
-	case <-c.done:
-		return nil
-	case <-timer.C:
-	}
-	_ = syscall.Kill(-c.pid, syscall.SIGKILL)
-	<-c.done
-	return fmt.Errorf("redis-server did not end in %v and was killed", stopTimeout)
-}
-
 // Close ends the server gracefully: what it was told is on disk.
 func (s *Server) Close() error {
 	s.stop()
 	<-s.ended
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.child.end(), s.removeShortDir())
+	return errors.Join(s.child.End(stopTimeout), s.removeShortDir())
 }
 
 func (s *Server) removeShortDir() error {

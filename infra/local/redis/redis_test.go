@@ -202,7 +202,7 @@ func TestServerThatWasLeftIsEnded(t *testing.T) {
 	<-left.ended
 	s := start(t, dir, Options{})
 	defer stop(t, s)
-	<-left.child.done
+	<-left.child.Done()
 	want(t, dial(t, s), "kept")
 }
 
