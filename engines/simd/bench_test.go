@@ -60,7 +60,7 @@ func (f *frame) blend(k *Kernels, want Want, forward, backward []time.Duration, 
 		h := min(TileSize, frameH-y)
 		tile.Begin(x, y, TileSize, h)
 		start := threadTime()
-		k.BlendForward(tile, f.splats, instances, masks)
+		k.BlendForward(tile, f.splats, instances, masks, want)
 		forward[t] = min(forward[t], threadTime()-start)
 		if count {
 			ref := NewTile()

@@ -12,10 +12,14 @@ type (
 	backwardFunc func(tile, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16, grads *float32, nGrads uint64) uint64
 )
 
-// blendForward gives an assembly kernel the signature and the panics of blendForwardPlain.
-func blendForward(kernel forwardFunc) func(*Tile, []Splat, []Instance, []uint16) {
-	return func(t *Tile, splats []Splat, instances []Instance, masks []uint16) {
+// blendForward gives an assembly kernel, without and with Depth, the signature and the panics of blendForwardPlain.
+func blendForward(colour, depth forwardFunc) func(*Tile, []Splat, []Instance, []uint16, Want) {
+	return func(t *Tile, splats []Splat, instances []Instance, masks []uint16, want Want) {
 		masks = masks[:len(instances)]
+		kernel := colour
+		if want&Depth != 0 {
+			kernel = depth
+		}
 		n := kernel(&t.T[0], (*float32)(unsafe.Pointer(unsafe.SliceData(splats))), uint64(len(splats)),
 			(*uint32)(unsafe.Pointer(unsafe.SliceData(instances))), uint64(len(instances)), unsafe.SliceData(masks))
 		if n != uint64(len(instances)) {

@@ -9,6 +9,11 @@ package simd
 //go:noescape
 func blendForwardAVX2(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64
 
+// blendForwardDepthAVX2 is blendForwardPlain; it returns how many instances it did: fewer than n at an index outside the splats.
+//
+//go:noescape
+func blendForwardDepthAVX2(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64
+
 // blendBackwardAVX2 is blendBackwardPlain; it returns how many instances it did: fewer than n at an index outside.
 //
 //go:noescape

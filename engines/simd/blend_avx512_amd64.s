@@ -407,6 +407,318 @@ instance:
 	VBROADCASTSS 24(R13), Z4
 	VBROADCASTSS 28(R13), Z5
 	VBROADCASTSS 32(R13), Z6
+
+block:
+	TZCNTL           R15, R13
+	MOVL             R13, R14
+	SHLL             $0x06, R14
+	ADDQ             AX, R14
+	VADDPS.BCST      (R12)(R13*4), Z3, Z8
+	VFMADD231PS.BCST 64(R12)(R13*4), Z31, Z8
+	VFMADD231PS.BCST 128(R12)(R13*4), Z30, Z8
+	VMOVUPS          (R14), Z9
+	VCMPPS           $0x1e, Z26, Z9, K1
+	VCMPPS           $0x1d, Z29, Z8, K1, K1
+	KORTESTW         K1, K1
+	JZ               untouched
+	VMINPS           Z28, Z8, Z8
+	VMAXPS           Z27, Z8, Z8
+	VREDUCEPS        $0x01, Z8, Z10
+	VMOVAPS          Z19, Z11
+	VFMADD213PS      Z20, Z10, Z11
+	VFMADD213PS      Z21, Z10, Z11
+	VFMADD213PS      Z22, Z10, Z11
+	VFMADD213PS      Z23, Z10, Z11
+	VSCALEFPS        Z8, Z11, Z11
+	VMULPS.Z         Z9, Z11, K1, Z11
+	VSUBPS           Z11, Z9, Z9
+	VMOVUPS          Z9, (R14)
+	VMOVUPS          1024(R14), Z12
+	VFMADD231PS      Z4, Z11, K1, Z12
+	VMOVUPS          Z12, 1024(R14)
+	VMOVUPS          2048(R14), Z13
+	VFMADD231PS      Z5, Z11, K1, Z13
+	VMOVUPS          Z13, 2048(R14)
+	VMOVUPS          3072(R14), Z14
+	VFMADD231PS      Z6, Z11, K1, Z14
+	VMOVUPS          Z14, 3072(R14)
+	LEAL             -1(R15), R13
+	ANDL             R13, R15
+	JNZ              block
+
+stored:
+	MOVW R10, (BX)(R11*2)
+	ADDQ $0xc0, R12
+	INCQ R11
+	CMPQ R11, R9
+	JB   instance
+	LEAQ (DX)(R9*8), DX
+	LEAQ (BX)(R9*2), BX
+	ADDQ R9, R8
+	JMP  batch
+
+untouched:
+	BTRL     R13, R10
+	VCMPPS   $0x1e, Z26, Z9, K2
+	KORTESTW K2, K2
+	JNZ      next
+	BTRL     R13, DI
+
+next:
+	LEAL -1(R15), R13
+	ANDL R13, R15
+	JNZ  block
+	JMP  stored
+
+dark:
+	// The whole tile is saturated: nothing touches it any more.
+	XORQ R11, R11
+	MOVQ nSplats+16(FP), R10
+
+darkMask:
+	MOVL (DX)(R11*8), R13
+	CMPQ R13, R10
+	JAE  darkBad
+	MOVW $0x0000, (BX)(R11*2)
+	INCQ R11
+	CMPQ R11, R9
+	JB   darkMask
+	LEAQ (DX)(R9*8), DX
+	LEAQ (BX)(R9*2), BX
+	ADDQ R9, R8
+	JMP  batch
+
+darkBad:
+	ADDQ R11, R8
+
+return:
+	VZEROUPPER
+	MOVQ R8, ret+48(FP)
+	RET
+
+// func blendForwardDepthAVX512(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64
+// Requires: AVX, AVX512DQ, AVX512F, BMI, CMOV, MMX+
+TEXT ·blendForwardDepthAVX512(SB), $6208-56
+	MOVQ         tile+0(FP), AX
+	MOVQ         splats+8(FP), CX
+	MOVQ         instances+24(FP), DX
+	MOVQ         masks+40(FP), BX
+	LEAQ         (SP), SI
+	ADDQ         $0x3f, SI
+	ANDQ         $-64, SI
+	VMOVUPS      blend512_lx<>+0(SB), Z31
+	VMOVUPS      blend512_ly<>+0(SB), Z30
+	VBROADCASTSS blend512_thr<>+0(SB), Z29
+	VBROADCASTSS blend512_cap<>+0(SB), Z28
+	VBROADCASTSS blend512_floor<>+0(SB), Z27
+	VBROADCASTSS blend512_minT<>+0(SB), Z26
+	VBROADCASTSS blend512_half<>+0(SB), Z24
+	VBROADCASTSS blend512_c0<>+0(SB), Z23
+	VBROADCASTSS blend512_c1<>+0(SB), Z22
+	VBROADCASTSS blend512_c2<>+0(SB), Z21
+	VBROADCASTSS blend512_c3<>+0(SB), Z20
+	VBROADCASTSS blend512_c4<>+0(SB), Z19
+	VPXORD       Z25, Z25, Z25
+
+	// Blocks with a living pixel.
+	XORL    DI, DI
+	VMOVUPS 960(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 896(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 832(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 768(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 704(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 640(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 576(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 512(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 448(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 384(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 320(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 256(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 192(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 128(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS 64(AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	VMOVUPS (AX), Z0
+	VCMPPS  $0x1e, Z26, Z0, K1
+	KMOVW   K1, R8
+	NEGL    R8
+	ADCL    DI, DI
+	XORQ    R8, R8
+
+batch:
+	MOVQ n+32(FP), R9
+	SUBQ R8, R9
+	JEQ  return
+	MOVQ R9, R10
+	CMPQ R9, $0x20
+	JBE  sized
+	MOVQ $0x00000020, R9
+
+sized:
+	TESTL DI, DI
+	JZ    dark
+
+	// Masks of the batch: at most left instances, fewer at a bad index.
+	MOVQ nSplats+16(FP), R14
+	XORQ R11, R11
+	MOVQ SI, R12
+
+mask:
+	LEAQ         16(R11), R13
+	CMPQ         R13, R10
+	CMOVQGE      R11, R13
+	MOVL         (DX)(R13*8), R13
+	SHLQ         $0x06, R13
+	PREFETCHT0   (CX)(R13*1)
+	MOVL         (DX)(R11*8), R13
+	CMPQ         R13, R14
+	JAE          bad
+	SHLQ         $0x06, R13
+	ADDQ         CX, R13
+	VMOVUPS      blend512_blockX<>+0(SB), Z0
+	VADDPS.BCST  10240(AX), Z0, Z0
+	VMOVUPS      blend512_blockY<>+0(SB), Z1
+	VADDPS.BCST  10244(AX), Z1, Z1
+	VSUBPS.BCST  (R13), Z0, Z0
+	VSUBPS.BCST  4(R13), Z1, Z1
+	VBROADCASTSS 8(R13), Z2
+	VBROADCASTSS 12(R13), Z3
+	VBROADCASTSS 16(R13), Z4
+	VMULPS       Z1, Z3, Z5
+	VFMADD231PS  Z0, Z2, Z5
+	VMULPS       Z1, Z4, Z6
+	VBROADCASTSS 20(R13), Z7
+	VFMADD231PS  Z0, Z5, Z7
+	VFMADD231PS  Z1, Z6, Z7
+	VMOVUPS      Z7, (R12)
+	VFMADD231PS  Z0, Z2, Z5
+	VMOVUPS      Z5, 64(R12)
+	VADDPS       Z6, Z6, Z6
+	VFMADD231PS  Z0, Z3, Z6
+	VMOVUPS      Z6, 128(R12)
+	VSUBPS       Z24, Z0, Z5
+	VADDPS       Z24, Z0, Z6
+	VSUBPS       Z24, Z1, Z7
+	VADDPS       Z24, Z1, Z8
+	VMINPS       Z25, Z6, Z9
+	VMAXPS       Z9, Z5, Z9
+	VMINPS       Z25, Z8, Z10
+	VMAXPS       Z10, Z7, Z10
+	VMULPS.BCST  40(R13), Z9, Z11
+	VMINPS       Z11, Z8, Z11
+	VMAXPS       Z11, Z7, Z11
+	VMULPS.BCST  44(R13), Z10, Z12
+	VMINPS       Z12, Z6, Z12
+	VMAXPS       Z12, Z5, Z12
+	VMULPS       Z11, Z3, Z13
+	VFMADD231PS  Z9, Z2, Z13
+	VBROADCASTSS 20(R13), Z14
+	VFMADD231PS  Z9, Z13, Z14
+	VMULPS       Z11, Z4, Z13
+	VFMADD231PS  Z11, Z13, Z14
+	VCMPPS       $0x1d, Z29, Z14, K1
+	VMULPS       Z10, Z3, Z13
+	VFMADD231PS  Z12, Z2, Z13
+	VBROADCASTSS 20(R13), Z14
+	VFMADD231PS  Z12, Z13, Z14
+	VMULPS       Z10, Z4, Z13
+	VFMADD231PS  Z10, Z13, Z14
+	VCMPPS       $0x1d, Z29, Z14, K2
+	KORW         K1, K2, K1
+	KMOVW        K1, R15
+	MOVW         R15, (BX)(R11*2)
+	ADDQ         $0xc0, R12
+	INCQ         R11
+	CMPQ         R11, R9
+	JB           mask
+	JMP          blend
+
+bad:
+	// Blend what was good, then stop.
+	MOVQ  R11, R9
+	TESTQ R11, R11
+	JZ    return
+
+blend:
+	XORQ R11, R11
+	MOVQ SI, R12
+
+instance:
+	MOVWLZX      (BX)(R11*2), R15
+	ANDL         DI, R15
+	MOVL         R15, R10
+	JZ           stored
+	MOVL         (DX)(R11*8), R13
+	SHLQ         $0x06, R13
+	ADDQ         CX, R13
+	VBROADCASTSS 8(R13), Z0
+	VBROADCASTSS 12(R13), Z1
+	VBROADCASTSS 16(R13), Z2
+	VMULPS       blend512_lx2<>+0(SB), Z0, Z3
+	VFMADD231PS  blend512_lxly<>+0(SB), Z1, Z3
+	VFMADD231PS  blend512_ly2<>+0(SB), Z2, Z3
+	VBROADCASTSS 24(R13), Z4
+	VBROADCASTSS 28(R13), Z5
+	VBROADCASTSS 32(R13), Z6
 	VBROADCASTSS 36(R13), Z7
 
 block:

@@ -4,9 +4,9 @@ package simd
 //
 //	w = alpha·T;  R, G, B += w·colour;  D += w/z;  T -= w
 //
-// (Kerbl et al. 2023, eq. 3). masks[i] gets the blocks in which instance i touched some pixel; the backward pass visits no
+// D only with Depth; // (Kerbl et al. 2023, eq. 3); D only with Depth. masks[i] gets the blocks in which instance i touched some pixel; the backward pass visits no
 // others. len(masks) >= len(instances).
-func blendForwardPlain(t *Tile, splats []Splat, instances []Instance, masks []uint16) {
+func blendForwardPlain(t *Tile, splats []Splat, instances []Instance, masks []uint16, want Want) {
 	masks = masks[:len(instances)]
 	alive := t.alive()
 	for i, in := range instances {
@@ -18,7 +18,7 @@ func blendForwardPlain(t *Tile, splats []Splat, instances []Instance, masks []ui
 		var touched uint16
 		for m := s.BlockMask(t.X, t.Y) & alive; m != 0; m &= m - 1 {
 			b := nextBlock(m)
-			if s.blendBlock(t, b) {
+			if s.blendBlock(t, b, want) {
 				touched |= 1 << b
 			} else if !t.blockAlive(b) {
 				alive &^= 1 << b
@@ -29,7 +29,7 @@ func blendForwardPlain(t *Tile, splats []Splat, instances []Instance, masks []ui
 }
 
 // blendBlock blends one splat into one block and reports whether it touched a pixel.
-func (s *Splat) blendBlock(t *Tile, b int) bool {
+func (s *Splat) blendBlock(t *Tile, b int, want Want) bool {
 	touched := false
 	dx0 := t.X + float32(b&3*BlockSize) + 0.5 - s.U
 	dy0 := t.Y + float32(b>>2*BlockSize) + 0.5 - s.V
@@ -43,7 +43,9 @@ func (s *Splat) blendBlock(t *Tile, b int) bool {
 		t.R[p] += w * s.Red
 		t.G[p] += w * s.Green
 		t.B[p] += w * s.Blue
-		t.D[p] += w * s.InvZ
+		if want&Depth != 0 {
+			t.D[p] += w * s.InvZ
+		}
 		t.T[p] -= w
 		touched = true
 	}

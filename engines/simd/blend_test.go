@@ -39,7 +39,7 @@ func checkBlend(t *testing.T, k *Kernels, s *scene, want Want) {
 	*tile = *s.tile
 	masks := make([]uint16, len(s.instances)+2)
 	masks[0], masks[len(masks)-1] = guard, guard
-	k.BlendForward(tile, s.splats, s.instances, masks[1:len(masks)-1])
+	k.BlendForward(tile, s.splats, s.instances, masks[1:len(masks)-1], want)
 	if masks[0] != guard || masks[len(masks)-1] != guard {
 		t.Fatal("wrote outside the masks")
 	}
@@ -52,10 +52,14 @@ func checkBlend(t *testing.T, k *Kernels, s *scene, want Want) {
 	if tile.S != s.tile.S || tile.GR != s.tile.GR || tile.GG != s.tile.GG || tile.GB != s.tile.GB || tile.GD != s.tile.GD || tile.X != s.tile.X || tile.Y != s.tile.Y {
 		t.Fatal("wrote to planes that are not its own")
 	}
+	d := &s.d
+	if want&Depth == 0 {
+		d = new([TilePixels]float64)
+	}
 	for c, pair := range []struct {
 		got  *Plane
 		want *[TilePixels]float64
-	}{{&tile.T, &s.t}, {&tile.R, &s.r}, {&tile.G, &s.g}, {&tile.B, &s.b}, {&tile.D, &s.d}} {
+	}{{&tile.T, &s.t}, {&tile.R, &s.r}, {&tile.G, &s.g}, {&tile.B, &s.b}, {&tile.D, d}} {
 		for p := range pair.got {
 			got, want := float64(pair.got[p]), pair.want[p]
 			// T is a product of many factors 1-alpha: its error is relative to 1/(1-alpha), at most 100 times.
@@ -166,11 +170,11 @@ func TestBlendRefusesBadIndices(t *testing.T) {
 				instances[n-1] = in
 				tile := NewTile()
 				tile.Begin(0, 0, 16, 16)
-				if !panics(func() { k.BlendForward(tile, splats, instances, make([]uint16, n)) }) {
+				if !panics(func() { k.BlendForward(tile, splats, instances, make([]uint16, n), Want(n)&Depth) }) {
 					t.Errorf("forward accepted %v after %d", in, n-1)
 				}
 				tile.Begin(0, 0, 0, 0)
-				if !panics(func() { k.BlendForward(tile, splats, instances, make([]uint16, n)) }) {
+				if !panics(func() { k.BlendForward(tile, splats, instances, make([]uint16, n), Want(n)&Depth) }) {
 					t.Errorf("dark forward accepted %v after %d", in, n-1)
 				}
 			}
@@ -184,7 +188,7 @@ func TestBlendRefusesBadIndices(t *testing.T) {
 				}
 			}
 		}
-		if !panics(func() { k.BlendForward(NewTile(), splats, make([]Instance, 2), make([]uint16, 1)) }) {
+		if !panics(func() { k.BlendForward(NewTile(), splats, make([]Instance, 2), make([]uint16, 1), 0) }) {
 			t.Error("accepted too few masks")
 		}
 	})

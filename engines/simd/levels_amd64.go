@@ -8,7 +8,7 @@ var tables = map[Level]*Kernels{Plain: &plainKernels, AVX2: &avx2Kernels, AVX512
 
 var avx2Kernels = Kernels{
 	Level:         AVX2,
-	BlendForward:  blendForward(blendForwardAVX2),
+	BlendForward:  blendForward(blendForwardAVX2, blendForwardDepthAVX2),
 	BlendBackward: blendBackward([4]backwardFunc{0: blendBackwardAVX2, Depth: blendBackwardDepthAVX2, Abs: blendBackwardAbsAVX2, Depth | Abs: blendBackwardDepthAbsAVX2}),
 	ProjectGroup:  projectGroup(projectGroupAVX2, 8),
 	BackwardGroup: backwardGroup(backwardGroupAVX2, 8),
@@ -18,7 +18,7 @@ var avx2Kernels = Kernels{
 
 var avx512Kernels = Kernels{
 	Level:         AVX512,
-	BlendForward:  blendForward(blendForwardAVX512),
+	BlendForward:  blendForward(blendForwardAVX512, blendForwardDepthAVX512),
 	BlendBackward: blendBackward([4]backwardFunc{0: blendBackwardAVX512, Depth: blendBackwardDepthAVX512, Abs: blendBackwardAbsAVX512, Depth | Abs: blendBackwardDepthAbsAVX512}),
 	ProjectGroup:  projectGroup(projectGroupAVX512, 16),
 	BackwardGroup: backwardGroup(backwardGroupAVX512, 16),

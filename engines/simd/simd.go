@@ -10,7 +10,7 @@
 // every other architecture, leaves the plain form alone.
 //
 //	k := simd.Best().Kernels()
-//	k.BlendForward(tile, splats, instances, masks)
+//	k.BlendForward(tile, splats, instances, masks, 0)
 package simd
 
 import (
@@ -70,7 +70,7 @@ type Kernels struct {
 	Level Level
 
 	// BlendForward: see blendForwardPlain. BlendBackward: see blendBackwardPlain.
-	BlendForward  func(t *Tile, splats []Splat, instances []Instance, masks []uint16)
+	BlendForward  func(t *Tile, splats []Splat, instances []Instance, masks []uint16, want Want)
 	BlendBackward func(t *Tile, splats []Splat, instances []Instance, masks []uint16, grads []Grad, want Want)
 
 	// Adam: see adamPlain.

@@ -219,12 +219,12 @@ type Grad struct {
 	AbsU, AbsV    float32 // sums of |h·dq/dx|, |h·dq/dy|, q half the squared Mahalanobis distance; 0 without Abs
 }
 
-// Want selects the optional sums of BlendBackward.
+// Want selects what blending does besides colour.
 type Want uint8
 
 const (
-	Depth Want = 1 << iota // GD is set: differentiate the inverse depth too
-	Abs                    // sum absolute screen gradients (AbsGS, Ye et al. 2024)
+	Depth Want = 1 << iota // the inverse depth: blend D forward; backward, GD is set
+	Abs                    // backward, sum absolute screen gradients (AbsGS, Ye et al. 2024)
 )
 
 // BlockMask returns the blocks of the tile at (x, y) in which alpha can reach 1/255: bit 4·by+bx. The test is exact for the

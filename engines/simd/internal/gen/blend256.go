@@ -39,7 +39,8 @@ func pieceData(prefix string) piece {
 
 func blend256() {
 	k := pieceData("blend256_")
-	forward256(k)
+	forward256(k, "blendForwardAVX2", []int{splatRed, splatGreen, splatBlue})
+	forward256(k, "blendForwardDepthAVX2", []int{splatRed, splatGreen, splatBlue, splatInvZ})
 	for _, want := range wants {
 		backward256(k, "blendBackward"+want.name+"AVX2", want.depth, want.abs)
 	}
@@ -84,10 +85,11 @@ func alpha256(v *vec, e *value) *value {
 	return v.exp2(v.max(v.min(e, v.konst(log2MaxAlpha)), v.konst(-8)), exp2Blend...)
 }
 
-func forward256(k piece) {
-	TEXT("blendForwardAVX2", 0, "func(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64")
+// forward256 blends the planes of the splat's fields into those from R on.
+func forward256(k piece, name string, fields []int) {
+	TEXT(name, 0, "func(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64")
 	Pragma("noescape")
-	Doc("blendForwardAVX2 is blendForwardPlain; it returns how many instances it did: fewer than n at an index outside the splats.")
+	Doc(name + " is blendForwardPlain; it returns how many instances it did: fewer than n at an index outside the splats.")
 	tile, splats, inst, masks := pointer("tile"), pointer("splats"), pointer("instances"), pointer("masks")
 	// The batch's masks of pieces follow its records.
 	scratch := aligned(batch256*scr2Forward + batch256*4)
@@ -188,9 +190,12 @@ func forward256(k piece) {
 	SHLQ(Imm(6), id)
 	ADDQ(splats, id)
 	quad := v.pin()
-	colours := []*value{v.pin(), v.pin(), v.pin(), v.pin()}
+	var colours []*value
+	for range fields {
+		colours = append(colours, v.pin())
+	}
 	v.set(quad, quad256(v, id, lx, ly))
-	for c, disp := range []int{splatRed, splatGreen, splatBlue, splatInvZ} {
+	for c, disp := range fields {
 		v.set(colours[c], v.scalar(Mem{Base: id, Disp: disp}))
 	}
 	v.flush()

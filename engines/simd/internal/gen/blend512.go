@@ -69,7 +69,8 @@ func blendData(prefix string) blendConsts {
 
 func blend512() {
 	k := blendData("blend512_")
-	forward512(k)
+	forward512(k, "blendForwardAVX512", false)
+	forward512(k, "blendForwardDepthAVX512", true)
 	for _, want := range wants {
 		backward512(k, "blendBackward"+want.name+"AVX512", want.depth, want.abs)
 	}
@@ -114,10 +115,10 @@ func quad512(k blendConsts, a, b, c, quad VecPhysical) {
 	VFMADD231PS(k.ly2, c, quad)
 }
 
-func forward512(k blendConsts) {
-	TEXT("blendForwardAVX512", 0, "func(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64")
+func forward512(k blendConsts, name string, depth bool) {
+	TEXT(name, 0, "func(tile *float32, splats *float32, nSplats uint64, instances *uint32, n uint64, masks *uint16) uint64")
 	Pragma("noescape")
-	Doc("blendForwardAVX512 is blendForwardPlain; it returns how many instances it did: fewer than n at an index outside the splats.")
+	Doc(name + " is blendForwardPlain; it returns how many instances it did: fewer than n at an index outside the splats.")
 	tile := Load(Param("tile"), GP64()).(GPVirtual)
 	splats := Load(Param("splats"), GP64()).(GPVirtual)
 	inst := Load(Param("instances"), GP64()).(GPVirtual)
@@ -245,7 +246,9 @@ func forward512(k blendConsts) {
 	VBROADCASTSS(Mem{Base: id, Disp: splatRed}, red)
 	VBROADCASTSS(Mem{Base: id, Disp: splatGreen}, green)
 	VBROADCASTSS(Mem{Base: id, Disp: splatBlue}, blue)
-	VBROADCASTSS(Mem{Base: id, Disp: splatInvZ}, invZ)
+	if depth {
+		VBROADCASTSS(Mem{Base: id, Disp: splatInvZ}, invZ)
+	}
 
 	block, off := GP64(), GP64()
 	Label("block")
@@ -267,7 +270,11 @@ func forward512(k blendConsts) {
 	VMULPS_Z(T, p, K1, w)
 	VSUBPS(w, T, T)
 	VMOVUPS(T, Mem{Base: off, Disp: tileT})
-	for n, colour := range []VecPhysical{red, green, blue, invZ} {
+	colours := []VecPhysical{red, green, blue}
+	if depth {
+		colours = append(colours, invZ)
+	}
+	for n, colour := range colours {
 		plane := Mem{Base: off, Disp: tileR + 1024*n}
 		acc := []VecPhysical{Z12, Z13, Z14, Z15}[n]
 		VMOVUPS(plane, acc)
