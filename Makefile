@@ -34,7 +34,10 @@ bench: ## Benchmarks, as ratios to a baseline measured in the same run
 fuzz: ## Every fuzz target for FUZZTIME (30s) each
 	@infra/toolchain/fuzz.sh
 
+deploy: ## The backend in a Google Cloud project: PROJECT=my-project REGION=europe-west4 [ENVIRONMENT=dev]
+	@terraform/deploy.sh "$(PROJECT)" "$(REGION)" "$(or $(ENVIRONMENT),dev)"
+
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench fuzz clean
+.PHONY: help build demo test check bench fuzz deploy clean

@@ -18,7 +18,7 @@ resource "google_compute_subnetwork" "run" {
 locals {
   cidr = {
     run   = "10.80.0.0/20"
-    redis = "10.80.16.0/28"
+    redis = "10.80.16.0/29" # what an instance without read replicas takes
   }
 }
 

@@ -11,7 +11,7 @@ locals {
   redis_url = var.redis.engine == "redis" ? (
     "rediss://default:${one(google_redis_instance.queue[*].auth_string)}@${one(google_redis_instance.queue[*].host)}:${one(google_redis_instance.queue[*].port)}/0"
     ) : (
-    "rediss://default:${var.valkey_token}@${local.valkey_endpoint.ip_address}:${local.valkey_endpoint.port}/0"
+    "rediss://default:${urlencode(var.valkey_token)}@${local.valkey_endpoint.ip_address}:${local.valkey_endpoint.port}/0"
   )
   redis_ca_cert = join("\n", var.redis.engine == "redis" ? (
     flatten(google_redis_instance.queue[*].server_ca_certs[*].cert)
