@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -181,7 +182,7 @@ func nextByte(header string) (int64, error) {
 		return 0, fmt.Errorf("range %q does not begin at 0", header)
 	}
 	n, err := strconv.ParseInt(last, 10, 64)
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n == math.MaxInt64 {
 		return 0, fmt.Errorf("range %q", header)
 	}
 	return n + 1, nil

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // openapi describes this API. A test drives the handlers from it: every operation, every answer it names, every field.
@@ -20,19 +21,28 @@ var openapi []byte
 //go:embed reference.html
 var referenceHTML string
 
-// reference serves GET /openapi.json and GET /docs, a page that needs nothing from elsewhere.
-func reference() (document, page http.HandlerFunc, err error) {
+// rendered is read and rendered once, when the first Service is made.
+var rendered = sync.OnceValues(func() (html []byte, err error) {
 	var doc map[string]any
 	if err := json.Unmarshal(openapi, &doc); err != nil {
-		return nil, nil, fmt.Errorf("read openapi.json: %w", err)
+		return nil, fmt.Errorf("read openapi.json: %w", err)
 	}
 	t, err := template.New("reference").Funcs(template.FuncMap{"type": typeOf, "sorted": sorted, "upper": strings.ToUpper}).Parse(referenceHTML)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read reference.html: %w", err)
+		return nil, fmt.Errorf("read reference.html: %w", err)
 	}
-	var html bytes.Buffer
-	if err := t.Execute(&html, doc); err != nil {
-		return nil, nil, fmt.Errorf("render reference: %w", err)
+	var page bytes.Buffer
+	if err := t.Execute(&page, doc); err != nil {
+		return nil, fmt.Errorf("render reference: %w", err)
+	}
+	return page.Bytes(), nil
+})
+
+// reference serves GET /openapi.json and GET /docs, a page that needs nothing from elsewhere.
+func reference() (document, page http.HandlerFunc, err error) {
+	html, err := rendered()
+	if err != nil {
+		return nil, nil, err
 	}
 	send := func(contentType string, body []byte) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -43,7 +53,7 @@ func reference() (document, page http.HandlerFunc, err error) {
 			_, _ = w.Write(body) // the client has gone: nobody to tell
 		}
 	}
-	return send("application/json", openapi), send("text/html; charset=utf-8", html.Bytes()), nil
+	return send("application/json", openapi), send("text/html; charset=utf-8", html), nil
 }
 
 // typeOf names a schema's type for people.

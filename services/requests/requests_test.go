@@ -25,7 +25,7 @@ import (
 
 // world is the operators' API on memory. The service of every stage is played by finish.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	handler  http.Handler
 	queue    *memq.Queue
 	store    *memory.Store
@@ -36,7 +36,7 @@ type world struct {
 	ended    []pipeline.Status
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{t: t, store: memory.New(), time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), random: rand.NewChaCha8([32]byte{1}),
 		buckets: artifacts.Buckets{Inbox: map[pipeline.Stage]string{}, Artifacts: "artifacts"}}
 	for _, s := range pipeline.Stages() {
