@@ -94,8 +94,11 @@ func compareGroup(t *testing.T, rng *rand.Rand, k *simd.Kernels, cam *Camera, gs
 	t.Helper()
 	rows, low := group16(gs, degree)
 	view64, view32 := newView[float64](cam), newView[float32](cam)
-	records := make([]simd.Splat, simd.GroupLanes)
+	records := make([]simd.Splat, simd.GroupLanes+1)
 	visible := k.ProjectGroup(groupView(view32, mode), rows, degree, 1000, records)
+	if (records[simd.GroupLanes] != simd.Splat{}) {
+		t.Fatal("wrote outside the records")
+	}
 
 	close := func(what string, lane int, got, low, want, scale float64) {
 		t.Helper()

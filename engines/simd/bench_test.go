@@ -90,9 +90,8 @@ func (f *frame) blend(k *Kernels, want Want, forward, backward []time.Duration, 
 	return
 }
 
-// Arithmetic per blended pair and its floor: 31 operations forward and 52 backward, at two 32-lane multiply-adds a
-// nanosecond-and-cycle would be the peak of the widest unit; peakGFLOPS is one AVX-512 core at 2.6 GHz with one 512-bit
-// multiply-add a cycle.
+// Arithmetic per blended pair, counted in the plain form, and the rate of one core at 2.6 GHz that finishes one 512-bit
+// multiply-add a cycle: their quotient is the floor that benchmarks report multiples of.
 const (
 	forwardFLOP  = 31
 	backwardFLOP = 52

@@ -172,7 +172,7 @@ type Splat struct {
 	A, B, C float32 // the conic times -log2(e)/2, -log2(e), -log2(e)/2
 	L       float32 // log2 of the opacity
 
-	Red, Green, Blue float32 // colour
+	Red, Green, Blue float32 // colour, finite: some levels spread NaN to the pixels beside those that are touched
 	InvZ             float32 // 1/depth
 
 	SlopeX float32 // -B/2C: the ellipse's highest alpha in column dx is at dy = SlopeX·dx

@@ -187,7 +187,7 @@ func (a *vec) dot(x, y []*value) *value {
 	return sum
 }
 
-// cmp compares; both compares where m is set already.
+// cmp compares; both is set where m and n are.
 func (a *vec) cmp(predicate U8, x, y *value) *value {
 	v := a.op("cmp", predicate, x, y)
 	v.mask = true
@@ -219,11 +219,6 @@ func (a *vec) maskFrom(gp Op) *value {
 
 func (a *vec) store(x *value, m Mem) {
 	a.ops = append(a.ops, vop{name: "store", args: []*value{x}, mem: m})
-}
-
-// storeWhere writes only the lanes of the mask; AVX-512 only.
-func (a *vec) storeWhere(m, x *value, to Mem) {
-	a.ops = append(a.ops, vop{name: "storeWhere", args: []*value{m, x}, mem: to})
 }
 
 // set, plus and plusMul change a pinned value: p = x, p += x, p += x·y.
@@ -263,8 +258,7 @@ var unaries = map[string]instruction{
 	"sqrt":    {full: VSQRTPS},
 	"toInt":   {full: VCVTPS2DQ},
 	"toFloat": {full: VCVTDQ2PS},
-	"rcp14":   {full: VRCP14PS},
-	"rcp":     {full: func(ops ...Op) { VRCPPS(ops[0], ops[1]) }},
+	"rcp":     {full: func(ops ...Op) { VRCPPS(ops[0], ops[1]) }}, // AVX2 only, 1.5·2^-12
 }
 
 var unariesImm = map[string]func(...Op){
@@ -490,9 +484,6 @@ func (a *vec) emit(now int) {
 	case "store":
 		a.inReg(op.args[0], now)
 		VMOVUPS(a.physical(op.args[0].reg), op.mem)
-	case "storeWhere":
-		a.inReg(op.args[1], now)
-		VMOVUPS(a.physical(op.args[1].reg), kay[op.args[0].reg], op.mem)
 	case "set":
 		src := a.source(op.args[0], now)
 		if _, isReg := src.(VecPhysical); isReg {
