@@ -28,8 +28,8 @@ type Plan struct {
 	// photos, of which each camera may have taken few).
 	CameraModel string
 
-	MaxImageSize    int     // longer side in pixels at which features are found (1600)
-	MaxNumFeatures  int     // features kept for an image (4096)
+	MaxImageSize    int     // longer side in pixels at which features are found (1280)
+	MaxNumFeatures  int     // features kept for an image (4096; 2500 for many images)
 	UndistortedSize int     // longer side in pixels of the undistorted images; 0 keeps that of the originals
 	MinRegistered   float64 // smallest part of the images that must be registered (0.5)
 }
@@ -56,6 +56,11 @@ const (
 	exhaustiveSet = 200
 	// overlap of sequential matching; with quadratic overlap each frame meets about 16 others.
 	overlap = 10
+	// manyImages is where matching, whose time grows with the square of the features, begins to rule: 0.05 CPU seconds a
+	// pair at 2200 features on an idle core. 2200 features for each of 50 frames gave poses right to 0.07 %.
+	manyImages     = 60
+	featuresOfFew  = 4096
+	featuresOfMany = 2500
 	// focalLengthFactor is the prior focal length in units of the longer side where EXIF gives none. The main cameras
 	// of phones have 0.7 to 0.8 for photos and up to 0.95 for stabilised video; COLMAP's 1.2 is a portrait lens, from
 	// which view_graph_calibrator often fails to come back.
@@ -70,10 +75,7 @@ func (p Plan) withDefaults() Plan {
 		}
 	}
 	if p.MaxImageSize == 0 {
-		p.MaxImageSize = 1600
-	}
-	if p.MaxNumFeatures == 0 {
-		p.MaxNumFeatures = 4096
+		p.MaxImageSize = 1280
 	}
 	if p.MinRegistered == 0 {
 		p.MinRegistered = 0.5
@@ -132,6 +134,12 @@ func (r *reconstructor) run(ctx context.Context) error {
 		return err
 	}
 	r.result.Images = len(r.images)
+	if r.plan.MaxNumFeatures == 0 {
+		r.plan.MaxNumFeatures = featuresOfFew
+		if len(r.images) > manyImages {
+			r.plan.MaxNumFeatures = featuresOfMany
+		}
+	}
 	if len(r.images) < minImages {
 		return fail(TooFewImages, "Use at least 20 images of the same subject from different sides.", "there are %d images, at least %d are needed", len(r.images), minImages)
 	}

@@ -145,7 +145,7 @@ func TestFoxThinned(t *testing.T) {
 		t.Skip("takes a minute")
 	}
 	c := installed(t)
-	for _, every := range []int{2, 3, 4, 5, 6} {
+	for _, every := range []int{2, 4, 7} {
 		t.Run(fmt.Sprintf("every_%d", every), func(t *testing.T) {
 			folder := foxFrames(t, func(i int) bool { return i%every == 0 })
 			result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, Video: true})
