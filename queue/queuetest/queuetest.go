@@ -23,6 +23,10 @@ type Suite struct {
 	Open func(t testing.TB, cfg queue.Config) queue.Queue
 	// Crash ends whatever keeps the state of q, starts it again and returns the queue anew. Nil: nothing survives.
 	Crash func(t testing.TB, q queue.Queue, cfg queue.Config) queue.Queue
+	// Lossy says that answers may be lost on their way, so that operations are tried again. RunModel then moves the clock with
+	// every operation, by which an implementation may know its own doing, and allows that what Reap and Restore count is
+	// incomplete.
+	Lossy bool
 }
 
 // Run runs every test of the contract but the model's.

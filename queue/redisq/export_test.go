@@ -1,11 +1,17 @@
 package redisq
 
 import (
+	"context"
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/splatworks/splatworks/queue"
 )
+
+// SetPause sets the first pause between two tries.
+func (q *Queue) SetPause(d time.Duration) { q.pause = d }
 
 // EnqueueCommand is what Enqueue sends, for redis-benchmark: the hash of the script and its arguments after the key.
 func EnqueueCommand(q *Queue, t queue.Task, now time.Time) (hash string, args []string, err error) {
@@ -17,4 +23,16 @@ func EnqueueCommand(q *Queue, t queue.Task, now time.Time) (hash string, args []
 		args = append(args, fmt.Sprint(a))
 	}
 	return q.scripts["enqueue"].Hash(), args, nil
+}
+
+// SetPatience sets how long a call keeps trying.
+func (q *Queue) SetPatience(d time.Duration) { q.patience = d }
+
+// Migrate brings state to a version by the steps given.
+func (q *Queue) Migrate(ctx context.Context, version int, steps map[int]func(context.Context, *redis.Client) error) error {
+	m := map[int]migration{}
+	for from, step := range steps {
+		m[from] = step
+	}
+	return q.migrate(ctx, version, m)
 }

@@ -31,8 +31,9 @@ type Queue struct {
 	cfg      queue.Config
 	scripts  scripts
 	patience time.Duration
-	name     string       // of this value among all
-	named    atomic.Int64 // that needed a name of their own
+	pause    time.Duration // before the second try; doubles up to a second
+	name     string        // of this value among all
+	named    atomic.Int64  // that needed a name of their own
 }
 
 // Patience is how long a call keeps trying while Redis restarts, loads or fails over, unless its context ends sooner. It
@@ -65,7 +66,7 @@ func Open(ctx context.Context, client *redis.Client, cfg queue.Config) (*Queue, 
 	if err != nil {
 		return nil, fmt.Errorf("queue: read scripts: %w", err)
 	}
-	q := &Queue{redis: client, cfg: cfg, scripts: scripts, patience: Patience, name: rand.Text()[:13]}
+	q := &Queue{redis: client, cfg: cfg, scripts: scripts, patience: Patience, pause: 20 * time.Millisecond, name: rand.Text()[:13]}
 	return q, q.migrate(ctx, Version, migrations)
 }
 

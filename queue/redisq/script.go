@@ -82,7 +82,7 @@ func (q *Queue) call(ctx context.Context, script string, now time.Time, args ...
 
 // patiently repeats what fails because Redis is away.
 func (q *Queue) patiently(ctx context.Context, do func(try int) error) error {
-	pause, waited := 20*time.Millisecond, time.Duration(0)
+	pause, waited := q.pause, time.Duration(0)
 	for try := 0; ; try++ {
 		err := do(try)
 		if errors.Is(err, redis.Nil) {

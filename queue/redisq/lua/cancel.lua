@@ -2,10 +2,10 @@
 --   ARGV[3]  request id
 -- Returns 1, -1 no such request, -2 it has ended.
 local id = ARGV[3]
-local r = redis.call('HMGET', RECORD .. id, 'S', 'g', 'k')
+local r = redis.call('HMGET', RECORD .. id, 'S', 'g', 'k', 'u')
 local status, stage = r[1], r[2]
 if not status then return -1 end
-if again and status == 'X' then return 1 end
+if again and status == 'X' and r[4] == now then return 1 end
 if status ~= 'Q' and status ~= 'P' then return -2 end
 leave(id, stage, r[3])
 redis.call('HDEL', EXTRA .. id, 'f')
