@@ -72,6 +72,6 @@ func Plans() []Plan {
 
 // What the idle bill counts: the images at their compressed sizes, five builds kept, and the alert policies.
 const (
-	ImageGiB = 5 * 0.45
+	ImageGiB = 5 * 0.5
 	Alerts   = 7
 )

@@ -12,12 +12,13 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
+# The tag leaves out Cloud Storage's direct path over gRPC, which nothing here uses: a quarter of each program.
 ENV CGO_ENABLED=0
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     set -eu; \
     mkdir -p /out/app /out/tmp /out/etc/ssl/certs; \
     for program in functions services/*; do \
-      go build -trimpath -ldflags='-s -w' -o "/out/app/${program##*/}" "./$program/cmd"; \
+      go build -tags disable_grpc_modules -trimpath -ldflags='-s -w' -o "/out/app/${program##*/}" "./$program/cmd"; \
     done; \
     cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/; \
     printf 'splatworks:x:65532:65532::/tmp:/none\n' >/out/etc/passwd; \
