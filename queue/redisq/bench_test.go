@@ -194,13 +194,17 @@ func (m *measurement) add(name string, rate, cpu float64, took []time.Duration) 
 func benchID(n int) string { return fmt.Sprintf("%014d%012d", 0, n) }
 
 // submit records n requests and returns their ids.
-func (m *measurement) submit(n int) []string {
+func (m *measurement) submit(n int) []string { return m.submitAs(n, benchID) }
+
+func (m *measurement) submitAs(n int, id func(n int) string) []string {
 	now := time.Now()
 	requests := make([]pipeline.Request, n)
 	ids := make([]string, n)
 	for i := range requests {
 		r := queuetest.Request(now, m.n)
-		r.ID = benchID(m.n)
+		if id != nil {
+			r.ID = id(m.n)
+		}
 		r.SessionID = fmt.Sprintf("%08x-0000-4000-8000-%012x", m.n, m.n) // as long as a UUID
 		r.Deadline = now.Add(24 * time.Hour)
 		requests[i], ids[i] = r, r.ID
@@ -274,7 +278,7 @@ func (m *measurement) fill() {
 
 func (m *measurement) fillOurs() {
 	for left := m.depth; left > 0; {
-		ids := m.submit(min(left, 50_000))
+		ids := m.submitAs(min(left, 50_000), nil) // ids as they really are
 		tasks := make([]queue.Task, len(ids))
 		for i, id := range ids {
 			tasks[i] = queue.Task{RequestID: id, Stage: benchStage, Input: queuetest.Upload(id, 1)}

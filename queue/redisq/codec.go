@@ -70,9 +70,9 @@ func createdByID(id string) int64 {
 
 // requestFields are the fields of a record that are written once: identity in lua/common.lua reads the pieces r.
 func requestFields(r pipeline.Request) ([]any, error) {
-	options, err := json.Marshal(r.Options)
+	options, err := optionsText(r.Options)
 	if err != nil {
-		return nil, fmt.Errorf("encode options: %w", err)
+		return nil, err
 	}
 	fields := make([]any, 0, 16)
 	created, deadline := "", ""
@@ -82,7 +82,7 @@ func requestFields(r pipeline.Request) ([]any, error) {
 	if !r.Deadline.IsZero() {
 		deadline = strconv.FormatInt(r.Deadline.UnixMilli(), 10)
 	}
-	whole := strings.Join([]string{r.SessionID, r.Caller, strconv.Itoa(r.Priority), created, deadline, string(options),
+	whole := strings.Join([]string{r.SessionID, r.Caller, strconv.Itoa(r.Priority), created, deadline, options,
 		tokenField(r.TokenHash)}, nul)
 	for i := 0; whole != ""; i++ {
 		n := min(len(whole), pieceBytes)
@@ -93,6 +93,18 @@ func requestFields(r pipeline.Request) ([]any, error) {
 		fields = append(fields, "p", r.Priority)
 	}
 	return fields, nil
+}
+
+// optionsText is options as JSON or, when only a preset was asked for, as that word alone.
+func optionsText(o pipeline.Options) (string, error) {
+	if o == (pipeline.Options{Preset: o.Preset}) && !strings.ContainsAny(string(o.Preset), "{"+nul) {
+		return string(o.Preset), nil
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return "", fmt.Errorf("encode options: %w", err)
+	}
+	return string(b), nil
 }
 
 const nul = "\x00"
@@ -193,8 +205,10 @@ func (r *reader) request(id, whole string) pipeline.Request {
 	if parts[4] != "" {
 		q.Deadline = time.UnixMilli(r.integer(parts[4])).UTC()
 	}
-	if parts[5] != "{}" {
+	if strings.HasPrefix(parts[5], "{") {
 		r.json(parts[5], &q.Options)
+	} else {
+		q.Options.Preset = pipeline.Preset(parts[5])
 	}
 	return q
 }

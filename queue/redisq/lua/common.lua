@@ -26,7 +26,7 @@ local function index(name, value)
 end
 
 -- identity returns session id, caller, deadline and token hash of a request from the pieces r of its record: session, caller,
--- priority, created, deadline, options (JSON), token, separated by NUL.
+-- priority, created, deadline, options, token, separated by NUL.
 local function identity(id)
   local whole, piece, i = '', redis.call('HGET', RECORD .. id, 'r') or '', 0
   repeat
