@@ -35,28 +35,37 @@ func (k *Kernels) NewTruth(pix []uint8, w, h int) (*Truth, error) {
 	}
 	t := &Truth{W: w, H: h, Pix: pix, Mu: make([]uint16, w*h), Var: make([]uint16, w*h)}
 	l := NewLoss(w)
-	mu, square := l.stats[0], l.stats[1]
-	for r := 0; r < h+ssimRadius; r++ {
-		slot := r % ssimTaps
-		if r < h {
+	for first := -ssimRadius - 1; first < h+ssimRadius; first += 2 {
+		for r := first; r < first+2; r++ {
+			slot := l.slot(r)
+			if r < 0 || r >= h {
+				clear(l.ringA[0][slot])
+				clear(l.ringA[1][slot])
+				continue
+			}
 			copy(l.pix, pix[r*w:r*w+w])
 			k.loss.bytes(l.y[ssimPad:ssimPad+l.row], l.pix)
 			k.loss.multiply(l.xx, l.y, l.y)
 			k.loss.convolveRow(l.ringA[0][slot], l.y)
 			k.loss.convolveRow(l.ringA[1][slot], l.xx)
-		} else {
-			clear(l.ringA[0][slot])
-			clear(l.ringA[1][slot])
 		}
-		c := r - ssimRadius
-		if c < 0 {
+		c := first - ssimRadius
+		if c+1 < 0 {
 			continue
 		}
-		k.loss.convolveColumns(mu, &l.windowsA[0][l.slot(c)])
-		k.loss.convolveColumns(square, &l.windowsA[1][l.slot(c)])
-		for x := 0; x < w; x++ {
-			t.Mu[c*w+x] = uint16(min(max(mu[x]*muScale+0.5, 0), 65535))
-			t.Var[c*w+x] = uint16(min(max((square[x]-mu[x]*mu[x])*varScale+0.5, 0), 65535))
+		for i := range 2 {
+			k.loss.convolveColumns(l.stats[0][i], l.stats[1][i], &l.windowsA[i][l.slot(c)])
+		}
+		for j := range 2 {
+			if c+j < 0 || c+j >= h {
+				continue
+			}
+			mu, square := l.stats[j][0], l.stats[j][1]
+			for x := range w {
+				at := (c+j)*w + x
+				t.Mu[at] = uint16(min(max(mu[x]*muScale+0.5, 0), 65535))
+				t.Var[at] = uint16(min(max((square[x]-mu[x]*mu[x])*varScale+0.5, 0), 65535))
+			}
 		}
 	}
 	return t, nil
@@ -77,16 +86,19 @@ type Loss struct {
 	x, y     []float32 // padded: render and truth
 	xx, xy   []float32 // padded: products
 	grad     []float32
-	stats    [3][]float32 // moments of one row, then the sums of the gradient
-	parts    [3][]float32 // padded: SSIM's partial derivatives
-	ringA    [3]ring      // the last 11 rows of x, x², xy, convolved along x
-	ringB    [3]ring      // and of parts
-	windowsA [3][ssimTaps]ring
-	windowsB [3][ssimTaps]ring
+	stats    [2][3][]float32 // moments of two rows, then the sums of their gradients
+	parts    [3][]float32    // padded: SSIM's partial derivatives
+	ringA    [3]ring         // the last 12 rows of x, x², xy, convolved along x
+	ringB    [3]ring         // and of parts
+	windowsA [3][ringRows]ring
+	windowsB [3][ringRows]ring
 }
 
-// ring holds row r in slot r mod 11; a window holds the rows centre-5 ... centre+5 in order, for a centre of each slot.
-type ring [ssimTaps][]float32
+// ringRows is what the windows of two neighbouring rows cover.
+const ringRows = ssimTaps + 1
+
+// ring holds row r in slot r mod 12; a window holds the rows centre-5 ... centre+6 in order, for a centre of each slot.
+type ring [ringRows][]float32
 
 // NewLoss returns scratch memory for images w pixels wide.
 func NewLoss(w int) *Loss {
@@ -97,15 +109,15 @@ func NewLoss(w int) *Loss {
 	for i := range w {
 		l.valid[i] = 1
 	}
-	for i := range l.stats {
-		l.stats[i] = Aligned(l.row)
+	for i := range l.parts {
+		l.stats[0][i], l.stats[1][i] = Aligned(l.row), Aligned(l.row)
 		l.parts[i] = padded()
 		for j := range l.ringA[i] {
 			l.ringA[i][j] = Aligned(l.row)
 			l.ringB[i][j] = Aligned(l.row)
 		}
-		for centre := range ssimTaps {
-			for j := range ssimTaps {
+		for centre := range ringRows {
+			for j := range ringRows {
 				slot := l.slot(centre - ssimRadius + j)
 				l.windowsA[i][centre][j], l.windowsB[i][centre][j] = l.ringA[i][slot], l.ringB[i][slot]
 			}
@@ -114,7 +126,8 @@ func NewLoss(w int) *Loss {
 	return l
 }
 
-func (l *Loss) slot(row int) int { return (row + 2*ssimTaps) % ssimTaps }
+// slot of a row, from 24 rows above the image on.
+func (l *Loss) slot(row int) int { return (row + 2*ringRows) % ringRows }
 
 // LossWeights are the factors of the two terms of the loss, summed over pixels and channels: with n = 3·W·H and weight
 // lambda of D-SSIM, L1 = (1-lambda)/n and SSIM = lambda/n.
@@ -137,58 +150,75 @@ func (k *Kernels) Rows(l *Loss, x []float32, truth *Truth, y0, y1 int, weights L
 	if l.w != w || len(x) < w*h || len(grad) < w*h || y0 < 0 || y1 > h {
 		panic(fmt.Sprintf("simd: loss rows %d..%d of %dx%d with scratch for width %d, %d rendered and %d gradient values", y0, y1, w, h, l.w, len(x), len(grad)))
 	}
-	for r := y0 - 2*ssimRadius; r < y1+2*ssimRadius; r++ {
-		// Moments along x of row r.
-		slot := l.slot(r)
-		if r >= 0 && r < h {
-			l.read(k, x, truth, r)
-			k.loss.multiply(l.xx, l.x, l.x)
-			k.loss.multiply(l.xy, l.x, l.y)
-			k.loss.convolveRow(l.ringA[0][slot], l.x)
-			k.loss.convolveRow(l.ringA[1][slot], l.xx)
-			k.loss.convolveRow(l.ringA[2][slot], l.xy)
-		} else {
-			for i := range l.ringA {
-				clear(l.ringA[i][slot])
-			}
-		}
-		// SSIM and its partial derivatives in row c, whose window is now complete.
+	for r := y0 - 2*ssimRadius; r < y1+2*ssimRadius; r += 2 {
+		// Moments along x of rows r and r+1.
+		l.moments(k, x, truth, r)
+		l.moments(k, x, truth, r+1)
+		// SSIM and its partial derivatives in rows c and c+1, whose windows are now complete.
 		c := r - ssimRadius
 		if c < y0-ssimRadius {
 			continue
 		}
-		slot = l.slot(c)
-		if c >= 0 && c < h {
-			for i := range l.stats {
-				k.loss.convolveColumns(l.stats[i], &l.windowsA[i][slot])
-			}
-			copy(l.mu, truth.Mu[c*w:c*w+w])
-			copy(l.variance, truth.Var[c*w:c*w+w])
-			s := k.loss.partials(&l.parts, &l.stats, l.mu, l.variance, l.valid)
-			if c >= y0 && c < y1 {
-				ssim += float64(s)
-			}
-			for i := range l.parts {
-				k.loss.convolveRow(l.ringB[i][slot], l.parts[i])
-			}
-		} else {
-			for i := range l.ringB {
-				clear(l.ringB[i][slot])
+		for i := range l.parts {
+			k.loss.convolveColumns(l.stats[0][i], l.stats[1][i], &l.windowsA[i][l.slot(c)])
+		}
+		for j := range 2 {
+			s := l.similarity(k, truth, c+j, &l.stats[j])
+			if c+j >= y0 && c+j < y1 {
+				ssim += s
 			}
 		}
-		// The gradient of row d, whose window of partial derivatives is now complete.
+		// The gradient of rows d and d+1, whose windows of partial derivatives are now complete.
 		d := c - ssimRadius
 		if d < y0 {
 			continue
 		}
-		for i := range l.stats {
-			k.loss.convolveColumns(l.stats[i], &l.windowsB[i][l.slot(d)])
+		for i := range l.parts {
+			k.loss.convolveColumns(l.stats[0][i], l.stats[1][i], &l.windowsB[i][l.slot(d)])
 		}
-		l.read(k, x, truth, d)
-		l1 += float64(k.loss.gradient(l.grad, &l.stats, l.x[ssimPad:], l.y[ssimPad:], weights))
-		copy(grad[d*w:d*w+w], l.grad)
+		for j := d; j < min(d+2, y1); j++ {
+			l.read(k, x, truth, j)
+			l1 += float64(k.loss.gradient(l.grad, &l.stats[j-d], l.x[ssimPad:], l.y[ssimPad:], weights))
+			copy(grad[j*w:j*w+w], l.grad)
+		}
 	}
 	return l1, ssim
+}
+
+// moments convolves one row of x, x², xy along x into the ring; rows outside the image are 0.
+func (l *Loss) moments(k *Kernels, x []float32, truth *Truth, row int) {
+	slot := l.slot(row)
+	if row < 0 || row >= truth.H {
+		for i := range l.ringA {
+			clear(l.ringA[i][slot])
+		}
+		return
+	}
+	l.read(k, x, truth, row)
+	k.loss.multiply(l.xx, l.x, l.x)
+	k.loss.multiply(l.xy, l.x, l.y)
+	k.loss.convolveRow(l.ringA[0][slot], l.x)
+	k.loss.convolveRow(l.ringA[1][slot], l.xx)
+	k.loss.convolveRow(l.ringA[2][slot], l.xy)
+}
+
+// similarity turns a row's moments into SSIM's partial derivatives, convolves them along x into the ring, and returns the
+// row's sum of SSIM; rows outside the image are 0.
+func (l *Loss) similarity(k *Kernels, truth *Truth, row int, stats *[3][]float32) float64 {
+	slot, w := l.slot(row), truth.W
+	if row < 0 || row >= truth.H {
+		for i := range l.ringB {
+			clear(l.ringB[i][slot])
+		}
+		return 0
+	}
+	copy(l.mu, truth.Mu[row*w:row*w+w])
+	copy(l.variance, truth.Var[row*w:row*w+w])
+	sum := k.loss.partials(&l.parts, stats, l.mu, l.variance, l.valid)
+	for i := range l.parts {
+		k.loss.convolveRow(l.ringB[i][slot], l.parts[i])
+	}
+	return float64(sum)
 }
 
 // read fills the padded rows x and y from one row of the images.
@@ -207,8 +237,8 @@ type lossRows struct {
 	multiply func(dst, a, b []float32)
 	// convolveRow: dst[i] = sum over k of window[k]·src[i+k-5], src padded.
 	convolveRow func(dst, src []float32)
-	// convolveColumns: dst[i] = sum over k of window[k]·rows[k][i].
-	convolveColumns func(dst []float32, rows *ring)
+	// convolveColumns: above[i] = sum over k of window[k]·rows[k][i], and below[i] the same of the next rows.
+	convolveColumns func(above, below []float32, rows *ring)
 	// partials turns the moments of x, x², xy into dS/dmux, dS/dE[x²], dS/dE[xy] (padded; 0 where valid is 0) and returns
 	// the sum of S.
 	partials func(parts, stats *[3][]float32, mu, variance []uint16, valid []float32) float32

@@ -31,15 +31,17 @@ func convolveRowPlain(dst, src []float32) {
 	}
 }
 
-func convolveColumnsPlain(dst []float32, rows *ring) {
-	g := &ssimWindow
-	var r ring
-	for k := range r {
-		r[k] = rows[k][:len(dst)]
-	}
-	for i := range dst {
-		dst[i] = g[0]*(r[0][i]+r[10][i]) + g[1]*(r[1][i]+r[9][i]) + g[2]*(r[2][i]+r[8][i]) +
-			g[3]*(r[3][i]+r[7][i]) + g[4]*(r[4][i]+r[6][i]) + g[5]*r[5][i]
+func convolveColumnsPlain(above, below []float32, rows *ring) {
+	for first, dst := range [][]float32{above, below} {
+		g := &ssimWindow
+		var r [ssimTaps][]float32
+		for k := range r {
+			r[k] = rows[first+k][:len(dst)]
+		}
+		for i := range dst {
+			dst[i] = g[0]*(r[0][i]+r[10][i]) + g[1]*(r[1][i]+r[9][i]) + g[2]*(r[2][i]+r[8][i]) +
+				g[3]*(r[3][i]+r[7][i]) + g[4]*(r[4][i]+r[6][i]) + g[5]*r[5][i]
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ type rowFuncs struct {
 	bytes           func(dst *float32, src *uint8, n uint64)
 	multiply        func(dst, x, y *float32, n uint64)
 	convolveRow     func(dst, src *float32, n uint64)
-	convolveColumns func(dst, rows *float32, n uint64)
+	convolveColumns func(above, below, rows *float32, n uint64)
 	partials        func(parts, stats *float32, mu, variance *uint16, valid *float32, n uint64) float32
 	gradient        func(grad, sums, x, y *float32, n uint64, l1, ssim float32) float32
 }
@@ -43,12 +43,13 @@ func (f rowFuncs) loss() lossRows {
 			src = src[:n+2*ssimPad]
 			f.convolveRow(&dst[0], &src[0], uint64(n))
 		},
-		convolveColumns: func(dst []float32, rows *ring) {
-			n := whole(len(dst))
+		convolveColumns: func(above, below []float32, rows *ring) {
+			n := whole(len(above))
+			below = below[:n]
 			for _, r := range rows {
 				_ = r[:n]
 			}
-			f.convolveColumns(&dst[0], (*float32)(unsafe.Pointer(rows)), uint64(n))
+			f.convolveColumns(&above[0], &below[0], (*float32)(unsafe.Pointer(rows)), uint64(n))
 		},
 		partials: func(parts, stats *[3][]float32, mu, variance []uint16, valid []float32) float32 {
 			n := whole(len(mu))

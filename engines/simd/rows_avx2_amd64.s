@@ -286,51 +286,65 @@ DATA k8_3e8832b0<>+24(SB)/4, $0x3e8832b0
 DATA k8_3e8832b0<>+28(SB)/4, $0x3e8832b0
 GLOBL k8_3e8832b0<>(SB), RODATA|NOPTR, $32
 
-// func convolveColumnsAVX2(dst *float32, rows *float32, n uint64)
+// func convolveColumnsAVX2(above *float32, below *float32, rows *float32, n uint64)
 // Requires: AVX, FMA3
-TEXT ·convolveColumnsAVX2(SB), $0-24
-	MOVQ    rows+8(FP), AX
-	MOVQ    n+16(FP), CX
-	MOVQ    (AX), DX
-	MOVQ    24(AX), BX
-	MOVQ    48(AX), SI
-	MOVQ    72(AX), DI
-	MOVQ    96(AX), R8
-	MOVQ    120(AX), R9
-	MOVQ    144(AX), R10
-	MOVQ    168(AX), R11
-	MOVQ    192(AX), R12
-	MOVQ    216(AX), R13
-	MOVQ    240(AX), AX
-	MOVQ    dst+0(FP), R14
+TEXT ·convolveColumnsAVX2(SB), $8-32
+	MOVQ    rows+16(FP), AX
+	MOVQ    (AX), CX
+	MOVQ    24(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    72(AX), SI
+	MOVQ    96(AX), DI
+	MOVQ    120(AX), R8
+	MOVQ    144(AX), R9
+	MOVQ    168(AX), R10
+	MOVQ    192(AX), R11
+	MOVQ    216(AX), R12
+	MOVQ    240(AX), R13
+	MOVQ    264(AX), AX
+	MOVQ    above+0(FP), R14
+	MOVQ    below+8(FP), R15
 	VMOVUPS k8_3a86cab5<>+0(SB), Y15
 	VMOVUPS k8_3bf8ff05<>+0(SB), Y14
 	VMOVUPS k8_3d13758b<>+0(SB), Y13
 	VMOVUPS k8_3ddff87f<>+0(SB), Y12
 	VMOVUPS k8_3e5a1e20<>+0(SB), Y11
 	VMOVUPS k8_3e8832b0<>+0(SB), Y10
-	XORQ    R15, R15
+	XORQ    BP, BP
 
 loop:
-	VMULPS      (R9)(R15*4), Y10, Y0
-	VMOVUPS     (R8)(R15*4), Y1
-	VADDPS      (R10)(R15*4), Y1, Y1
-	VFMADD231PS Y1, Y11, Y0
-	VMOVUPS     (DI)(R15*4), Y1
-	VADDPS      (R11)(R15*4), Y1, Y1
+	VMULPS      (R8)(BP*4), Y10, Y0
+	VMOVUPS     (DI)(BP*4), Y1
+	VADDPS      (R9)(BP*4), Y1, Y2
+	VFMADD231PS Y2, Y11, Y0
+	VMOVUPS     (SI)(BP*4), Y2
+	VADDPS      (R10)(BP*4), Y2, Y3
+	VFMADD231PS Y3, Y12, Y0
+	VMOVUPS     (BX)(BP*4), Y3
+	VADDPS      (R11)(BP*4), Y3, Y4
+	VFMADD231PS Y4, Y13, Y0
+	VMOVUPS     (DX)(BP*4), Y4
+	VADDPS      (R12)(BP*4), Y4, Y5
+	VFMADD231PS Y5, Y14, Y0
+	VMOVUPS     (CX)(BP*4), Y5
+	VADDPS      (R13)(BP*4), Y5, Y5
+	VFMADD231PS Y5, Y15, Y0
+	VMOVUPS     Y0, (R14)(BP*4)
+	VMULPS      (R9)(BP*4), Y10, Y0
+	VMOVUPS     (R8)(BP*4), Y5
+	VADDPS      (R10)(BP*4), Y5, Y5
+	VFMADD231PS Y5, Y11, Y0
+	VADDPS      (R11)(BP*4), Y1, Y1
 	VFMADD231PS Y1, Y12, Y0
-	VMOVUPS     (SI)(R15*4), Y1
-	VADDPS      (R12)(R15*4), Y1, Y1
-	VFMADD231PS Y1, Y13, Y0
-	VMOVUPS     (BX)(R15*4), Y1
-	VADDPS      (R13)(R15*4), Y1, Y1
-	VFMADD231PS Y1, Y14, Y0
-	VMOVUPS     (DX)(R15*4), Y1
-	VADDPS      (AX)(R15*4), Y1, Y1
-	VFMADD231PS Y1, Y15, Y0
-	VMOVUPS     Y0, (R14)(R15*4)
-	ADDQ        $0x08, R15
-	CMPQ        R15, CX
+	VADDPS      (R12)(BP*4), Y2, Y2
+	VFMADD231PS Y2, Y13, Y0
+	VADDPS      (R13)(BP*4), Y3, Y3
+	VFMADD231PS Y3, Y14, Y0
+	VADDPS      (AX)(BP*4), Y4, Y4
+	VFMADD231PS Y4, Y15, Y0
+	VMOVUPS     Y0, (R15)(BP*4)
+	ADDQ        $0x08, BP
+	CMPQ        BP, n+24(FP)
 	JB          loop
 	VZEROUPPER
 	RET

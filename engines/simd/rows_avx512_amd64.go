@@ -24,10 +24,10 @@ func multiplyAVX512(dst *float32, x *float32, y *float32, n uint64)
 //go:noescape
 func convolveRowAVX512(dst *float32, src *float32, n uint64)
 
-// convolveColumnsAVX512 is convolveColumnsPlain for n > 0, a multiple of 16; rows points to 11 slices.
+// convolveColumnsAVX512 is convolveColumnsPlain for n > 0, a multiple of 16; rows points to 12 slices.
 //
 //go:noescape
-func convolveColumnsAVX512(dst *float32, rows *float32, n uint64)
+func convolveColumnsAVX512(above *float32, below *float32, rows *float32, n uint64)
 
 // partialsAVX512 is partialsPlain for n > 0, a multiple of 16; parts and stats point to 3 slices.
 //

@@ -175,23 +175,24 @@ GLOBL k1_3e5a1e20<>(SB), RODATA|NOPTR, $4
 DATA k1_3e8832b0<>+0(SB)/4, $0x3e8832b0
 GLOBL k1_3e8832b0<>(SB), RODATA|NOPTR, $4
 
-// func convolveColumnsAVX512(dst *float32, rows *float32, n uint64)
+// func convolveColumnsAVX512(above *float32, below *float32, rows *float32, n uint64)
 // Requires: AVX, AVX512F
-TEXT ·convolveColumnsAVX512(SB), $0-24
-	MOVQ         rows+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         (AX), DX
-	MOVQ         24(AX), BX
-	MOVQ         48(AX), SI
-	MOVQ         72(AX), DI
-	MOVQ         96(AX), R8
-	MOVQ         120(AX), R9
-	MOVQ         144(AX), R10
-	MOVQ         168(AX), R11
-	MOVQ         192(AX), R12
-	MOVQ         216(AX), R13
-	MOVQ         240(AX), AX
-	MOVQ         dst+0(FP), R14
+TEXT ·convolveColumnsAVX512(SB), $8-32
+	MOVQ         rows+16(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         144(AX), R9
+	MOVQ         168(AX), R10
+	MOVQ         192(AX), R11
+	MOVQ         216(AX), R12
+	MOVQ         240(AX), R13
+	MOVQ         264(AX), AX
+	MOVQ         above+0(FP), R14
+	MOVQ         below+8(FP), R15
 	VBROADCASTSS k1_3a86cab5<>+0(SB), Z0
 	VMOVAPS      Z0, Z31
 	VBROADCASTSS k1_3bf8ff05<>+0(SB), Z0
@@ -204,28 +205,41 @@ TEXT ·convolveColumnsAVX512(SB), $0-24
 	VMOVAPS      Z0, Z27
 	VBROADCASTSS k1_3e8832b0<>+0(SB), Z0
 	VMOVAPS      Z0, Z26
-	XORQ         R15, R15
+	XORQ         BP, BP
 
 loop:
-	VMULPS      (R9)(R15*4), Z26, Z0
-	VMOVUPS     (R8)(R15*4), Z1
-	VADDPS      (R10)(R15*4), Z1, Z1
-	VFMADD231PS Z1, Z27, Z0
-	VMOVUPS     (DI)(R15*4), Z1
-	VADDPS      (R11)(R15*4), Z1, Z1
+	VMULPS      (R8)(BP*4), Z26, Z0
+	VMOVUPS     (DI)(BP*4), Z1
+	VADDPS      (R9)(BP*4), Z1, Z2
+	VFMADD231PS Z2, Z27, Z0
+	VMOVUPS     (SI)(BP*4), Z2
+	VADDPS      (R10)(BP*4), Z2, Z3
+	VFMADD231PS Z3, Z28, Z0
+	VMOVUPS     (BX)(BP*4), Z3
+	VADDPS      (R11)(BP*4), Z3, Z4
+	VFMADD231PS Z4, Z29, Z0
+	VMOVUPS     (DX)(BP*4), Z4
+	VADDPS      (R12)(BP*4), Z4, Z5
+	VFMADD231PS Z5, Z30, Z0
+	VMOVUPS     (CX)(BP*4), Z5
+	VADDPS      (R13)(BP*4), Z5, Z5
+	VFMADD231PS Z5, Z31, Z0
+	VMOVUPS     Z0, (R14)(BP*4)
+	VMULPS      (R9)(BP*4), Z26, Z0
+	VMOVUPS     (R8)(BP*4), Z5
+	VADDPS      (R10)(BP*4), Z5, Z5
+	VFMADD231PS Z5, Z27, Z0
+	VADDPS      (R11)(BP*4), Z1, Z1
 	VFMADD231PS Z1, Z28, Z0
-	VMOVUPS     (SI)(R15*4), Z1
-	VADDPS      (R12)(R15*4), Z1, Z1
-	VFMADD231PS Z1, Z29, Z0
-	VMOVUPS     (BX)(R15*4), Z1
-	VADDPS      (R13)(R15*4), Z1, Z1
-	VFMADD231PS Z1, Z30, Z0
-	VMOVUPS     (DX)(R15*4), Z1
-	VADDPS      (AX)(R15*4), Z1, Z1
-	VFMADD231PS Z1, Z31, Z0
-	VMOVUPS     Z0, (R14)(R15*4)
-	ADDQ        $0x10, R15
-	CMPQ        R15, CX
+	VADDPS      (R12)(BP*4), Z2, Z2
+	VFMADD231PS Z2, Z29, Z0
+	VADDPS      (R13)(BP*4), Z3, Z3
+	VFMADD231PS Z3, Z30, Z0
+	VADDPS      (AX)(BP*4), Z4, Z4
+	VFMADD231PS Z4, Z31, Z0
+	VMOVUPS     Z0, (R15)(BP*4)
+	ADDQ        $0x10, BP
+	CMPQ        BP, n+24(FP)
 	JB          loop
 	VZEROUPPER
 	RET

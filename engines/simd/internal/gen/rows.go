@@ -208,22 +208,27 @@ func convolveRow256(name string) {
 	finish()
 }
 
+// convolveColumns makes two rows at once, because what it costs is reading the 12 rows from the second-level cache.
 func convolveColumns(lanes int, name string) {
-	begin(name, "func(dst *float32, rows *float32, n uint64)", "convolveColumnsPlain for n > 0, a multiple of 16; rows points to 11 slices.")
-	rows, n := pointer("rows"), pointer("n")
-	var r []Register
-	for k := range 11 {
-		p := GP64()
-		MOVQ(Mem{Base: rows, Disp: 24 * k}, p)
-		r = append(r, p)
-	}
-	dst := pointer("dst")
+	begin(name, "func(above, below *float32, rows *float32, n uint64)", "convolveColumnsPlain for n > 0, a multiple of 16; rows points to 12 slices.")
+	r := pointers(pointer("rows"), 12)
+	above, below := pointer("above"), pointer("below")
+	n, _ := Param("n").Resolve()
 	a := newVec(lanes, 0)
 	g := pinWindow(a)
-	loop(lanes, n, func(i Register) {
-		a.store(taps(a, g, func(k int) *value { return a.load(floats(r[k], i)) }), floats(dst, i))
-		a.flush()
-	})
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	var row []*value
+	for k := range r {
+		row = append(row, a.load(floats(r[k], i)))
+	}
+	a.store(taps(a, g, func(k int) *value { return row[k] }), floats(above, i))
+	a.store(taps(a, g, func(k int) *value { return row[k+1] }), floats(below, i))
+	a.flush()
+	ADDQ(Imm(uint64(lanes)), i)
+	CMPQ(i, n.Addr)
+	JB(LabelRef("loop"))
 	finish()
 }
 
