@@ -31,7 +31,7 @@ import (
 type world struct {
 	t         testing.TB
 	handler   http.Handler
-	queue     *memq.Queue
+	queue     queue.Queue
 	store     *memory.Store
 	artifacts artifacts.Store // where finish writes: store, or what a test put in its place
 	buckets   artifacts.Buckets
@@ -47,6 +47,9 @@ type world struct {
 	broke     map[string]bool
 }
 
+// newQueue makes the queue of a world: in memory, unless a test has put another in its place.
+var newQueue = func(_ testing.TB, c queue.Config) queue.Queue { return memq.New(c) }
+
 func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	w := &world{t: t, store: memory.New(), log: &lockedBuffer{}, time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
 		broken: errors.New("connection refused"), broke: map[string]bool{}, timers: map[time.Duration]chan time.Time{},
@@ -55,7 +58,7 @@ func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 		w.buckets.Inbox[stage] = "inbox-" + string(stage)
 	}
 	w.artifacts = w.store
-	w.queue = memq.New(queue.Config{Now: w.now})
+	w.queue = newQueue(t, queue.Config{Now: w.now})
 	config := trigger.Config{
 		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w}, Webhooks: webhooks{w},
 		Limiter: brokenLimiter{ratelimit.NewMemory(ratelimit.Limits{Global: 1000, PerCaller: 1000, Window: time.Minute}, w.now), w},

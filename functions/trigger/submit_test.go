@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -254,6 +255,25 @@ func TestRateLimitAnswersWithRetryAfter(t *testing.T) {
 	}
 	w.advance(time.Minute)
 	w.trigger("later")
+}
+
+// TestNoWorkAfterTheAnswer: the seed went on working after it had answered, on a machine that gets no processor then.
+// Here everything is durable when the answer is written, and nothing runs on.
+func TestNoWorkAfterTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.trigger("s")
+		if _, err := w.store.Stat(t.Context(), "artifacts", artifacts.RequestName(a.RequestID)); err != nil || len(w.published) != 1 {
+			t.Fatalf("answered before it was done: %v, published %v", err, w.published)
+		}
+		auth := "Authorization: Bearer " + a.CallbackToken
+		w.call("GET", "/status", "", auth)
+		w.finish(a.RequestID)
+		w.call("GET", "/status?wait=30s", "", auth)
+		w.call("GET", "/events", "", auth)
+		synctest.Wait()
+		// A goroutine that is left would keep this test from ending: synctest reports it.
+	})
 }
 
 func TestCallerThatIsNotKnown(t *testing.T) {
