@@ -4,8 +4,8 @@ package simd
 //
 //	w = alpha·T;  R, G, B += w·colour;  D += w/z;  T -= w
 //
-// D only with Depth; // (Kerbl et al. 2023, eq. 3); D only with Depth. masks[i] gets the blocks in which instance i touched some pixel; the backward pass visits no
-// others. len(masks) >= len(instances).
+// (Kerbl et al. 2023, eq. 3); D only with Depth. masks[i] gets the blocks in which instance i touched some pixel; the
+// backward pass visits no others. len(masks) >= len(instances).
 func blendForwardPlain(t *Tile, splats []Splat, instances []Instance, masks []uint16, want Want) {
 	masks = masks[:len(instances)]
 	alive := t.alive()

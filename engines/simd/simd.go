@@ -1,13 +1,14 @@
-// Package simd holds the float32 kernels of the Gaussian splat trainer: blending a 16x16-pixel tile forward and
-// backward, the photometric loss (L1 and SSIM) with its gradient, Adam, and a few image conversions.
+// Package simd holds the float32 kernels of the Gaussian splat trainer: projecting a group of 16 Gaussians, blending a
+// 16x16-pixel tile, both with their gradients, the photometric loss (L1 and SSIM) with its gradient, Adam, and a few image
+// conversions.
 //
-// It knows pixels, records and rows, not cameras, schedules or threads: package raster projects, sorts and bins, package
-// trainer decides what to do with the gradients. Every kernel is a pure function of its arguments, runs on the calling
-// goroutine and allocates nothing.
+// It knows groups, pixels, records and rows, not schedules or threads: package raster sorts, bins and shares out the work,
+// package trainer decides what to do with the gradients. Every kernel is a pure function of its arguments, runs on the
+// calling goroutine and allocates nothing.
 //
-// Every kernel is defined by its plain Go form (files *_plain.go). The amd64 variants in *.s are written by the
-// generator in internal/gen and are compared with the plain form by the tests of this package. The build tag noasm, and
-// every other architecture, leaves the plain form alone.
+// Every kernel is defined by its plain Go form (files *_plain.go; the projection's is package raster's reference). The
+// amd64 variants in *.s are written by the generator in internal/gen and are compared with the plain form by the tests,
+// in both packages. The build tag noasm, and every other architecture, leaves the plain form alone.
 //
 //	k := simd.Best().Kernels()
 //	k.BlendForward(tile, splats, instances, masks, 0)
@@ -31,7 +32,7 @@ type Level int
 
 const (
 	Plain  Level = iota // Go without assembly: the definition of every kernel
-	AVX2                // 8 lanes; needs AVX2 and FMA
+	AVX2                // 8 lanes; needs AVX2, FMA and BMI1
 	AVX512              // 16 lanes; needs AVX-512 F, BW, DQ and VL
 )
 
