@@ -22,8 +22,8 @@ import (
 //	...       header: JSON of checkpointHeader
 //	float32…  parameters, first moments, second moments: for each Gaussian its rows in the order of simd.RowMean,
 //	          RowScale, RowRotation, RowOpacity, RowDC, RowRest
-//	float32…  summed screen gradient and largest extent of each Gaussian; uint16… the views that saw it
-//	float32…  exposure of each training image and its two moments, when the header counts any
+//	float32…  summed screen gradient and largest extent of each Gaussian; uint32… the views that saw it
+//	float32…  three log gains of each training image, when the header counts any
 //	uint32    CRC-32C of everything before
 //
 // It does not depend on the machine or on the number of threads: training that continues from it with an iteration
@@ -52,7 +52,7 @@ type checkpointHeader struct {
 	Rebuilt    int           `json:"rebuilt"`
 	Relocated  int           `json:"relocated"`
 	NonFinite  int           `json:"non_finite"`
-	Exposures  int           `json:"exposures"` // floats of each of the three exposure arrays
+	Exposures  int           `json:"exposures"` // floats of the gains
 	Curve      []Evaluated   `json:"curve,omitempty"`
 	Evaluation float64       `json:"evaluation"` // fraction of the last evaluation
 }
@@ -79,7 +79,7 @@ func (t *training) write(w io.Writer) error {
 	header, err := json.Marshal(checkpointHeader{
 		Config: t.cfg, Data: t.data.fingerprint(), Gaussians: t.params.Len(), First: t.first, Iteration: t.iteration,
 		Elapsed: t.elapsed(), RNG: rng, Order: t.order, Cursor: t.cursor, LossMean: t.lossMean, Refined: t.refined, Rebuilt: t.rebuilt,
-		Relocated: t.relocated, NonFinite: t.nonFinite, Exposures: len(t.exposure.values), Curve: t.curve, Evaluation: t.evaluatedAt,
+		Relocated: t.relocated, NonFinite: t.nonFinite, Exposures: len(t.exposure.gains), Curve: t.curve, Evaluation: t.evaluatedAt,
 	})
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
@@ -108,9 +108,7 @@ func (t *training) write(w io.Writer) error {
 	put(t.stats.gradient)
 	put(t.stats.extent)
 	put(t.stats.views)
-	put(t.exposure.values)
-	put(t.exposure.m)
-	put(t.exposure.v)
+	put(t.exposure.gains)
 	if err == nil {
 		err = binary.Write(buffered, binary.LittleEndian, sum.Sum32())
 	}
@@ -155,9 +153,7 @@ func (t *training) read(r io.Reader) error {
 	get(t.stats.gradient)
 	get(t.stats.extent)
 	get(t.stats.views)
-	get(t.exposure.values)
-	get(t.exposure.m)
-	get(t.exposure.v)
+	get(t.exposure.gains)
 	want := sum.Sum32()
 	var stored uint32
 	if err == nil {
@@ -218,8 +214,8 @@ func (t *training) accept(h *checkpointHeader) error {
 	if h.Gaussians < 0 || h.Gaussians > t.cfg.MaxGaussians || h.First < 0 || h.Iteration < 0 || h.Elapsed < 0 {
 		return fmt.Errorf("%w: %d Gaussians after %d iterations in %v are out of range", ErrCheckpoint, h.Gaussians, h.Iteration, h.Elapsed)
 	}
-	if h.Exposures != len(t.exposure.values) {
-		return fmt.Errorf("%w: %d exposure values, expected %d", ErrCheckpoint, h.Exposures, len(t.exposure.values))
+	if h.Exposures != len(t.exposure.gains) {
+		return fmt.Errorf("%w: %d exposure values, expected %d", ErrCheckpoint, h.Exposures, len(t.exposure.gains))
 	}
 	seen := make([]bool, len(t.data.Train))
 	for _, i := range h.Order {

@@ -14,6 +14,7 @@ import (
 )
 
 // Dataset is a capture ready for training: undistorted images with their cameras, and the sparse points.
+// It keeps prepared images for the training that uses it: one training at a time.
 type Dataset struct {
 	Train, Test []*View // sorted by name
 	Points      []Point

@@ -12,7 +12,7 @@ import (
 // statistics of each Gaussian since the last refinement.
 type statistics struct {
 	gradient []float32 // sum over views of the screen gradient's length, in half images
-	views    []uint16  // that saw it
+	views    []uint32  // that saw it
 	extent   []float32 // largest half side on screen, as a part of the longer image side
 }
 
@@ -20,7 +20,7 @@ type statistics struct {
 const widestExtent = 0.5
 
 func (s *statistics) reset(n int) {
-	s.gradient, s.views, s.extent = make([]float32, n), make([]uint16, n), make([]float32, n)
+	s.gradient, s.views, s.extent = make([]float32, n), make([]uint32, n), make([]float32, n)
 }
 
 // refine prunes what cannot be seen or is not finite, and splits the Gaussians with the largest screen gradients until

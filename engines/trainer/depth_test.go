@@ -10,8 +10,7 @@ import (
 // A capture without points, whose first Gaussians stand at random depths, ends nearer to the true depth with a prior
 // than without.
 func TestInverseDepthPriorHelpsWithoutPoints(t *testing.T) {
-	truth := train(t, testConfig(400), synthetic(16, 48, 40)).Cloud
-	painter := NewPainter(truth, &Config{Threads: 1})
+	painter := NewPainter(syntheticCloud(), &Config{Threads: 1})
 	depthOf := func(p *Painter, v *View) []float32 {
 		f := p.engine.renderer.Forward(p.params, &v.Levels[0].Camera, raster.Options{Depth: true})
 		return append([]float32(nil), f.InverseDepth...)
@@ -35,10 +34,11 @@ func TestInverseDepthPriorHelpsWithoutPoints(t *testing.T) {
 		for _, v := range d.Test {
 			want, have := depthOf(painter, v), depthOf(got, v)
 			for i := range want {
-				off[prior] += math.Abs(float64(want[i] - have[i]))
+				off[prior] += min(0.3, math.Abs(float64(want[i]-have[i]))) // one splat at the lens must not decide
 			}
 		}
 	}
+	t.Logf("off by %.1f with, %.1f without", off[true], off[false])
 	if !(off[true] < 0.8*off[false]) {
 		t.Errorf("inverse depth off by %.1f with the prior, %.1f without: want a fifth less", off[true], off[false])
 	}

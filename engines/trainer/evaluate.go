@@ -13,18 +13,22 @@ import (
 // Quality is a comparison with images at full resolution: renders clamped and rounded to 8 bits, PSNR over all channels
 // of an image (where its mask counts), SSIM over the whole image, means over images.
 type Quality struct {
-	PSNR   float64       `json:"psnr_db"`
-	SSIM   float64       `json:"ssim"`
-	Views  []ViewQuality `json:"views"`
-	Width  int           `json:"width"`
-	Height int           `json:"height"`
+	PSNR float64 `json:"psnr_db"`
+	// ColorFitPSNR allows each channel of each image a gain and an offset of its own: what remains when the camera's
+	// exposure and white balance are forgiven.
+	ColorFitPSNR float64       `json:"color_fit_psnr_db"`
+	SSIM         float64       `json:"ssim"`
+	Views        []ViewQuality `json:"views"`
+	Width        int           `json:"width"`
+	Height       int           `json:"height"`
 }
 
 // ViewQuality is one image's share.
 type ViewQuality struct {
-	Name string  `json:"name"`
-	PSNR float64 `json:"psnr_db"`
-	SSIM float64 `json:"ssim"`
+	Name         string  `json:"name"`
+	PSNR         float64 `json:"psnr_db"`
+	ColorFitPSNR float64 `json:"color_fit_psnr_db"`
+	SSIM         float64 `json:"ssim"`
 }
 
 // maxPSNR stands for identical images, whose PSNR is infinite.
@@ -66,9 +70,10 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 	for _, v := range views {
 		pic := &v.Levels[0]
 		f := e.renderer.Forward(p, &pic.Camera, raster.Options{Degree: p.Degree, Background: cfg.Background})
-		squares, counted := 0.0, 0
+		squares, fitted, counted := 0.0, 0.0, 0
 		for channel := range f.Color {
 			plane := f.Color[channel]
+			var fit lineFit
 			for i, x := range plane {
 				byteValue := toByte(x)
 				plane[i] = float32(byteValue) / 255
@@ -78,24 +83,56 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 				d := float64(byteValue) - float64(pic.Pix[channel][i])
 				squares += d * d
 				counted++
+				fit.add(float64(byteValue), float64(pic.Pix[channel][i]))
 			}
+			fitted += fit.residual()
 		}
-		mse := squares / float64(max(1, counted)) / (255 * 255)
-		psnr := maxPSNR
-		if mse > 0 {
-			psnr = min(maxPSNR, -10*math.Log10(mse))
-		}
+		psnr, fit := psnrOf(squares, counted), psnrOf(fitted, counted)
 		prepared := *pic // its moments go with it: evaluation is rare, memory is not
 		if err := prepared.prepare(e.kernels); err != nil {
 			return nil, err
 		}
 		_, ssim := e.loss.measure(f, &prepared.truth, 1)
-		q.Views = append(q.Views, ViewQuality{v.Name, psnr, ssim})
+		q.Views = append(q.Views, ViewQuality{v.Name, psnr, fit, ssim})
 		q.PSNR += psnr / float64(len(views))
+		q.ColorFitPSNR += fit / float64(len(views))
 		q.SSIM += ssim / float64(len(views))
 		q.Width, q.Height = max(q.Width, f.Width), max(q.Height, f.Height)
 	}
 	return q, nil
+}
+
+// psnrOf turns a sum of squared differences of so many 8-bit values into decibels.
+func psnrOf(squares float64, n int) float64 {
+	mse := squares / float64(max(1, n)) / (255 * 255)
+	if mse <= 0 {
+		return maxPSNR
+	}
+	return min(maxPSNR, -10*math.Log10(mse))
+}
+
+// lineFit is the least squares line through pairs.
+type lineFit struct{ n, x, y, xx, xy, yy float64 }
+
+func (f *lineFit) add(x, y float64) {
+	f.n++
+	f.x += x
+	f.y += y
+	f.xx += x * x
+	f.xy += x * y
+	f.yy += y * y
+}
+
+// residual is the sum of squared differences from the line.
+func (f *lineFit) residual() float64 {
+	if f.n == 0 {
+		return 0
+	}
+	vx, vy, c := f.xx-f.x*f.x/f.n, f.yy-f.y*f.y/f.n, f.xy-f.x*f.y/f.n
+	if vx <= 0 {
+		return max(0, vy)
+	}
+	return max(0, vy-c*c/vx)
 }
 
 // toByte clamps and rounds; NaN becomes 0.

@@ -4,81 +4,76 @@ import (
 	"math"
 
 	"github.com/splatworks/splatworks/engines/raster"
-	"github.com/splatworks/splatworks/engines/simd"
 )
 
-// exposures holds a gain and an offset per colour channel for each training image, applied to the render before the
-// loss: C' = exp(g)·C + b. A phone changes exposure and white balance while it walks; without this, the splats learn the
-// changes as fog and as view-dependent colour. Held-out images are compared without it.
+// exposures holds a gain per colour channel for each training image, applied to the render before the loss: C' = exp(g)·C.
+// A phone changes exposure and white balance while it walks; without this, the splats learn the changes as fog and as
+// view-dependent colour. Held-out images are compared without it.
 //
-// The gauge is fixed after every step: the mean over images of each gain and offset is taken off all of them, so that
-// no common colour cast can move from the splats into the exposures.
+// A gain is not trained by gradient: at every visit it moves a part of the way to the ratio of the image's mean colour to
+// the render's, which a blurred or unfinished render gets right as well. The gauge is fixed after every step: the mean
+// over images of each gain is taken off all of them, so that no common colour cast moves from the splats into the gains.
 type exposures struct {
-	values, m, v []float32 // 6 for each image: three log gains, three offsets; and Adam's moments
-	grad         [exposureRows]float32
+	gains []float32 // natural logarithms, 3 for each image
 }
 
 const (
-	exposureRows      = 6
-	exposureRate      = 5e-3
-	exposureRateFinal = 0.1 // of it, at the end
+	exposureStep  = 0.2  // of the way, at every visit
+	exposureFrom  = 0.05 // fraction of the budget before which the render is too unlike the images
+	exposureLimit = 1.0  // of |log gain|
+	exposureFloor = 0.02 // mean of a channel below which its ratio says nothing
 )
 
-func newExposures(images int) exposures {
-	n := images * exposureRows
-	return exposures{values: make([]float32, n), m: make([]float32, n), v: make([]float32, n)}
-}
+func newExposures(images int) exposures { return exposures{gains: make([]float32, 3*images)} }
+
+func (e *exposures) of(image int) []float32 { return e.gains[3*image : 3*image+3] }
 
 // apply changes the frame's colours to what the camera of this image would have shown.
 func (e *exposures) apply(workers int, f *raster.Frame, image int) {
-	a := e.values[image*exposureRows:]
+	gains := e.of(image)
 	raster.Each(workers, 3, func(_, channel int) {
-		gain, offset := float32(math.Exp(float64(a[channel]))), a[3+channel]
+		gain := float32(math.Exp(float64(gains[channel])))
 		plane := f.Color[channel]
-		for i, x := range plane {
-			plane[i] = gain*x + offset
+		for i := range plane {
+			plane[i] *= gain
 		}
 	})
 }
 
-// backward turns ∂L by the changed colours into ∂L by the drawn ones, in place, restores the frame, and steps the
-// image's exposure.
-func (e *exposures) backward(workers int, f *raster.Frame, grad *[3][]float32, image int, fraction float64) {
-	a := e.values[image*exposureRows:][:exposureRows]
+// backward turns ∂L by the changed colours into ∂L by the drawn ones and restores the frame, both in place, and moves the
+// image's gains.
+func (e *exposures) backward(workers int, f *raster.Frame, grad *[3][]float32, pix *[3][]uint8, image int, fraction float64) {
+	gains := e.of(image)
 	raster.Each(workers, 3, func(_, channel int) {
-		gain, offset := float32(math.Exp(float64(a[channel]))), a[3+channel]
+		gain := float32(math.Exp(float64(gains[channel])))
 		inverse := 1 / gain
-		plane, g := f.Color[channel], grad[channel]
-		var sumGain, sumOffset float64
-		for i, x := range plane {
-			scaled := x - offset // gain·C
-			sumGain += float64(g[i] * scaled)
-			sumOffset += float64(g[i])
-			plane[i] = scaled * inverse
+		plane, g, shown := f.Color[channel], grad[channel], pix[channel]
+		drawnSum, shownSum := 0.0, 0
+		for i := range plane {
+			plane[i] *= inverse
 			g[i] *= gain
+			drawnSum += float64(plane[i])
+			shownSum += int(shown[i])
 		}
-		e.grad[channel], e.grad[3+channel] = float32(sumGain), float32(sumOffset)
+		n := float64(len(plane))
+		drawnMean, shownMean := drawnSum/n, float64(shownSum)/n/255
+		if fraction >= exposureFrom && drawnMean > exposureFloor && shownMean > exposureFloor {
+			ratio := min(max(math.Log(shownMean/drawnMean), -exposureLimit), exposureLimit)
+			gains[channel] += exposureStep * (float32(ratio) - gains[channel])
+		}
 	})
-	rate := exposureRate * math.Pow(exposureRateFinal, fraction)
-	adam := simd.NewAdamStep(0)
-	for k := range a {
-		m, v := &e.m[image*exposureRows+k], &e.v[image*exposureRows+k]
-		*m += (1 - adam.Beta1) * (e.grad[k] - *m)
-		*v += (1 - adam.Beta2) * (e.grad[k]*e.grad[k] - *v)
-		a[k] -= float32(rate) * *m / (float32(math.Sqrt(float64(*v))) + adam.Epsilon)
-	}
 	e.fixGauge()
 }
 
 func (e *exposures) fixGauge() {
-	images := len(e.values) / exposureRows
-	for k := range exposureRows {
+	images := len(e.gains) / 3
+	for channel := range 3 {
 		mean := 0.0
 		for i := range images {
-			mean += float64(e.values[i*exposureRows+k]) / float64(images)
+			mean += float64(e.of(i)[channel]) / float64(images)
 		}
 		for i := range images {
-			e.values[i*exposureRows+k] -= float32(mean)
+			e.of(i)[channel] -= float32(mean)
 		}
 	}
 }

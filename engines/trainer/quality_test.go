@@ -88,7 +88,7 @@ func TestSceneQuality(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("RESULT psnr %.3f ssim %.4f  n %d  its %d  cpu %.1f s  wall %.1f s  peak %.0f MiB", res.Held.PSNR, res.Held.SSIM,
+	t.Logf("RESULT psnr %.3f fit %.3f ssim %.4f  n %d  its %d  cpu %.1f s  wall %.1f s  peak %.0f MiB", res.Held.PSNR, res.Held.ColorFitPSNR, res.Held.SSIM,
 		res.Cloud.Len(), res.Iterations, (cpuTime() - start).Seconds(), time.Since(wall).Seconds(), peakMiB())
 	if *sceneOut != "" {
 		f, err := os.Create(filepath.Clean(*sceneOut))

@@ -46,7 +46,7 @@ var defaultSchedule = schedule{
 	QuarterUntil: 0.10, HalfUntil: 0.30, DegreeEvery: 0.05,
 	RefineEvery: 100, DensifyUntil: 0.5, RefineUntil: 0.9, MaxGrowth: 0.5,
 	PruneOpacity: 1.0 / 255, OpacityDecay: 0.004,
-	InitialOpacity: 0.1, CooldownFrom: 1, CooldownTo: 1, Beta2: 0.999,
+	InitialOpacity: 0.1, CooldownFrom: 1, CooldownTo: 1, Beta2: 0.999, AbsGradient: 1,
 }
 
 // level of the pyramid: 2, 1, then 0.

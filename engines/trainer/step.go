@@ -38,7 +38,7 @@ func (t *training) step(fraction float64) error {
 	t.lossMean += (loss - t.lossMean) * min(1, 1/float64(len(t.data.Train)))
 
 	if t.cfg.Exposure {
-		t.exposure.backward(t.renderer.Workers(), f, &t.loss.grad, image, fraction)
+		t.exposure.backward(t.renderer.Workers(), f, &t.loss.grad, &pic.Pix, image, fraction)
 	}
 
 	rows := simd.GroupRows(degree)

@@ -13,12 +13,11 @@ import (
 	"github.com/splatworks/splatworks/engines/splat"
 )
 
-// synthetic is a capture whose truth is known: a ball of soft coloured Gaussians seen from cameras on a ring.
-func synthetic(views, width, height int) *Dataset {
+// syntheticCloud is a ball of soft coloured Gaussians.
+func syntheticCloud() *splat.Cloud {
 	rng := rand.New(rand.NewPCG(42, 1))
 	const n = 250
 	truth := splat.New(n, 0, splat.Mip)
-	d := &Dataset{Extent: 3}
 	for i := range n {
 		for k := range 3 {
 			truth.Means[3*i+k] = float32(0.45 * rng.NormFloat64())
@@ -29,6 +28,16 @@ func synthetic(views, width, height int) *Dataset {
 			truth.Quats[4*i+k] = float32(rng.NormFloat64())
 		}
 		truth.Opacities[i] = 2
+	}
+	return truth
+}
+
+// synthetic is a capture of syntheticCloud from cameras on a ring, with its means, blurred, as sparse points.
+func synthetic(views, width, height int) *Dataset {
+	rng := rand.New(rand.NewPCG(42, 2))
+	truth := syntheticCloud()
+	d := &Dataset{Extent: 3}
+	for i := range truth.Len() {
 		var p Point
 		for k := range 3 {
 			p.XYZ[k] = float64(truth.Means[3*i+k]) + 0.03*rng.NormFloat64()
@@ -58,7 +67,7 @@ func ringCamera(angle float64, width, height int) raster.Camera {
 		R:  [3][3]float64{{c, 0, s}, {0, 1, 0}, {-s, 0, c}},
 		T:  [3]float64{0, 0, 3},
 		Fx: float64(width), Fy: float64(width), Cx: float64(width) / 2, Cy: float64(height) / 2,
-		Width: width, Height: height, Near: 0.05,
+		Width: width, Height: height, Near: 0.5,
 	}
 }
 

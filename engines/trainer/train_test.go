@@ -301,7 +301,11 @@ func TestExposureCompensationHelps(t *testing.T) {
 		}
 		cfg := testConfig(400)
 		cfg.Exposure = on
-		psnr[on] = train(t, cfg, d).Held.PSNR
+		held := train(t, cfg, d).Held
+		psnr[on] = held.PSNR
+		if !(held.ColorFitPSNR >= held.PSNR) {
+			t.Errorf("%.2f dB after a colour fit, %.2f before", held.ColorFitPSNR, held.PSNR)
+		}
 	}
 	if !(psnr[true] > psnr[false]+1) {
 		t.Errorf("%.2f dB with compensation, %.2f without: want 1 dB more", psnr[true], psnr[false])
