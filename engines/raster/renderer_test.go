@@ -57,25 +57,30 @@ func TestRendererMatchesReference(t *testing.T) {
 					rng := rand.New(rand.NewPCG(uint64(test.w), 5))
 					cam := testCamera(rng, test.w, test.h)
 					gs := randomGaussians(rng, cam, test.n, test.size)
-					compareWithReference(t, rng, NewRenderer(2, level.Kernels()), cam, gs, mode, test.degree)
+					for _, opt := range []Options{{}, {Depth: true}, {Abs: true, Transmittance: true}, {Abs: true, Depth: true}} {
+						opt.Degree, opt.Background = test.degree, [3]float32{0.1, 0.5, 0.9}
+						compareWithReference(t, rng, NewRenderer(2, level.Kernels()), cam, gs, mode, opt)
+					}
 				})
 			}
 		}
 	}
 }
 
-func compareWithReference(t *testing.T, rng *rand.Rand, r *Renderer, cam *Camera, gs []Gaussian[float64], mode splat.RenderMode, degree int) {
+func compareWithReference(t *testing.T, rng *rand.Rand, r *Renderer, cam *Camera, gs []Gaussian[float64], mode splat.RenderMode, opt Options) {
+	t.Helper()
+	degree := opt.Degree
 	low := make([]Gaussian[float32], len(gs))
 	for i := range gs {
 		low[i] = narrow(&gs[i])
 	}
 	set := defaultSettings[float32](mode, degree)
-	set.background = [3]float32{0.1, 0.5, 0.9}
+	set.background = opt.Background
 	view := newView[float32](cam)
 	want, drawn := referenceForward(low, view, set)
 
 	params := Pack(cloudOf(gs, degree, mode))
-	got := r.Forward(params, cam, Options{Degree: degree, Background: set.background, Depth: true, Abs: true, Transmittance: true})
+	got := r.Forward(params, cam, opt)
 	if got.Visible > len(drawn.order) || got.Visible < len(drawn.order)/2 {
 		t.Errorf("%d Gaussians drawn, the reference draws %d and leaves out none that miss the image", got.Visible, len(drawn.order))
 	}
@@ -93,14 +98,21 @@ func compareWithReference(t *testing.T, rng *rand.Rand, r *Renderer, cam *Camera
 		for channel := range 3 {
 			check("colour", i, got.Color[channel][i], want.color[3*i+channel], 2)
 		}
-		check("inverse depth", i, got.InverseDepth[i], want.inverseDepth[i], 1)
-		check("transmittance", i, got.Transmittance[i], 1-want.alpha[i], 1)
+		if opt.Depth {
+			check("inverse depth", i, got.InverseDepth[i], want.inverseDepth[i], 1)
+		}
+		if opt.Transmittance {
+			check("transmittance", i, got.Transmittance[i], 1-want.alpha[i], 1)
+		}
 	}
 	if off > 5*n/50 {
 		t.Errorf("%d of %d values are off by more than rounding", off, 5*n)
 	}
 
 	up, refUp := randomUpstream(rng, cam)
+	if !opt.Depth {
+		clear(refUp.inverseDepth)
+	}
 	grads := referenceBackward(low, view, set, want, refUp, drawn)
 	gotRows := NewParams(len(gs), degree, mode)
 	r.Backward(up, func(_ int, g *GroupGradient) { copy(gotRows.Group(g.Group), g.Rows) })
