@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/splatworks/splatworks/internal/serve/servetest"
 )
 
 // TestDocumentationRuns runs every command of docs/api.md, as it stands, against this API and the storage emulator. The
@@ -90,10 +92,11 @@ func TestDocumentedCodesAreTheCodes(t *testing.T) {
 		}
 	}
 	known := map[string]bool{"404 no_such_path": true, "405 method_not_allowed": true} // of no operation
-	for _, methods := range mapOf(openapi(t)["paths"]) {
-		for _, operation := range mapOf(methods) {
-			for status, answer := range mapOf(at(operation, "responses")) {
-				for _, code := range listOf(at(answer, "content", "application/problem+json", "schema", "properties", "code", "enum")) {
+	for _, methods := range openapi(t)["paths"].(object) {
+		for _, operation := range methods.(object) {
+			for status, answer := range servetest.At(operation, "responses").(object) {
+				codes, _ := servetest.At(answer, "content", "application/problem+json", "schema", "properties", "code", "enum").([]any)
+				for _, code := range codes {
 					known[status+" "+code.(string)] = true
 				}
 			}

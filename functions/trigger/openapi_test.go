@@ -2,8 +2,6 @@ package trigger_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +16,7 @@ import (
 	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/serve/servetest"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -25,70 +24,24 @@ type object = map[string]any
 
 func openapi(t *testing.T) object {
 	t.Helper()
-	rec := newWorld(t).call("GET", "/openapi.json", "")
-	var doc object
-	if err := json.Unmarshal(rec.Body.Bytes(), &doc); err != nil {
+	contract, err := servetest.New(newWorld(t).call("GET", "/openapi.json", "").Body.Bytes())
+	if err != nil {
 		t.Fatal(err)
 	}
-	return doc
-}
-
-// at walks down an object.
-func at(o any, path ...string) any {
-	for _, p := range path {
-		m, ok := o.(object)
-		if !ok {
-			return nil
-		}
-		o = m[p]
-	}
-	return o
+	return contract.Doc()
 }
 
 // TestEveryDocumentedAnswerIsGiven makes every operation of the document give every answer that the document names, with
 // every code, and checks each against its schema. What is not exercised here must not be in the document.
 func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	const post = "POST /trigger-reconstruction"
-	doc := openapi(t)
-	optional := map[string]bool{post + " Idempotency-Replayed": true, "GET /status Retry-After": true}
-	given := map[string]bool{} // "POST /cancel 404 unknown_request"
+	contract, err := servetest.New(newWorld(t).call("GET", "/openapi.json", "").Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
 	check := func(operation string, rec *httptest.ResponseRecorder) {
 		t.Helper()
-		method, path, _ := strings.Cut(operation, " ")
-		answer := at(doc, "paths", path, strings.ToLower(method), "responses", fmt.Sprint(rec.Code))
-		if answer == nil {
-			t.Fatalf("%s answers %d %s, which is not documented", operation, rec.Code, rec.Body)
-		}
-		key := fmt.Sprintf("%s %d", operation, rec.Code)
-		contents, _ := at(answer, "content").(object)
-		contentType := rec.Header().Get("Content-Type")
-		if len(contents) == 0 && rec.Code != http.StatusFound && rec.Body.Len() > 0 {
-			t.Errorf("%s: a body that is not documented: %s", key, rec.Body)
-		}
-		if len(contents) > 0 {
-			content, ok := contents[contentType]
-			if !ok {
-				t.Fatalf("%s: type %q", key, contentType)
-			}
-			if contentType != "text/event-stream" {
-				var body any
-				if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
-					t.Fatal(err)
-				}
-				if err := conforms(doc, at(content, "schema"), body, "body"); err != nil {
-					t.Errorf("%s: %v\n%s", key, err, rec.Body)
-				}
-				if code, ok := at(body, "code").(string); ok {
-					key += " " + code
-				}
-			}
-		}
-		for name := range mapOf(at(answer, "headers")) {
-			if rec.Header().Get(name) == "" && !optional[operation+" "+name] {
-				t.Errorf("%s: header %s is missing", key, name)
-			}
-		}
-		given[key] = true
+		contract.Check(t, operation, rec, map[string]string{post: "Idempotency-Replayed", "GET /status": "Retry-After"}[operation])
 	}
 
 	w := newWorld(t)
@@ -179,108 +132,9 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	}
 	read("POST /cancel", "/cancel", "waiting")
 
-	for path, methods := range mapOf(doc["paths"]) {
-		for method, operation := range mapOf(methods) {
-			for status, answer := range mapOf(at(operation, "responses")) {
-				key := strings.ToUpper(method) + " " + path + " " + status
-				codes, _ := at(answer, "content", serve.ContentType, "schema", "properties", "code", "enum").([]any)
-				if len(codes) == 0 && !given[key] {
-					t.Errorf("documented but not given: %s", key)
-				}
-				for _, code := range codes {
-					if !given[key+" "+code.(string)] {
-						t.Errorf("documented but not given: %s %s", key, code)
-					}
-				}
-			}
-		}
+	for _, answer := range contract.Missing() {
+		t.Errorf("documented but not given: %s", answer)
 	}
-}
-
-func mapOf(v any) object { m, _ := v.(object); return m }
-
-// conforms checks a value against the part of JSON Schema that the document uses; any other keyword is an error.
-func conforms(doc object, schema, value any, where string) error {
-	s := mapOf(schema)
-	for keyword := range s {
-		if !slices.Contains([]string{"$ref", "allOf", "type", "description", "properties", "required", "additionalProperties", "items", "enum", "minimum", "maximum",
-			"pattern", "format", "default", "minLength", "maxLength"}, keyword) {
-			return fmt.Errorf("%s: keyword %q is not checked", where, keyword)
-		}
-	}
-	if ref, ok := s["$ref"].(string); ok {
-		return conforms(doc, at(doc, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...), value, where)
-	}
-	for _, part := range listOf(s["allOf"]) {
-		if err := conforms(doc, part, value, where); err != nil {
-			return err
-		}
-	}
-	if enum := listOf(s["enum"]); enum != nil && !slices.Contains(enum, value) {
-		return fmt.Errorf("%s: %v is none of %v", where, value, enum)
-	}
-	switch v := value.(type) {
-	case object:
-		properties := mapOf(s["properties"])
-		for _, name := range listOf(s["required"]) {
-			if _, ok := v[name.(string)]; !ok {
-				return fmt.Errorf("%s: %s is missing", where, name)
-			}
-		}
-		for name, part := range v {
-			sub, known := properties[name]
-			if !known && s["additionalProperties"] == false {
-				return fmt.Errorf("%s: %s is not documented", where, name)
-			}
-			if !known {
-				sub = s["additionalProperties"]
-			}
-			if err := conforms(doc, sub, part, where+"."+name); err != nil {
-				return err
-			}
-		}
-		return typed(s, where, "object")
-	case []any:
-		for i, part := range v {
-			if err := conforms(doc, s["items"], part, fmt.Sprintf("%s[%d]", where, i)); err != nil {
-				return err
-			}
-		}
-		return typed(s, where, "array")
-	case string:
-		if pattern, ok := s["pattern"].(string); ok && !regexp.MustCompile(pattern).MatchString(v) {
-			return fmt.Errorf("%s: %q does not match", where, v)
-		}
-		if s["format"] == "date-time" {
-			if _, err := time.Parse(time.RFC3339Nano, v); err != nil {
-				return fmt.Errorf("%s: %w", where, err)
-			}
-		}
-		return typed(s, where, "string")
-	case float64:
-		if low, ok := s["minimum"].(float64); ok && !(v >= low) {
-			return fmt.Errorf("%s: %v is below %v", where, v, low)
-		}
-		if high, ok := s["maximum"].(float64); ok && !(v <= high) {
-			return fmt.Errorf("%s: %v is above %v", where, v, high)
-		}
-		if v == float64(int64(v)) {
-			return typed(s, where, "number", "integer")
-		}
-		return typed(s, where, "number")
-	case bool:
-		return typed(s, where, "boolean")
-	}
-	return fmt.Errorf("%s: %v", where, value)
-}
-
-func listOf(v any) []any { l, _ := v.([]any); return l }
-
-func typed(s object, where string, types ...string) error {
-	if want, ok := s["type"].(string); ok && !slices.Contains(types, want) {
-		return fmt.Errorf("%s: is %v, want %s", where, types, want)
-	}
-	return nil
 }
 
 // TestDocumentHasEveryField compares the schemas with the Go types, both ways.
@@ -290,7 +144,7 @@ func TestDocumentHasEveryField(t *testing.T) {
 		"Progress": api.Progress{}, "StageProgress": api.StageProgress{}, "Timings": api.Timings{}, "StageTiming": api.StageTiming{}, "Warning": pipeline.Warning{},
 		"Failure": api.Failure{}, "Result": api.Result{}, "Problem": serve.Problem{}} {
 		want := fieldsOf(reflect.TypeOf(v))
-		got := slices.Sorted(maps.Keys(mapOf(at(doc, "components", "schemas", name, "properties"))))
+		got := slices.Sorted(maps.Keys(servetest.At(doc, "components", "schemas", name, "properties").(object)))
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: documented %v, has %v", name, got, want)
 		}
