@@ -112,3 +112,41 @@ func stem(name string) string {
 	base := path.Base(name)
 	return strings.TrimSuffix(base, path.Ext(base))
 }
+
+// Without returns a copy without the named images. Points lose the observations in them; points that keep fewer than
+// two go as well. Slices that do not change are shared with r.
+func (r *Reconstruction) Without(names []string) *Reconstruction {
+	out := &Reconstruction{Cameras: r.Cameras}
+	gone := make(map[uint32]bool)
+	for i := range r.Images {
+		if slices.Contains(names, r.Images[i].Name) {
+			gone[r.Images[i].ImageID] = true
+		} else {
+			out.Images = append(out.Images, r.Images[i])
+		}
+	}
+	removed := make(map[uint64]bool)
+	for _, p := range r.Points3D {
+		track := make([]TrackElement, 0, len(p.Track))
+		for _, element := range p.Track {
+			if !gone[element.ImageID] {
+				track = append(track, element)
+			}
+		}
+		if len(track) < 2 && len(track) < len(p.Track) {
+			removed[p.Point3DID] = true
+			continue
+		}
+		p.Track = track
+		out.Points3D = append(out.Points3D, p)
+	}
+	for i := range out.Images {
+		out.Images[i].Points2D = slices.Clone(out.Images[i].Points2D)
+		for j := range out.Images[i].Points2D {
+			if p := &out.Images[i].Points2D[j]; removed[p.Point3DID] {
+				p.Point3DID = InvalidPoint3DID
+			}
+		}
+	}
+	return out
+}

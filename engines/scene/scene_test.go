@@ -341,3 +341,22 @@ func FuzzParseTransforms(f *testing.F) {
 		}
 	})
 }
+
+func TestWithout(t *testing.T) {
+	r := synthetic(6, 8)
+	gone := []string{r.Images[0].Name, r.Images[2].Name, r.Images[3].Name}
+	got := r.Without(gone)
+	if err := got.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Images) != 3 || got.ImageByName(gone[1]) != nil || got.ImageByName(r.Images[1].Name) == nil {
+		t.Errorf("%d images are left", len(got.Images))
+	}
+	// Points 0 and 2 were seen by images 0, 2 and 4, the others by 1, 3 and 5.
+	if len(got.Points3D) != 2 || got.Point3D(r.Points3D[1].Point3DID) == nil || len(got.Points3D[0].Track) != 2 {
+		t.Errorf("points %+v are left", got.Points3D)
+	}
+	if err := r.Validate(); err != nil || !reflect.DeepEqual(r, synthetic(6, 8)) {
+		t.Errorf("the original changed (%v)", err)
+	}
+}
