@@ -6,6 +6,7 @@ package requests
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"io"
@@ -60,10 +61,19 @@ func New(c Config) (*Service, error) {
 
 func (s *Service) archive() stage.Archive { return stage.Archive{Store: s.Store, Buckets: s.Buckets} }
 
-// Handler serves the API at its paths.
+// openapi describes this API; the tests hold every answer they get to it.
+//
+//go:embed openapi.json
+var openapi []byte
+
+// Handler serves the API at its paths, and its description at /openapi.json.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", serve.NotFound)
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(openapi) // the caller has gone: nobody to tell
+	})
 	paths := map[string]map[string]func(*http.Request) (int, any, error){
 		"/queue":          {"GET": s.overview},
 		"/next":           {"GET": s.next},

@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/artifacts/memory"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/serve/servetest"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
@@ -74,10 +78,39 @@ func (w *world) Launch(_ context.Context, s pipeline.Stage) error {
 	return nil
 }
 
+// call holds every answer of a documented operation to the document.
 func (w *world) call(method, target, body string) *httptest.ResponseRecorder {
+	w.t.Helper()
 	rec := httptest.NewRecorder()
-	w.handler.ServeHTTP(rec, httptest.NewRequest(method, target, strings.NewReader(body)))
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	w.handler.ServeHTTP(rec, r)
+	if operation, ok := contract.Operation(method, r.URL.EscapedPath()); ok {
+		contract.Check(w.t, operation, rec)
+	}
 	return rec
+}
+
+var contract *servetest.Contract
+
+// TestMain also finds what is documented but never answered, when all tests ran.
+func TestMain(m *testing.M) {
+	document, err := os.ReadFile("openapi.json")
+	if err == nil {
+		contract, err = servetest.New(document)
+	}
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	all := true
+	flag.Visit(func(f *flag.Flag) {
+		all = all && f.Name != "test.run" && f.Name != "test.fuzz" && f.Name != "test.skip" && f.Name != "test.list"
+	})
+	if missing := contract.Missing(); code == 0 && all && len(missing) > 0 {
+		fmt.Fprintln(os.Stderr, "documented but never answered:", strings.Join(missing, "\n\t"))
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func get[T any](w *world, method, target, body string, status int) (v T) {
