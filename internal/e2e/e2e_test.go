@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
 	"os"
 	"os/exec"
@@ -131,7 +130,7 @@ func TestSample(t *testing.T) {
 		t.Errorf("images %+v", *r.Images)
 	}
 	c := poses(t, dir, truth)
-	radius := orbitRadius(truth)
+	const radius = sample.OrbitRadius
 	t.Logf("rotation median %.3f degree, position RMSE %.3f %% of the orbit radius", c.RotationMedianDeg, 100*c.PositionRMSE/radius)
 	if !(c.RotationMedianDeg < 0.3) {
 		t.Errorf("median rotation error %.3f degree", c.RotationMedianDeg)
@@ -142,23 +141,6 @@ func TestSample(t *testing.T) {
 	if !(r.Quality.PSNRdB > 24) { // measured above 27 for the preview preset
 		t.Errorf("held-out PSNR %.2f dB", r.Quality.PSNRdB)
 	}
-}
-
-// orbitRadius is the mean distance of the cameras from their centre.
-func orbitRadius(r *scene.Reconstruction) float64 {
-	var centre [3]float64
-	for i := range r.Images {
-		c := r.Images[i].Center()
-		for k := range centre {
-			centre[k] += c[k] / float64(len(r.Images))
-		}
-	}
-	sum := 0.0
-	for i := range r.Images {
-		c := r.Images[i].Center()
-		sum += math.Hypot(math.Hypot(c[0]-centre[0], c[1]-centre[1]), c[2]-centre[2])
-	}
-	return sum / float64(len(r.Images))
 }
 
 func TestFox(t *testing.T) {
@@ -173,6 +155,9 @@ func TestFox(t *testing.T) {
 	}
 	if !(r.Quality.PSNRdB >= 22) || max(r.Quality.Width, r.Quality.Height) < 630 {
 		t.Errorf("held-out PSNR %.2f dB at %dx%d", r.Quality.PSNRdB, r.Quality.Width, r.Quality.Height)
+	}
+	if n := registeredBy(t, r, "global_mapper"); n < 49 {
+		t.Errorf("global_mapper registered %d images", n)
 	}
 	truth, err := scene.ReadTransforms(filepath.Join(captures, "fox", "transforms.json"))
 	if err != nil {
@@ -200,6 +185,28 @@ func TestFox(t *testing.T) {
 	if !(share < 0.2) {
 		t.Errorf("position RMSE %.3f %% of the camera box's diagonal", share)
 	}
+}
+
+// registeredBy is how many images a mapper's own model holds, whether or not it was chosen.
+func registeredBy(t *testing.T, r artifacts.ReportDocument, mapper string) int {
+	t.Helper()
+	body, err := json.Marshal(r.SfM.Candidates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var candidates []struct {
+		Mapper  string
+		Quality scene.Quality
+	}
+	if err := json.Unmarshal(body, &candidates); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range candidates {
+		if c.Mapper == mapper {
+			return c.Quality.RegisteredImages
+		}
+	}
+	return 0
 }
 
 // stem is a file's name without folder and extension.
