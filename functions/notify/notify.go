@@ -8,6 +8,7 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,7 +62,8 @@ func New(c Config) (*Service, error) {
 
 // target is where a request's webhook goes.
 type target struct {
-	URL string `json:"url"`
+	URL      string `json:"url"`
+	SecretOf string `json:"secret_of,omitempty"` // the request whose secret the receiver knows, when this one is its retry
 }
 
 // Check says, in words for the client, what is wrong with a webhook's address: its form, or where its name leads now.
@@ -70,7 +72,7 @@ func (s *Service) Check(ctx context.Context, url string) error { return s.Guard.
 // Register keeps the webhook of a request and returns the secret that its receiver verifies with. Registering again
 // changes nothing.
 func (s *Service) Register(ctx context.Context, requestID, url string) (secret string, err error) {
-	body, err := json.Marshal(target{url})
+	body, err := json.Marshal(target{URL: url})
 	if err != nil {
 		return "", fmt.Errorf("encode webhook: %w", err)
 	}
@@ -174,7 +176,7 @@ func (s *Service) Notify(ctx context.Context, f Finished, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	attempt := s.deliver(ctx, t.URL, "msg_"+f.RequestID+"_"+strings.ToLower(string(f.Status)), f.RequestID, keys, body)
+	attempt := s.deliver(ctx, t.URL, "msg_"+f.RequestID+"_"+strings.ToLower(string(f.Status)), cmp.Or(t.SecretOf, f.RequestID), keys, body)
 	log.add(attempt)
 	if err := s.keep(ctx, f.RequestID, log); err != nil {
 		return err // a delivered one may come twice; its id is the same
@@ -218,7 +220,7 @@ const (
 )
 
 // deliver sends the message once.
-func (s *Service) deliver(ctx context.Context, url, messageID, requestID string, keys [][]byte, body []byte) (d delivery) {
+func (s *Service) deliver(ctx context.Context, url, messageID, secretOf string, keys [][]byte, body []byte) (d delivery) {
 	start := s.Now().UTC()
 	d.At = start
 	defer func() { d.LatencyS = s.Now().Sub(start).Seconds() }()
@@ -234,7 +236,7 @@ func (s *Service) deliver(ctx context.Context, url, messageID, requestID string,
 	r.Header.Set("User-Agent", "splatworks-webhook/1")
 	r.Header.Set("webhook-id", messageID)
 	r.Header.Set("webhook-timestamp", timestamp)
-	r.Header.Set("webhook-signature", signatures(keys, requestID, messageID, timestamp, body))
+	r.Header.Set("webhook-signature", signatures(keys, secretOf, messageID, timestamp, body))
 	resp, err := s.client.Do(r)
 	if err != nil {
 		d.Error = "no answer: " + cause(err)

@@ -198,6 +198,21 @@ func TestFailedDeliveryComesBack(t *testing.T) {
 	}
 }
 
+func TestRetryIsSignedWithTheSecretThatTheReceiverKnows(t *testing.T) {
+	r := newReceiver(t)
+	s, store, _ := service(t, r, "key")
+	const first = "01kj2x4m3n5p6q7r8s9t0v1w2y"
+	if _, err := store.Put(t.Context(), "artifacts", artifacts.WebhookTargetName(id), strings.NewReader(`{"url":"`+r.URL+`","secret_of":"`+first+`"}`), artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Receive(t.Context(), message(t, notify.Finished{RequestID: id, Status: pipeline.Completed})); err != nil {
+		t.Fatal(err)
+	}
+	if err := notify.Verify(notify.Secret([]byte("key"), first), r.headers[0], r.bodies[0], now); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestGoneEndsIt(t *testing.T) {
 	r := newReceiver(t, 410)
 	s, _, _ := service(t, r, "key")

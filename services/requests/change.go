@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -164,6 +165,11 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if token == "" {
+		if err := s.inheritWebhook(ctx, old.ID, request.ID); err != nil {
+			return 0, nil, err
+		}
+	}
 	if err := s.begin(ctx, request, ask.Stage, input); err != nil {
 		return 0, nil, err
 	}
@@ -173,6 +179,34 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 		answer["callback_token"] = token
 	}
 	return http.StatusAccepted, answer, nil
+}
+
+// inheritWebhook lets the client's webhook follow, too, signed with the secret that its receiver knows.
+func (s *Service) inheritWebhook(ctx context.Context, oldID, newID string) error {
+	r, err := s.Store.Open(ctx, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookTargetName(oldID)})
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open webhook: %w", err)
+	}
+	defer r.Close()
+	target := map[string]any{}
+	if err := json.NewDecoder(io.LimitReader(r, maxBodyBytes)).Decode(&target); err != nil {
+		return fmt.Errorf("read webhook: %w", err)
+	}
+	if target["secret_of"] == nil {
+		target["secret_of"] = oldID
+	}
+	body, err := json.Marshal(target)
+	if err != nil {
+		return fmt.Errorf("encode webhook: %w", err)
+	}
+	_, err = s.Store.Put(ctx, s.Buckets.Artifacts, artifacts.WebhookTargetName(newID), bytes.NewReader(body), artifacts.PutOptions{ContentType: "application/json"})
+	if err != nil {
+		return fmt.Errorf("keep webhook: %w", err)
+	}
+	return nil
 }
 
 // inputOf is what the stage of a request starts from: the newest upload, or the manifest of the stage before.

@@ -363,8 +363,17 @@ func TestRetryFromAStageWithOtherOptions(t *testing.T) {
 	w.refused("POST", "/retry/"+a.ID, `{"stage":"train","options":{"preset":"ultra"}}`, 400, "invalid_options")
 	w.refused("POST", "/retry/"+a.ID, `{"stage":"train","priority":-1}`, 400, "invalid_priority")
 	w.time = w.time.Add(time.Second)
+	w.put("artifacts", artifacts.WebhookTargetName(a.ID), `{"url":"https://client.example/hook"}`)
 	answer := get[map[string]string](w, "POST", "/retry/"+a.ID, `{"stage":"train","options":{"train_budget_s":60}}`, 202)
 	id := answer["request_id"]
+	// The client's webhook follows, under the secret that its receiver knows.
+	hook, err := w.store.Open(context.Background(), pipeline.Object{Bucket: "artifacts", Name: artifacts.WebhookTargetName(id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, _ := io.ReadAll(hook); string(body) != `{"secret_of":"`+a.ID+`","url":"https://client.example/hook"}` {
+		t.Errorf("webhook %s", body)
+	}
 	if id == a.ID || answer["callback_token"] != "" {
 		t.Fatalf("%v", answer)
 	}
