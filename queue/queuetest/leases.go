@@ -211,7 +211,10 @@ var retryTests = []test{
 		if l.Attempt() != 1 || l.LastFailure() != nil {
 			b.Fatalf("attempt %d after %v", l.Attempt(), l.LastFailure())
 		}
-		retry, err := l.Fail(b.ctx(), exhausted)
+		_, err = l.Fail(b.ctx(), transient)
+		b.must(err)
+		b.clock.Advance(b.cfg.BackoffMax)
+		retry, err := b.claim(pipeline.Preprocess).Fail(b.ctx(), exhausted) // the first of this stage
 		check(b, "retry", retry, err, true)
 	}},
 }

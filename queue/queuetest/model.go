@@ -27,7 +27,7 @@ func (s Suite) RunModel(t *testing.T, schedules int) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := s.newModel(t, rt)
 		rt.Repeat(map[string]func(*rapid.T){
-			"": m.tick,
+			"":       m.tick,
 			"submit": m.submit, "enqueue": m.enqueue, "enqueueNext": m.enqueueNext, "claim": m.claim, "claimNext": m.claim,
 			"heartbeat": m.heartbeat, "complete": m.complete, "fail": m.fail, "giveBack": m.giveBack, "cancel": m.cancel,
 			"position": m.position, "advance": m.advance, "reap": m.reap, "slots": m.slots, "restore": m.restore,

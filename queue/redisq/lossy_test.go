@@ -86,16 +86,16 @@ func (l *lossyLine) carry(from, to net.Conn) {
 	}
 }
 
-// TestNothingIsAppliedTwice plays the model's schedules over a line that loses one command or answer in fifty: what comes of
+// TestNothingIsAppliedTwice plays the model's schedules over a line that loses one command or answer in 25: what comes of
 // it must be the same as if nothing had been lost.
 func TestNothingIsAppliedTwice(t *testing.T) {
-	schedules := 400
+	schedules := 1_000
 	if testing.Short() || raceDetector {
 		schedules = 100
 	}
 	server := redistest.Start(t)
 	direct := connect(t, server)
-	line := newLossyLine(t, server, 0.02)
+	line := newLossyLine(t, server, 0.04)
 	client, err := redisq.Connect("unix://" + line.socket)
 	if err != nil {
 		t.Fatal(err)

@@ -17,12 +17,12 @@ local function become(from, to)
   redis.call('HINCRBY', COUNTS, from .. to, 1)
 end
 
--- index names the hash and its field under which a value is found: the first 96 bits of its SHA-1. A hash of up to 128
+-- index names the hash and its field under which a value is found: the first 80 bits of its SHA-1. A hash of up to 128
 -- fields is stored as one block without pointers; 16,384 of them stay so small up to some 1.5 million requests.
 local function index(name, value)
   local h = redis.sha1hex(value)
-  local a, b, c = tonumber(string.sub(h, 1, 8), 16), tonumber(string.sub(h, 9, 16), 16), tonumber(string.sub(h, 17, 24), 16)
-  return name .. a % 16384, struct.pack('>I4I4I4', a, b, c)
+  local a, b, c = tonumber(string.sub(h, 1, 8), 16), tonumber(string.sub(h, 9, 16), 16), tonumber(string.sub(h, 17, 20), 16)
+  return name .. a % 16384, struct.pack('>I4I4I2', a, b, c)
 end
 
 -- identity returns session id, caller, deadline and token hash of a request from the pieces r of its record: session, caller,
