@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 TOOLS   := infra/toolchain/install.sh
 # Go may have been put beside the host's programs by the tools script.
-export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/splatworks/go/bin:/usr/local/go/bin
+export PATH := $(or $(SPLATWORKS_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/splatworks)/go/bin:/usr/local/go/bin:$(PATH)
 OUT     ?= out
 PRESET  ?= standard
 VIDEO   ?=

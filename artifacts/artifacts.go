@@ -29,7 +29,6 @@ const (
 	SparseModel   Kind = "sparse_model"   // tar: COLMAP binary model in the original camera frame
 	Scene         Kind = "scene"          // tar: undistorted images/ and their COLMAP binary model sparse/
 	DepthReport   Kind = "depth_report"   // JSON: what the depth stage did, or why it did nothing
-	DepthMaps     Kind = "depth_maps"     // tar: 16-bit PNG inverse depth per image
 	Checkpoint    Kind = "checkpoint"     // training state, replaced while training; never in a manifest
 	Trained       Kind = "trained"        // PLY as the trainer left it
 	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
@@ -46,7 +45,6 @@ var files = map[Kind]struct{ name, contentType string }{
 	SparseModel:   {"sparse.tar", "application/x-tar"},
 	Scene:         {"scene.tar", "application/x-tar"},
 	DepthReport:   {"depth_report.json", "application/json"},
-	DepthMaps:     {"depth.tar", "application/x-tar"},
 	Checkpoint:    {"train.checkpoint", "application/octet-stream"},
 	Trained:       {"trained.ply", "application/octet-stream"},
 	TrainReport:   {"train_report.json", "application/json"},

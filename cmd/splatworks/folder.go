@@ -18,7 +18,11 @@ func zipFolder(dir string) (r io.ReaderAt, size int64, done func(), err error) {
 		f.Close()
 		os.Remove(f.Name())
 	}
-	if err := writeZip(f, os.DirFS(dir)); err != nil {
+	self, err := f.Stat() // the zip may come to lie in the folder
+	if err == nil {
+		err = writeZip(f, os.DirFS(dir), self)
+	}
+	if err != nil {
 		done()
 		return nil, 0, nil, fmt.Errorf("pack %s: %w", dir, err)
 	}
@@ -30,10 +34,14 @@ func zipFolder(dir string) (r io.ReaderAt, size int64, done func(), err error) {
 	return f, info.Size(), done, nil
 }
 
-func writeZip(w io.Writer, files fs.FS) error {
+func writeZip(w io.Writer, files fs.FS, self fs.FileInfo) error {
 	z := zip.NewWriter(w)
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := fs.Stat(files, name) // a link counts as what it leads to
+		if err != nil || !info.Mode().IsRegular() || os.SameFile(info, self) {
 			return err
 		}
 		in, err := files.Open(name)

@@ -50,6 +50,7 @@ const (
 	exitOK       = 0
 	exitFailed   = 1
 	exitBadUsage = 2
+	exitStopped  = 130 // by Ctrl-C
 )
 
 func run(ctx context.Context, c console) int {
@@ -92,6 +93,9 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintf(w, "\nFAILED in %s (%s): %s\n%s\n", stageName(failure.Stage), failure.Code, failure.Message, failure.Advice)
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(w, "splatworks: interrupted")
+		return exitStopped
+	case errors.Is(err, syscall.ECONNREFUSED):
+		fmt.Fprintf(w, "splatworks: %v\nNo backend answers there: start one with 'splatworks up', or name another with --server.\n", err)
 	default:
 		fmt.Fprintln(w, "splatworks:", err)
 	}

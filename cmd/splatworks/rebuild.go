@@ -38,7 +38,7 @@ func (cmd rebuildCommand) Run(ctx context.Context, c console) error {
 }
 
 func (cmd rebuildCommand) local(ctx context.Context, log *slog.Logger) (queue.Rebuilt, error) {
-	b, err := laptop.Start(ctx, laptop.Options{Listen: "127.0.0.1:0", Dir: cmd.Data, Lease: 15 * time.Second, Log: log})
+	b, err := laptop.Start(ctx, laptop.Options{Listen: "127.0.0.1:0", Dir: cmd.Data, Lease: 15 * time.Second, Idle: true, Log: log})
 	if err != nil {
 		return queue.Rebuilt{}, err
 	}

@@ -43,16 +43,19 @@ func (cmd submitCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	// Before the upload: whoever holds the token can call the request off even if the upload fails.
+	if _, err := fmt.Fprintf(c.out, "request %s\ntoken   %s\n", accepted.RequestID, accepted.CallbackToken); err != nil {
+		return err
+	}
 	b := newBars(c.err)
 	if err := api.Upload(ctx, accepted.Upload, input, size, func(sent, total int64) {
 		b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
 	}); err != nil {
 		b.fail()
-		return err
+		return fmt.Errorf("%w; call the request off with: splatworks cancel --token %s", err, accepted.CallbackToken)
 	}
 	b.end()
-	_, err = fmt.Fprintf(c.out, "request %s\ntoken   %s\n", accepted.RequestID, accepted.CallbackToken)
-	return err
+	return nil
 }
 
 type statusCommand struct {

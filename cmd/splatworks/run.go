@@ -87,9 +87,10 @@ func (cmd runCommand) Run(ctx context.Context, c console) (err error) {
 		b.fail()
 		return err
 	}
+	b.end()
 	status, err := follow(ctx, api, accepted.CallbackToken, b)
 	if err != nil {
-		return err
+		return cmd.explain(c, err)
 	}
 	if err := fetchResults(ctx, api, status, cmd.Out); err != nil {
 		return err
@@ -130,18 +131,21 @@ func follow(ctx context.Context, api *client.Client, token string, b *bars) (*cl
 		b.fail()
 		return nil, err
 	}
-	switch status.Status {
-	case pipeline.Completed:
-		b.end()
-		return status, nil
-	case pipeline.Failed:
+	if err := client.Ended(status); err != nil {
 		b.fail()
-		if f := status.Failure; f != nil {
-			return nil, &f.Failure
-		}
+		return nil, err
 	}
-	b.fail()
-	return nil, fmt.Errorf("the request ended %s", status.Status)
+	b.end()
+	return status, nil
+}
+
+// explain prints the failure for scripts, too.
+func (cmd runCommand) explain(c console, err error) error {
+	var failure *pipeline.Failure
+	if cmd.JSON && errors.As(err, &failure) {
+		return errors.Join(err, printJSON(c, map[string]any{"status": pipeline.Failed, "failure": failure}))
+	}
+	return err
 }
 
 // fetchResults downloads everything into dir; the sparse model becomes the folder sparse/.

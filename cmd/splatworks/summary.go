@@ -52,9 +52,6 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 		wall, cpu = wall+s.WallS, cpu+s.CPUS
 	}
 	fmt.Fprintf(w, "  %-12s %9.1f %9.1f\n", "together", wall, cpu)
-	for _, warning := range r.Warnings {
-		fmt.Fprintf(w, "\n  note: %s %s\n", warning.Message, warning.Advice)
-	}
 	fmt.Fprintf(w, "\n  %s\n", filepath.Join(dir, artifacts.Splat.FileName()))
 }
 

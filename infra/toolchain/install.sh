@@ -282,14 +282,17 @@ download_packages() {
 		while sleep 5; do
 			say "$root_name: $(megabytes "$(($(du -sk "$WORK/cache/archives" | cut -f1) * 1024))") of $(megabytes "$total") here"
 		done
-	) &
+	) 9>&- &
 	ticker=$!
+	# A background process does not hear Ctrl-C, and must neither live on nor hold the lock.
 	trap 'kill $ticker 2>/dev/null' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
 	status=0
 	# "download" takes the exact packages, where "install" would insist on the whole closure.
 	(cd "$WORK/cache/archives" && cut -d' ' -f1 "$WORK/wanted" | APT_CONFIG="$WORK/apt.conf" xargs apt-get -qq download) || status=$?
 	kill $ticker 2>/dev/null || true
-	trap - EXIT
+	trap - EXIT INT TERM HUP
 	[ $status = 0 ] || fail "$root_name: the download was interrupted; run this script again, it goes on where it stopped"
 }
 

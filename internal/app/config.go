@@ -19,7 +19,7 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// Config is what a deployment sets, by environment. terraform/ sets exactly these names; internal/app/local.go sets the
+// Config is what a deployment sets, by environment. terraform/ sets exactly these names; internal/app/laptop sets the
 // same ones for the workers on a laptop.
 type Config struct {
 	// Where things are.

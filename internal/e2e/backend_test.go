@@ -22,12 +22,16 @@ import (
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
 
+// built is the folder of the binary, once it is built.
+var built string
+
 // program is the path of the built binary.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "splatworks-e2e-")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "splatworks")
 	out, err := exec.Command("go", "build", "-o", path, "github.com/splatworks/splatworks/cmd/splatworks").CombinedOutput()
 	if err != nil {
@@ -38,8 +42,8 @@ var program = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
@@ -331,7 +335,7 @@ func (b *backend) workers(stage string) []int {
 // manifests lists the manifests in a bucket as name#generation, through the storage's own API.
 func (b *backend) manifests(storage, bucket string) []string {
 	b.t.Helper()
-	resp, err := http.Get(storage + "/storage/v1/b/" + bucket + "/o?versions=true")
+	resp, err := http.Get(storage + "/storage/v1/b/" + bucket + "/o")
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -250,6 +250,10 @@ func TestKilledWorker(t *testing.T) {
 	a := b.trigger("killed", `{"preset":"preview","train_budget_s":12}`)
 	b.upload(a, smallSample(t))
 	b.until(a, "training is well under way", func(d document) bool { return d.percent("train") > 50 })
+	before := b.allManifests(a)
+	if len(before) != 3 {
+		t.Errorf("%d manifests before the trainer's: %v", len(before), before)
+	}
 	pids := b.workers("train")
 	if len(pids) == 0 {
 		t.Fatal("no train worker found")
@@ -266,26 +270,28 @@ func TestKilledWorker(t *testing.T) {
 	if err := json.Unmarshal(report, &r); err != nil {
 		t.Fatal(err)
 	}
+	trained := 0
 	for _, s := range r.Stages {
-		if s.Stage == pipeline.Train && (s.Attempt != 2 || s.Metrics["resumed_at"] == 0) {
+		if s.Stage != pipeline.Train {
+			continue
+		}
+		trained++
+		if s.Attempt != 2 || s.Metrics["resumed_at"] == 0 {
 			t.Errorf("train: attempt %d, resumed at %v", s.Attempt, s.Metrics["resumed_at"])
 		}
 	}
-	seen := 0
-	for _, bucket := range b.buckets() {
-		names := b.manifests(b.storageURL(a), bucket)
-		seen += len(names)
-		for i, name := range names {
-			base, _, _ := strings.Cut(name, "#")
-			for _, other := range names[:i] {
-				if strings.HasPrefix(other, base+"#") {
-					t.Errorf("manifest %s exists twice: %s, %s", base, other, name)
-				}
-			}
+	if trained != 1 {
+		t.Errorf("%d records of the train stage", trained)
+	}
+	// A manifest written again would have another generation, and raise another event.
+	after := b.allManifests(a)
+	for _, name := range before {
+		if !slices.Contains(after, name) {
+			t.Errorf("manifest %s was written again: %v", name, after)
 		}
 	}
-	if seen != len(pipeline.Stages()) {
-		t.Errorf("%d manifests for %d stages", seen, len(pipeline.Stages()))
+	if len(after) != len(pipeline.Stages()) {
+		t.Errorf("manifests %v for %d stages", after, len(pipeline.Stages()))
 	}
 	if strings.Contains(b.log(), a.CallbackToken) {
 		t.Error("the callback token stands in the log")
@@ -317,6 +323,14 @@ var origin = regexp.MustCompile(`^https?://[^/]+`)
 
 // storageURL is where the emulator answers: the origin of the signed upload URL.
 func (b *backend) storageURL(a accepted) string { return origin.FindString(a.Upload.URL) }
+
+// allManifests lists the manifests of every bucket as name#generation.
+func (b *backend) allManifests(a accepted) (names []string) {
+	for _, bucket := range b.buckets() {
+		names = append(names, b.manifests(b.storageURL(a), bucket)...)
+	}
+	return names
+}
 
 // buckets of the local backend.
 func (b *backend) buckets() []string {
@@ -371,7 +385,11 @@ func TestUsage(t *testing.T) {
 	if code != 1 || !strings.Contains(stderr, "FAILED in filter") {
 		t.Errorf("exit %d, %s", code, stderr)
 	}
-	if stdout != "" && !json.Valid([]byte(stdout)) {
+	var said struct {
+		Status  string
+		Failure struct{ Code string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &said); err != nil || said.Status != "FAILED" || said.Failure.Code == "" {
 		t.Errorf("--json printed %q", stdout)
 	}
 }

@@ -23,6 +23,7 @@ type Job struct {
 	Options pipeline.Options // the request's, defaults filled in
 	Attempt int
 	Dir     string // empty, on local disk, removed afterwards
+	Smaller bool   // an attempt before this one ran out of memory or disk: plan less
 
 	known    []artifacts.Artifact
 	history  []artifacts.StageRecord
@@ -30,7 +31,7 @@ type Job struct {
 	fence    int64
 	store    artifacts.Store
 	buckets  artifacts.Buckets
-	stopping <-chan struct{}
+	stopping chan struct{}
 	now      func() time.Time
 
 	startCPUS float64 // of the worker when the job began
@@ -39,14 +40,12 @@ type Job struct {
 	record   artifacts.StageRecord
 	outputs  []artifacts.Artifact
 	progress pipeline.Progress
-	fresh    chan struct{} // signals the heartbeat that there is news
+	unsent   []pipeline.Warning // the queue has not heard of them yet
+	fresh    chan struct{}      // signals the heartbeat that there is news
 }
 
 // Stopping is closed when the worker was told to go: save your state within seconds and return ErrStopped.
 func (j *Job) Stopping() <-chan struct{} { return j.stopping }
-
-// History is what the stages before this one recorded, oldest first.
-func (j *Job) History() []artifacts.StageRecord { return j.history }
 
 // Find returns the newest artifact of a kind that an earlier stage left.
 func (j *Job) Find(kind artifacts.Kind) (pipeline.Object, bool) {
@@ -166,11 +165,17 @@ func (j *Job) Progress(p pipeline.Progress) {
 	j.mu.Lock()
 	p.Stage = j.stage
 	p.Percent = min(max(p.Percent, j.progress.Percent), 100)
+	p.Warning = nil
 	j.progress = p
 	j.mu.Unlock()
+	j.signal()
+}
+
+// signal wakes the heartbeat. While it has not sent the last news yet, it will send the newest instead.
+func (j *Job) signal() {
 	select {
 	case j.fresh <- struct{}{}:
-	default: // the heartbeat has not sent the last news yet; it will send this instead
+	default:
 	}
 }
 
@@ -179,10 +184,9 @@ func (j *Job) Warn(w pipeline.Warning) {
 	w.Stage = j.stage
 	j.mu.Lock()
 	j.record.Warnings = append(j.record.Warnings, w)
-	p := j.progress
+	j.unsent = append(j.unsent, w)
 	j.mu.Unlock()
-	p.Warning = &w
-	j.Progress(p)
+	j.signal()
 }
 
 // Metric records a number about what the stage did.
@@ -226,14 +230,27 @@ func (j *Job) ReportSoFar() (*artifacts.ReportDocument, error) {
 	return artifacts.NewReport(j.Request, append(j.history[:len(j.history):len(j.history)], record))
 }
 
-// latest returns the news for a heartbeat; the warning, if any, is handed out once.
+// latest is the news for a heartbeat, with the oldest warning that the queue has not heard of.
 func (j *Job) latest() pipeline.Progress {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	p := j.progress
 	p.Metrics = maps.Clone(p.Metrics)
-	j.progress.Warning = nil
+	if len(j.unsent) > 0 {
+		w := j.unsent[0]
+		p.Warning = &w
+	}
 	return p
+}
+
+// told notes that the queue has heard p; more says whether warnings are left to tell.
+func (j *Job) told(p pipeline.Progress) (more bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if p.Warning != nil {
+		j.unsent = j.unsent[1:]
+	}
+	return len(j.unsent) > 0
 }
 
 // manifest is what the job leaves when it has succeeded.

@@ -52,6 +52,9 @@ func (a Archive) Records(ctx context.Context) iter.Seq2[queue.Record, error] {
 			if err == nil {
 				err = a.readJSON(ctx, o, &r.Request)
 			}
+			if errors.Is(err, artifacts.ErrNotFound) {
+				continue // purged meanwhile
+			}
 			if err != nil {
 				yield(r, fmt.Errorf("request record: %w", err))
 				return

@@ -19,8 +19,10 @@ type Definition struct {
 	// Run turns the job's inputs into published artifacts. It returns nil when everything is published, ErrStopped when
 	// it saved its state because Job.Stopping was closed, and a *pipeline.Failure (or any error) when it could not go on.
 	Run func(ctx context.Context, job *Job) error
-	// Budget is the longest that one task may take; a worker with less time left claims no more.
+	// Budget is what a task is expected to take at most: a worker with less time left claims none.
 	Budget time.Duration
+	// Saves says that Run heeds Job.Stopping. Other stages have nothing to save: their work is ended at once.
+	Saves bool
 }
 
 // ErrStopped is what Run returns after it saved its state on being told to stop: the task goes back to its place.

@@ -219,6 +219,7 @@ func TestStoppedWorkIsGivenBackAndResumed(t *testing.T) {
 		}
 		return nil
 	})
+	w.worker.Definition.Saves = true
 	id := w.submit()
 	if err := w.worker.Run(t.Context(), stop); err != nil {
 		t.Fatal(err)

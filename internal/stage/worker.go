@@ -32,7 +32,7 @@ type Worker struct {
 	Until   time.Time // when the machine goes away; zero: never
 	Now     func() time.Time
 	Log     *slog.Logger
-	// Ended, if set, is told of every request that this worker saw end, before its task is let go of: at least once.
+	// Ended, if set, is told of every request that ended by this worker's doing, once the queue has it in writing.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 }
 
@@ -123,12 +123,22 @@ func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct
 
 // finish is reached with the manifest written: from here on the result exists, whoever tells the queue.
 func (w *Worker) finish(ctx context.Context, lease queue.Lease, manifest pipeline.Object) error {
-	if _, more := lease.Task().Stage.Next(); !more && w.Ended != nil {
-		if err := w.Ended(ctx, lease.Request(), pipeline.Completed); err != nil {
-			w.Log.Warn("end of request not announced", "error", err.Error())
-		}
+	if err := lease.Complete(ctx, manifest); err != nil {
+		return err
 	}
-	return lease.Complete(ctx, manifest)
+	if _, more := lease.Task().Stage.Next(); !more {
+		w.announce(ctx, lease.Request(), pipeline.Completed)
+	}
+	return nil
+}
+
+func (w *Worker) announce(ctx context.Context, r pipeline.Request, s pipeline.Status) {
+	if w.Ended == nil {
+		return
+	}
+	if err := w.Ended(ctx, r, s); err != nil {
+		w.Log.Warn("end of request not announced", "request_id", r.ID, "error", err.Error())
+	}
 }
 
 func (w *Worker) giveUp(ctx context.Context, lease queue.Lease, cause error, stopping bool, log *slog.Logger) error {
@@ -141,17 +151,15 @@ func (w *Worker) giveUp(ctx context.Context, lease queue.Lease, cause error, sto
 	switch {
 	case errors.Is(cause, queue.ErrLeaseLost) || errors.Is(cause, queue.ErrCanceled):
 		return cause
-	case stopping, errors.Is(cause, ErrStopped):
+	case errors.Is(cause, ErrStopped), stopping && errors.Is(cause, context.Canceled):
 		log.Info("task given back")
 		return lease.GiveBack(ctx)
 	}
 	f := pipeline.FailureOf(cause, lease.Task().Stage)
 	retry, err := lease.Fail(ctx, f)
 	log.Warn("task failed", "code", f.Code, "kind", f.Kind, "retry", retry, "error", cause.Error())
-	if err == nil && !retry && w.Ended != nil {
-		if err := w.Ended(ctx, lease.Request(), pipeline.Failed); err != nil {
-			log.Warn("end of request not announced", "error", err.Error())
-		}
+	if err == nil && !retry {
+		w.announce(ctx, lease.Request(), pipeline.Failed)
 	}
 	return err
 }
@@ -168,7 +176,7 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 		return pipeline.Object{}, fmt.Errorf("look for manifest: %w", err)
 	}
 
-	job, err := w.newJob(ctx, lease, stop)
+	job, err := w.newJob(ctx, lease)
 	if err != nil {
 		return pipeline.Object{}, err
 	}
@@ -178,9 +186,10 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 	defer cancel(nil)
 	beating := make(chan struct{})
 	go func() { defer close(beating); w.heartbeat(working, cancel, lease, job) }()
+	go w.watch(working, cancel, stop, job)
 	err = w.run(working, job)
-	if lost := context.Cause(working); lost != nil && ctx.Err() == nil {
-		err = lost // the lease went away; whatever Run says is a consequence
+	if reason := context.Cause(working); err != nil && reason != nil && ctx.Err() == nil {
+		err = reason // whatever Run says is a consequence
 	}
 	cancel(nil)
 	<-beating
@@ -189,8 +198,12 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 	}
 
 	// Last look before the result becomes visible: a worker that was silent too long must not speak for the request.
-	if err := lease.Heartbeat(ctx, job.latest()); err != nil {
-		return pipeline.Object{}, err
+	for more := true; more; {
+		p := job.latest()
+		if err := lease.Heartbeat(ctx, p); err != nil {
+			return pipeline.Object{}, err
+		}
+		more = job.told(p)
 	}
 	o, err := artifacts.WriteManifest(ctx, w.Store, w.Buckets, job.manifest())
 	if errors.Is(err, artifacts.ErrExists) {
@@ -199,12 +212,13 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 	return o, err
 }
 
-func (w *Worker) newJob(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (*Job, error) {
-	t := lease.Task()
+func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
+	t, failure := lease.Task(), lease.LastFailure()
 	job := &Job{
+		Smaller: failure != nil && failure.Kind == pipeline.ExhaustedResources,
 		Request: lease.Request(), Options: lease.Request().Options.WithDefaults(), Attempt: lease.Attempt(),
 		Dir:   filepath.Join(w.WorkDir, strconv.FormatInt(lease.Fence(), 10)),
-		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: stop, now: w.Now,
+		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: make(chan struct{}), now: w.Now,
 		fresh:  make(chan struct{}, 1),
 		record: artifacts.StageRecord{Stage: t.Stage, Attempt: lease.Attempt()},
 	}
@@ -242,6 +256,33 @@ func (w *Worker) run(ctx context.Context, job *Job) (err error) {
 	return w.Definition.Run(ctx, job)
 }
 
+// saveTime is what a stage gets to save its state before the machine goes away.
+const saveTime = 30 * time.Second
+
+// watch ends the work when the worker is told to stop or its time is up: by asking a stage that saves its state, by
+// cancelling any other.
+func (w *Worker) watch(ctx context.Context, cancel context.CancelCauseFunc, stop <-chan struct{}, job *Job) {
+	var timeUp <-chan time.Time
+	if !w.Until.IsZero() {
+		timer := time.NewTimer(w.Until.Sub(w.Now()) - saveTime)
+		defer timer.Stop()
+		timeUp = timer.C
+	}
+	reason := ErrStopped
+	select {
+	case <-ctx.Done():
+		return
+	case <-stop:
+	case <-timeUp:
+		reason = context.DeadlineExceeded
+	}
+	if w.Definition.Saves {
+		close(job.stopping)
+	} else {
+		cancel(reason)
+	}
+}
+
 // heartbeat keeps the lease and passes on progress. It cancels the work with the reason once the lease is gone.
 func (w *Worker) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, lease queue.Lease, job *Job) {
 	tick := time.NewTicker(w.Beat)
@@ -259,9 +300,14 @@ func (w *Worker) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, 
 			case <-time.After(min(w.Beat, 250*time.Millisecond)):
 			}
 		}
-		err := lease.Heartbeat(ctx, job.latest())
+		p := job.latest()
+		err := lease.Heartbeat(ctx, p)
 		switch {
-		case err == nil || ctx.Err() != nil:
+		case err == nil:
+			if job.told(p) {
+				job.signal()
+			}
+		case ctx.Err() != nil:
 		case errors.Is(err, queue.ErrLeaseLost) || errors.Is(err, queue.ErrCanceled):
 			cancel(err)
 			return

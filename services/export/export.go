@@ -60,7 +60,12 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 
 	job.Progress(pipeline.Progress{Step: "filming the splat", Percent: 35})
 	if err := c.film(ctx, job, cloud); err != nil {
-		return err
+		if ctx.Err() != nil {
+			return err
+		}
+		// An extra must not cost the result.
+		job.Warn(pipeline.Warning{Code: "no_film", Message: fmt.Sprintf("The film of the result could not be made: %v.", err),
+			Advice: "The splat itself is complete."})
 	}
 
 	job.Progress(pipeline.Progress{Step: "writing report.json", Percent: 95})

@@ -4,6 +4,7 @@
 package preprocess
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -42,6 +44,12 @@ const (
 )
 
 func (c Config) run(ctx context.Context, job *stage.Job) error {
+	if job.Smaller {
+		c.Threads = max(1, cmp.Or(c.Threads, runtime.NumCPU())/2)
+		job.Options.LongEdgePx = job.Options.LongEdgePx * 2 / 3
+		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: "Memory ran out, so the images were made smaller.",
+			Advice: "Ask for fewer images (max_images) or a shorter long_edge_px."})
+	}
 	images, video, err := c.extract(ctx, job)
 	if err != nil {
 		return failure(err)
@@ -120,10 +128,13 @@ func publish(ctx context.Context, job *stage.Job, r colmap.Result) error {
 	for _, w := range r.Warnings {
 		job.Warn(pipeline.Warning{Code: w.Code, Message: sentence(w.Message), Advice: w.Advice})
 	}
-	for kind, dir := range map[artifacts.Kind]string{artifacts.SparseModel: r.SparsePath, artifacts.Scene: r.UndistortedPath} {
+	for _, folder := range []struct {
+		kind artifacts.Kind
+		path string
+	}{{artifacts.SparseModel, r.SparsePath}, {artifacts.Scene, r.UndistortedPath}} {
 		bundle, w := io.Pipe()
-		go func() { w.CloseWithError(artifacts.Pack(w, dir)) }()
-		err := job.PublishFrom(ctx, kind, bundle)
+		go func() { w.CloseWithError(artifacts.Pack(w, folder.path)) }()
+		err := job.PublishFrom(ctx, folder.kind, bundle)
 		bundle.Close()
 		if err != nil {
 			return err

@@ -21,15 +21,14 @@ import (
 
 // Config of the machine that trains.
 type Config struct {
-	Threads     int   // 0: all processors
-	MemoryBytes int64 // for images and model; 0: the preset's own
-	// Now is the clock that budgets are measured in.
-	Now func() time.Time
+	Threads int              // 0: all processors
+	Now     func() time.Time // the clock that budgets are measured in
 }
 
 // Stage of the pipeline.
 func Stage(c Config) stage.Definition {
-	return stage.Definition{Stage: pipeline.Train, Run: c.run, Budget: 50 * time.Minute} // a GPU job on Cloud Run ends after an hour
+	// A GPU job on Cloud Run ends after an hour.
+	return stage.Definition{Stage: pipeline.Train, Run: c.run, Budget: 50 * time.Minute, Saves: true}
 }
 
 func (c Config) run(ctx context.Context, job *stage.Job) error {
@@ -68,6 +67,7 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 	}
 	if s := job.Options.TrainBudgetS; s > 0 {
 		cfg.Budget = time.Duration(s * float64(time.Second))
+		cfg.MaxGaussians = trainer.GaussiansFor(cfg.Budget)
 	}
 	if job.Options.Seed != 0 {
 		cfg.Seed = job.Options.Seed
@@ -76,8 +76,9 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 	cfg.CheckpointEvery = min(cfg.CheckpointEvery, max(cfg.Budget/6, time.Second))
 	cfg.MaxSide = job.Options.LongEdgePx
 	cfg.Threads = c.Threads
-	if c.MemoryBytes > 0 {
-		cfg.MemoryBytes = c.MemoryBytes
+	if job.Smaller {
+		cfg.MemoryBytes /= 2
+		cfg.MaxGaussians /= 2
 	}
 	return cfg, nil
 }

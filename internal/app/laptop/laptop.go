@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -30,6 +31,7 @@ type Options struct {
 	Dir    string // everything is kept in here
 	Lease  time.Duration
 	Chaos  events.Chaos
+	Idle   bool // launch no workers: for maintenance
 	Log    *slog.Logger
 }
 
@@ -69,7 +71,26 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 	if err != nil {
 		return b, err
 	}
+	if !o.Idle {
+		// A worker without its tools would end as often as it is launched, and nobody would read why.
+		var missing []error
+		for _, s := range pipeline.Stages() {
+			if _, err := Stage(s); err != nil {
+				missing = append(missing, err)
+			}
+		}
+		if err := errors.Join(missing...); err != nil {
+			return b, fmt.Errorf("%w\n'splatworks doctor' tells about every tool", err)
+		}
+	}
 	c := config(o)
+	// What killed workers left behind goes; nobody else uses the folder.
+	if c.WorkDir, err = filepath.Abs(filepath.Join(o.Dir, "work")); err != nil {
+		return b, err
+	}
+	if err := errors.Join(os.RemoveAll(c.WorkDir), os.MkdirAll(c.WorkDir, 0o700)); err != nil {
+		return b, fmt.Errorf("make work folder: %w", err)
+	}
 	buckets := []local.Bucket{{Name: artifactsBucket, CORS: cors}}
 	for _, s := range pipeline.Stages() {
 		buckets = append(buckets, local.Bucket{Name: inbox(s), CORS: cors})
@@ -84,6 +105,9 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 	c.Storage, c.PubSub, c.RedisURL = b.StorageURL, b.cloud.PubSubAddr(), "unix://"+b.cloud.RedisAddr()
 	if b.parts, err = c.Open(ctx, o.Log); err != nil {
 		return b, err
+	}
+	if o.Idle {
+		return b, nil
 	}
 	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), Log: o.Log}
 	b.parts.Launcher = b.launcher
