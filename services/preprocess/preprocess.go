@@ -89,7 +89,7 @@ func (c Config) extract(ctx context.Context, job *stage.Job) (dir string, video 
 		return "", false, err
 	}
 	dir = filepath.Join(job.Dir, "images")
-	images, err := capture.Extract(ctx, selection, dir, job.Options.LongEdgePx, func(done, total int) {
+	images, err := capture.Extract(ctx, selection, dir, withMargin(job.Options.LongEdgePx), func(done, total int) {
 		job.Progress(pipeline.Progress{Step: "extracting frames", Done: float64(done), Total: float64(total),
 			Percent: percentExtract + (percentSfM-percentExtract)*float64(done)/float64(max(total, 1)),
 			Message: fmt.Sprintf("%d of %d", done, total)})
@@ -103,6 +103,10 @@ func (c Config) extract(ctx context.Context, job *stage.Job) (dir string, video 
 	}
 	return dir, capture.Video(), job.Publish(ctx, artifacts.ContactSheet, sheet)
 }
+
+// withMargin is the longer side at which images are extracted: undistortion crops a few percent of it away, and what is
+// left is to have the size that was asked for.
+func withMargin(longEdgePx int) int { return longEdgePx * 21 / 20 }
 
 func (c Config) reconstruct(ctx context.Context, job *stage.Job, images string, video bool) (colmap.Result, error) {
 	program := colmap.Colmap{
