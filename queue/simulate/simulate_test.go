@@ -26,14 +26,14 @@ func TestWaitOfOneSlotIsPollaczekKhinchin(t *testing.T) {
 	work := time.Minute
 	for _, rho := range []float64{0.3, 0.6, 0.8} {
 		// Starts are instant, or the theory would be another.
-		r, err := Run(t.Context(), Config{PerHour: rho * 60, Requests: 40_000, Seed: 7, Stages: only(pipeline.Train, Stage{Time: StageTime{Median: work}, Slots: 1})})
+		r, err := Run(t.Context(), Config{PerHour: rho * 60, Requests: 20_000, Seed: 7, Stages: only(pipeline.Train, Stage{Time: StageTime{Median: work}, Slots: 1})})
 		if err != nil {
 			t.Fatal(err)
 		}
 		train := r.Stages[3]
 		want := rho / (2 * (1 - rho)) * work.Seconds()
-		// Waits of a queue depend on each other: at rho 0.8 the mean of 40,000 strays by some 3 %.
-		if got := train.Wait.Mean.Seconds(); !(math.Abs(got-want) <= 0.1*want) {
+		// Waits of a queue depend on each other: at rho 0.8 the mean of 20,000 strays by some 5 %.
+		if got := train.Wait.Mean.Seconds(); !(math.Abs(got-want) <= 0.15*want) {
 			t.Errorf("rho %v: mean wait %.1f s, theory %.1f s", rho, got, want)
 		}
 		if !(math.Abs(train.Utilisation-rho) <= 0.03) {
@@ -92,7 +92,7 @@ func TestTheSameSeedTellsTheSame(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	requests := 3_000
+	requests := 1_000
 	reports, err := Sweep(t.Context(), Config{Stages: Defaults(), Seed: 1}, Days, requests)
 	if err != nil {
 		t.Fatal(err)
