@@ -48,7 +48,7 @@ type checkpointHeader struct {
 	Order      []int         `json:"order"`
 	Cursor     int           `json:"cursor"`
 	LossMean   float64       `json:"loss_mean"`
-	Refined    int           `json:"refined"`
+	RefinedAt  float64       `json:"refined_at"`
 	Rebuilt    int           `json:"rebuilt"`
 	Relocated  int           `json:"relocated"`
 	NonFinite  int           `json:"non_finite"`
@@ -78,7 +78,7 @@ func (t *training) write(w io.Writer) error {
 	}
 	header, err := json.Marshal(checkpointHeader{
 		Config: t.cfg, Data: t.data.fingerprint(), Gaussians: t.params.Len(), First: t.first, Iteration: t.iteration,
-		Elapsed: t.elapsed(), RNG: rng, Order: t.order, Cursor: t.cursor, LossMean: t.lossMean, Refined: t.refined, Rebuilt: t.rebuilt,
+		Elapsed: t.elapsed(), RNG: rng, Order: t.order, Cursor: t.cursor, LossMean: t.lossMean, RefinedAt: t.refinedAt, Rebuilt: t.rebuilt,
 		Relocated: t.relocated, NonFinite: t.nonFinite, Exposures: len(t.exposure.gains), Curve: t.curve, Evaluation: t.evaluatedAt,
 	})
 	if err != nil {
@@ -231,7 +231,7 @@ func (t *training) accept(h *checkpointHeader) error {
 		return fmt.Errorf("%w: random state: %w", ErrCheckpoint, err)
 	}
 	t.first, t.iteration, t.before, t.order, t.cursor = h.First, h.Iteration, h.Elapsed, h.Order, h.Cursor
-	t.lossMean, t.refined, t.rebuilt, t.relocated, t.nonFinite = h.LossMean, h.Refined, h.Rebuilt, h.Relocated, h.NonFinite
+	t.lossMean, t.refinedAt, t.rebuilt, t.relocated, t.nonFinite = h.LossMean, h.RefinedAt, h.Rebuilt, h.Relocated, h.NonFinite
 	t.curve, t.evaluatedAt = h.Curve, h.Evaluation
 	return nil
 }

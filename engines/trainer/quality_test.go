@@ -26,6 +26,7 @@ var (
 	sceneSeed = flag.Uint64("seed", 1, "seed")
 	sceneSet  = flag.String("set", "", "fields of the schedule to change, such as SSIM=0.1,RefineEvery=50")
 	sceneExp  = flag.Bool("exposure", false, "exposure compensation")
+	sceneView = flag.String("views", "", "write the renders of the held-out images to this folder")
 	sceneOut  = flag.String("ply", "", "write the cloud to this file")
 )
 
@@ -90,6 +91,12 @@ func TestSceneQuality(t *testing.T) {
 	}
 	t.Logf("RESULT psnr %.3f fit %.3f ssim %.4f  n %d  its %d  cpu %.1f s  wall %.1f s  peak %.0f MiB", res.Held.PSNR, res.Held.ColorFitPSNR, res.Held.SSIM,
 		res.Cloud.Len(), res.Iterations, (cpuTime() - start).Seconds(), time.Since(wall).Seconds(), peakMiB())
+	for i, v := range data.Test {
+		t.Logf("%s  %.2f dB, %.2f after a colour fit, SSIM %.4f", v.Name, res.Held.Views[i].PSNR, res.Held.Views[i].ColorFitPSNR, res.Held.Views[i].SSIM)
+		if *sceneView != "" {
+			writePNG(t, filepath.Join(*sceneView, filepath.Base(v.Name)+".png"), Render(res.Cloud, &v.Levels[0].Camera, &cfg))
+		}
+	}
 	if *sceneOut != "" {
 		f, err := os.Create(filepath.Clean(*sceneOut))
 		if err != nil {

@@ -25,16 +25,13 @@ type schedule struct {
 	QuarterUntil, HalfUntil float64 // fractions until which images of a quarter and of half the side are used
 	DegreeEvery             float64 // fraction between two steps of the SH degree
 
-	RefineEvery              float64 // iterations between two refinements
-	DensifyUntil             float64 // fraction at which the number of Gaussians reaches its cap
-	RefineUntil              float64 // fraction after which nothing is pruned or split any more
-	MaxGrowth                float64 // of the number of Gaussians, in one refinement
-	PruneOpacity             float64 // below it nothing of a Gaussian reaches a pixel
-	CooldownFrom, CooldownTo float64
-	Beta2                    float64
-	AbsGradient              float64
-	KeepMoments              float64
-	OpacityDecay             float64 // off every opacity at a refinement, times the budget left (Brush)
+	RefineLeast  int     // iterations between two refinements: half the number of images, within these
+	RefineMost   int     //
+	DensifyUntil float64 // fraction at which the number of Gaussians reaches its cap
+	RefineUntil  float64 // fraction after which nothing is pruned or split any more
+	MaxGrowth    float64 // of the number of Gaussians, in one refinement
+	PruneOpacity float64 // below it nothing of a Gaussian reaches a pixel
+	OpacityDecay float64 // off every opacity at a refinement, times the budget left (Brush)
 
 	InitialOpacity float64
 }
@@ -44,9 +41,9 @@ var defaultSchedule = schedule{
 	ScaleRate: 1e-2, RotationRate: 2e-3, OpacityRate: 0.1, DCRate: 5e-3, RestRate: 5e-3 / 20,
 	SSIM: 0.2, Depth: 1, DepthFinal: 0.01,
 	QuarterUntil: 0.10, HalfUntil: 0.30, DegreeEvery: 0.05,
-	RefineEvery: 100, DensifyUntil: 0.5, RefineUntil: 0.9, MaxGrowth: 0.5,
+	RefineLeast: 50, RefineMost: 100, DensifyUntil: 0.5, RefineUntil: 0.9, MaxGrowth: 0.5,
 	PruneOpacity: 1.0 / 255, OpacityDecay: 0.004,
-	InitialOpacity: 0.1, CooldownFrom: 1, CooldownTo: 1, Beta2: 0.999, AbsGradient: 1,
+	InitialOpacity: 0.1,
 }
 
 // level of the pyramid: 2, 1, then 0.
@@ -82,12 +79,6 @@ func (s *schedule) rates(lr []float32, fraction, extent float64) {
 			lr[row] = float32(s.DCRate)
 		default:
 			lr[row] = float32(s.RestRate)
-		}
-	}
-	if fraction > s.CooldownFrom {
-		cool := float32(math.Pow(s.CooldownTo, (fraction-s.CooldownFrom)/(1-s.CooldownFrom)))
-		for row := range lr {
-			lr[row] *= cool
 		}
 	}
 }

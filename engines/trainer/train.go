@@ -73,10 +73,11 @@ type training struct {
 	depthGrad    []float32
 	level        int // of the pyramid
 
-	rebuilt                       int // iteration of the last rebuild
-	refined, relocated, nonFinite int
-	curve                         []Evaluated
-	evaluatedAt                   float64 // fraction
+	rebuilt              int     // iteration of the last rebuild
+	refinedAt            float64 // fraction of the last refinement
+	relocated, nonFinite int
+	curve                []Evaluated
+	evaluatedAt          float64 // fraction
 
 	before  time.Duration // spent by the runs before this one
 	started time.Duration // clock at the start of this one
@@ -175,7 +176,7 @@ func (t *training) run(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 		t.iteration++
-		if t.iteration%t.refineInterval() == 0 {
+		if t.refineDue(fraction) {
 			t.refine(fraction)
 		}
 		if err := t.report(fraction); err != nil {
@@ -270,9 +271,12 @@ func (t *training) finish() (*Result, error) {
 	}, nil
 }
 
-// refineInterval is the number of iterations between refinements: an epoch or so, so that every Gaussian was seen.
-func (t *training) refineInterval() int {
-	return min(int(t.RefineEvery), max(50, len(t.data.Train)/2))
+// refineDue is true after an epoch or so, in which every Gaussian was seen; on a slow machine, or with large images,
+// twenty times in the budget, so that the model grows there too.
+func (t *training) refineDue(fraction float64) bool {
+	since := t.iteration - t.rebuilt
+	return fraction < t.RefineUntil &&
+		(since >= min(t.RefineMost, max(t.RefineLeast, len(t.data.Train)/2)) || since >= 10 && fraction-t.refinedAt >= 0.05)
 }
 
 // workers is the number of goroutines that a configuration asks for.
