@@ -68,7 +68,7 @@ func (p *Parts) Receiver(s pipeline.Stage) *stage.Receiver {
 
 // Reaper of all stages.
 func (p *Parts) Reaper() *stage.Reaper {
-	return &stage.Reaper{Queue: p.Queue, Staffing: p.Staffing(), Log: p.Log}
+	return &stage.Reaper{Queue: p.Queue, Staffing: p.Staffing(), Ended: p.Ended, Log: p.Log}
 }
 
 // Staffing launches workers as the configuration says.

@@ -16,17 +16,26 @@ type Reaper struct {
 	Queue interface {
 		Reap(ctx context.Context) (queue.Reaped, error)
 		Enqueue(ctx context.Context, t queue.Task) (bool, error)
+		Lookup(ctx context.Context, requestID string) (queue.State, error)
+		queue.Events
 	}
 	Staffing Staffing
-	Log      *slog.Logger
+	// Ended, if set, is told of every request that the reaper ended.
+	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
+	Log   *slog.Logger
 }
 
 // Tick does one pass.
 func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
+	before, err := r.Queue.Newest(ctx)
+	if err != nil {
+		return queue.Reaped{}, fmt.Errorf("reap: %w", err)
+	}
 	reaped, err := r.Queue.Reap(ctx)
 	if err != nil {
 		return reaped, fmt.Errorf("reap: %w", err)
 	}
+	failed := r.announce(ctx, before)
 	wanting := reaped.Wanting
 	if wanting == nil {
 		wanting = map[pipeline.Stage]int{}
@@ -40,13 +49,41 @@ func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
 		r.Log.Info("lost event redone", "manifest", manifest.String(), "stage", stage)
 		wanting[stage]++
 	}
-	var failed error
 	for stage := range wanting {
 		if err := r.Staffing.Want(ctx, stage); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("launch %s: %w", stage, err))
 		}
 	}
 	return reaped, failed
+}
+
+// announce tells of the requests that ended since the cursor because nobody worked on them in time. Requests that a worker
+// ended are announced by the worker.
+func (r *Reaper) announce(ctx context.Context, cursor string) (failed error) {
+	for r.Ended != nil {
+		const batch = 500
+		transitions, err := r.Queue.After(ctx, cursor, batch, 0)
+		if err != nil {
+			return errors.Join(failed, fmt.Errorf("look for ended requests: %w", err))
+		}
+		for _, t := range transitions {
+			cursor = t.ID
+			if t.Kind != queue.Failed || (t.Code != queue.WorkerLost("").Code && t.Code != queue.PastDeadline("").Code) {
+				continue
+			}
+			s, err := r.Queue.Lookup(ctx, t.RequestID)
+			if err == nil {
+				err = r.Ended(ctx, s.Request, s.Status)
+			}
+			if err != nil {
+				failed = errors.Join(failed, fmt.Errorf("announce the end of %s: %w", t.RequestID, err))
+			}
+		}
+		if len(transitions) < batch {
+			break
+		}
+	}
+	return failed
 }
 
 // handOver does what the event of a manifest would have done.

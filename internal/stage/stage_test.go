@@ -369,6 +369,60 @@ func TestReaperRedoesLostHandover(t *testing.T) {
 	}
 }
 
+func TestReaperAnnouncesWhatItEnds(t *testing.T) {
+	w := newWorld(t, func(context.Context, *stage.Job) error { return nil })
+	id := w.submit()
+	reaper := stage.Reaper{Queue: w.queue, Log: w.worker.Log, Ended: w.worker.Ended,
+		Staffing: stage.Staffing{Slots: w.queue, Launcher: launcher(func(pipeline.Stage) error { return nil })}}
+	for range 4 { // a worker claims, and is never heard of again
+		if _, err := w.queue.Claim(t.Context(), pipeline.Filter, "silent", 1); err != nil {
+			t.Fatal(err)
+		}
+		w.advance(time.Hour)
+		if _, err := reaper.Tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := w.state(id); s.Status != pipeline.Failed || s.Failure.Code != "worker_lost" {
+		t.Fatalf("state %v %+v", s.Status, s.Failure)
+	}
+	if len(w.ended) != 1 || w.ended[0] != id+" FAILED" {
+		t.Errorf("announced %v", w.ended)
+	}
+}
+
+func TestEveryWarningArrives(t *testing.T) {
+	w := newWorld(t, func(_ context.Context, job *stage.Job) error {
+		for _, code := range []string{"a", "b", "c"} {
+			job.Warn(pipeline.Warning{Code: code, Message: code})
+			job.Progress(pipeline.Progress{Step: "on", Percent: 50})
+		}
+		return nil
+	})
+	id := w.submit()
+	w.work()
+	if got := w.state(id).Warnings; len(got) != 3 || got[0].Code != "a" || got[2].Code != "c" {
+		t.Errorf("warnings %+v", got)
+	}
+}
+
+func TestStopEndsWhatSavesNothing(t *testing.T) {
+	stop := make(chan struct{})
+	w := newWorld(t, func(ctx context.Context, _ *stage.Job) error {
+		close(stop)
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	id := w.submit()
+	if err := w.worker.Run(t.Context(), stop); err != nil {
+		t.Fatal(err)
+	}
+	leases, err := w.queue.Claim(t.Context(), pipeline.Filter, "next", 1)
+	if err != nil || len(leases) != 1 || leases[0].Attempt() != 1 {
+		t.Errorf("given back: %v, %v, state %+v", leases, err, w.state(id))
+	}
+}
+
 func TestRebuildFromArchive(t *testing.T) {
 	w := newWorld(t, func(context.Context, *stage.Job) error { return nil })
 	id := w.submit()
