@@ -22,8 +22,12 @@ type schedule struct {
 	Depth      float64 // weight of the inverse depth, at first, where there is a prior
 	DepthFinal float64 // of it, at the end; log-linear on the way
 
-	QuarterUntil, HalfUntil float64 // fractions until which images of a quarter and of half the side are used
-	DegreeEvery             float64 // fraction between two steps of the SH degree
+	// Images of a quarter and of half the side are used until these fractions, or until so many passes over the images:
+	// then they have taught what they can, and a long budget is better spent at full size.
+	QuarterUntil, HalfUntil   float64
+	QuarterEpochs, HalfEpochs int
+
+	DegreeEvery float64 // fraction between two steps of the SH degree
 
 	RefineLeast  int     // iterations between two refinements: half the number of images, within these
 	RefineMost   int     //
@@ -40,18 +44,18 @@ var defaultSchedule = schedule{
 	PositionRate: 1.2e-3, PositionFinal: 0.01,
 	ScaleRate: 1e-2, RotationRate: 2e-3, OpacityRate: 0.1, DCRate: 5e-3, RestRate: 5e-3 / 20,
 	SSIM: 0.2, Depth: 1, DepthFinal: 0.01,
-	QuarterUntil: 0.10, HalfUntil: 0.30, DegreeEvery: 0.05,
+	QuarterUntil: 0.10, HalfUntil: 0.30, QuarterEpochs: 30, HalfEpochs: 100, DegreeEvery: 0.05,
 	RefineLeast: 50, RefineMost: 100, DensifyUntil: 0.5, RefineUntil: 0.9, MaxGrowth: 0.5,
 	PruneOpacity: 1.0 / 255, OpacityDecay: 0.004,
 	InitialOpacity: 0.1,
 }
 
 // level of the pyramid: 2, 1, then 0.
-func (s *schedule) level(fraction float64) int {
+func (s *schedule) level(fraction float64, epoch int) int {
 	switch {
-	case fraction < s.QuarterUntil:
+	case fraction < s.QuarterUntil && epoch < s.QuarterEpochs:
 		return 2
-	case fraction < s.HalfUntil:
+	case fraction < s.HalfUntil && epoch < s.HalfEpochs:
 		return 1
 	}
 	return 0

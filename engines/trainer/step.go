@@ -66,7 +66,7 @@ func (t *training) step(fraction float64) error {
 
 // setLevel switches the pyramid level and forgets the moments of the level left behind.
 func (t *training) setLevel(fraction float64) {
-	level := t.schedule.level(fraction)
+	level := t.schedule.level(fraction, t.iteration/len(t.data.Train))
 	if level == t.level {
 		return
 	}
