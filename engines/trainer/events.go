@@ -20,11 +20,12 @@ type Progress struct {
 
 // Evaluated reports the held-out quality.
 type Evaluated struct {
-	Fraction  float64
-	Iteration int
-	Gaussians int
-	PSNR      float64 // dB, mean over images
-	SSIM      float64
+	Fraction  float64       `json:"fraction"`
+	Elapsed   time.Duration `json:"elapsed"`
+	Iteration int           `json:"iteration"`
+	Gaussians int           `json:"gaussians"`
+	PSNR      float64       `json:"psnr_db"` // mean over images
+	SSIM      float64       `json:"ssim"`
 }
 
 // Warning is something that the user should know and that did not stop the training.

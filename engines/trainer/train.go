@@ -242,7 +242,7 @@ func (t *training) evaluate(fraction float64) (*Quality, error) {
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
-	e := Evaluated{fraction, t.iteration, t.params.Len(), q.PSNR, q.SSIM}
+	e := Evaluated{fraction, t.elapsed(), t.iteration, t.params.Len(), q.PSNR, q.SSIM}
 	t.curve = append(t.curve, e)
 	t.say(e)
 	return q, nil
