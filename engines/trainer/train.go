@@ -41,14 +41,14 @@ var ErrStopped = errors.New("training was stopped before its end")
 
 // Result is a finished training.
 type Result struct {
-	Cloud      *splat.Cloud
-	Iterations int
-	Elapsed    time.Duration // of the clock, earlier runs that this one resumed included
-	Held       *Quality      // of the held-out images, or nil when none were held out
-	Curve      []Evaluated   // the held-out quality on the way
-	NonFinite  int           // Gaussians that were lost to NaN or infinities
-	Relocated  int           // Gaussians that had become invisible and were used again
-	Floaters   int           // Gaussians removed at the end because no training image needs them
+	Cloud      *splat.Cloud  `json:"-"`
+	Iterations int           `json:"iterations"`
+	Elapsed    time.Duration `json:"elapsed"`    // of the clock, earlier runs that this one resumed included
+	Held       *Quality      `json:"held"`       // of the held-out images, or nil when none were held out
+	Curve      []Evaluated   `json:"curve"`      // the held-out quality on the way
+	NonFinite  int           `json:"non_finite"` // Gaussians that were lost to NaN or infinities
+	Relocated  int           `json:"relocated"`  // Gaussians that had become invisible and were used again
+	Floaters   int           `json:"floaters"`   // Gaussians removed at the end because no training image needs them
 }
 
 // training is one run.
