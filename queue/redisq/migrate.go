@@ -2,9 +2,11 @@ package redisq
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -13,7 +15,10 @@ import (
 // satisfy raises it and adds a migration.
 const Version = 1
 
-const versionKey = "{q}version"
+const (
+	versionKey   = "{q}version"
+	migratingKey = "{q}migrating"
+)
 
 // migration changes state of one version into that of the next. It must be safe to run twice and while older and newer
 // programs work: first it makes what both understand, and it is not undone.
@@ -48,19 +53,55 @@ func (q *Queue) migrate(ctx context.Context, version int, steps map[int]migratio
 		case steps[found] == nil:
 			return fmt.Errorf("queue: no migration from version %d", found)
 		}
-		if err := steps[found](ctx, q.redis); err != nil {
+		if err := q.step(ctx, found, steps[found]); err != nil {
 			return fmt.Errorf("queue: migrate from version %d: %w", found, err)
 		}
-		// Another program may have been faster, which is as good.
-		err = q.redis.Watch(ctx, func(tx *redis.Tx) error {
-			if now, err := tx.Get(ctx, versionKey).Int(); err != nil || now != found {
-				return err
-			}
-			_, err := tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Set(ctx, versionKey, found+1, 0).Err() })
-			return err
-		}, versionKey)
-		if err != nil && !errors.Is(err, redis.TxFailedErr) {
-			return fmt.Errorf("queue: note version %d: %w", found+1, err)
+	}
+}
+
+// A migration is done by one program while the others wait, so that no step runs after a later one. A program that dies at
+// it blocks the others for migrationTime at most.
+const (
+	migrationTime = 5 * time.Minute
+	migrationPoll = 50 * time.Millisecond
+)
+
+// step runs one migration unless another program does or did, which is as good: the caller looks again.
+func (q *Queue) step(ctx context.Context, found int, run migration) error {
+	token := rand.Text()
+	mine, err := q.redis.SetNX(ctx, migratingKey, token, migrationTime).Result()
+	if err != nil {
+		return err
+	}
+	if !mine {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(migrationPoll):
+			return nil
 		}
 	}
+	err = q.stepAlone(ctx, found, run)
+	release := q.redis.Watch(context.WithoutCancel(ctx), func(tx *redis.Tx) error {
+		if holder, err := tx.Get(ctx, migratingKey).Result(); err != nil || holder != token {
+			return err
+		}
+		_, err := tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Del(ctx, migratingKey).Err() })
+		return err
+	}, migratingKey)
+	if errors.Is(release, redis.TxFailedErr) || errors.Is(release, redis.Nil) {
+		release = nil // it had run out
+	}
+	return errors.Join(err, release)
+}
+
+func (q *Queue) stepAlone(ctx context.Context, found int, run migration) error {
+	now, err := q.redis.Get(ctx, versionKey).Int()
+	if err != nil || now != found {
+		return err
+	}
+	if err := run(ctx, q.redis); err != nil {
+		return err
+	}
+	return q.redis.Set(ctx, versionKey, found+1, 0).Err()
 }
