@@ -24,7 +24,7 @@ local function answer(id, fence, attempt, r)
 end
 
 local function read(id)
-  return redis.call('HMGET', RECORD .. id, 'r', 'r1', 'r2', 'i', 'ig', 'S', 'a', 'z')
+  return redis.call('HMGET', RECORD .. id, 'r', 'r1', 'r2', 'i', 'ig', 'S', 'a', 'z', 'k', 'g')
 end
 
 local answers = {}
@@ -47,23 +47,25 @@ redis.call('SET', FENCE, fence + #tasks / 2)
 
 for t = 1, #tasks, 2 do
   local id = tasks[t]
-  fence = fence + 1
-  local token = string.format('%.0f', fence)
   local r = read(id)
-  local attempt = tonumber(r[7] or 0) + 1
-  if r[6] == 'Q' then become('Q', 'P') end
-  redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', attempt, 'u', now, 'z', r[8] or now)
-  redis.call('ZADD', LEASED .. stage, untilMs, id)
-  if FAIR_SHARE then
-    local _, caller = identity(id)
-    local level = math.floor(tasks[t + 1] / score(4094, 0))
-    local turns, priority, place = TURNS .. stage, 4095 - level, tasks[t + 1] - score(4095 - level, 0)
-    local key = priority .. ':' .. caller
-    local known = redis.call('HMGET', turns, priority, key)
-    if place > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, place) end
-    if tonumber(known[2] or 0) == place then redis.call('HDEL', turns, key) end
+  if r[9] == 'r' and r[10] == stage then -- else half a script, see restore
+    fence = fence + 1
+    local token = string.format('%.0f', fence)
+    local attempt = tonumber(r[7] or 0) + 1
+    if r[6] == 'Q' then become('Q', 'P') end
+    redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', attempt, 'u', now, 'z', r[8] or now)
+    redis.call('ZADD', LEASED .. stage, untilMs, id)
+    if FAIR_SHARE then
+      local _, caller = identity(id)
+      local level = math.floor(tasks[t + 1] / score(4094, 0))
+      local turns, priority, place = TURNS .. stage, 4095 - level, tasks[t + 1] - score(4095 - level, 0)
+      local key = priority .. ':' .. caller
+      local known = redis.call('HMGET', turns, priority, key)
+      if place > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, place) end
+      if tonumber(known[2] or 0) == place then redis.call('HDEL', turns, key) end
+    end
+    publish(id, stage, 'P', 'claimed')
+    answers[#answers + 1] = answer(id, token, attempt, r)
   end
-  publish(id, stage, 'P', 'claimed')
-  answers[#answers + 1] = answer(id, token, attempt, r)
 end
 return answers

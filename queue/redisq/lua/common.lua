@@ -68,11 +68,13 @@ end
 local function wake(stage, ids)
   for _, id in ipairs(ids) do
     redis.call('ZREM', DELAYED .. stage, id)
-    local r = redis.call('HMGET', RECORD .. id, 'S', 'q')
-    redis.call('HSET', RECORD .. id, 'k', 'r')
-    redis.call('HDEL', RECORD .. id, 'x', 'f')
-    redis.call('ZADD', READY .. stage, r[2], id)
-    publish(id, stage, r[1], 'ready')
+    local r = redis.call('HMGET', RECORD .. id, 'S', 'q', 'k', 'g')
+    if r[3] == 'd' and r[4] == stage then -- else half a script, see restore
+      redis.call('HSET', RECORD .. id, 'k', 'r')
+      redis.call('HDEL', RECORD .. id, 'x', 'f')
+      redis.call('ZADD', READY .. stage, r[2], id)
+      publish(id, stage, r[1], 'ready')
+    end
   end
 end
 

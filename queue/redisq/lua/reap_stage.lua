@@ -6,15 +6,18 @@ local stage, n = ARGV[3], ARGV[4]
 local expired = redis.call('ZRANGEBYSCORE', LEASED .. stage, '-inf', now, 'LIMIT', 0, n)
 for _, id in ipairs(expired) do
   local record = RECORD .. id
-  local r = redis.call('HMGET', record, 'a', 'q')
+  local r = redis.call('HMGET', record, 'a', 'q', 'k', 'g')
   redis.call('ZREM', LEASED .. stage, id)
-  redis.call('HDEL', record, 'f', 'x', 'w')
-  if tonumber(r[1]) >= ATTEMPTS then
+  if r[3] ~= 'l' or r[4] ~= stage then
+    -- half a script, see restore: the lease is not this request's any more
+  elseif tonumber(r[1]) >= ATTEMPTS then
+    redis.call('HDEL', record, 'f', 'x', 'w')
     redis.call('HSET', record, 'E', 1)
     redis.call('HSET', EXTRA .. id, 'f', '!worker_lost')
     finish(id, 'P', 'F')
     publish(id, stage, 'F', 'failed', 'worker_lost')
   else
+    redis.call('HDEL', record, 'f', 'x', 'w')
     redis.call('HSET', record, 'k', 'r', 'u', now)
     redis.call('ZADD', READY .. stage, r[2], id)
     publish(id, stage, 'P', 'expired')

@@ -9,8 +9,35 @@
 --   ARGV[10] fields of the record and their values, to the end
 -- Returns status when it was recorded, else the status of the request that is known already with a + before it.
 local id, status = ARGV[3], ARGV[7]
+-- heal puts a known request back into the sets and indexes that its record calls for. They agree, unless the machine died
+-- while Redis wrote what a script did and half of that came back.
+local function heal(known)
+  local r = redis.call('HMGET', RECORD .. id, 'g', 'k', 'q', 'x', 'D', 'u')
+  local stage, state, done = r[1], r[2], r[5]
+  if known ~= 'Q' and known ~= 'P' then return known end
+  for _, entry in ipairs({{SESSIONS, ARGV[4]}, {TOKENS, ARGV[5]}}) do
+    local hash, field = index(entry[1], entry[2])
+    redis.call('HSETNX', hash, field, id)
+  end
+  if state == 'r' then
+    redis.call('ZADD', READY .. stage, 'NX', r[3], id)
+  elseif state == 'l' then
+    redis.call('ZADD', LEASED .. stage, 'NX', r[4] or now, id)
+  elseif state == 'd' then
+    redis.call('ZADD', DELAYED .. stage, 'NX', r[4] or now, id)
+  elseif done == string.sub(ORDER, -1) then
+    finish(id, known, 'C')
+    publish(id, stage, 'C', 'completed')
+    return 'C'
+  elseif done then
+    redis.call('ZADD', HANDOVER, 'NX', r[6] or now, id)
+  end
+  return known
+end
+
 local known = redis.call('HGET', RECORD .. id, 'S')
 if known then
+  known = heal(known)
   if again then return known end
   return '+' .. known
 end
