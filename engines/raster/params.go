@@ -48,6 +48,13 @@ func (p *Params) At(i, row int) *float32 {
 // Data is the storage: Groups()*Stride() floats. Its layout is what Group describes.
 func (p *Params) Data() []float32 { return p.data }
 
+// Reserve makes room so that Resize up to n Gaussians allocates nothing.
+func (p *Params) Reserve(n int) {
+	kept := p.n
+	p.Resize(n)
+	p.Resize(kept)
+}
+
 // Resize keeps the first n Gaussians and zeroes those that are new.
 func (p *Params) Resize(n int) {
 	p.n = n

@@ -33,13 +33,13 @@ func benchmarkTraining(b *testing.B, n int, sizePx float64, threads int) *traini
 	}
 	cfg := testConfig(1000)
 	cfg.MaxGaussians, cfg.Threads = n, threads
-	d := &Dataset{Extent: 3, Train: []*View{newView("view", Picture{Camera: cam})}}
 	img := NewPainter(cloud, &cfg).Paint(&cam)
 	pix, _, _ := simd.Planes(img)
-	d.Train[0] = newView("view", Picture{Camera: cam, Pix: pix})
+	d := &Dataset{Extent: 3, Train: []*View{newView("view", Picture{Camera: cam, Pix: pix})}}
 	t := newTraining(cfg, d, Hooks{Clock: ticking(0)})
 	t.params = raster.Pack(cloud)
-	t.m, t.v = raster.NewParams(n, 3, splat.Mip), raster.NewParams(n, 3, splat.Mip)
+	t.m.Resize(n)
+	t.v.Resize(n)
 	t.lr = make([]float32, t.params.Rows())
 	all := make([]int32, n)
 	for i := range all {

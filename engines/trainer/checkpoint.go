@@ -138,8 +138,8 @@ func (t *training) read(r io.Reader) error {
 			err = binary.Read(in, binary.LittleEndian, v)
 		}
 	}
-	for _, array := range []**raster.Params{&t.params, &t.m, &t.v} {
-		p := raster.NewParams(h.Gaussians, t.cfg.Degree, t.cfg.Mode)
+	for _, p := range []*raster.Params{t.params, t.m, t.v} {
+		p.Resize(h.Gaussians)
 		row := make([]float32, p.Rows())
 		for i := 0; i < p.Len() && err == nil; i++ {
 			get(row)
@@ -147,7 +147,6 @@ func (t *training) read(r io.Reader) error {
 				*p.At(i, k) = row[k]
 			}
 		}
-		*array = p
 	}
 	t.stats.reset(h.Gaussians)
 	get(t.stats.gradient)

@@ -120,14 +120,14 @@ func (t *training) rebuild(keep, split []int32) {
 	}
 	order := t.alongCurve(keep)
 	for _, array := range arrays {
-		old := *array
-		ordered := raster.NewParams(len(order), old.Degree, old.Mode)
+		old, ordered := *array, t.spare
+		ordered.Resize(len(order))
 		raster.Each(t.renderer.Workers(), ordered.Groups(), func(_, group int) {
 			for to := group * simd.GroupLanes; to < min(len(order), (group+1)*simd.GroupLanes); to++ {
 				ordered.Copy(to, old, int(order[to]))
 			}
 		})
-		*array = ordered
+		*array, t.spare = ordered, old
 	}
 	t.stats.reset(len(order))
 	t.rebuilt = t.iteration

@@ -16,7 +16,7 @@ const fewPoints = 2000
 
 // initialise makes the first Gaussians: one at each sparse point, as wide as the distance to its neighbours, with the
 // point's colour. A capture with few points gets random ones in front of its cameras.
-func initialise(d *Dataset, cfg *Config, opacity float64, rng *rand.Rand) *raster.Params {
+func initialise(p *raster.Params, d *Dataset, cfg *Config, opacity float64, rng *rand.Rand) {
 	points := slices.Clone(d.Points)
 	if len(points) > cfg.MaxGaussians {
 		rng.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
@@ -38,7 +38,7 @@ func initialise(d *Dataset, cfg *Config, opacity float64, rng *rand.Rand) *raste
 		widest = 0.01 * d.Extent
 	}
 
-	p := raster.NewParams(len(points), cfg.Degree, cfg.Mode)
+	p.Resize(len(points))
 	for i, point := range points {
 		scale := math.Log(min(max(spacing[i], 1e-4*d.Extent), widest))
 		for k := range 3 {
@@ -49,7 +49,6 @@ func initialise(d *Dataset, cfg *Config, opacity float64, rng *rand.Rand) *raste
 		*p.At(i, simd.RowRotation) = 1
 		*p.At(i, simd.RowOpacity) = logit(opacity)
 	}
-	return p
 }
 
 func logit(p float64) float32 { return float32(math.Log(p / (1 - p))) }

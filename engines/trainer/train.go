@@ -60,6 +60,7 @@ type training struct {
 	hooks Hooks
 
 	params, m, v *raster.Params // and Adam's moments
+	spare        *raster.Params // takes turns with them when they are laid out anew
 	first        int            // Gaussians at the start
 	stats        statistics
 	exposure     exposures
@@ -124,6 +125,10 @@ func newTraining(cfg Config, data *Dataset, hooks Hooks) *training {
 	if cfg.Exposure {
 		t.exposure = newExposures(len(data.Train))
 	}
+	for _, array := range []**raster.Params{&t.params, &t.m, &t.v, &t.spare} {
+		*array = raster.NewParams(0, cfg.Degree, cfg.Mode)
+		(*array).Reserve(cfg.MaxGaussians + cfg.MaxGaussians/8) // a refinement adds before it takes away
+	}
 	return t
 }
 
@@ -135,10 +140,10 @@ func (t *training) start() {
 	for _, w := range t.data.Warnings {
 		t.say(Warning{w})
 	}
-	t.params = initialise(t.data, &t.cfg, t.InitialOpacity, t.rng)
+	initialise(t.params, t.data, &t.cfg, t.InitialOpacity, t.rng)
 	t.first = t.params.Len()
-	t.m = raster.NewParams(t.first, t.cfg.Degree, t.cfg.Mode)
-	t.v = raster.NewParams(t.first, t.cfg.Degree, t.cfg.Mode)
+	t.m.Resize(t.first)
+	t.v.Resize(t.first)
 	t.rebuild(t.survivors(), nil)
 }
 
