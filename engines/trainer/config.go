@@ -43,11 +43,11 @@ type Config struct {
 }
 
 // GaussiansFor is the number of Gaussians that a time budget can make use of on two cores at a quarter of a megapixel:
-// about 1500 a second at first, then less; with more, too few iterations are left for each. Measured on one capture for
+// about 1500 a second at first, then less and less; with more, too few iterations are left for each. Measured on one capture for
 // 10 to 150 s.
 func GaussiansFor(budget time.Duration) int {
 	s := budget.Seconds()
-	return int(min(max(1500*min(s, 20)+800*min(max(s-20, 0), 60)+300*max(s-80, 0), 5_000), 500_000))
+	return int(min(max(1500*min(s, 20)+800*min(max(s-20, 0), 60)+100*max(s-80, 0), 5_000), 500_000))
 }
 
 // Defaults is the Config of a preset. A caller that changes Budget should take MaxGaussians from GaussiansFor.
