@@ -59,6 +59,10 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	return publish(ctx, job, cfg, data, result)
 }
 
+// fewImages is the number below which every image is needed for training: quality is measured on those then, and the
+// report says so.
+const fewImages = 16
+
 // plan turns the client's wishes into the trainer's configuration.
 func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 	cfg, err := trainer.Defaults(trainer.Preset(job.Options.Preset))
@@ -76,6 +80,13 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 	cfg.CheckpointEvery = min(cfg.CheckpointEvery, max(cfg.Budget/6, time.Second))
 	cfg.MaxSide = job.Options.LongEdgePx
 	cfg.Threads = c.Threads
+	known, err := job.ReportSoFar()
+	if err != nil {
+		return cfg, err
+	}
+	if known.Images != nil && known.Images.Registered < fewImages {
+		cfg.HoldOut = 0
+	}
 	if job.Smaller {
 		cfg.MemoryBytes /= 2
 		cfg.MaxGaussians /= 2
