@@ -18,6 +18,7 @@ func (r *Renderer) blend() {
 		t := r.tiles[worker]
 		t.Begin(x, y, w, h)
 		first, last := r.starts[tile], r.starts[tile+1]
+		r.sorters[worker].sort(r.depths[first:last], r.instances[first:last])
 		r.kernels.BlendForward(t, r.splats, r.instances[first:last], r.masks[first:last], r.want())
 		for channel, plane := range []*simd.Plane{&t.R, &t.G, &t.B} {
 			if bg := r.opt.Background[channel]; bg != 0 {

@@ -11,8 +11,7 @@ const chunkGroups = 64
 
 func (r *Renderer) chunks() int { return (r.params.Groups() + chunkGroups - 1) / chunkGroups }
 
-// project fills the records of the visible Gaussians, counts the tiles of each, and gives every Gaussian its gradient
-// slots, in the order of the cloud.
+// project fills the records of the visible Gaussians and counts the tiles of each.
 func (r *Renderer) project() {
 	groups := r.params.Groups()
 	n := groups * simd.GroupLanes
@@ -21,31 +20,30 @@ func (r *Renderer) project() {
 	r.boxes = resized(r.boxes, n)
 	r.counts = resized(r.counts, n)
 	r.slots = resized(r.slots, n)
-	r.chunkVis = resized(r.chunkVis, r.chunks()+1)
 	r.chunkIns = resized(r.chunkIns, r.chunks()+1)
+	visible := make([]int, r.chunks())
 	r.each(r.chunks(), func(_, chunk int) {
-		visible, instances := 0, 0
+		instances := 0
 		for group := chunk * chunkGroups; group < min(groups, (chunk+1)*chunkGroups); group++ {
 			r.projectGroup(group)
 			for lane := range simd.GroupLanes {
 				if r.visible[group]>>lane&1 != 0 {
-					visible++
+					visible[chunk]++
 					instances += int(r.counts[group*simd.GroupLanes+lane])
 				}
 			}
 		}
-		r.chunkVis[chunk], r.chunkIns[chunk] = visible, instances
+		r.chunkIns[chunk] = instances
 	})
-	visible, instances := 0, 0
-	for chunk := range r.chunks() + 1 {
-		v, i := 0, 0
-		if chunk < r.chunks() {
-			v, i = r.chunkVis[chunk], r.chunkIns[chunk]
-		}
-		r.chunkVis[chunk], r.chunkIns[chunk] = visible, instances
-		visible, instances = visible+v, instances+i
+	r.chunkIns[r.chunks()] = 0
+	r.frame.Visible, r.frame.Instances = 0, 0
+	for _, v := range visible {
+		r.frame.Visible += v
 	}
-	r.frame.Visible, r.frame.Instances = visible, instances
+	for chunk, instances := range r.chunkIns {
+		r.chunkIns[chunk] = r.frame.Instances
+		r.frame.Instances += instances
+	}
 }
 
 // projectGroup projects 16 Gaussians and keeps those whose box holds a pixel.

@@ -11,8 +11,8 @@ import (
 // Renderer is the fast path: the reference's computation over 16×16-pixel tiles on several goroutines. One frame is
 //
 //	project   groups of Gaussians -> 64-byte records of the visible ones, tiles each touches     (project_fast.go)
-//	bin       radix sort by depth, counting sort into tiles, one gradient slot per instance      (bin.go)
-//	blend     tiles as a queue -> image planes                                                   (blend.go)
+//	bin       counting sort into tiles, one gradient slot per instance                           (bin.go)
+//	blend     tiles as a queue, each sorted by depth -> image planes                             (sort.go, blend.go)
 //	backward  tiles again -> gradient slots; then per group: slots -> parameters' gradients      (backward.go)
 //
 // Results do not depend on the number of workers, to the last bit: whatever is summed is summed by one goroutine in an
@@ -20,7 +20,8 @@ import (
 type Renderer struct {
 	kernels *simd.Kernels
 	workers int
-	tiles   []*simd.Tile // one for each worker
+	tiles   []*simd.Tile  // one for each worker
+	sorters []depthSorter // the same
 
 	frame      Frame
 	params     *Params
@@ -34,17 +35,14 @@ type Renderer struct {
 	boxes    []tileBox    // the tiles of each visible Gaussian
 	counts   []uint32     // for each Gaussian, how many those are; 0 when it is not drawn
 	slots    []uint32     // for each Gaussian, its first gradient slot
-	chunkVis []int        // for each chunk of groups, visible Gaussians, then their prefix sum
-	chunkIns []int        // the same for instances
+	chunkIns []int        // for each chunk of groups, its instances, then their prefix sum
 
-	order, keys   []uint32 // visible Gaussians by depth, and the sorting key
-	order2, keys2 []uint32
-	histograms    [][]uint32
-	instances     []simd.Instance // by tile, nearest first
-	starts        []uint32        // of each tile in instances; one more than there are tiles
-	cursors       [][]uint32      // for each part of the order, the next place in each tile
-	masks         []uint16        // of each instance
-	grads         []simd.Grad     // by slot
+	instances []simd.Instance // by tile, nearest first once the tile is drawn
+	depths    []uint32        // sorting key of each, before that
+	starts    []uint32        // of each tile in instances; one more than there are tiles
+	cursors   [][]uint32      // for each part of the cloud, the next place in each tile
+	masks     []uint16        // of each instance
+	grads     []simd.Grad     // by slot
 }
 
 // Options of a frame.
@@ -73,7 +71,7 @@ func NewRenderer(workers int, kernels *simd.Kernels) *Renderer {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	r := &Renderer{kernels: kernels, workers: workers}
+	r := &Renderer{kernels: kernels, workers: workers, sorters: make([]depthSorter, workers)}
 	for range workers {
 		r.tiles = append(r.tiles, simd.NewTile())
 	}
@@ -97,8 +95,8 @@ func (r *Renderer) Forward(p *Params, cam *Camera, opt Options) *Frame {
 
 // Bytes is the memory that the renderer's buffers hold.
 func (r *Renderer) Bytes() int64 {
-	perGaussian := int64(cap(r.splats))*64 + int64(cap(r.counts)+cap(r.slots)+cap(r.order)+cap(r.keys)+cap(r.order2)+cap(r.keys2))*4
-	perInstance := int64(cap(r.instances))*8 + int64(cap(r.masks))*2 + int64(cap(r.grads))*48
+	perGaussian := int64(cap(r.splats))*64 + int64(cap(r.counts)+cap(r.slots))*4
+	perInstance := int64(cap(r.instances))*8 + int64(cap(r.depths))*4 + int64(cap(r.masks))*2 + int64(cap(r.grads))*48
 	return perGaussian + perInstance + int64(cap(r.frame.InverseDepth))*5*4
 }
 

@@ -5,11 +5,18 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/simd"
 	"github.com/splatworks/splatworks/engines/splat"
 )
+
+// benchmarkSizes are numbers of Gaussians and their typical size in pixels: more of them show finer detail.
+var benchmarkSizes = []struct {
+	n  int
+	px float64
+}{{20_000, 3}, {50_000, 2}, {100_000, 1.4}}
 
 // benchmarkTraining is a training in the middle of its schedule: n Gaussians of about sizePx pixels before a camera of
 // 640×360, at full resolution and SH degree 3.
@@ -57,10 +64,7 @@ func benchmarkTraining(b *testing.B, n int, sizePx float64, threads int) *traini
 // BenchmarkIteration times whole iterations on one thread and on two, and the loss alone; engines/raster splits the rest
 // into its steps.
 func BenchmarkIteration(b *testing.B) {
-	for _, size := range []struct {
-		n  int
-		px float64
-	}{{20_000, 3}, {50_000, 2}, {100_000, 1.4}} {
+	for _, size := range benchmarkSizes {
 		for _, threads := range []int{1, 2} {
 			t := benchmarkTraining(b, size.n, size.px, threads)
 			b.Run(fmt.Sprintf("%dk/threads=%d", size.n/1000, threads), func(b *testing.B) {
@@ -85,3 +89,29 @@ func BenchmarkIteration(b *testing.B) {
 		b.ReportMetric((cpuTime()-start).Seconds()*1e3/float64(b.N), "cpu-ms/op")
 	})
 }
+
+// BenchmarkThreads is what a second thread brings to whole iterations. Iterations of one thread and of two take turns and
+// the quickest of each count, so that what else the machine does disturbs both alike, and hardly.
+func BenchmarkThreads(b *testing.B) {
+	for _, size := range benchmarkSizes {
+		b.Run(fmt.Sprintf("%dk", size.n/1000), func(b *testing.B) {
+			one, two := benchmarkTraining(b, size.n, size.px, 1), benchmarkTraining(b, size.n, size.px, 2)
+			quickest := map[*training]time.Duration{one: time.Hour, two: time.Hour}
+			for range 40 + b.N {
+				for _, t := range []*training{one, two} {
+					start := time.Now()
+					if err := t.step(0.5); err != nil {
+						b.Fatal(err)
+					}
+					quickest[t] = min(quickest[t], time.Since(start))
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(milliseconds(quickest[one]), "ms-1-thread")
+			b.ReportMetric(milliseconds(quickest[two]), "ms-2-threads")
+			b.ReportMetric(float64(quickest[one])/float64(quickest[two]), "x-1-thread")
+		})
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
