@@ -101,6 +101,9 @@ type Lease interface {
 	// Complete ends the task. manifest is what the stage wrote; after the last stage the request is COMPLETED. No error
 	// either when the manifest's event came first and completed the task for this lease.
 	Complete(ctx context.Context, manifest pipeline.Object) error
+	// CompleteAndClaim is Complete and then, in the same step, the Claim of one task of the same stage for the same worker:
+	// what a worker does who goes on. next is nil when nothing is ready. With an error nothing was claimed.
+	CompleteAndClaim(ctx context.Context, manifest pipeline.Object) (next Lease, err error)
 	// Fail ends the attempt: a retryable failure with attempts left makes the task ready again after a backoff, any
 	// other makes the request FAILED. It says which.
 	Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err error)

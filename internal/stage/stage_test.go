@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,7 +85,7 @@ func (w *world) upload() (id string, o pipeline.Object) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.queue.Submit(w.t.Context(), pipeline.Request{ID: id, SessionID: "s", TokenHash: "h", CreatedAt: w.clock()}); err != nil {
+	if err := w.queue.Submit(w.t.Context(), pipeline.Request{ID: id, SessionID: "s-" + id, TokenHash: "h-" + id, CreatedAt: w.clock()}); err != nil {
 		w.t.Fatal(err)
 	}
 	o, err = w.store.Put(w.t.Context(), "inbox-filter", artifacts.UploadName(id, "input"), strings.NewReader("video"), artifacts.PutOptions{})
@@ -153,6 +154,59 @@ func TestWorkerLeavesManifest(t *testing.T) {
 	}
 	if s := w.state(id); s.Status != pipeline.Processing || s.Manifest.Name != artifacts.ManifestName(id, pipeline.Filter) {
 		t.Errorf("state %+v", s)
+	}
+}
+
+// claims counts the calls of Claim.
+type claims struct {
+	*memq.Queue
+	n int
+}
+
+func (c *claims) Claim(ctx context.Context, s pipeline.Stage, worker string, n int) ([]queue.Lease, error) {
+	c.n++
+	return c.Queue.Claim(ctx, s, worker, n)
+}
+
+// Between two tasks of a worker there is one call, and a stop that comes with it costs the next task no attempt.
+func TestWorkerClaimsWithItsCompletion(t *testing.T) {
+	var done []string
+	stop := make(chan struct{})
+	w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
+		if done = append(done, job.Request.ID); len(done) == 4 {
+			close(stop)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	var ids []string
+	for range 5 {
+		w.advance(time.Millisecond)
+		ids = append(ids, w.submit())
+	}
+	counted := &claims{Queue: w.queue}
+	w.worker.Tasks = counted
+	if err := w.worker.Run(t.Context(), stop); err != nil {
+		t.Fatal(err)
+	}
+	if counted.n != 1 || !slices.Equal(done, ids[:4]) {
+		t.Errorf("%d claims for %v of %v", counted.n, done, ids)
+	}
+	for i, id := range ids {
+		if s := w.state(id); (s.Manifest.Name != "") != (i < 3) || s.Attempt != 0 {
+			t.Errorf("request %d: %+v", i, s)
+		}
+	}
+	// With too little time left for another task the worker claims none along.
+	w.worker.Until, w.worker.Definition.Budget = w.clock().Add(time.Minute), time.Minute
+	w.worker.Definition.Run = func(context.Context, *stage.Job) error { w.advance(time.Second); return nil }
+	if err := w.worker.Run(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	c, err := w.queue.Counts(t.Context())
+	if err != nil || c[pipeline.Filter].Ready != 1 || c[pipeline.Filter].Leased != 0 {
+		t.Errorf("counts %+v, %v", c, err)
 	}
 }
 

@@ -68,11 +68,7 @@ func (w *Worker) Run(ctx context.Context, stop <-chan struct{}) error {
 
 // drain runs tasks until none is ready; did says whether there was any.
 func (w *Worker) drain(ctx context.Context, stop <-chan struct{}) (did bool, err error) {
-	for !stopped(stop) && ctx.Err() == nil {
-		if !w.Until.IsZero() && w.Until.Sub(w.Now()) < w.Definition.Budget {
-			w.Log.Info("no time left for another task", "until", w.Until)
-			return did, nil
-		}
+	for w.goesOn(ctx, stop) {
 		leases, err := w.Tasks.Claim(ctx, w.Definition.Stage, w.ID, 1)
 		if err != nil {
 			return did, fmt.Errorf("claim: %w", err)
@@ -81,11 +77,19 @@ func (w *Worker) drain(ctx context.Context, stop <-chan struct{}) (did bool, err
 			return did, nil
 		}
 		did = true
-		if err := w.work(ctx, leases[0], stop); err != nil {
-			return did, err
+		for lease := leases[0]; lease != nil; {
+			if lease, err = w.work(ctx, lease, stop); err != nil {
+				return did, err
+			}
 		}
 	}
+	w.Log.Info("no further task for this worker", "stopped", stopped(stop), "until", w.Until)
 	return did, nil
+}
+
+// goesOn says whether there may be another task after this one.
+func (w *Worker) goesOn(ctx context.Context, stop <-chan struct{}) bool {
+	return !stopped(stop) && ctx.Err() == nil && (w.Until.IsZero() || w.Until.Sub(w.Now()) >= w.Definition.Budget)
 }
 
 func (w *Worker) keepSlot(ctx context.Context) {
@@ -103,33 +107,40 @@ func (w *Worker) keepSlot(ctx context.Context) {
 	}
 }
 
-// work runs one task to its outcome. It returns an error only when the queue cannot be told of it.
-func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) error {
+// work runs one task to its outcome, and returns the next one if it was claimed along with that. It returns an error only
+// when the queue cannot be told of the outcome.
+func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (next queue.Lease, err error) {
 	t := lease.Task()
 	log := w.Log.With("request_id", t.RequestID, "stage", t.Stage, "attempt", lease.Attempt(), "fence", lease.Fence())
 	log.Info("task claimed")
 	manifest, err := w.attempt(ctx, lease, stop, log)
 	if err == nil {
-		err = w.finish(ctx, lease, manifest)
+		next, err = w.finish(ctx, lease, manifest, stop)
 	} else {
 		err = w.giveUp(ctx, lease, err, stopped(stop), log)
 	}
 	if errors.Is(err, queue.ErrLeaseLost) || errors.Is(err, queue.ErrCanceled) {
 		log.Warn("task dropped", "reason", err.Error())
-		return nil
+		return nil, nil
 	}
-	return err
+	return next, err
 }
 
-// finish is reached with the manifest written: from here on the result exists, whoever tells the queue.
-func (w *Worker) finish(ctx context.Context, lease queue.Lease, manifest pipeline.Object) error {
-	if err := lease.Complete(ctx, manifest); err != nil {
-		return err
+// finish is reached with the manifest written: from here on the result exists, whoever tells the queue. A worker that goes on
+// claims its next task in the same step.
+func (w *Worker) finish(ctx context.Context, lease queue.Lease, manifest pipeline.Object, stop <-chan struct{}) (next queue.Lease, err error) {
+	if w.goesOn(ctx, stop) {
+		next, err = lease.CompleteAndClaim(ctx, manifest)
+	} else {
+		err = lease.Complete(ctx, manifest)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if _, more := lease.Task().Stage.Next(); !more {
 		w.announce(ctx, lease.Request(), pipeline.Completed)
 	}
-	return nil
+	return next, nil
 }
 
 func (w *Worker) announce(ctx context.Context, r pipeline.Request, s pipeline.Status) {

@@ -13,6 +13,7 @@ import (
 // lease is one claim. What it needs to know of its request it copied when it was made.
 type lease struct {
 	q         *Queue
+	worker    string
 	task      queue.Task
 	request   pipeline.Request
 	attempt   int
@@ -72,6 +73,23 @@ func (l *lease) Heartbeat(_ context.Context, p pipeline.Progress) error {
 func (l *lease) Complete(_ context.Context, manifest pipeline.Object) error {
 	now := l.q.lock()
 	defer l.q.mu.Unlock()
+	return l.complete(manifest, now)
+}
+
+func (l *lease) CompleteAndClaim(_ context.Context, manifest pipeline.Object) (queue.Lease, error) {
+	now := l.q.lock()
+	defer l.q.mu.Unlock()
+	if err := l.complete(manifest, now); err != nil {
+		return nil, err
+	}
+	next := l.q.claim(l.task.Stage, l.worker, 1, now)
+	if len(next) == 0 {
+		return nil, nil
+	}
+	return next[0], nil
+}
+
+func (l *lease) complete(manifest pipeline.Object, now time.Time) error {
 	if r := l.q.requests[l.task.RequestID]; r != nil && !l.over && r.done == l.task.Stage && r.doneFence == l.fence {
 		l.over = true // the manifest's event came first
 		return nil

@@ -141,6 +141,10 @@ func (q *Queue) Claim(_ context.Context, name pipeline.Stage, worker string, n i
 	}
 	now := q.lock()
 	defer q.mu.Unlock()
+	return q.claim(name, worker, n, now), nil
+}
+
+func (q *Queue) claim(name pipeline.Stage, worker string, n int, now time.Time) []queue.Lease {
 	s := q.stages[name]
 	q.wake(s, n, now)
 	var leases []queue.Lease
@@ -162,10 +166,10 @@ func (q *Queue) Claim(_ context.Context, name pipeline.Stage, worker string, n i
 			q.become(r, pipeline.Processing)
 		}
 		q.publish(r, queue.Claimed, now)
-		leases = append(leases, &lease{q: q, request: r.Request, attempt: r.Attempt, exhausted: r.exhausted, fence: r.fence,
+		leases = append(leases, &lease{q: q, worker: worker, request: r.Request, attempt: r.Attempt, exhausted: r.exhausted, fence: r.fence,
 			expiresAt: r.expiresAt, failure: r.Failure, task: queue.Task{RequestID: r.ID, Stage: r.Stage, Input: r.input}})
 	}
-	return leases, nil
+	return leases
 }
 
 func (s *stage) turn(priority int) *turns {

@@ -3,6 +3,7 @@ package queuetest
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +28,11 @@ var concurrencyTests = []test{
 		}
 		var completed sync.Map
 		var double, given atomic.Int32
+		complete := func(id string) {
+			if _, twice := completed.LoadOrStore(id, true); twice {
+				double.Add(1)
+			}
+		}
 		together(8, func(worker int) {
 			for n := 0; ; n++ {
 				leases, err := b.q.Claim(b.ctx(), pipeline.Filter, "worker", 1+n%3)
@@ -45,11 +51,26 @@ var concurrencyTests = []test{
 						}
 						continue
 					}
-					if err := l.Complete(b.ctx(), Manifest(id, pipeline.Filter)); err != nil {
-						b.Error(err)
+					if n%2 == 0 {
+						if err := l.Complete(b.ctx(), Manifest(id, pipeline.Filter)); err != nil {
+							b.Error(err)
+						}
+						complete(id)
+						continue
 					}
-					if _, twice := completed.LoadOrStore(id, true); twice {
-						double.Add(1)
+					for next := l; next != nil; {
+						l = next
+						var err error
+						if next, err = l.CompleteAndClaim(b.ctx(), Manifest(l.Task().RequestID, pipeline.Filter)); err != nil {
+							b.Error(err)
+						}
+						complete(l.Task().RequestID)
+						if next != nil && rand.IntN(3) == 0 {
+							if err := next.GiveBack(b.ctx()); err != nil {
+								b.Error(err)
+							}
+							break
+						}
 					}
 				}
 			}
@@ -59,9 +80,7 @@ var concurrencyTests = []test{
 		b.must(err)
 		for _, l := range leases {
 			b.must(l.Complete(b.ctx(), Manifest(l.Task().RequestID, pipeline.Filter)))
-			if _, twice := completed.LoadOrStore(l.Task().RequestID, true); twice {
-				double.Add(1)
-			}
+			complete(l.Task().RequestID)
 		}
 		n := 0
 		completed.Range(func(any, any) bool { n++; return true })

@@ -22,7 +22,10 @@ func (b *bench) lost(l queue.Lease, want error) {
 	before := b.state(id)
 	b.is("Heartbeat", l.Heartbeat(b.ctx(), pipeline.Progress{Step: "too late"}), want)
 	b.is("Complete", l.Complete(b.ctx(), Manifest(id, l.Task().Stage)), want)
-	_, err := l.Fail(b.ctx(), transient)
+	next, err := l.CompleteAndClaim(b.ctx(), Manifest(id, l.Task().Stage))
+	b.is("CompleteAndClaim", err, want)
+	check(b, "claimed by a lost lease", next != nil, nil, false)
+	_, err = l.Fail(b.ctx(), transient)
 	b.is("Fail", err, want)
 	b.is("GiveBack", l.GiveBack(b.ctx()), want)
 	if after := b.state(id); !reflect.DeepEqual(before, after) {
@@ -61,6 +64,10 @@ var leaseTests = []test{
 	{"a finished lease is over", func(b *bench) {
 		for _, finish := range []func(l queue.Lease) error{
 			func(l queue.Lease) error { return l.Complete(b.ctx(), Manifest(l.Task().RequestID, pipeline.Filter)) },
+			func(l queue.Lease) error {
+				_, err := l.CompleteAndClaim(b.ctx(), Manifest(l.Task().RequestID, pipeline.Filter))
+				return err
+			},
 			func(l queue.Lease) error { _, err := l.Fail(b.ctx(), transient); return err },
 			func(l queue.Lease) error { _, err := l.Fail(b.ctx(), pipeline.Invalid("bad", "", "")); return err },
 			func(l queue.Lease) error { return l.GiveBack(b.ctx()) },
@@ -73,6 +80,83 @@ var leaseTests = []test{
 				b.must(b.q.Cancel(b.ctx(), r.ID))
 			}
 		}
+	}},
+	{"completing may claim the worker's next task in the same step", func(b *bench) {
+		first, low, high := b.ready(), b.ready(), b.ready(priority(7))
+		elsewhere := b.submit(priority(9))
+		b.enqueue(elsewhere, pipeline.Depth, Manifest(elsewhere.ID, pipeline.Preprocess))
+		check(b, "highest priority", b.claim(pipeline.Filter).Task().RequestID, nil, high.ID)
+		l := b.claim(pipeline.Filter)
+		check(b, "task", l.Task().RequestID, nil, first.ID)
+		b.clock.Advance(time.Second)
+		next, err := l.CompleteAndClaim(b.ctx(), Manifest(first.ID, pipeline.Filter))
+		b.must(err)
+		check(b, "next task", next.Task(), nil, queue.Task{RequestID: low.ID, Stage: pipeline.Filter, Input: Upload(low.ID, 1)})
+		check(b, "attempt", next.Attempt(), nil, 1)
+		check(b, "lease until", next.ExpiresAt().Equal(b.clock.Now().Add(b.cfg.LeaseFor)), nil, true)
+		if next.Fence() <= l.Fence() {
+			b.Fatalf("fence %d after %d", next.Fence(), l.Fence())
+		}
+		s := b.state(first.ID)
+		check(b, "completed", s.Status == pipeline.Processing && s.Manifest == Manifest(first.ID, pipeline.Filter), nil, true)
+		b.lost(l, queue.ErrLeaseLost)
+		last, err := next.CompleteAndClaim(b.ctx(), Manifest(low.ID, pipeline.Filter))
+		check(b, "nothing left", last == nil, err, true)
+		check(b, "completed", b.state(low.ID).Manifest, nil, Manifest(low.ID, pipeline.Filter))
+		b.enqueue(first, pipeline.Preprocess, Manifest(first.ID, pipeline.Filter))
+		want := []queue.Kind{queue.Submitted, queue.Enqueued, queue.Claimed, queue.Completed}
+		if got := b.events(low.ID); !slices.Equal(got, want) {
+			b.Fatalf("events %v", got)
+		}
+	}},
+	{"completing the last stage may claim the next task, too", func(b *bench) {
+		for range 2 {
+			r := b.submit()
+			b.enqueue(r, pipeline.Export, Manifest(r.ID, pipeline.Train))
+		}
+		l := b.claim(pipeline.Export)
+		next, err := l.CompleteAndClaim(b.ctx(), Manifest(l.Task().RequestID, pipeline.Export))
+		b.must(err)
+		check(b, "status", b.state(l.Task().RequestID).Status, nil, pipeline.Completed)
+		b.must(next.Heartbeat(b.ctx(), pipeline.Progress{}))
+		b.must(next.Complete(b.ctx(), Manifest(next.Task().RequestID, pipeline.Export)))
+	}},
+	{"a retry that is due is claimed with a completion", func(b *bench) {
+		again := b.ready()
+		_, err := b.claim(pipeline.Filter).Fail(b.ctx(), transient)
+		b.must(err)
+		b.ready()
+		l := b.claim(pipeline.Filter)
+		b.clock.Advance(b.state(again.ID).RetryAt.Sub(b.clock.Now()))
+		next, err := l.CompleteAndClaim(b.ctx(), Manifest(l.Task().RequestID, pipeline.Filter))
+		b.must(err)
+		check(b, "task", next.Task().RequestID, nil, again.ID)
+		check(b, "attempt", next.Attempt(), nil, 2)
+		check(b, "failure", next.LastFailure() != nil && next.LastFailure().Code == "flaky", nil, true)
+	}},
+	{"who may not complete does not claim", func(b *bench) {
+		canceled, expired, waiting := b.ready(), b.ready(), b.ready()
+		first, second := b.claim(pipeline.Filter), b.claim(pipeline.Filter)
+		b.must(b.q.Cancel(b.ctx(), canceled.ID))
+		b.lost(first, queue.ErrCanceled)
+		b.clock.Advance(b.cfg.LeaseFor)
+		b.lost(second, queue.ErrLeaseLost)
+		check(b, "expired", b.reap().ExpiredLeases, nil, 1)
+		check(b, "the first that is ready", b.claim(pipeline.Filter).Task().RequestID, nil, expired.ID)
+		b.lost(second, queue.ErrLeaseLost)
+		check(b, "the next", b.claim(pipeline.Filter).Task().RequestID, nil, waiting.ID)
+	}},
+	{"a manifest's event may come before its writer completes and claims", func(b *bench) {
+		r, waiting := b.ready(), b.ready()
+		l := b.claim(pipeline.Filter)
+		b.enqueue(r, pipeline.Preprocess, Manifest(r.ID, pipeline.Filter))
+		next, err := l.CompleteAndClaim(b.ctx(), Manifest(r.ID, pipeline.Filter))
+		b.must(err)
+		check(b, "task", next.Task().RequestID, nil, waiting.ID)
+		check(b, "stage of the other", b.state(r.ID).Stage, nil, pipeline.Preprocess)
+		again, err := l.CompleteAndClaim(b.ctx(), Manifest(r.ID, pipeline.Filter))
+		b.is("again", err, queue.ErrLeaseLost)
+		check(b, "claimed again", again == nil, nil, true)
 	}},
 	{"given back, a task is at its old place with its attempt", func(b *bench) {
 		first := b.ready()

@@ -29,7 +29,7 @@ func (s Suite) RunModel(t *testing.T, schedules int) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"":       m.tick,
 			"submit": m.submit, "enqueue": m.enqueue, "enqueueNext": m.enqueueNext, "claim": m.claim, "claimNext": m.claim,
-			"heartbeat": m.heartbeat, "complete": m.complete, "fail": m.fail, "giveBack": m.giveBack, "cancel": m.cancel,
+			"heartbeat": m.heartbeat, "complete": m.complete, "completeAndClaim": m.completeAndClaim, "fail": m.fail, "giveBack": m.giveBack, "cancel": m.cancel,
 			"position": m.position, "advance": m.advance, "reap": m.reap, "slots": m.slots, "restore": m.restore,
 		})
 		m.compareAll(rt)
@@ -215,15 +215,20 @@ func (m *model) claim(rt *rapid.T) {
 	want, wantErr := m.want.Claim(rt.Context(), stage, "worker", n)
 	m.same(rt, "Claim", []any{len(got), sort(err)}, []any{len(want), sort(wantErr)})
 	for i := range got {
-		g, w := got[i], want[i]
-		m.same(rt, "lease", []any{g.Task(), g.Request(), g.Attempt(), g.LastFailure(), g.ExpiresAt()},
-			[]any{w.Task(), w.Request(), w.Attempt(), w.LastFailure(), w.ExpiresAt()})
-		if len(m.leases) > 0 && g.Fence() <= m.leases[len(m.leases)-1].got.Fence() {
-			rt.Fatalf("fence %d does not grow", g.Fence())
-		}
-		m.leases = append(m.leases, pair{g, w})
-		m.compare(rt, g.Task().RequestID)
+		m.claimed(rt, pair{got[i], want[i]})
 	}
+}
+
+// claimed compares what was claimed, and keeps it.
+func (m *model) claimed(rt *rapid.T, p pair) {
+	g, w := p.got, p.want
+	m.same(rt, "lease", []any{g.Task(), g.Request(), g.Attempt(), g.LastFailure(), g.ExpiresAt()},
+		[]any{w.Task(), w.Request(), w.Attempt(), w.LastFailure(), w.ExpiresAt()})
+	if len(m.leases) > 0 && g.Fence() <= m.leases[len(m.leases)-1].got.Fence() {
+		rt.Fatalf("fence %d does not grow", g.Fence())
+	}
+	m.leases = append(m.leases, p)
+	m.compare(rt, g.Task().RequestID)
 }
 
 // anyLease is one of those ever given out, more often a late one.
@@ -254,6 +259,19 @@ func (m *model) complete(rt *rapid.T) {
 	err, wantErr := l.got.Complete(rt.Context(), manifest), l.want.Complete(rt.Context(), manifest)
 	m.same(rt, "Complete", sort(err), sort(wantErr))
 	m.compare(rt, t.RequestID)
+}
+
+func (m *model) completeAndClaim(rt *rapid.T) {
+	l := m.anyLease(rt)
+	t := l.want.Task()
+	manifest := Manifest(t.RequestID, t.Stage)
+	got, err := l.got.CompleteAndClaim(rt.Context(), manifest)
+	want, wantErr := l.want.CompleteAndClaim(rt.Context(), manifest)
+	m.same(rt, "CompleteAndClaim", []any{got != nil, sort(err)}, []any{want != nil, sort(wantErr)})
+	m.compare(rt, t.RequestID)
+	if got != nil {
+		m.claimed(rt, pair{got, want})
+	}
 }
 
 func (m *model) fail(rt *rapid.T) {

@@ -79,12 +79,13 @@ func crashWorker(ctx context.Context, url, dir string) error {
 				return err
 			}
 			for _, l := range leases {
-				did = true
-				if _, err := fmt.Fprintf(claims, "%d\n", l.Fence()); err != nil {
-					return err
-				}
-				if err := crashTask(ctx, q, l, dir); err != nil {
-					return err
+				for did = true; l != nil; {
+					if _, err := fmt.Fprintf(claims, "%d\n", l.Fence()); err != nil {
+						return err
+					}
+					if l, err = crashTask(ctx, q, l, dir); err != nil {
+						return err
+					}
 				}
 			}
 		}
@@ -94,38 +95,39 @@ func crashWorker(ctx context.Context, url, dir string) error {
 	}
 }
 
-// crashTask is what internal/stage does, without the work.
-func crashTask(ctx context.Context, q *redisq.Queue, l queue.Lease, dir string) error {
+// crashTask is what internal/stage does, without the work. It returns the next task, if there is one.
+func crashTask(ctx context.Context, q *redisq.Queue, l queue.Lease, dir string) (queue.Lease, error) {
 	t := l.Task()
 	path := filepath.Join(dir, "manifests", t.RequestID+"."+string(t.Stage))
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		time.Sleep(crashWork)
 		if err := l.Heartbeat(ctx, pipeline.Progress{}); err != nil {
-			return dropped(err)
+			return nil, dropped(err)
 		}
 		temporary := filepath.Join(dir, "claims", fmt.Sprintf("%d.tmp", l.Fence()))
 		if err := os.WriteFile(temporary, fmt.Append(nil, l.Fence()), 0o600); err != nil {
-			return err
+			return nil, err
 		}
 		err := os.Link(temporary, path) // fails when there is one: written whole, and once
 		if err := os.Remove(temporary); err != nil {
-			return err
+			return nil, err
 		}
 		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
+			return nil, err
 		}
 	}
 	manifest := queuetest.Manifest(t.RequestID, t.Stage)
-	if err := l.Complete(ctx, manifest); err != nil {
-		return dropped(err)
+	following, err := l.CompleteAndClaim(ctx, manifest)
+	if err != nil {
+		return nil, dropped(err)
 	}
 	if next, ok := t.Stage.Next(); ok {
 		_, err := q.Enqueue(ctx, queue.Task{RequestID: t.RequestID, Stage: next, Input: manifest})
-		if !errors.Is(err, queue.ErrNotFound) { // lost with the last second, and rebuilt
-			return err
+		if err != nil && !errors.Is(err, queue.ErrNotFound) { // lost with the last second, and rebuilt
+			return nil, err
 		}
 	}
-	return nil
+	return following, nil
 }
 
 func dropped(err error) error {

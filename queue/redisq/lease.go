@@ -14,6 +14,7 @@ import (
 // lease is one claim. What never changes about it was copied when it was made.
 type lease struct {
 	q         *Queue
+	worker    string
 	task      queue.Task
 	request   pipeline.Request
 	attempt   int
@@ -40,10 +41,7 @@ func (l *lease) ExpiresAt() time.Time {
 
 // call runs one of the scripts that only the holder of the lease may run.
 func (l *lease) call(ctx context.Context, script string, now time.Time, args ...any) error {
-	l.mu.Lock()
-	over := l.over
-	l.mu.Unlock()
-	if over {
+	if l.ended() {
 		return queue.ErrLeaseLost
 	}
 	v, err := l.q.call(ctx, script, now, l.args(args...)...)
@@ -82,6 +80,12 @@ func (l *lease) finish(ctx context.Context, script string, now time.Time, args .
 	return err
 }
 
+func (l *lease) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
+}
+
 func (l *lease) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,6 +118,21 @@ func (l *lease) Complete(ctx context.Context, manifest pipeline.Object) error {
 	return l.finish(ctx, "complete", l.q.now(), l.completion(manifest)...)
 }
 
+func (l *lease) CompleteAndClaim(ctx context.Context, manifest pipeline.Object) (queue.Lease, error) {
+	if l.ended() {
+		return nil, queue.ErrLeaseLost
+	}
+	complete := append([]any{l.task.RequestID, l.fence}, l.completion(manifest)...)
+	next, err := l.q.claim(ctx, l.q.now(), l.task.Stage, l.worker, 1, complete...)
+	if err == nil {
+		l.end()
+	}
+	if len(next) == 0 {
+		return nil, err
+	}
+	return next[0], err
+}
+
 func (l *lease) completion(manifest pipeline.Object) []any {
 	last := 1
 	if _, more := l.task.Stage.Next(); more {
@@ -134,10 +153,7 @@ func (q *Queue) CompleteAll(ctx context.Context, leases []queue.Lease, manifests
 		if !ok || l.q != q {
 			return nil, fmt.Errorf("complete: lease of %s is not this queue's", given.Task().RequestID)
 		}
-		l.mu.Lock()
-		over := l.over
-		l.mu.Unlock()
-		if over {
+		if l.ended() {
 			errs[i] = queue.ErrLeaseLost
 			continue
 		}

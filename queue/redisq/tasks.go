@@ -77,27 +77,31 @@ func enqueued(answer any) (bool, error) {
 
 // Claim implements queue.Tasks.
 func (q *Queue) Claim(ctx context.Context, stage pipeline.Stage, worker string, n int) ([]queue.Lease, error) {
-	letter, ok := stageLetters[stage]
-	if !ok {
+	if _, ok := stageLetters[stage]; !ok {
 		return nil, fmt.Errorf("claim: unknown stage %q", stage)
 	}
 	if n <= 0 {
 		return nil, nil
 	}
-	now := q.now()
+	return q.claim(ctx, q.now(), stage, worker, n)
+}
+
+// claim leases tasks, after it has completed an earlier one if that is described.
+func (q *Queue) claim(ctx context.Context, now time.Time, stage pipeline.Stage, worker string, n int, complete ...any) ([]queue.Lease, error) {
 	expiresAt := now.Add(q.cfg.LeaseFor)
 	// Should the answer be lost, the second try finds what the first one took by the end of the lease and this name.
-	v, err := q.call(ctx, "claim", now, letter, n, expiresAt.UnixMilli(), worker+" "+q.unique())
+	args := append([]any{stageLetters[stage], n, expiresAt.UnixMilli(), worker + " " + q.unique()}, complete...)
+	v, err := q.call(ctx, "claim", now, args...)
 	if err != nil {
 		return nil, err
 	}
 	answers, ok := v.([]any)
 	if !ok {
-		return nil, unexpected("claim", v)
+		return nil, answered("claim", v)
 	}
 	leases := make([]queue.Lease, 0, len(answers))
 	for _, a := range answers {
-		l, err := q.lease(stage, expiresAt, a)
+		l, err := q.lease(stage, worker, expiresAt, a)
 		if err != nil {
 			return leases, err
 		}
@@ -107,7 +111,7 @@ func (q *Queue) Claim(ctx context.Context, stage pipeline.Stage, worker string, 
 }
 
 // lease reads an answer of claim.
-func (q *Queue) lease(stage pipeline.Stage, expiresAt time.Time, answer any) (*lease, error) {
+func (q *Queue) lease(stage pipeline.Stage, worker string, expiresAt time.Time, answer any) (*lease, error) {
 	a, _ := answer.([]any)
 	if len(a) != 11 {
 		return nil, unexpected("claim", answer)
@@ -121,7 +125,7 @@ func (q *Queue) lease(stage pipeline.Stage, expiresAt time.Time, answer any) (*l
 	if n, ok := a[2].(int64); ok {
 		attempt = int(n)
 	}
-	l := &lease{q: q, fence: r.integer(text(1)), attempt: attempt, exhausted: int(r.integer(text(3))),
+	l := &lease{q: q, worker: worker, fence: r.integer(text(1)), attempt: attempt, exhausted: int(r.integer(text(3))),
 		failure: r.failure(text(4), stage), request: r.request(id, text(6)+text(7)+text(8)+text(5)),
 		task:      queue.Task{RequestID: id, Stage: stage, Input: r.object(text(9), text(10), id)},
 		expiresAt: expiresAt}

@@ -1,11 +1,17 @@
--- claim leases the next tasks of a stage.
+-- claim leases the next tasks of a stage, and before that may complete one that was claimed earlier.
 --   ARGV[3]  stage
 --   ARGV[4]  how many at most
 --   ARGV[5]  end of the leases
 --   ARGV[6]  worker, followed by something unique to this call
--- Returns for each task: request id, fence, attempt, exhausted attempts, failure of an earlier attempt, more pieces of the
+--   ARGV[7]  to complete one of the same stage first: its request id, and [8] to [11] as [4] and [6] to [8] of complete
+-- Returns -1 or -2 as complete does, and has claimed nothing then. Else for each task: request id, fence, attempt, exhausted attempts, failure of an earlier attempt, more pieces of the
 -- request when there are more than three, and r r1 r2 i ig of the record.
 local stage, untilMs, worker = ARGV[3], ARGV[5], ARGV[6]
+
+if ARGV[7] then
+  local ok = completed(ARGV[7], ARGV[8], stage, ARGV[9] == '1', ARGV[10], ARGV[11])
+  if ok ~= 1 then return ok end
+end
 
 local function answer(id, fence, attempt, r)
   local exhausted, failure, more = false, false, false

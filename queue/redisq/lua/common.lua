@@ -86,3 +86,23 @@ local function held(r, fence)
   if r[3] ~= 'l' or tonumber(r[4]) <= tonumber(now) then return -1 end
   return 1
 end
+
+-- completed ends the task of a lease with its manifest; last says that no stage follows. It returns what held does.
+local function completed(id, fence, stage, last, where, rest)
+  local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'x', 'D', 'F', 'E')
+  -- Done by this very lease: the manifest's event came first, or this call is tried again.
+  if r[5] == stage and r[6] == fence then return 1 end
+  local ok = held(r, fence)
+  if ok ~= 1 then return ok end
+  redis.call('ZREM', LEASED .. stage, id)
+  redis.call('HSET', RECORD .. id, 'k', '', 'a', 0, 'D', stage, 'F', fence, 'u', now, 'm', where, 'mg', rest)
+  if r[7] then redis.call('HDEL', EXTRA .. id, 'p', 'f') end
+  if last then
+    finish(id, 'P', 'C')
+    publish(id, stage, 'C', 'completed')
+  else
+    redis.call('ZADD', HANDOVER, now, id)
+    publish(id, stage, 'P', 'completed')
+  end
+  return 1
+end
