@@ -16,7 +16,7 @@ func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 	reports := toolchain.Check(ctx)
 	missing := 0
 	for _, r := range reports {
-		if !r.OK {
+		if !r.OK && !r.Optional {
 			missing++
 		}
 	}
@@ -30,7 +30,11 @@ func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 				fmt.Fprintf(c.out, "ok       %-13s %s\n         %-13s %s\n", r.Name, r.Version, "", r.Path)
 				continue
 			}
-			fmt.Fprintf(c.out, "MISSING  %-13s needed for %s: %s\n         on Debian or Ubuntu: %s\n         on macOS: %s\n", r.Name, r.NeededFor, r.Problem, r.Debian, r.MacOS)
+			state := "MISSING"
+			if r.Optional {
+				state = "optional"
+			}
+			fmt.Fprintf(c.out, "%-8s %-13s needed for %s: %s\n         on Debian or Ubuntu: %s\n         on macOS: %s\n", state, r.Name, r.NeededFor, r.Problem, r.Debian, r.MacOS)
 		}
 	}
 	if missing > 0 {

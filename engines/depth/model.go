@@ -17,10 +17,12 @@ type Descriptor struct {
 	File        string `json:"file"` // of the ONNX graph with its weights, in the descriptor's folder
 
 	Output        OutputKind `json:"output"`
-	InputMultiple int        `json:"input_multiple"` // both sides of the input are multiples of it: the network's patch
-	ShortSide     int        `json:"short_side"`     // pixels of the shorter side of the input
-	Mean          [3]float32 `json:"mean"`           // of R, G, B in 0 to 1, subtracted
-	Std           [3]float32 `json:"std"`            // then divided by
+	InputMultiple int        `json:"input_multiple"`   // both sides of the input are multiples of it: the network's patch
+	ShortSide     int        `json:"short_side"`       // pixels of the shorter side of the input
+	Width         int        `json:"width,omitempty"`  // of the input of a graph that takes one size only; images are
+	Height        int        `json:"height,omitempty"` // stretched to it
+	Mean          [3]float32 `json:"mean"`             // of R, G, B in 0 to 1, subtracted
+	Std           [3]float32 `json:"std"`              // then divided by
 
 	// Names in the graph. The input is [batch, 3, height, width]; the output [batch, height, width], or with one more axis
 	// of size 1 before height, or of which OutputChannel is taken.
@@ -58,6 +60,9 @@ func (d Descriptor) Check() error {
 	}
 	if !(d.ShortSide >= d.InputMultiple && d.ShortSide <= 4096) {
 		wrong("short_side %d is not within input_multiple to 4096", d.ShortSide)
+	}
+	if !(d.Width >= 0 && d.Width <= 4096 && d.Height >= 0 && d.Height <= 4096) || (d.Width == 0) != (d.Height == 0) {
+		wrong("width %d and height %d are no size", d.Width, d.Height)
 	}
 	for c := range 3 {
 		if !(d.Std[c] > 0 && d.Std[c] < 1e6) || !(d.Mean[c] > -1e6 && d.Mean[c] < 1e6) {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [chromium] [node] [splat_transform]
+# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [onnxruntime] [chromium] [node] [splat_transform]
 #
 # Makes the native tools available that Splatworks drives. Without arguments: ffmpeg redis colmap.
 #
@@ -8,6 +8,8 @@
 #   colmap, go   COLMAP 4.x with global_mapper (GLOMAP) and Go 1.26, which no stable distribution has yet: Debian's
 #                development suite, unpacked into private roots beside the host's libraries. The host is not changed
 #                and no root is needed.
+#   onnxruntime  ONNX Runtime for the CPU, for depth: the library out of the package onnxruntime-node, with npm, if npm is
+#                there. The program needs a C compiler at its build to be able to load it
 #   splat_transform
 #                PlayCanvas's converter, with npm, if npm is there: an independent reader for the tests of our files
 #
@@ -106,6 +108,40 @@ install_splat_transform() {
 	# Without scripts: the GPU module that they would build is not used.
 	npm install --prefix "$SPLAT_TRANSFORM" --silent --no-audit --no-fund --ignore-scripts @playcanvas/splat-transform@2 >/dev/null 2>&1 ||
 		say "splat-transform: npm could not install it, left out"
+}
+
+ONNXRUNTIME=$TOOLS/onnxruntime
+ONNXRUNTIME_VERSION=1.30.0 # 1.24 is the oldest with the C API that the program speaks
+
+# npm checks the package against the registry's own checksum. Only the library is kept, 25 to 46 MB of 290.
+install_onnxruntime() {
+	if [ "$(cat "$ONNXRUNTIME/version.txt" 2>/dev/null)" = "$ONNXRUNTIME_VERSION" ]; then
+		say "onnxruntime: $ONNXRUNTIME_VERSION at $ONNXRUNTIME/lib/libonnxruntime.so"
+		return 0
+	fi
+	if ! have npm; then
+		say "onnxruntime: no npm here, left out; depth needs libonnxruntime.so 1.24 or later, named by SPLATWORKS_ONNXRUNTIME"
+		return 0
+	fi
+	case $(uname -m) in
+	x86_64) part=x64 ;;
+	aarch64) part=arm64 ;;
+	*) say "onnxruntime: there is none for $(uname -m), left out"; return 0 ;;
+	esac
+	work=$ONNXRUNTIME.work.$$
+	rm -rf "$work"
+	mkdir -p "$work/tree/lib"
+	say "onnxruntime: fetching version $ONNXRUNTIME_VERSION with npm (114 MB to download)"
+	if (cd "$work" && npm pack --silent "onnxruntime-node@$ONNXRUNTIME_VERSION" >/dev/null 2>&1 && tar xzf onnxruntime-node-*.tgz "package/bin/napi-v6/linux/$part/libonnxruntime.so.1"); then
+		mv "$work/package/bin/napi-v6/linux/$part/libonnxruntime.so.1" "$work/tree/lib/libonnxruntime.so"
+		echo "$ONNXRUNTIME_VERSION" >"$work/tree/version.txt"
+		rm -rf "${ONNXRUNTIME:?}"
+		mv "$work/tree" "$ONNXRUNTIME"
+		say "onnxruntime: installed in $ONNXRUNTIME ($(du -sm "$ONNXRUNTIME" | cut -f1) MB)"
+	else
+		say "onnxruntime: npm could not fetch it, left out"
+	fi
+	rm -rf "$work"
 }
 
 # ---- private roots ----------------------------------------------------------------------------------------------
@@ -334,9 +370,9 @@ unpack_colmap() {
 [ $# -gt 0 ] || set -- ffmpeg redis colmap
 for target in "$@"; do
 	case $target in
-	go | compiler | ffmpeg | redis | colmap | chromium | node | splat_transform) ;;
+	go | compiler | ffmpeg | redis | colmap | onnxruntime | chromium | node | splat_transform) ;;
 	-h | --help) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap chromium node splat_transform" ;;
+	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap onnxruntime chromium node splat_transform" ;;
 	esac
 done
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -22,6 +23,8 @@ type Tool struct {
 	variable  string // of the environment, names another path
 	private   string // below the folder of private roots; empty: the system's package has it
 	version   []string
+	library   string // the file name of a shared library; empty: it is a program
+	Optional  bool   // everything works without it, though less well
 	debian    string // how to get it
 	macOS     string
 }
@@ -36,6 +39,8 @@ var Tools = []Tool{
 		debian: "infra/toolchain/install.sh redis, or apt-get install redis-server", macOS: "brew install redis"},
 	{Name: "colmap", NeededFor: "camera poses (4.x, with global_mapper)", variable: "SPLATWORKS_COLMAP", private: "colmap/bin/colmap",
 		debian: "infra/toolchain/install.sh colmap", macOS: "brew install colmap"},
+	{Name: "onnxruntime", NeededFor: "depth maps (1.24 or later)", variable: "SPLATWORKS_ONNXRUNTIME", private: "onnxruntime/lib/libonnxruntime.so",
+		library: "libonnxruntime.so", Optional: true, debian: "infra/toolchain/install.sh onnxruntime", macOS: "brew install onnxruntime"},
 }
 
 // Locate finds a tool: where SPLATWORKS_NAME says, in the private roots that install.sh made, or in PATH, in this order.
@@ -49,6 +54,9 @@ func Locate(name string) (string, error) {
 }
 
 func (t Tool) locate() (string, error) {
+	if t.library != "" {
+		return t.locateLibrary()
+	}
 	if path := os.Getenv(t.variable); path != "" {
 		if _, err := exec.LookPath(path); err != nil {
 			return "", fmt.Errorf("%s says %s: %w", t.variable, path, err)
@@ -65,6 +73,32 @@ func (t Tool) locate() (string, error) {
 		return "", fmt.Errorf("%s is not installed: on Debian or Ubuntu run %s; on macOS run %s", t.Name, t.debian, t.macOS)
 	}
 	return path, nil
+}
+
+// libraryFolders are where shared libraries are put by hand or by a package manager.
+var libraryFolders = []string{"/opt/onnxruntime/lib", "/usr/local/lib", "/opt/homebrew/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"}
+
+func (t Tool) locateLibrary() (string, error) {
+	if path := os.Getenv(t.variable); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return "", fmt.Errorf("%s says %s: %w", t.variable, path, err)
+		}
+		return path, nil
+	}
+	var candidates []string
+	if roots, err := privateRoots(); err == nil {
+		candidates = append(candidates, filepath.Join(roots, t.private))
+	}
+	for _, folder := range libraryFolders {
+		path := filepath.Join(folder, t.library)
+		candidates = append(candidates, path, strings.TrimSuffix(path, ".so")+".dylib")
+	}
+	for _, path := range candidates {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed: on Debian or Ubuntu run %s; on macOS run %s", t.library, t.debian, t.macOS)
 }
 
 // Private is a program that install.sh put below the folder of private roots.
@@ -92,6 +126,7 @@ func privateRoots() (string, error) {
 type Report struct {
 	Name      string `json:"name"`
 	OK        bool   `json:"ok"`
+	Optional  bool   `json:"optional,omitempty"`
 	Path      string `json:"path,omitempty"`
 	Version   string `json:"version,omitempty"`
 	NeededFor string `json:"needed_for"`
@@ -107,7 +142,7 @@ const checkTimeout = 20 * time.Second
 func Check(ctx context.Context) []Report {
 	reports := make([]Report, len(Tools))
 	for i, t := range Tools {
-		r := Report{Name: t.Name, NeededFor: t.NeededFor}
+		r := Report{Name: t.Name, NeededFor: t.NeededFor, Optional: t.Optional}
 		path, err := t.locate()
 		if err == nil {
 			r.Path = path
@@ -124,6 +159,9 @@ func Check(ctx context.Context) []Report {
 
 // ask has the program say its version.
 func (t Tool) ask(ctx context.Context, path string) (string, error) {
+	if t.library != "" {
+		return depth.RuntimeVersion(path)
+	}
 	if t.Name == "colmap" {
 		return (&colmap.Colmap{Path: path, Timeout: checkTimeout}).Version(ctx)
 	}
