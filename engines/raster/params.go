@@ -50,9 +50,15 @@ func (p *Params) Data() []float32 { return p.data }
 
 // Reserve makes room so that Resize up to n Gaussians allocates nothing.
 func (p *Params) Reserve(n int) {
-	kept := p.n
-	p.Resize(n)
-	p.Resize(kept)
+	if floats := (n + simd.GroupLanes - 1) / simd.GroupLanes * p.Stride(); floats > cap(p.data) {
+		p.grow(floats)
+	}
+}
+
+func (p *Params) grow(floats int) {
+	grown := simd.Aligned(floats)
+	copy(grown, p.data)
+	p.data = grown[:len(p.data)]
 }
 
 // Resize keeps the first n Gaussians and zeroes those that are new.
@@ -60,14 +66,11 @@ func (p *Params) Resize(n int) {
 	p.n = n
 	floats := p.Groups() * p.Stride()
 	if floats > cap(p.data) {
-		grown := simd.Aligned(floats + floats/4)
-		copy(grown, p.data)
-		p.data = grown[:floats]
-	} else {
-		kept := min(len(p.data), floats)
-		p.data = p.data[:floats]
-		clear(p.data[kept:])
+		p.grow(floats + floats/4)
 	}
+	kept := min(len(p.data), floats)
+	p.data = p.data[:floats]
+	clear(p.data[kept:])
 	for i := n; i < p.Groups()*simd.GroupLanes; i++ {
 		p.Zero(i)
 	}

@@ -12,6 +12,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -100,8 +101,8 @@ func (r *Reconstruction) ImageByName(name string) *Image {
 
 // find searches a slice that is sorted by id.
 func find[T any, ID cmp.Ordered](sorted []T, id ID, idOf func(*T) ID) *T {
-	i, ok := slices.BinarySearchFunc(sorted, id, func(element T, id ID) int { return cmp.Compare(idOf(&element), id) })
-	if !ok {
+	i := sort.Search(len(sorted), func(i int) bool { return idOf(&sorted[i]) >= id }) // by pointer: elements are large
+	if i == len(sorted) || idOf(&sorted[i]) != id {
 		return nil
 	}
 	return &sorted[i]

@@ -28,7 +28,7 @@ func NewAdamStep(t int) AdamStep {
 //
 // A row with lr 0 keeps its parameters and still advances its moments; leave rows out by slicing. p, m, v and g hold at
 // least len(lr)*GroupLanes floats. For flat slices of any layout pass lanes 0xffff and one rate for every 16 floats.
-func adamPlain(p, m, v, g []float32, lr []float32, lanes uint16, step AdamStep) {
+func adamPlain(p, m, v, g []float32, lr []float32, lanes uint16, step *AdamStep) {
 	n := len(lr) * GroupLanes
 	p, m, v, g = p[:n], m[:n], v[:n], g[:n]
 	for i := range p {

@@ -33,8 +33,21 @@ func (k *Kernels) NewTruth(pix []uint8, w, h int) (*Truth, error) {
 	if w <= 0 || h <= 0 || len(pix) != w*h {
 		return nil, fmt.Errorf("simd: %d pixels for a channel of %dx%d", len(pix), w, h)
 	}
-	t := &Truth{W: w, H: h, Pix: pix, Mu: make([]uint16, w*h), Var: make([]uint16, w*h)}
-	l := NewLoss(w)
+	t := &Truth{}
+	k.MeasureTruth(NewLoss(w), t, pix, w, h)
+	return t, nil
+}
+
+// MeasureTruth is NewTruth in memory that is there: l is scratch for the width w, and t's moments are reused when they
+// are large enough. pix holds w*h values.
+func (k *Kernels) MeasureTruth(l *Loss, t *Truth, pix []uint8, w, h int) {
+	if l.w != w || len(pix) != w*h {
+		panic(fmt.Sprintf("simd: moments of %d pixels as %dx%d with scratch for width %d", len(pix), w, h, l.w))
+	}
+	if cap(t.Mu) < w*h || cap(t.Var) < w*h {
+		t.Mu, t.Var = make([]uint16, w*h), make([]uint16, w*h)
+	}
+	t.W, t.H, t.Pix, t.Mu, t.Var = w, h, pix, t.Mu[:w*h], t.Var[:w*h]
 	for first := -ssimRadius - 1; first < h+ssimRadius; first += 2 {
 		for r := first; r < first+2; r++ {
 			slot := l.slot(r)
@@ -68,7 +81,6 @@ func (k *Kernels) NewTruth(pix []uint8, w, h int) (*Truth, error) {
 			}
 		}
 	}
-	return t, nil
 }
 
 // ssimPad zeros stand on either side of a padded row: at least ssimRadius, and a whole register.

@@ -220,7 +220,7 @@ func TestAdamMatchesDefinition(t *testing.T) {
 				}
 				step := NewAdamStep(rows)
 				p2, m2, v2 := append([]float32(nil), p...), append([]float32(nil), m...), append([]float32(nil), v...)
-				k.Adam(p2, m2, v2, g, lr, lanes, step)
+				k.Adam(p2, m2, v2, g, lr, lanes, &step)
 				for i := range p {
 					wp, wm, wv := float64(p[i]), float64(m[i]), float64(v[i])
 					if i < n && lanes>>(i%GroupLanes)&1 != 0 {
@@ -289,6 +289,7 @@ func BenchmarkAdam(b *testing.B) {
 		for i := range g {
 			g[i] = float32(i)
 		}
+		step := NewAdamStep(0)
 		run := func(k *Kernels, rounds int) time.Duration {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
@@ -297,7 +298,7 @@ func BenchmarkAdam(b *testing.B) {
 				start := threadTime()
 				for j := range groups {
 					at := j * rows * GroupLanes
-					k.Adam(p[at:], m[at:], v[at:], g, lr, 0xffff, NewAdamStep(0))
+					k.Adam(p[at:], m[at:], v[at:], g, lr, 0xffff, &step)
 				}
 				best = min(best, threadTime()-start)
 			}

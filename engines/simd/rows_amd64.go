@@ -17,7 +17,7 @@ type rowFuncs struct {
 	gradient        func(grad, sums, x, y *float32, n uint64, l1, ssim float32) float32
 }
 
-func (f rowFuncs) adamRows(p, m, v, g []float32, lr []float32, lanes uint16, step AdamStep) {
+func (f rowFuncs) adamRows(p, m, v, g []float32, lr []float32, lanes uint16, step *AdamStep) {
 	if len(lr) == 0 {
 		return
 	}

@@ -75,7 +75,7 @@ type Kernels struct {
 	BlendBackward func(t *Tile, splats []Splat, instances []Instance, masks []uint16, grads []Grad, want Want)
 
 	// Adam: see adamPlain.
-	Adam func(p, m, v, g []float32, lr []float32, lanes uint16, step AdamStep)
+	Adam func(p, m, v, g []float32, lr []float32, lanes uint16, step *AdamStep)
 
 	// ProjectGroup and BackwardGroup: see projectFunc and backwardGroupFunc. Nil at Plain.
 	ProjectGroup  projectFunc

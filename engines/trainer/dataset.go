@@ -14,7 +14,6 @@ import (
 )
 
 // Dataset is a capture ready for training: undistorted images with their cameras, and the sparse points.
-// It keeps prepared images for the training that uses it: one training at a time.
 type Dataset struct {
 	Train, Test []*View // sorted by name
 	Points      []Point
@@ -53,7 +52,11 @@ func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Datase
 	d := &Dataset{}
 	views := make([]*View, len(sorted))
 	errs := make([]error, len(sorted))
-	shrink := memoryShrink(model, sorted, cfg)
+	channels := 3
+	if _, err := os.Stat(masksOf(images)); err == nil {
+		channels++
+	}
+	shrink := memoryShrink(model, sorted, channels, cfg)
 	raster.Each(workers(cfg), len(sorted), func(_, i int) {
 		views[i], errs[i] = loadView(model, &sorted[i], images, cfg, shrink)
 	})
@@ -95,30 +98,6 @@ func (d *Dataset) warn(model *scene.Reconstruction, shrink float64, cfg *Config)
 	if n := len(d.Train) + len(d.Test); n < 16 {
 		say("%d images are few: the quality is measured on %d of them and varies much from one to the next", n, len(d.Test))
 	}
-}
-
-// bytesPerPixel is what one pixel of full resolution costs: 3 channels of 1 byte in the pyramid (4/3) and 4 bytes of
-// cached window moments.
-const bytesPerPixel = 3 * (4.0/3 + 4)
-
-// memoryShrink is the factor by which images must shrink so that they take at most half of the memory budget.
-func memoryShrink(model *scene.Reconstruction, images []scene.Image, cfg *Config) float64 {
-	total := 0.0
-	for i := range images {
-		if cam := model.Camera(images[i].CameraID); cam != nil {
-			f := max(1, float64(max(cam.Width, cam.Height))/float64(cfg.MaxSide))
-			total += bytesPerPixel * float64(cam.Width) * float64(cam.Height) / (f * f)
-		}
-	}
-	over := total / (float64(cfg.MemoryBytes) / 2)
-	if over <= 1 {
-		return 1
-	}
-	largest := 1.0
-	for _, cam := range model.Cameras {
-		largest = max(largest, float64(max(cam.Width, cam.Height))/float64(cfg.MaxSide))
-	}
-	return largest * math.Sqrt(over)
 }
 
 // sceneExtent is the median over images of the median depth of the points each sees; without points, the largest

@@ -214,13 +214,16 @@ func TestMemoryBudgetShrinksImages(t *testing.T) {
 	for i := range images {
 		images[i].CameraID = 1
 	}
-	factor := memoryShrink(r, images, &cfg)
-	bytes := 20 * bytesPerPixel * 1000 * 750 / (factor * factor)
-	if !(bytes <= 32<<20 && bytes > 28<<20) {
-		t.Errorf("factor %.2f leaves %.1f MiB of 32", factor, bytes/(1<<20))
+	for _, channels := range []int{3, 4} {
+		factor := memoryShrink(r, images, channels, &cfg)
+		pixels := 1000 * 750 / (factor * factor)
+		bytes := 20*float64(channels)*pyramid*pixels + bytesPerFramePixel*pixels + float64(cfg.MaxGaussians)*bytesPerGaussian
+		if !(bytes <= 56<<20+1 && bytes > 55<<20) {
+			t.Errorf("%d channels: factor %.2f fills %.1f MiB of 56", channels, factor, bytes/(1<<20))
+		}
 	}
 	cfg.MemoryBytes = 4 << 30
-	if factor := memoryShrink(r, images, &cfg); factor != 1 {
+	if factor := memoryShrink(r, images, 3, &cfg); factor != 1 {
 		t.Errorf("factor %v with memory to spare", factor)
 	}
 }

@@ -67,6 +67,7 @@ func newEngine(cfg *Config) *engine {
 
 func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality, error) {
 	q := &Quality{}
+	var truth [3]simd.Truth
 	for _, v := range views {
 		pic := &v.Levels[0]
 		f := e.renderer.Forward(p, &pic.Camera, raster.Options{Degree: p.Degree, Background: cfg.Background})
@@ -88,11 +89,8 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 			fitted += fit.residual()
 		}
 		psnr, fit := psnrOf(squares, counted), psnrOf(fitted, counted)
-		prepared := *pic // its moments go with it: evaluation is rare, memory is not
-		if err := prepared.prepare(e.kernels); err != nil {
-			return nil, err
-		}
-		_, ssim := e.loss.measure(f, &prepared.truth, 1)
+		e.loss.truth(pic, &truth)
+		_, ssim := e.loss.measure(f, &truth, 1)
 		q.Views = append(q.Views, ViewQuality{v.Name, psnr, fit, ssim})
 		q.PSNR += psnr / float64(len(views))
 		q.ColorFitPSNR += fit / float64(len(views))

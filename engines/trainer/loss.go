@@ -29,8 +29,25 @@ func newPhotometric(kernels *simd.Kernels, workers int) *photometric {
 	return l
 }
 
+// truth is the three channels of a picture with the moments of SSIM's windows, in memory that is reused.
+func (l *photometric) truth(pic *Picture, truth *[3]simd.Truth) {
+	w, h := pic.Camera.Width, pic.Camera.Height
+	raster.Each(l.workers, 3, func(worker, channel int) {
+		l.kernels.MeasureTruth(l.scratchFor(worker, w), &truth[channel], pic.Pix[channel], w, h)
+	})
+}
+
+func (l *photometric) scratchFor(worker, w int) *simd.Loss {
+	scratch := l.scratch[worker][w]
+	if scratch == nil {
+		scratch = simd.NewLoss(w)
+		l.scratch[worker][w] = scratch
+	}
+	return scratch
+}
+
 // measure returns the mean absolute difference and the mean SSIM of a frame, and leaves the gradient in grad.
-func (l *photometric) measure(f *raster.Frame, truth *[3]*simd.Truth, lambda float64) (l1, ssim float64) {
+func (l *photometric) measure(f *raster.Frame, truth *[3]simd.Truth, lambda float64) (l1, ssim float64) {
 	w, h := f.Width, f.Height
 	values := float64(3 * w * h)
 	weights := simd.LossWeights{L1: float32((1 - lambda) / values), SSIM: float32(lambda / values)}
@@ -47,14 +64,9 @@ func (l *photometric) measure(f *raster.Frame, truth *[3]*simd.Truth, lambda flo
 	l.sums = l.sums[:3*bands]
 	raster.Each(l.workers, 3*bands, func(worker, i int) {
 		channel, band := i%3, i/3
-		scratch := l.scratch[worker][w]
-		if scratch == nil {
-			scratch = simd.NewLoss(w)
-			l.scratch[worker][w] = scratch
-		}
 		y0, y1 := band*h/bands, (band+1)*h/bands
 		s := &l.sums[i]
-		s.l1, s.ssim = l.kernels.Rows(scratch, f.Color[channel], truth[channel], y0, y1, weights, l.grad[channel])
+		s.l1, s.ssim = l.kernels.Rows(l.scratchFor(worker, w), f.Color[channel], &truth[channel], y0, y1, weights, l.grad[channel])
 	})
 	for _, s := range l.sums {
 		l1 += s.l1

@@ -31,24 +31,8 @@ type Picture struct {
 	Camera raster.Camera
 	Pix    [3][]uint8 // red, green, blue
 	Mask   []uint8    // 255 where the image counts, 0 where it does not; nil: it counts everywhere
-	truth  [3]*simd.Truth
 	// inverseDepth is the prior of AttachInverseDepth, or nil.
 	inverseDepth []float32
-}
-
-// prepare computes the window moments of the loss once.
-func (p *Picture) prepare(kernels *simd.Kernels) error {
-	for channel := range p.truth {
-		if p.truth[channel] != nil {
-			continue
-		}
-		truth, err := kernels.NewTruth(p.Pix[channel], p.Camera.Width, p.Camera.Height)
-		if err != nil {
-			return fmt.Errorf("prepare image: %w", err)
-		}
-		p.truth[channel] = truth
-	}
-	return nil
 }
 
 // Image is the picture as the standard library has it.
@@ -100,8 +84,7 @@ func loadView(model *scene.Reconstruction, im *scene.Image, dir string, cfg *Con
 	}}
 	pic.Pix, _, _ = simd.Planes(decoded)
 	pic.composite(decoded, cfg.Background)
-	// COLMAP's convention: the mask of a/b.jpg is masks/a/b.jpg.png beside the folder of images, black where to look away.
-	mask, err := decode(filepath.Join(filepath.Dir(dir), "masks", name+".png"))
+	mask, err := decode(filepath.Join(masksOf(dir), name+".png"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -117,6 +100,10 @@ func loadView(model *scene.Reconstruction, im *scene.Image, dir string, cfg *Con
 	}
 	return newView(im.Name, pic), nil
 }
+
+// masksOf is the folder of the masks of a folder of images. COLMAP's convention: the mask of images/a/b.jpg is
+// masks/a/b.jpg.png, black where to look away.
+func masksOf(images string) string { return filepath.Join(filepath.Dir(images), "masks") }
 
 func decode(name string) (image.Image, error) {
 	file, err := os.Open(name)

@@ -8,13 +8,11 @@ import (
 )
 
 // step is one iteration: draw one view, compare, differentiate, update what the view saw.
-func (t *training) step(fraction float64) error {
+func (t *training) step(fraction float64) {
 	t.setLevel(fraction)
 	image := t.nextView()
 	pic := &t.data.Train[image].Levels[t.level]
-	if err := pic.prepare(t.kernels); err != nil {
-		return err
-	}
+	truth := t.truth(image)
 	degree := t.degree(t.cfg.Degree, fraction)
 	t.rates(t.lr, fraction, t.data.Extent)
 
@@ -23,7 +21,7 @@ func (t *training) step(fraction float64) error {
 	if t.cfg.Exposure {
 		t.exposure.apply(t.renderer.Workers(), f, image)
 	}
-	l1, ssim := t.loss.measure(f, &pic.truth, t.SSIM)
+	l1, ssim := t.loss.measure(f, truth, t.SSIM)
 	t.loss.hide(pic.Mask)
 	loss := (1-t.SSIM)*l1 + t.SSIM*(1-ssim)
 	up := raster.Upstream{Color: t.loss.grad}
@@ -48,7 +46,7 @@ func (t *training) step(fraction float64) error {
 	halfW, halfH := float32(f.Width)/2, float32(f.Height)/2
 	longer := float32(max(f.Width, f.Height))
 	t.renderer.Backward(&up, func(_ int, g *raster.GroupGradient) {
-		t.kernels.Adam(t.params.Group(g.Group)[:floats], t.m.Group(g.Group)[:floats], t.v.Group(g.Group)[:floats], g.Rows, lr, g.Lanes, adam)
+		t.kernels.Adam(t.params.Group(g.Group)[:floats], t.m.Group(g.Group)[:floats], t.v.Group(g.Group)[:floats], g.Rows, lr, g.Lanes, &adam)
 		for lane := range simd.GroupLanes {
 			if g.Lanes>>lane&1 == 0 {
 				continue
@@ -61,7 +59,6 @@ func (t *training) step(fraction float64) error {
 			t.stats.extent[i] = max(t.stats.extent[i], g.ExtentPx[lane]/longer)
 		}
 	})
-	return nil
 }
 
 // setLevel switches the pyramid level and forgets the moments of the level left behind.
@@ -71,13 +68,7 @@ func (t *training) setLevel(fraction float64) {
 		return
 	}
 	t.level = level
-	for _, v := range t.data.Train {
-		for other := range v.Levels {
-			if other != level {
-				v.Levels[other].truth = [3]*simd.Truth{}
-			}
-		}
-	}
+	t.moments.forget(len(t.data.Train))
 }
 
 // nextView draws the training views without replacement, in a new order every epoch.

@@ -56,6 +56,7 @@ type training struct {
 	first        int            // Gaussians at the start
 	stats        statistics
 	exposure     exposures
+	moments      moments
 	pcg          *rand.PCG
 	rng          *rand.Rand
 	order        []int // of the views in this epoch
@@ -94,7 +95,7 @@ func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hoo
 	if hooks.Clock == nil {
 		return nil, errors.New("train: Hooks.Clock is needed")
 	}
-	if most := int(cfg.MemoryBytes / 2 / bytesPerGaussian); cfg.MaxGaussians > most {
+	if most := cfg.mostGaussians(); cfg.MaxGaussians > most {
 		return nil, fmt.Errorf("train: max_gaussians %d needs %d MiB; memory_bytes leaves room for %d", cfg.MaxGaussians, 2*int64(cfg.MaxGaussians)*bytesPerGaussian>>20, most)
 	}
 	t := newTraining(cfg, data, hooks)
@@ -117,16 +118,13 @@ func newTraining(cfg Config, data *Dataset, hooks Hooks) *training {
 	if cfg.Exposure {
 		t.exposure = newExposures(len(data.Train))
 	}
+	t.moments.room = roomForMoments(&cfg, data)
 	for _, array := range []**raster.Params{&t.params, &t.m, &t.v, &t.spare} {
 		*array = raster.NewParams(0, cfg.Degree, cfg.Mode)
 		(*array).Reserve(cfg.MaxGaussians + cfg.MaxGaussians/8) // a refinement adds before it takes away
 	}
 	return t
 }
-
-// bytesPerGaussian is what one Gaussian costs at the peak: 59 parameters with two moments, twice while they are laid out
-// anew, and the renderer's record, keys and some 10 instances of 58 bytes.
-const bytesPerGaussian = 59*3*4*2 + 600
 
 func (t *training) start() {
 	for _, w := range t.data.Warnings {
@@ -169,9 +167,7 @@ func (t *training) run(ctx context.Context) (*Result, error) {
 			return nil, ErrStopped
 		default:
 		}
-		if err := t.step(fraction); err != nil {
-			return nil, err
-		}
+		t.step(fraction)
 		t.iteration++
 		if t.refineDue(fraction) {
 			t.refine(fraction)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -31,7 +32,13 @@ func Stage(c Config) stage.Definition {
 	return stage.Definition{Stage: pipeline.Train, Run: c.run, Budget: 50 * time.Minute, Saves: true}
 }
 
+// garbagePercent of the live heap may be garbage before the collector runs. What training holds is a few hundred megabytes
+// in arrays without pointers, which cost nothing to mark, and it leaves little behind: the default would only double the
+// memory.
+const garbagePercent = 10
+
 func (c Config) run(ctx context.Context, job *stage.Job) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
 	job.Progress(pipeline.Progress{Step: "fetching the scene"})
 	scene, err := job.FetchBundle(ctx, artifacts.Scene)
 	if err != nil {

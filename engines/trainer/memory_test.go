@@ -1,0 +1,96 @@
+package trainer
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// An iteration reuses what the ones before it used: a training's memory is what it holds, not what it has thrown away.
+func TestIterationsMakeNoGarbage(t *testing.T) {
+	run := benchmarkTraining(t, 3000, 3, 2)
+	run.cfg.Exposure, run.exposure = true, newExposures(1)
+	run.step(0.5)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const steps = 20
+	for range steps {
+		run.step(0.5)
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / steps; !(each < 32<<10) {
+		t.Errorf("an iteration allocates %d bytes, want less than 32 KiB", each)
+	}
+}
+
+// What a training holds stays within what the plan counts for images, moments, model and frame.
+func TestTrainingHoldsWhatThePlanCounts(t *testing.T) {
+	cfg := testConfig(60)
+	cfg.MaxGaussians = 20_000
+	var held runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&held)
+	start := held.HeapAlloc
+	d := synthetic(24, 320, 240)
+	for i := range d.Points[:200] { // enough to grow from
+		for range 40 {
+			p := d.Points[i]
+			p.XYZ[0] += 1e-3 * float64(len(d.Points)%97)
+			d.Points = append(d.Points, p)
+		}
+	}
+	images, frame := d.bytes()
+	plan := images + bytesPerFramePixel*frame + int64(cfg.MaxGaussians)*bytesPerGaussian
+	moments := int64(0)
+	for _, v := range d.Train {
+		moments += 3 * bytesPerMoment * int64(len(v.Levels[0].Pix[0]))
+	}
+	for _, room := range []int64{moments, moments / 4} {
+		cfg.MemoryBytes = max(64<<20, (plan+room)*8/7+8)
+		run := newTraining(cfg, d, Hooks{Clock: ticking(time.Millisecond)})
+		run.start()
+		run.lr = make([]float32, run.params.Rows())
+		run.schedule.QuarterUntil, run.schedule.HalfUntil, run.schedule.DensifyUntil = -1, -1, 0.3
+		for run.iteration < cfg.Iterations {
+			run.step(run.fraction())
+			if run.iteration++; run.iteration%10 == 0 {
+				run.refine(run.fraction())
+			}
+		}
+		if run.params.Len() < cfg.MaxGaussians*9/10 {
+			t.Fatalf("%d Gaussians of %d: the measurement says nothing", run.params.Len(), cfg.MaxGaussians)
+		}
+		if run.moments.used > run.moments.room {
+			t.Errorf("%d bytes of moments, room for %d", run.moments.used, run.moments.room)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&held)
+		if got, most := int64(held.HeapAlloc-start), plan+run.moments.used; !(got <= most) || !(got >= most/2) {
+			t.Errorf("the training holds %.1f MiB, planned %.1f MiB", float64(got)/(1<<20), float64(most)/(1<<20))
+		}
+		runtime.KeepAlive(run)
+	}
+}
+
+// Images whose moments there is no room for are trained on all the same, to the same bytes.
+func TestMomentsWithoutRoom(t *testing.T) {
+	var want []byte
+	for _, room := range []int64{1 << 30, 3 * 4 * 48 * 40 * 5, 0} {
+		cfg := testConfig(100)
+		run := newTraining(cfg, synthetic(16, 48, 40), Hooks{Clock: ticking(time.Millisecond)})
+		run.moments.room = room
+		run.start()
+		run.lr = make([]float32, run.params.Rows())
+		res, err := run.run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := plyOf(t, res.Cloud)
+		if want == nil {
+			want = got
+		}
+		if string(got) != string(want) {
+			t.Errorf("with room for %d bytes of moments another PLY is written", room)
+		}
+	}
+}
