@@ -89,7 +89,7 @@ func (d *Dataset) warn(model *scene.Reconstruction, shrink float64, cfg *Config)
 		say("%d of %d sparse points are too far away or too inaccurate and were not used", dropped, len(model.Points3D))
 	}
 	if len(d.Points) < fewPoints {
-		say("only %d sparse points: random ones are added; more images with more overlap would help", len(d.Points))
+		say("only %d sparse points: others are added, from depth maps or at random; more images with more overlap would help", len(d.Points))
 	}
 	if shrink > 1 {
 		cam := &d.Train[0].Levels[0].Camera

@@ -7,8 +7,8 @@ import (
 	"github.com/splatworks/splatworks/engines/raster"
 )
 
-// depthLevel is the finest level of the pyramid at which inverse depth is compared: the prior has no finer detail, and
-// the kernels' extra channel is dear at full size.
+// depthLevel is the finest level of the pyramid that the prior is kept at: a network's answer has no finer detail, and a
+// full one would take a quarter of the memory of the images. Full pictures are compared with its pixels doubled.
 const depthLevel = 1
 
 // AttachInverseDepth gives a training view the inverse depth that a monocular network predicted for it, aligned to the
@@ -62,26 +62,49 @@ func sampleAreas(src []float32, w, h, tw, th int) []float32 {
 	return dst
 }
 
+// prior is the inverse depth that a picture of some level is compared with: that of its own level, or of depthLevel;
+// nil when there is none.
+func (v *View) prior(level int) *Picture {
+	if p := &v.Levels[max(level, depthLevel)]; p.inverseDepth != nil {
+		return p
+	}
+	return nil
+}
+
 // depthLoss is w·mean|D − prior| in units of 1/extent, so that its weight does not depend on the size of the world, with
 // D = Σ w/z as drawn, not divided by alpha (Kerbl et al. 2024, "Hierarchical 3D Gaussians", section 4.4). It returns the
-// loss, and the gradient in a plane that the next call reuses.
-func (t *training) depthLoss(f *raster.Frame, prior []float32, weight float64) (loss float64, grad []float32) {
-	if cap(t.depthGrad) < len(prior) {
-		t.depthGrad = make([]float32, len(prior))
+// loss, and the gradient in a plane that the next call reuses. What a mask hides does not count.
+func (t *training) depthLoss(f *raster.Frame, prior *Picture, mask []uint8, weight float64) (loss float64, grad []float32) {
+	pixels := f.Width * f.Height
+	if cap(t.depthGrad) < pixels {
+		t.depthGrad = make([]float32, pixels)
 	}
-	grad = t.depthGrad[:len(prior)]
-	each := float32(weight * t.data.Extent / float64(len(prior)))
+	grad = t.depthGrad[:pixels]
+	each := float32(weight * t.data.Extent / float64(pixels))
+	step := 1
+	if prior.Camera.Width < f.Width || prior.Camera.Height < f.Height {
+		step = 2
+	}
 	sum := 0.0
-	for i, want := range prior {
-		switch diff := f.InverseDepth[i] - want; {
-		case diff > 0:
-			grad[i] = each
-			sum += float64(diff)
-		case diff < 0:
-			grad[i] = -each
-			sum -= float64(diff)
-		default: // equal, or nothing known
-			grad[i] = 0
+	for y := range f.Height {
+		// An odd last row or column has no half of its own.
+		row := prior.inverseDepth[min(y/step, prior.Camera.Height-1)*prior.Camera.Width:][:prior.Camera.Width]
+		for x := range f.Width {
+			i := y*f.Width + x
+			diff := f.InverseDepth[i] - row[min(x/step, len(row)-1)]
+			if mask != nil && mask[i] < 128 {
+				diff = 0
+			}
+			switch {
+			case diff > 0:
+				grad[i] = each
+				sum += float64(diff)
+			case diff < 0:
+				grad[i] = -each
+				sum -= float64(diff)
+			default: // equal, or nothing known
+				grad[i] = 0
+			}
 		}
 	}
 	return sum * float64(each), grad

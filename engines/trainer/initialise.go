@@ -15,13 +15,15 @@ import (
 const fewPoints = 2000
 
 // initialise makes the first Gaussians: one at each sparse point, as wide as the distance to its neighbours, with the
-// point's colour. A capture with few points gets random ones in front of its cameras.
+// point's colour. Where they are few, the prior depth of the images adds its own; a capture with few points and no prior
+// gets random ones in front of its cameras.
 func initialise(p *raster.Params, d *Dataset, cfg *Config, opacity float64, rng *rand.Rand) {
 	points := slices.Clone(d.Points)
 	if len(points) > cfg.MaxGaussians {
 		rng.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
 		points = points[:cfg.MaxGaussians]
 	}
+	points = append(points, seedPoints(d, points, min(seedMost, cfg.MaxGaussians/2)-len(points), rng)...)
 	if len(points) < fewPoints {
 		points = append(points, randomPoints(d, min(fewPoints, cfg.MaxGaussians)-len(points), rng)...)
 	}
@@ -64,11 +66,8 @@ func randomPoints(d *Dataset, n int, rng *rand.Rand) []Point {
 		cam := &pic.Camera
 		x, y := rng.IntN(cam.Width), rng.IntN(cam.Height)
 		z := d.Extent / (1/3.0 + rng.Float64()*(1/0.3-1/3.0))
-		pc := [3]float64{(float64(x) + 0.5 - cam.Cx) / cam.Fx * z, (float64(y) + 0.5 - cam.Cy) / cam.Fy * z, z}
-		var p Point
-		center := cam.Center()
+		p := Point{XYZ: unproject(cam, float64(x)+0.5, float64(y)+0.5, z)}
 		for k := range 3 {
-			p.XYZ[k] = center[k] + cam.R[0][k]*pc[0] + cam.R[1][k]*pc[1] + cam.R[2][k]*pc[2]
 			p.RGB[k] = pic.Pix[k][y*cam.Width+x]
 		}
 		points = append(points, p)

@@ -16,7 +16,8 @@ func (t *training) step(fraction float64) {
 	degree := t.degree(t.cfg.Degree, fraction)
 	t.rates(t.lr, fraction, t.data.Extent)
 
-	withDepth := pic.inverseDepth != nil
+	prior := t.data.Train[image].prior(t.level)
+	withDepth := prior != nil
 	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background, Depth: withDepth, Abs: true})
 	if t.cfg.Exposure {
 		t.exposure.apply(t.renderer.Workers(), f, image)
@@ -27,7 +28,7 @@ func (t *training) step(fraction float64) {
 	up := raster.Upstream{Color: t.loss.grad}
 	if withDepth {
 		var depth float64
-		depth, up.InverseDepth = t.depthLoss(f, pic.inverseDepth, t.depthWeight(fraction))
+		depth, up.InverseDepth = t.depthLoss(f, prior, pic.Mask, t.depthWeight(fraction))
 		loss += depth
 	}
 	if t.iteration == 0 {
