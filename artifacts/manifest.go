@@ -43,8 +43,8 @@ type StageRecord struct {
 	Tools        []Tool             `json:"tools,omitempty"`
 	Metrics      map[string]float64 `json:"metrics,omitempty"`
 	Warnings     []pipeline.Warning `json:"warnings,omitempty"`
-	Report       json.RawMessage    `json:"report,omitempty"` // the stage's part of report.json, a ReportDocument
-	CostUSD      float64            `json:"cost_usd,omitempty"`
+	Report       json.RawMessage    `json:"report,omitempty"`   // the stage's part of report.json, a ReportDocument
+	CostUSD      float64            `json:"cost_usd,omitempty"` // wall time at the worker's price, an estimate; absent where it has none
 }
 
 // Manifest says what a stage made out of what. It carries the whole history of its request, so that one manifest is

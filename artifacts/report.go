@@ -19,6 +19,7 @@ type ReportDocument struct {
 	Splat     *SplatReport       `json:"splat,omitempty"`
 	Quality   *QualityReport     `json:"quality,omitempty"`
 	Stages    []StageRecord      `json:"stages,omitempty"`
+	CostUSD   float64            `json:"cost_usd,omitempty"` // of all stages, an estimate; absent where workers have no price
 	Warnings  []pipeline.Warning `json:"warnings,omitzero"`
 }
 
@@ -76,6 +77,7 @@ func NewReport(r pipeline.Request, history []StageRecord) (*ReportDocument, erro
 		d.Warnings = append(d.Warnings, record.Warnings...)
 		record.Report, record.Warnings = nil, nil // said once, above
 		d.Stages = append(d.Stages, record)
+		d.CostUSD += record.CostUSD
 	}
 	d.Status = pipeline.Completed
 	return d, nil

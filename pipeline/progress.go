@@ -11,6 +11,7 @@ type Progress struct {
 	Message string             `json:"message,omitempty"`
 	Metrics map[string]float64 `json:"metrics,omitempty"`
 	Warning *Warning           `json:"warning,omitempty"`
+	CostUSD float64            `json:"cost_usd,omitempty"` // of this attempt so far, an estimate; 0 where a worker has no price
 }
 
 // Listener receives progress. It must return quickly and may be called from several goroutines.

@@ -24,4 +24,10 @@ locals {
       max_executions = local.gpus[name].executions
     })
   }
+
+  # What a second of each stage's machine costs.
+  usd_per_s = {
+    for name, stage in local.stages : name =>
+    stage.cpu * var.prices.vcpu_s + stage.memory_gib * var.prices.gib_s + (stage.gpu == null ? 0 : lookup(var.prices.gpu_s, stage.gpu, 0))
+  }
 }

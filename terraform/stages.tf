@@ -6,7 +6,7 @@ module "stage" {
   prefix         = var.name
   backend        = local.backend
   receiver_image = var.images["static"]
-  worker         = merge(each.value, { image = var.images[each.value.image] })
+  worker         = merge(each.value, { image = var.images[each.value.image], usd_per_s = local.usd_per_s[each.key] })
   inbox          = google_storage_bucket.inbox[each.key].name
   next_inbox     = each.value.next == null ? null : google_storage_bucket.inbox[each.value.next].name
   uploads        = each.value.reads_uploads ? google_storage_bucket.inbox[local.first_stage].name : null

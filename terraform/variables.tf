@@ -146,6 +146,21 @@ variable "request_gpu_quota" {
   default     = null
 }
 
+variable "prices" {
+  description = "What a second of a job's machine costs in USD, for the estimate in manifests and in the status document. Google's list prices of us-central1; other regions differ by up to a fifth (infra/cost names the sources)."
+  type = object({
+    vcpu_s = optional(number, 0.000018)
+    gib_s  = optional(number, 0.000002)
+    gpu_s  = optional(map(number), { "nvidia-l4" = 0.0001867 })
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for price in concat([var.prices.vcpu_s, var.prices.gib_s], values(var.prices.gpu_s)) : price >= 0])
+    error_message = "A price is not negative; 0 leaves the part out of the estimate."
+  }
+}
+
 variable "lease" {
   description = "How long a silent worker keeps its task, how often it speaks, and how long a launched one may take to come. The lease must outlive ten seconds of live migration and a reconnect to Redis."
   type = object({

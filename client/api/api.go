@@ -63,9 +63,9 @@ type Status struct {
 	RetryAt       time.Time          `json:"retry_at,omitzero"`        // when a failed attempt is tried again
 	Timings       Timings            `json:"timings"`
 	Warnings      []pipeline.Warning `json:"warnings"`
-	Failure       *Failure           `json:"failure,omitempty"` // why it FAILED or, while retrying, what went wrong last
-	Results       []Result           `json:"results,omitempty"` // when COMPLETED
-	CostUSD       float64            `json:"cost_usd,omitempty"`
+	Failure       *Failure           `json:"failure,omitempty"`  // why it FAILED or, while retrying, what went wrong last
+	Results       []Result           `json:"results,omitempty"`  // when COMPLETED
+	CostUSD       float64            `json:"cost_usd,omitempty"` // so far, an estimate; absent where workers have no price
 }
 
 // Progress of a request: Percent of the whole, Step and what follows it of the current stage.

@@ -43,6 +43,9 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	}
 	doc.ETAS, doc.ETAConfidence = eta(state, doc.Progress.Percent, now)
 
+	if state.Progress.Stage == state.Stage {
+		doc.CostUSD = state.Progress.CostUSD // of the attempt at hand; a completed stage's stands in its manifest
+	}
 	window := int64(0)
 	if state.Manifest.Name != "" {
 		left, err := s.results.of(ctx, s, state, now)
@@ -51,7 +54,8 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 			s.Log.WarnContext(ctx, "results not listed", "request_id", state.ID, "error", err.Error())
 			window = -1
 		} else {
-			doc.Timings.Stages, doc.CostUSD = left.timings, left.costUSD
+			doc.Timings.Stages = left.timings
+			doc.CostUSD += left.costUSD
 			if state.Status == pipeline.Completed {
 				doc.Results, window = left.results, left.window
 			}

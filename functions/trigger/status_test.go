@@ -27,7 +27,7 @@ func TestStatusFollowsARequestToItsEnd(t *testing.T) {
 	lease = w.claim(a.RequestID, pipeline.Preprocess, manifest)
 	w.advance(10 * time.Second)
 	warning := pipeline.Warning{Code: "few_images", Message: "Few images."}
-	if err := lease.Heartbeat(ctx, pipeline.Progress{Stage: pipeline.Preprocess, Step: "matching features", Done: 5, Total: 10, Percent: 50, Warning: &warning}); err != nil {
+	if err := lease.Heartbeat(ctx, pipeline.Progress{Stage: pipeline.Preprocess, Step: "matching features", Done: 5, Total: 10, Percent: 50, Warning: &warning, CostUSD: 0.5}); err != nil {
 		t.Fatal(err)
 	}
 	s := w.status(token)
@@ -38,7 +38,7 @@ func TestStatusFollowsARequestToItsEnd(t *testing.T) {
 	if s.ETAS == nil || *s.ETAS != 40 || s.ETAConfidence != "low" { // 20 % took 10 s
 		t.Errorf("eta %v %s", s.ETAS, s.ETAConfidence)
 	}
-	if len(s.Warnings) != 1 || s.Warnings[0].Code != "few_images" || len(s.Timings.Stages) != 1 || s.CostUSD != 0.01 {
+	if len(s.Warnings) != 1 || s.Warnings[0].Code != "few_images" || len(s.Timings.Stages) != 1 || s.CostUSD != 0.51 {
 		t.Errorf("warnings %v, timings %v, cost %v", s.Warnings, s.Timings.Stages, s.CostUSD)
 	}
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -53,6 +54,24 @@ func TestSizesAreTerraforms(t *testing.T) {
 	}
 	if fmt.Sprint(found) != fmt.Sprint(priced) {
 		t.Errorf("terraform makes %v\n   priced are %v", found, priced)
+	}
+}
+
+// TestPricesAreTerraforms compares the list prices with the defaults that terraform gives to workers for their estimates.
+func TestPricesAreTerraforms(t *testing.T) {
+	for _, file := range []string{"variables.tf", "environments/dev/variables.tf", "environments/prod/variables.tf"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "terraform", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pattern, want := range map[string]Price{`vcpu_s = optional\(number, ([0-9.]+)\)`: VCPU, `gib_s  = optional\(number, ([0-9.]+)\)`: Memory, `"nvidia-l4" = ([0-9.]+)`: L4} {
+			m := regexp.MustCompile(pattern).FindStringSubmatch(string(text))
+			if m == nil {
+				t.Errorf("%s: no price for %s", file, want.Name)
+			} else if got, err := strconv.ParseFloat(m[1], 64); err != nil || got != want.USD {
+				t.Errorf("%s: %s costs %s, priced are %v", file, want.Name, m[1], want.USD)
+			}
+		}
 	}
 }
 

@@ -46,9 +46,10 @@ type Config struct {
 	TaskTimeout time.Duration     `env:"TASK_TIMEOUT"`             // of the Cloud Run job: the worker is gone after it
 
 	// What a worker uses.
-	WorkDir string `env:"WORK_DIR"` // local disk; empty: the system's temporary folder
-	Threads int    `env:"THREADS"`  // 0: all processors
-	Port    string `env:"PORT, default=8080"`
+	WorkDir string  `env:"WORK_DIR"`         // local disk; empty: the system's temporary folder
+	Threads int     `env:"THREADS"`          // 0: all processors
+	USDPerS float64 `env:"WORKER_USD_PER_S"` // price of the worker's machine, for estimates; 0: none is made
+	Port    string  `env:"PORT, default=8080"`
 }
 
 // Load reads the configuration through lookup, which is envconfig.OsLookuper() outside tests.
@@ -73,6 +74,9 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 	}
 	if c.Heartbeat*3 > c.LeaseTTL {
 		problems = append(problems, errors.New("LEASE_TTL must be at least three times HEARTBEAT, or one lost heartbeat loses the task"))
+	}
+	if !(c.USDPerS >= 0 && c.USDPerS < 1) {
+		problems = append(problems, errors.New("WORKER_USD_PER_S must be a price of one second: at least 0 and below 1"))
 	}
 	return c, errors.Join(problems...)
 }
@@ -114,7 +118,8 @@ func (c Config) Environ() []string {
 		"PUBSUB_EMULATOR_HOST": c.PubSub, "TOPIC_REQUESTED": c.Requested, "TOPIC_FINISHED": c.Finished,
 		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SLOTS": list(slots), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
-		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads), "PORT": c.Port,
+		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
+		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "PORT": c.Port,
 	}
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {

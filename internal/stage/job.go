@@ -35,6 +35,7 @@ type Job struct {
 	now      func() time.Time
 
 	startCPUS float64 // of the worker when the job began
+	usdPerS   float64 // price of the worker
 
 	mu       sync.Mutex
 	record   artifacts.StageRecord
@@ -166,9 +167,18 @@ func (j *Job) Progress(p pipeline.Progress) {
 	p.Stage = j.stage
 	p.Percent = min(max(p.Percent, j.progress.Percent), 100)
 	p.Warning = nil
+	p.CostUSD = j.cost(j.now()) // with news only: money alone is none
 	j.progress = p
 	j.mu.Unlock()
 	j.signal()
+}
+
+// cost estimates what the job has cost at a time: the worker's price for as long as it worked.
+func (j *Job) cost(at time.Time) float64 {
+	if j.record.StartedAt.IsZero() {
+		return 0
+	}
+	return at.Sub(j.record.StartedAt).Seconds() * j.usdPerS
 }
 
 // signal wakes the heartbeat. While it has not sent the last news yet, it will send the newest instead.
@@ -222,8 +232,9 @@ func (j *Job) Report(part artifacts.ReportDocument) error {
 func (j *Job) ReportSoFar() (*artifacts.ReportDocument, error) {
 	j.mu.Lock()
 	record := j.record
-	j.mu.Unlock()
 	record.FinishedAt = j.now()
+	record.CostUSD = j.cost(record.FinishedAt)
+	j.mu.Unlock()
 	record.WallS = record.FinishedAt.Sub(record.StartedAt).Seconds()
 	record.CPUS = usage().cpuS - j.startCPUS
 	record.PeakRSSBytes = usage().peakRSSBytes

@@ -30,6 +30,7 @@ type Worker struct {
 	WorkDir string // on local disk; every job gets a folder of its own in it
 	Beat    time.Duration
 	Until   time.Time // when the machine goes away; zero: never
+	USDPerS float64   // what a second of the machine costs, for estimates; 0: unknown, or nothing
 	Now     func() time.Time
 	Log     *slog.Logger
 	// Ended, if set, is told of every request that ended by this worker's doing, once the queue has it in writing.
@@ -230,7 +231,7 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
 		Request: lease.Request(), Options: lease.Request().Options.WithDefaults(), Attempt: lease.Attempt(),
 		Dir:   filepath.Join(w.WorkDir, strconv.FormatInt(lease.Fence(), 10)),
 		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: make(chan struct{}), now: w.Now,
-		fresh:  make(chan struct{}, 1),
+		fresh: make(chan struct{}, 1), usdPerS: w.USDPerS,
 		record: artifacts.StageRecord{Stage: t.Stage, Attempt: lease.Attempt()},
 	}
 	if _, ok := t.Stage.Previous(); ok {
@@ -251,7 +252,9 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
 // run calls the stage, keeps its account, and turns a panic into a failure: the next task must not suffer for it.
 func (w *Worker) run(ctx context.Context, job *Job) (err error) {
 	job.startCPUS = usage().cpuS
+	job.mu.Lock()
 	job.record.StartedAt = w.Now()
+	job.mu.Unlock()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -263,6 +266,7 @@ func (w *Worker) run(ctx context.Context, job *Job) (err error) {
 		job.record.WallS = job.record.FinishedAt.Sub(job.record.StartedAt).Seconds()
 		job.record.CPUS = after.cpuS - job.startCPUS
 		job.record.PeakRSSBytes = after.peakRSSBytes
+		job.record.CostUSD = job.cost(job.record.FinishedAt)
 	}()
 	return w.Definition.Run(ctx, job)
 }

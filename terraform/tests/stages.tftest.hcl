@@ -59,6 +59,10 @@ run "gpus_by_two_variables" {
     error_message = "The queue's slots must be the GPUs that each stage has."
   }
   assert {
+    condition     = format("%.7f", local.usd_per_s["train"]) == "0.0003947" && contains(output.stages["train"].job.environment, "WORKER_USD_PER_S")
+    error_message = "A worker must know what a second of its machine costs, the GPU included."
+  }
+  assert {
     condition     = output.stages["train"].job.timeout == "3600s"
     error_message = "A GPU task ends after an hour unless the preview limit is asked for."
   }

@@ -73,6 +73,16 @@ variable "cors_origins" {
   default     = []
 }
 
+variable "prices" {
+  description = "What a second of a job's machine costs, when not as in us-central1; see ../../variables.tf."
+  type = object({
+    vcpu_s = optional(number, 0.000018)
+    gib_s  = optional(number, 0.000002)
+    gpu_s  = optional(map(number), { "nvidia-l4" = 0.0001867 })
+  })
+  default = {}
+}
+
 variable "alert_emails" {
   description = "Addresses that alerts and the budget write to."
   type        = list(string)

@@ -113,9 +113,10 @@ resource "google_cloud_run_v2_job" "worker" {
 
         dynamic "env" {
           for_each = merge(var.backend.environment, {
-            TASK_TIMEOUT = "${var.worker.timeout_s}s"
-            THREADS      = tostring(var.worker.cpu)
-            WORK_DIR     = local.work_dir
+            TASK_TIMEOUT     = "${var.worker.timeout_s}s"
+            THREADS          = tostring(var.worker.cpu)
+            WORK_DIR         = local.work_dir
+            WORKER_USD_PER_S = tostring(var.worker.usd_per_s)
           })
           content {
             name  = env.key

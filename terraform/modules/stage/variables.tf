@@ -38,6 +38,7 @@ variable "worker" {
     max_executions = number
     disk_gib       = optional(number)
     gpu            = optional(string)
+    usd_per_s      = number # price of the machine, for estimates
   })
 }
 
