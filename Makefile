@@ -15,7 +15,7 @@ help: ## This list
 
 build: ## bin/splatworks, the whole backend as one program
 	@$(TOOLS) go
-	go build -trimpath -o bin/splatworks ./cmd/splatworks
+	go build -tags nodynamic -trimpath -o bin/splatworks ./cmd/splatworks
 
 demo: ## Install what is missing, reconstruct a sample (or VIDEO=path), show the result
 	@infra/local/demo.sh "$(VIDEO)" "$(OUT)" "$(PRESET)"

@@ -1,14 +1,23 @@
 package frames
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 )
 
-// Capture is an input, opened: one video or a set of photos.
+// Capture is an input, opened: one or several videos, a set of photos, or both, perhaps with masks.
+//
+// Its sources are numbered: the videos from 0 in natural order of their names, then the photos together as one. Frame
+// and Image name theirs by that number.
 type Capture struct {
-	video  *Video
-	photos *Photos
+	videos []Video
+	photos Photos // with all files that were skipped
+	masks  maskFiles
 	tools  Tools
 	limits Limits
 }
@@ -20,60 +29,335 @@ func Open(ctx context.Context, tools Tools, path, dir string, limits Limits) (*C
 	if err != nil {
 		return nil, err
 	}
-	c := &Capture{tools: tools, limits: limits}
-	var photos Photos
+	c := &Capture{tools: tools, limits: limits.withDefaults()}
 	switch kind {
 	case KindVideo:
 		v, err := Probe(ctx, tools, path, limits)
-		c.video = &v
+		c.videos = []Video{v}
+		return c, err
+	case KindPhoto:
+		c.photos, err = ListPhotos(ctx, []string{path}, limits)
 		return c, err
 	case KindArchive:
-		if err = Unpack(ctx, path, dir, limits); err == nil {
-			photos, err = FindPhotos(ctx, dir, limits)
+		if err := Unpack(ctx, path, dir, limits); err != nil {
+			return c, err
 		}
-	case KindFolder:
-		photos, err = FindPhotos(ctx, path, limits)
-	case KindPhoto:
-		photos, err = ListPhotos(ctx, []string{path}, limits)
+		path = dir
 	}
-	c.photos = &photos
-	return c, err
+	return c, c.openFolder(ctx, path)
 }
 
-// Video says whether the capture is a video: its images then come from one camera, and neighbours overlap.
-func (c *Capture) Video() bool { return c.video != nil }
+// openFolder sorts the files of a folder into videos, photos, masks and what cannot be used.
+func (c *Capture) openFolder(ctx context.Context, dir string) error {
+	files, err := findFiles(ctx, dir)
+	if err != nil {
+		return err
+	}
+	files, c.masks = takeMasks(files)
+	var pictures []file
+	var bad []Skipped
+	var first error
+	for _, f := range files {
+		if head, err := headOf(f.path); err != nil || !videoContainer(head) {
+			pictures = append(pictures, f)
+			continue
+		}
+		if len(c.videos) == c.limits.MaxVideos {
+			return fail(TooManyVideos, "Send fewer, longer videos.", "There are more than %d videos.", c.limits.MaxVideos)
+		}
+		v, err := Probe(ctx, c.tools, f.path, c.limits)
+		var broken *Failure
+		if errors.As(err, &broken) {
+			bad = append(bad, Skipped{Name: f.name, Reason: "cannot be used: " + broken.Message})
+			first = cmp.Or(first, err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		v.Name = f.name
+		c.videos = append(c.videos, v)
+	}
+	if c.photos, err = listPhotos(ctx, pictures, c.limits); err != nil {
+		return err
+	}
+	if len(c.photos.Photos) == 0 && len(c.videos) == 0 && first != nil {
+		return first
+	}
+	c.photos.Skipped = append(bad, c.photos.Skipped...)
+	c.checkMasks()
+	return c.check()
+}
+
+// check bounds the work that several sources make together.
+func (c *Capture) check() error {
+	l := c.limits
+	seconds, frames := 0.0, 0
+	for _, v := range c.videos {
+		seconds += v.DurationS
+		frames += v.Frames
+	}
+	switch {
+	case seconds > l.MaxDuration.Seconds():
+		return fail(VideoTooLong, "Send fewer, or cut them to the parts that show the subject.",
+			"The videos are %.0f minutes long together; at most %.0f are accepted.", seconds/60, l.MaxDuration.Minutes())
+	case frames > l.MaxFrames:
+		return fail(TooManyFrames, "Send fewer videos, or lower their frame rate to 30 per second.",
+			"The videos have %d frames together; at most %d are accepted.", frames, l.MaxFrames)
+	}
+	if len(c.videos) > 0 {
+		l.MinPhotos = 0
+	}
+	return c.photos.check(l)
+}
+
+// checkMasks drops masks that cannot be read.
+func (c *Capture) checkMasks() {
+	small := c.limits
+	small.MinEdge = 1
+	for key, f := range c.masks {
+		if _, reason := probePhoto(f.path, small); reason != "" {
+			c.photos.Skipped = append(c.photos.Skipped, Skipped{Name: f.name, Reason: reason})
+			delete(c.masks, key)
+		}
+	}
+	slices.SortStableFunc(c.photos.Skipped, func(a, b Skipped) int { return natural(a.Name, b.Name) })
+}
+
+// Video says whether the capture is one video: its images then come from one camera, and neighbours in the order of names
+// overlap.
+func (c *Capture) Video() bool { return len(c.videos) == 1 && len(c.photos.Photos) == 0 }
+
+// Masked says whether the client sent masks in files. Transparent photos have masks too, but that is seen only when they
+// are decoded: after Extract, the masks that there are lie in MasksBeside.
+func (c *Capture) Masked() bool { return len(c.masks) > 0 }
+
+// sources is the number of sources.
+func (c *Capture) sources() int {
+	n := len(c.videos)
+	if len(c.photos.Photos) > 0 {
+		n++
+	}
+	return n
+}
+
+// part is one source while images are chosen.
+type part struct {
+	name      string
+	source    int
+	video     *Video // nil: the photos
+	scores    Scores
+	selection Selection
+	report    Report
+	err       error // a *Failure: nothing can be made of this part
+}
 
 // Choose measures every frame or photo, selects those worth using and judges the capture. progress, if not nil, is told
 // how many are measured of an expected number. The error is a *Failure when nothing can be made of the capture; the
-// report is filled in as far as it goes.
+// report is filled in as far as it goes. Of several sources, those of which nothing can be made are left out.
 func (c *Capture) Choose(ctx context.Context, o SelectOptions, progress func(done, expected int)) (Selection, Report, error) {
-	if c.Video() {
-		scores, err := Score(ctx, c.tools, *c.video, c.limits, progress)
-		if err != nil {
-			return Selection{}, Report{}, err
-		}
-		selection := Select(scores.Frames, o)
-		report, err := Judge(*c.video, scores, selection)
-		return selection, report, err
-	}
-	scores, err := ScorePhotos(ctx, c.photos, c.limits, progress)
+	parts, err := c.measure(ctx, progress)
 	if err != nil {
 		return Selection{}, Report{}, err
 	}
-	selection := SelectPhotos(scores.Frames, o)
-	report, err := JudgePhotos(*c.photos, scores, selection)
-	return selection, report, err
+	o = o.withDefaults()
+	total := 0
+	for i := range parts {
+		parts[i].choose(o)
+		total += parts[i].images()
+	}
+	for i := range parts {
+		p := &parts[i]
+		if total > o.MaxImages && len(parts) > 1 {
+			share := o
+			share.MaxImages = max(3, o.MaxImages*p.images()/total)
+			p.choose(share)
+		}
+		c.judge(p)
+	}
+	return c.join(parts)
 }
 
-// Extract writes exactly the selected images into dir; see Extract and PreparePhotos.
-func (c *Capture) Extract(ctx context.Context, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
-	if c.Video() {
-		return Extract(ctx, c.tools, *c.video, selection, dir, maxEdge, progress)
+// measure scores every source.
+func (c *Capture) measure(ctx context.Context, progress func(done, expected int)) ([]part, error) {
+	expected := len(c.photos.Photos)
+	for _, v := range c.videos {
+		expected += v.expectedFrames()
 	}
-	for _, f := range selection.Frames {
-		if f.Index < 0 || f.Index >= len(c.photos.Photos) {
-			return nil, errors.New("preparing photos: the selection was made from other photos")
+	before := 0
+	told := func(done, of int) {
+		expected = max(expected, before+of)
+		if progress != nil {
+			progress(before+done, expected)
 		}
 	}
-	return PreparePhotos(ctx, *c.photos, selection, dir, maxEdge, progress)
+	var parts []part
+	for i := range c.videos {
+		p := part{name: c.videos[i].Name, source: i, video: &c.videos[i]}
+		p.scores, p.err = Score(ctx, c.tools, c.videos[i], c.limits, told)
+		parts = append(parts, p)
+		before += len(p.scores.Frames)
+	}
+	if len(c.photos.Photos) > 0 {
+		limits := c.limits
+		if len(c.videos) > 0 {
+			limits.MinPhotos = 1
+		}
+		p := part{name: "the photos", source: len(c.videos)}
+		p.scores, p.err = ScorePhotos(ctx, &c.photos, limits, told)
+		parts = append(parts, p)
+	}
+	if progress != nil {
+		progress(expected, expected)
+	}
+	for _, p := range parts {
+		if p.err != nil && !isFailure(p.err) {
+			return nil, p.err
+		}
+		for k := range p.scores.Frames {
+			p.scores.Frames[k].Source = p.source
+		}
+	}
+	return parts, nil
+}
+
+func (p *part) choose(o SelectOptions) {
+	switch {
+	case p.err != nil:
+		p.selection = Selection{}
+	case p.video != nil:
+		o.MaxImages = max(3, o.MaxImages/p.video.views())
+		p.selection = Select(p.scores.Frames, o)
+	default:
+		p.selection = SelectPhotos(p.scores.Frames, o)
+	}
+}
+
+// images is how many the selection gives.
+func (p *part) images() int {
+	if p.video != nil {
+		return len(p.selection.Frames) * p.video.views()
+	}
+	return len(p.selection.Frames)
+}
+
+func (c *Capture) judge(p *part) {
+	if p.err != nil {
+		return
+	}
+	if p.video != nil {
+		p.report, p.err = judgeVideo(*p.video, p.scores, p.selection)
+	} else {
+		p.report, p.err = judgePhotos(c.photos, p.scores, p.selection, min(3, len(p.scores.Frames), c.limits.MinPhotos))
+	}
+	p.report.Selected = p.images()
+}
+
+// Extract writes exactly the selected images into dir (made if missing), in the order of their names, and their masks
+// beside it; see MasksBeside. Frames of a video are called frame_000001.jpg and so on; where there are several sources,
+// names begin with video_01_ or photo_. On an error dir holds none of them.
+func (c *Capture) Extract(ctx context.Context, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+	bySource := make([]Selection, len(c.videos)+1)
+	for _, f := range selection.Frames {
+		if f.Source < 0 || f.Source >= len(bySource) {
+			return nil, errors.New("extracting images: the selection was made from another capture")
+		}
+		bySource[f.Source].Frames = append(bySource[f.Source].Frames, f)
+	}
+	done := 0
+	told := func(n, _ int) {
+		if progress != nil {
+			progress(done+n, len(selection.Frames))
+		}
+	}
+	var images []Image
+	undo := func(err error) ([]Image, error) {
+		for _, m := range images {
+			os.Remove(filepath.Join(dir, m.Name))
+			os.Remove(filepath.Join(MasksBeside(dir), MaskName(m.Name)))
+		}
+		return nil, err
+	}
+	for source, part := range bySource {
+		if len(part.Frames) == 0 {
+			continue
+		}
+		var more []Image
+		var err error
+		if source < len(c.videos) {
+			more, err = extract(ctx, c.tools, c.videos[source], part, dir, c.prefix(source), maxEdge, told)
+		} else {
+			more, err = preparePhotos(ctx, c.photos, part, dir, c.prefix(source), maxEdge, told)
+		}
+		images = append(images, more...)
+		if err != nil {
+			return undo(err)
+		}
+		done += len(part.Frames)
+	}
+	if err := c.writeMasks(ctx, images, dir); err != nil {
+		return undo(err)
+	}
+	c.numberCameras(images)
+	slices.SortFunc(images, func(a, b Image) int { return cmp.Compare(a.Name, b.Name) })
+	return images, nil
+}
+
+// prefix of the names of a source's images.
+func (c *Capture) prefix(source int) string {
+	switch {
+	case c.sources() < 2:
+		return ""
+	case source < len(c.videos):
+		return fmt.Sprintf("video_%02d_", source+1)
+	}
+	return photoPrefix
+}
+
+func (c *Capture) writeMasks(ctx context.Context, images []Image, dir string) error {
+	for i := range images {
+		m := &images[i]
+		var photo Photo
+		names := []string{m.Name}
+		if m.Source == len(c.videos) {
+			photo = c.photos.Photos[m.Index]
+			names = []string{photo.Name, m.Name}
+		}
+		mask, ok := c.masks.of(names...)
+		if !ok {
+			continue
+		}
+		m.Mask = MaskName(m.Name)
+		if err := prepareMask(ctx, mask, photo, m.Width, m.Height, filepath.Join(MasksBeside(dir), m.Mask)); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fail(BadMask, "Export the masks again, as PNG of the size of the photos.", "The mask %s is damaged.", mask.name).because(err)
+		}
+	}
+	return nil
+}
+
+// numberCameras gives images the same number when they were taken with the same camera, lens and size: frames of one
+// video, and photos whose EXIF data agree.
+func (c *Capture) numberCameras(images []Image) {
+	type lens struct {
+		source        int
+		maker, model  string
+		focal, focal3 float64
+		width, height int
+	}
+	numbers := map[lens]int{}
+	for i := range images {
+		m := &images[i]
+		key := lens{source: m.Source, width: m.Width, height: m.Height}
+		if m.Source == len(c.videos) {
+			e := c.photos.Photos[m.Index].Exif
+			key.maker, key.model, key.focal, key.focal3 = e.Make, e.Model, e.FocalLengthMM, e.FocalLength35MM
+		}
+		if numbers[key] == 0 {
+			numbers[key] = len(numbers) + 1
+		}
+		m.Camera = numbers[key]
+	}
 }

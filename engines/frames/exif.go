@@ -3,8 +3,7 @@ package frames
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"io"
+	"math"
 )
 
 // Exif is what a photo's EXIF data say that matters here. The zero value is a photo without any.
@@ -14,9 +13,17 @@ type Exif struct {
 	Model           string  `json:"model,omitempty"`
 	FocalLengthMM   float64 `json:"focal_length_mm,omitempty"`
 	FocalLength35MM float64 `json:"focal_length_35mm,omitempty"` // for a frame of 36 x 24 mm
+	GPS             *GPS    `json:"gps,omitempty"`
 
 	orientationAt int // offset of the orientation's value within the EXIF segment's payload; 0 is none
 	bigEndian     bool
+}
+
+// GPS is where a photo was taken, on WGS 84.
+type GPS struct {
+	LatitudeDeg  float64 `json:"latitude_deg"`  // north is positive
+	LongitudeDeg float64 `json:"longitude_deg"` // east is positive
+	AltitudeM    float64 `json:"altitude_m"`    // above the sea; 0 when it is not stated
 }
 
 // sideways says whether the picture is shown with width and height exchanged.
@@ -30,55 +37,17 @@ const (
 	tagExifIFD         = 0x8769
 	tagFocalLength     = 0x920a
 	tagFocalLength35MM = 0xa405
+
+	tagGPSIFD       = 0x8825
+	tagLatitudeRef  = 1
+	tagLatitude     = 2
+	tagLongitudeRef = 3
+	tagLongitude    = 4
+	tagAltitudeRef  = 5
+	tagAltitude     = 6
 )
 
-const exifMark = "Exif\x00\x00"
-
-// exifSegment finds the EXIF payload (from "Exif\0\0" on) among the markers of a JPEG file before its pixels; nil
-// when there is none.
-func exifSegment(r io.Reader) ([]byte, error) {
-	var two [2]byte
-	if _, err := io.ReadFull(r, two[:]); err != nil {
-		return nil, err
-	}
-	if two != [2]byte{0xff, 0xd8} {
-		return nil, errors.New("not a JPEG file")
-	}
-	// Metadata stand before the frame header; 64 segments are more than any camera writes.
-	for range 64 {
-		if _, err := io.ReadFull(r, two[:]); err != nil {
-			return nil, err
-		}
-		marker := two[1]
-		for two[0] == 0xff && marker == 0xff { // fill bytes
-			var one [1]byte
-			if _, err := io.ReadFull(r, one[:]); err != nil {
-				return nil, err
-			}
-			marker = one[0]
-		}
-		if two[0] != 0xff || marker == 0xda || marker >= 0xc0 && marker <= 0xc3 || marker == 0xd9 {
-			return nil, nil
-		}
-		if _, err := io.ReadFull(r, two[:]); err != nil {
-			return nil, err
-		}
-		n := int(binary.BigEndian.Uint16(two[:])) - 2
-		if n < 0 {
-			return nil, errors.New("a JPEG segment without length")
-		}
-		payload := make([]byte, n)
-		if _, err := io.ReadFull(r, payload); err != nil {
-			return nil, err
-		}
-		if marker == 0xe1 && bytes.HasPrefix(payload, []byte(exifMark)) {
-			return payload, nil
-		}
-	}
-	return nil, nil
-}
-
-// parseExif reads the payload that exifSegment found. What is damaged is left out: EXIF is never a reason to
+// parseExif reads an EXIF payload, from exifMark on. What is damaged is left out: EXIF is never a reason to
 // refuse a photo.
 func parseExif(payload []byte) Exif {
 	var e Exif
@@ -117,7 +86,14 @@ func parseExif(payload []byte) Exif {
 			entry(order.Uint16(tiff[p:]), kind, count, tiff[where:where+size], int(where))
 		}
 	}
-	var exifIFD uint32
+	rational := func(value []byte) float64 {
+		over, under := order.Uint32(value), order.Uint32(value[4:])
+		if under == 0 {
+			return math.NaN()
+		}
+		return float64(over) / float64(under)
+	}
+	var exifIFD, gpsIFD uint32
 	directory(order.Uint32(tiff[4:]), func(tag, kind uint16, count uint32, value []byte, at int) {
 		switch {
 		case tag == tagOrientation && kind == 3:
@@ -130,21 +106,65 @@ func parseExif(payload []byte) Exif {
 			e.Model = text(value)
 		case tag == tagExifIFD && kind == 4:
 			exifIFD = order.Uint32(value)
+		case tag == tagGPSIFD && kind == 4:
+			gpsIFD = order.Uint32(value)
 		}
 	})
 	if exifIFD > 0 {
 		directory(exifIFD, func(tag, kind uint16, count uint32, value []byte, at int) {
 			switch {
 			case tag == tagFocalLength && kind == 5:
-				if under := order.Uint32(value[4:]); under > 0 {
-					e.FocalLengthMM = float64(order.Uint32(value)) / float64(under)
+				if f := rational(value); f > 0 {
+					e.FocalLengthMM = f
 				}
 			case tag == tagFocalLength35MM && kind == 3:
 				e.FocalLength35MM = float64(order.Uint16(value))
 			}
 		})
 	}
+	if gpsIFD > 0 {
+		nan := math.NaN()
+		at, south, west, below := GPS{nan, nan, nan}, false, false, false
+		directory(gpsIFD, func(tag, kind uint16, count uint32, value []byte, _ int) {
+			switch {
+			case tag == tagLatitudeRef:
+				south = value[0] == 'S'
+			case tag == tagLongitudeRef:
+				west = value[0] == 'W'
+			case tag == tagAltitudeRef:
+				below = value[0] == 1
+			case tag == tagLatitude && kind == 5 && count == 3:
+				at.LatitudeDeg = rational(value) + rational(value[8:])/60 + rational(value[16:])/3600
+			case tag == tagLongitude && kind == 5 && count == 3:
+				at.LongitudeDeg = rational(value) + rational(value[8:])/60 + rational(value[16:])/3600
+			case tag == tagAltitude && kind == 5:
+				at.AltitudeM = rational(value)
+			}
+		})
+		e.GPS = at.signed(south, west, below)
+	}
 	return e
+}
+
+// signed gives unsigned values their signs; nil when they are no place on earth. Exactly 0, 0 is what receivers without
+// a fix write.
+func (g GPS) signed(south, west, below bool) *GPS {
+	if !(g.LatitudeDeg <= 90 && g.LongitudeDeg <= 180) || g.LatitudeDeg == 0 && g.LongitudeDeg == 0 {
+		return nil
+	}
+	if south {
+		g.LatitudeDeg = -g.LatitudeDeg
+	}
+	if west {
+		g.LongitudeDeg = -g.LongitudeDeg
+	}
+	if !(g.AltitudeM < 1e5) {
+		g.AltitudeM = 0
+	}
+	if below {
+		g.AltitudeM = -g.AltitudeM
+	}
+	return &g
 }
 
 // kindSize is the size in bytes of a TIFF field type, 0 when it is none.

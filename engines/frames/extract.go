@@ -18,8 +18,16 @@ type Image struct {
 	Name   string  `json:"name"` // file name within the folder
 	Width  int     `json:"width"`
 	Height int     `json:"height"`
+	Source int     `json:"source,omitempty"` // see Capture
 	Index  int     `json:"index"`            // of the frame in the video or of the photo in the input, from 0
 	TimeS  float64 `json:"time_s,omitempty"` // of the frame in the video
+	Camera int     `json:"camera,omitempty"` // images with the same number were taken with the same camera, lens and size; from 1
+	GPS    *GPS    `json:"gps,omitempty"`    // where, if the photo says so
+	Mask   string  `json:"mask,omitempty"`   // file name in MasksBeside, if there is one
+
+	// FocalLengthPx is the focal length where it is known exactly, 0 elsewhere: of a pinhole camera without distortion
+	// whose principal point is the middle.
+	FocalLengthPx float64 `json:"focal_length_px,omitempty"`
 }
 
 // FrameName is the file name of the frame with an index counted from 0. Names count from 1, as file names of frames
@@ -33,6 +41,10 @@ func FrameName(index int) string { return fmt.Sprintf("frame_%06d.jpg", index+1)
 // Frames are taken by their index in the order of display, so that a variable rate changes nothing. On an error dir
 // holds none of them.
 func Extract(ctx context.Context, tools Tools, v Video, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+	return extract(ctx, tools, v, selection, dir, "", maxEdge, progress)
+}
+
+func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
 	if len(selection.Frames) == 0 {
 		return nil, errors.New("extracting frames: none selected")
 	}
@@ -69,7 +81,7 @@ func Extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 	}
 	images := make([]Image, 0, total)
 	for i, f := range selection.Frames {
-		image := Image{Name: FrameName(f.Index), Width: w, Height: h, Index: f.Index, TimeS: f.TimeS}
+		image := Image{Name: prefix + FrameName(f.Index), Width: w, Height: h, Source: f.Source, Index: f.Index, TimeS: f.TimeS}
 		written := filepath.Join(part, fmt.Sprintf("%06d.jpg", i+1))
 		if err = os.Rename(written, filepath.Join(dir, image.Name)); err != nil {
 			break

@@ -41,6 +41,8 @@ const (
 	NotAScene        = "not_a_scene" // the frames have nothing to do with each other: noise, a slide show
 	TooFewPhotos     = "too_few_photos"
 	TooManyPhotos    = "too_many_photos"
+	TooManyVideos    = "too_many_videos"
+	BadMask          = "bad_mask"
 	NotAPhoto        = "not_a_photo"
 	BadArchive       = "bad_archive"
 	ArchiveTooLarge  = "archive_too_large"

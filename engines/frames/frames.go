@@ -23,6 +23,7 @@ type Limits struct {
 	MaxFrames   int           // decoded frames (40,000)
 	MinEdge     int           // shorter picture edge in pixels (120)
 	MaxEdge     int           // longer picture edge in pixels (8192: 8K video)
+	MaxVideos   int           // (20) in one folder or archive
 	MinPhotos   int           // (3)
 	MaxPhotos   int           // (2000)
 	MaxPixels   int           // of one photo (150 million: the largest medium-format sensors)
@@ -37,6 +38,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.MaxFrames, 40_000)
 	set(&l.MinEdge, 120)
 	set(&l.MaxEdge, 8192)
+	set(&l.MaxVideos, 20)
 	set(&l.MinPhotos, 3)
 	set(&l.MaxPhotos, 2000)
 	set(&l.MaxPixels, 150_000_000)

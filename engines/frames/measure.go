@@ -5,8 +5,9 @@ import "math"
 // Frame is what one picture of a capture was measured to be. All measures are taken from a gray picture whose longer
 // edge has at most analysisEdge pixels.
 type Frame struct {
-	Index int     `json:"index"`  // position in the order of decoding for display, from 0
-	TimeS float64 `json:"time_s"` // presentation time in seconds
+	Source int     `json:"source,omitempty"` // see Capture
+	Index  int     `json:"index"`            // position in the order of decoding for display, or of the photo, from 0
+	TimeS  float64 `json:"time_s"`           // presentation time in seconds
 
 	// Sharpness is 1 minus the blur effect of Crete et al. (SPIE 6492, 2007): how much of the picture's variation from
 	// pixel to pixel a low-pass of 9 pixels would take away. It is 0 for what is already smooth, and does not depend

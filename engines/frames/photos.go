@@ -4,15 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"image"
-	_ "image/jpeg" // photos come as JPEG
-	_ "image/png"  // or PNG
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -20,11 +15,13 @@ import (
 type Photo struct {
 	Path   string `json:"-"`
 	Name   string `json:"name"`   // as the owner knows it: the path within the folder or archive, with slashes
-	Format string `json:"format"` // "jpeg" or "png"
+	Format string `json:"format"` // "jpeg", "png", "webp" or "heic"
 	Width  int    `json:"width"`  // as shown: after the EXIF orientation
 	Height int    `json:"height"`
 	Bytes  int64  `json:"bytes"`
 	Exif   Exif   `json:"exif"`
+
+	Spherical bool `json:"spherical,omitempty"` // equirectangular: all directions, twice as wide as high
 }
 
 // Photos is a set of photos in order, with what could not be used.
@@ -42,65 +39,50 @@ type Skipped struct {
 // FindPhotos lists the photos in a folder and below it, in natural order of their names (IMG_2 before IMG_10), by
 // reading headers only. Hidden files and links are ignored. The error is a *Failure when the set cannot be used.
 func FindPhotos(ctx context.Context, dir string, limits Limits) (Photos, error) {
-	var found []string
-	err := filepath.WalkDir(dir, func(p string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case p != dir && ignored(entry.Name()):
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case entry.Type().IsRegular():
-			found = append(found, p)
-		}
-		if len(found) > maxEntries {
-			return fail(TooManyPhotos, "Send fewer files.", "The folder holds more than %d files.", maxEntries)
-		}
-		return nil
-	})
+	files, err := findFiles(ctx, dir)
 	if err != nil {
-		return Photos{}, fmt.Errorf("finding photos: %w", err)
+		return Photos{}, err
 	}
-	named := make(map[string]string, len(found))
-	for _, p := range found {
-		name, err := filepath.Rel(dir, p)
-		if err != nil {
-			name = filepath.Base(p)
-		}
-		named[p] = filepath.ToSlash(name)
-	}
-	slices.SortFunc(found, func(a, b string) int { return natural(named[a], named[b]) })
-	return listPhotos(ctx, found, func(p string) string { return named[p] }, limits)
-}
-
-// ListPhotos is FindPhotos for files that are named one by one; their order is kept.
-func ListPhotos(ctx context.Context, paths []string, limits Limits) (Photos, error) {
-	return listPhotos(ctx, paths, filepath.Base, limits)
-}
-
-func listPhotos(ctx context.Context, paths []string, name func(string) string, limits Limits) (Photos, error) {
 	limits = limits.withDefaults()
-	var set Photos
-	for _, p := range paths {
-		if err := ctx.Err(); err != nil {
-			return set, fmt.Errorf("reading photo headers: %w", err)
-		}
-		photo, reason := probePhoto(p, limits)
-		if reason != "" {
-			set.Skipped = append(set.Skipped, Skipped{Name: name(p), Reason: reason})
-			continue
-		}
-		photo.Name = name(p)
-		set.Photos = append(set.Photos, photo)
+	set, err := listPhotos(ctx, files, limits)
+	if err != nil {
+		return set, err
 	}
 	return set, set.check(limits)
 }
 
-const adviceFormats = "Send photos as JPEG or PNG (on an iPhone: Settings, Camera, Formats, Most Compatible)."
+// ListPhotos is FindPhotos for files that are named one by one; their order is kept.
+func ListPhotos(ctx context.Context, paths []string, limits Limits) (Photos, error) {
+	files := make([]file, len(paths))
+	for i, p := range paths {
+		files[i] = file{path: p, name: filepath.Base(p)}
+	}
+	limits = limits.withDefaults()
+	set, err := listPhotos(ctx, files, limits)
+	if err != nil {
+		return set, err
+	}
+	return set, set.check(limits)
+}
+
+func listPhotos(ctx context.Context, files []file, limits Limits) (Photos, error) {
+	var set Photos
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return set, fmt.Errorf("reading photo headers: %w", err)
+		}
+		photo, reason := probePhoto(f.path, limits)
+		if reason != "" {
+			set.Skipped = append(set.Skipped, Skipped{Name: f.name, Reason: reason})
+			continue
+		}
+		photo.Name = f.name
+		set.Photos = append(set.Photos, photo)
+	}
+	return set, nil
+}
+
+const adviceFormats = "Send photos as JPEG, PNG, WebP or HEIC and videos as MP4, MOV, WebM or MKV, as the camera made them."
 
 func (s Photos) check(l Limits) error {
 	n := len(s.Photos)
@@ -146,31 +128,34 @@ func probePhoto(p string, l Limits) (photo Photo, reason string) {
 
 // probeHeader reads what stands before the pixels.
 func probeHeader(r io.ReadSeeker, l Limits) (photo Photo, reason string) {
-	var head [12]byte
-	n, _ := io.ReadFull(r, head[:])
-	if brand, ok := strings.CutPrefix(string(head[min(4, n):n]), "ftyp"); ok && (strings.HasPrefix(brand, "he") || brand == "mif1") {
-		return Photo{}, "is in HEIC format"
+	head, err := headFrom(r)
+	if err != nil {
+		return Photo{}, "cannot be read"
+	}
+	format := photoFormat(head)
+	if format == "" {
+		return Photo{}, "is not a picture of a known format"
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return Photo{}, "cannot be read"
 	}
-	config, format, err := image.DecodeConfig(r)
-	if err != nil || format != "jpeg" && format != "png" {
-		return Photo{}, "is not a JPEG or PNG picture"
+	config, err := decodeSize(format, r)
+	if err != nil {
+		return Photo{}, "is damaged"
 	}
 	photo = Photo{Format: format, Width: config.Width, Height: config.Height}
-	switch {
-	case config.Width <= 0 || config.Height <= 0 || int64(config.Width)*int64(config.Height) > int64(l.MaxPixels):
-		return photo, fmt.Sprintf("has %d x %d pixels, more than %d million", config.Width, config.Height, l.MaxPixels/1_000_000)
+	// Widths and heights are below 2^31: their product does not overflow.
+	switch limit := l.pixels(format); {
+	case config.Width <= 0 || config.Height <= 0 || int64(config.Width)*int64(config.Height) > int64(limit):
+		return photo, fmt.Sprintf("has %d x %d pixels, more than %d million", config.Width, config.Height, limit/1_000_000)
 	case min(config.Width, config.Height) < l.MinEdge:
 		return photo, fmt.Sprintf("has only %d x %d pixels", config.Width, config.Height)
 	}
-	if format == "jpeg" {
-		if _, err := r.Seek(0, io.SeekStart); err == nil {
-			if payload, err := exifSegment(r); err == nil {
-				photo.Exif = parseExif(payload)
-			}
-		}
+	meta := metadataOf(format, r)
+	photo.Exif = parseExif(meta.exif)
+	photo.Spherical = meta.spherical && config.Width == 2*config.Height
+	if format == formatHEIC {
+		photo.Exif.Orientation = 0 // see decodeHEIC
 	}
 	if photo.Exif.sideways() {
 		photo.Width, photo.Height = photo.Height, photo.Width
@@ -178,9 +163,12 @@ func probeHeader(r io.ReadSeeker, l Limits) (photo Photo, reason string) {
 	return photo, ""
 }
 
-// ignored are the files that systems and archivers leave beside the owner's.
-func ignored(name string) bool {
-	return strings.HasPrefix(name, ".") || name == "__MACOSX" || strings.EqualFold(name, "thumbs.db") || strings.EqualFold(name, "desktop.ini")
+// pixels is the limit for one format: HEIC is decoded within the address space of 32 bits of its sandbox.
+func (l Limits) pixels(format string) int {
+	if format == formatHEIC {
+		return min(l.MaxPixels, 64_000_000)
+	}
+	return l.MaxPixels
 }
 
 // natural compares names with runs of digits as numbers.
@@ -212,12 +200,15 @@ func digits(s string) int {
 	return n
 }
 
+// photoPrefix begins the names of photos that cannot keep their own.
+const photoPrefix = "photo_"
+
 // imageNames gives each photo the file name that it is prepared under: its own, made harmless, where these are
 // distinct and sort in the order of the set, and otherwise with a number in front. COLMAP matches neighbours in the
 // order of names.
-func imageNames(photos []Photo) []string {
+func imageNames(photos []Photo, numbered bool) []string {
 	names := make([]string, len(photos))
-	keep := true
+	keep := !numbered
 	for i, p := range photos {
 		base := path.Base(p.Name)
 		extension := path.Ext(base)
@@ -237,7 +228,7 @@ func imageNames(photos []Photo) []string {
 	}
 	if !keep {
 		for i := range names {
-			names[i] = fmt.Sprintf("photo_%06d_%s", i+1, names[i])
+			names[i] = fmt.Sprintf("%s%06d_%s", photoPrefix, i+1, names[i])
 		}
 	}
 	return names

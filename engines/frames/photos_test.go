@@ -40,18 +40,37 @@ func exifPayload(order binary.AppendByteOrder, orientation uint16) []byte {
 		}
 	}
 	b = order.AppendUint32(b, 8) // offset of IFD0
-	b = order.AppendUint16(b, 3)
-	entry(tagModel, 2, 6, 50)
+	b = order.AppendUint16(b, 4)
+	entry(tagModel, 2, 6, 62)
 	entry(tagOrientation, 3, 1, uint32(orientation))
-	entry(tagExifIFD, 4, 1, 56)
+	entry(tagExifIFD, 4, 1, 68)
+	entry(tagGPSIFD, 4, 1, 106)
 	b = order.AppendUint32(b, 0)
-	b = append(b, "Pinho\x00"...) // at 50
-	b = order.AppendUint16(b, 2)  // at 56
-	entry(tagFocalLength, 5, 1, 86)
+	b = append(b, "Pinho\x00"...) // at 62
+	b = order.AppendUint16(b, 2)  // at 68
+	entry(tagFocalLength, 5, 1, 98)
 	entry(tagFocalLength35MM, 3, 1, 28)
 	b = order.AppendUint32(b, 0)
-	b = order.AppendUint32(b, 425) // at 86
-	return order.AppendUint32(b, 100)
+	b = order.AppendUint32(b, 425) // at 98
+	b = order.AppendUint32(b, 100)
+	b = order.AppendUint16(b, 5) // at 106: 48 degrees 30 minutes north, 9 degrees 0 minutes 36 seconds west, 250.5 m
+	entry(tagLatitude, 5, 3, 172)
+	for _, ref := range []struct {
+		tag uint16
+		at  byte
+	}{{tagLatitudeRef, 'N'}, {tagLongitudeRef, 'W'}} {
+		b = order.AppendUint16(b, ref.tag)
+		b = order.AppendUint16(b, 2)
+		b = order.AppendUint32(b, 2)
+		b = append(b, ref.at, 0, 0, 0)
+	}
+	entry(tagLongitude, 5, 3, 196)
+	entry(tagAltitude, 5, 1, 220)
+	b = order.AppendUint32(b, 0)
+	for _, v := range []uint32{48, 1, 30, 1, 0, 1 /* at 196 */, 9, 1, 0, 1, 3600, 100 /* at 220 */, 501, 2} {
+		b = order.AppendUint32(b, v)
+	}
+	return b
 }
 
 // numbered is a picture whose red and green tell where a pixel was.
@@ -100,20 +119,23 @@ func put(t testing.TB, path string, data []byte) {
 func TestExif(t *testing.T) {
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 		payload := exifPayload(order, 6)
-		found, err := exifSegment(bytes.NewReader(jpegOf(t, numbered(20, 10), payload)))
-		if err != nil || !bytes.Equal(found, payload) {
-			t.Fatalf("the segment: %v", err)
+		found := metadataOf(formatJPEG, bytes.NewReader(jpegOf(t, numbered(20, 10), payload))).exif
+		if !bytes.Equal(found, payload) {
+			t.Fatal("another segment was found")
 		}
 		e := parseExif(found)
 		if e.Orientation != 6 || e.Model != "Pinho" || e.FocalLengthMM != 4.25 || e.FocalLength35MM != 28 {
 			t.Errorf("%v: %+v", order, e)
 		}
+		if e.GPS == nil || !(math.Abs(e.GPS.LatitudeDeg-48.5) < 1e-9 && math.Abs(e.GPS.LongitudeDeg+9.01) < 1e-9 && e.GPS.AltitudeM == 250.5) {
+			t.Errorf("%v: place %+v", order, e.GPS)
+		}
 		if up := parseExif(e.upright(found)); up.Orientation != 1 || up.FocalLengthMM != 4.25 || e.Orientation != 6 {
 			t.Errorf("%v: upright %+v", order, up)
 		}
 	}
-	if found, err := exifSegment(bytes.NewReader(jpegOf(t, numbered(20, 10), nil))); err != nil || found != nil {
-		t.Errorf("a photo without: %v, %v", found, err)
+	if found := metadataOf(formatJPEG, bytes.NewReader(jpegOf(t, numbered(20, 10), nil))); found.exif != nil {
+		t.Errorf("a photo without: %v", found)
 	}
 }
 
@@ -134,8 +156,10 @@ func FuzzExif(f *testing.F) {
 				t.Errorf("upright has orientation %d", up.Orientation)
 			}
 		}
-		_, _ = exifSegment(bytes.NewReader(payload))
-		_, _ = exifSegment(bytes.NewReader(append([]byte{0xff, 0xd8, 0xff, 0xe1}, payload...)))
+		for _, format := range []string{formatJPEG, formatPNG, formatWebP, formatHEIC} {
+			metadataOf(format, bytes.NewReader(payload))
+		}
+		metadataOf(formatJPEG, bytes.NewReader(append([]byte{0xff, 0xd8, 0xff, 0xe1}, payload...)))
 	})
 }
 
@@ -200,7 +224,7 @@ func TestPreparedPhotosAreUpright(t *testing.T) {
 					t.Errorf("orientation %d, edge %d: at %v (%d, %d), want (%d, %d)", i+1, edge, p, r>>8, g>>8, wantR, wantG)
 				}
 			}
-			payload, err := exifSegment(bytes.NewReader(data))
+			payload, err := metadataOf(formatJPEG, bytes.NewReader(data)).exif, error(nil)
 			if e := parseExif(payload); err != nil || e.Orientation != 1 || e.FocalLength35MM != 28 {
 				t.Errorf("orientation %d: EXIF %+v, %v", i+1, e, err)
 			}
@@ -252,7 +276,7 @@ func TestPhotoSet(t *testing.T) {
 	for _, s := range set.Skipped {
 		skipped = append(skipped, s.Name+" "+s.Reason)
 	}
-	if want := []string{"IMG_16.heic is in HEIC format", "notes.txt is not a JPEG or PNG picture", "tiny.png has only 64 x 48 pixels"}; !slices.Equal(skipped, want) {
+	if want := []string{"IMG_16.heic is damaged", "notes.txt is not a picture of a known format", "tiny.png has only 64 x 48 pixels"}; !slices.Equal(skipped, want) {
 		t.Errorf("skipped %q, want %q", skipped, want)
 	}
 	calls := 0
@@ -268,7 +292,7 @@ func TestPhotoSet(t *testing.T) {
 		t.Errorf("selected %v, %+v", got, selection)
 	}
 	r, err := JudgePhotos(set, scores, selection)
-	if err != nil || warned(r) != "skipped_files low_resolution few_images" || r.Width != 320 || r.Input != "photos" {
+	if err != nil || warned(r) != "low_resolution skipped_files few_images" || r.Width != 320 || r.Input != "photos" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	images, err := PreparePhotos(t.Context(), set, selection, t.TempDir(), 160, nil)
@@ -351,7 +375,7 @@ func TestImageNames(t *testing.T) {
 		for i, n := range names {
 			photos[i].Name = n
 		}
-		return imageNames(photos)
+		return imageNames(photos, false)
 	}
 	if got := of("100_7100.JPG", "100_7101.JPG"); !slices.Equal(got, []string{"100_7100.jpg", "100_7101.jpg"}) {
 		t.Errorf("good names became %v", got)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"os"
 	"runtime"
 	"sync"
 
@@ -48,8 +47,11 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 	small := make([]gray, len(set.Photos))
 	var mu sync.Mutex
 	done := 0
-	err := eachPhoto(ctx, set.Photos, func(_ context.Context, i int) error {
-		picture, err := decodePhoto(set.Photos[i].Path)
+	err := eachPhoto(ctx, set.Photos, func(ctx context.Context, i int) error {
+		picture, err := decodePicture(ctx, set.Photos[i].Path)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err == nil {
 			g := grayOf(picture, analysisEdge)
 			frames[i] = Frame{Index: i, Matched: 1}
@@ -95,16 +97,6 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 
 // duplicatePhoto is the difference below which two photos are copies of each other.
 const duplicatePhoto = 0.004
-
-func decodePhoto(path string) (image.Image, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	picture, _, err := image.Decode(file)
-	return picture, err
-}
 
 // grayOf shrinks a picture to luma with the longer edge at most edge, each pixel the mean of those it covers.
 func grayOf(m image.Image, edge int) gray {
@@ -182,6 +174,14 @@ func SelectPhotos(frames []Frame, o SelectOptions) Selection {
 
 // JudgePhotos makes the capture report of a set of photos; see Judge.
 func JudgePhotos(set Photos, scores Scores, selection Selection) (Report, error) {
+	r, err := judgePhotos(set, scores, selection, 3)
+	r.warnSkipped(set.Skipped)
+	r.warnFew(true)
+	return r, err
+}
+
+// judgePhotos is JudgePhotos without what only a capture as a whole can lack; fewer than least photos are none.
+func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Report, error) {
 	all := scores.Frames
 	r := Report{
 		Input: "photos", Frames: len(all), Selected: len(selection.Frames),
@@ -189,9 +189,7 @@ func JudgePhotos(set Photos, scores Scores, selection Selection) (Report, error)
 		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
 		Warnings:   []Warning{},
 	}
-	warn := func(code, advice, message string, args ...any) {
-		r.Warnings = append(r.Warnings, Warning{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice})
-	}
+	warn := r.warn
 	sizes := map[[2]int]int{}
 	for _, p := range set.Photos {
 		size := [2]int{p.Width, p.Height}
@@ -211,27 +209,19 @@ func JudgePhotos(set Photos, scores Scores, selection Selection) (Report, error)
 	}
 	n := float64(max(1, len(all)))
 	r.Static, r.Blurred = short(float64(duplicates)/n), short(float64(soft)/n)
-	if len(set.Skipped) > 0 {
-		first := set.Skipped[0]
-		warn("skipped_files", adviceFormats, "%s could not be used; the first, %s, %s.", count(len(set.Skipped), "file"), first.Name, first.Reason)
-	}
 	if r.Sharpness.Median < 0.3 {
 		warn("blurry", "Clean the lens, let it focus on the subject, and take the photos in more light.", "The photos are soft.")
 	} else if r.Blurred > 0.15 {
 		warn("motion_blur", "Leave blurred photos out; hold the camera still for each.", "%.0f %% of the photos are clearly less sharp than the others.", 100*r.Blurred)
 	}
-	r.warnExposure(warn)
+	r.warnExposure()
 	if long := max(r.Width, r.Height); long < 640 {
 		warn("low_resolution", "Send the original photos.", "The photos have only %d x %d pixels.", r.Width, r.Height)
 	}
-	if r.Selected < 20 {
-		warn("few_images", "Take 20 to 200 photos all around the subject, each overlapping the last by two thirds.",
-			"Only %s can be used.", count(r.Selected, "photo"))
-	}
-	return r, refusePhotos(all, selection)
+	return r, refusePhotos(all, selection, least)
 }
 
-func refusePhotos(all []Frame, selection Selection) error {
+func refusePhotos(all []Frame, selection Selection, least int) error {
 	_, dark, _ := quantiles(all, func(f Frame) float64 { return f.Dark })
 	_, texture, _ := quantiles(all, func(f Frame) float64 { return f.Texture })
 	_, sharp, _ := quantiles(all, func(f Frame) float64 { return f.Sharpness })
@@ -243,7 +233,7 @@ func refusePhotos(all []Frame, selection Selection) error {
 		return fail(NoDetail, advice, "The photos show no detail that could be matched.")
 	case !(sharp < whiteNoise):
 		return fail(NotAScene, advice, "The photos show noise, not a scene.")
-	case len(selection.Frames) < 3:
+	case len(selection.Frames) < least:
 		return fail(TooFewPhotos, advice, "Only %s can be used; the others are copies or show nothing.", count(len(selection.Frames), "photo"))
 	}
 	return nil

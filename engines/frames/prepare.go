@@ -3,9 +3,9 @@ package frames
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/jpeg"
 	"io"
 	"os"
@@ -20,27 +20,36 @@ const jpegQuality = 95
 
 // PreparePhotos writes the selected photos into dir (made if missing) as JPEG, upright, the longer edge at most maxEdge
 // pixels (0: as they are). A photo that is that already is copied bit by bit. EXIF data stay, since COLMAP takes the
-// focal length from them; only the orientation is set to "upright" where the pixels were turned.
+// focal length and the place from them; only the orientation is set to "upright" where the pixels were turned. Transparent
+// parts of a photo become its mask; see MasksBeside.
 //
 // The files sort in the order of the selection. On an error dir holds none of them.
 func PreparePhotos(ctx context.Context, set Photos, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+	return preparePhotos(ctx, set, selection, dir, "", maxEdge, progress)
+}
+
+func preparePhotos(ctx context.Context, set Photos, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("preparing photos: %w", err)
 	}
 	chosen := make([]Photo, len(selection.Frames))
 	for i, f := range selection.Frames {
+		if f.Index < 0 || f.Index >= len(set.Photos) {
+			return nil, errors.New("preparing photos: the selection was made from other photos")
+		}
 		chosen[i] = set.Photos[f.Index]
 	}
-	names := imageNames(chosen)
+	names := imageNames(chosen, prefix != "")
 	images := make([]Image, len(chosen))
 	var mu sync.Mutex
 	done := 0
-	err := eachPhoto(ctx, chosen, func(_ context.Context, i int) error {
-		w, h, err := preparePhoto(chosen[i], filepath.Join(dir, names[i]), maxEdge)
+	err := eachPhoto(ctx, chosen, func(ctx context.Context, i int) error {
+		m, err := preparePhoto(ctx, chosen[i], dir, names[i], maxEdge)
 		if err != nil {
 			return fmt.Errorf("%s: %w", chosen[i].Name, err)
 		}
-		images[i] = Image{Name: names[i], Width: w, Height: h, Index: selection.Frames[i].Index}
+		m.Index, m.Source = selection.Frames[i].Index, selection.Frames[i].Source
+		images[i] = m
 		mu.Lock()
 		defer mu.Unlock()
 		done++
@@ -52,40 +61,68 @@ func PreparePhotos(ctx context.Context, set Photos, selection Selection, dir str
 	if err != nil {
 		for _, name := range names {
 			os.Remove(filepath.Join(dir, name))
+			os.Remove(filepath.Join(MasksBeside(dir), MaskName(name)))
 		}
 		return nil, fmt.Errorf("preparing photos: %w", err)
 	}
 	return images, nil
 }
 
-func preparePhoto(p Photo, target string, maxEdge int) (w, h int, err error) {
-	w, h = fit(p.Width, p.Height, maxEdge)
-	if p.Format == "jpeg" && p.Exif.Orientation <= 1 && w == p.Width && h == p.Height {
-		return w, h, copyFile(p.Path, target)
+func preparePhoto(ctx context.Context, p Photo, dir, name string, maxEdge int) (Image, error) {
+	w, h := fit(p.Width, p.Height, maxEdge)
+	m := Image{Name: name, Width: w, Height: h, GPS: p.Exif.GPS}
+	target := filepath.Join(dir, name)
+	if p.Format == formatJPEG && p.Exif.Orientation <= 1 && w == p.Width && h == p.Height {
+		return m, copyFile(p.Path, target)
 	}
-	picture, err := decodePhoto(p.Path)
+	picture, err := decodePicture(ctx, p.Path)
 	if err != nil {
-		return 0, 0, err
+		return m, err
 	}
 	// Shrink first, lying as stored: there is less to turn then.
 	sw, sh := w, h
 	if p.Exif.sideways() {
 		sw, sh = h, w
 	}
-	small := image.NewRGBA(image.Rect(0, 0, sw, sh))
-	if b := picture.Bounds(); b.Dx() == sw && b.Dy() == sh {
-		draw.Draw(small, small.Bounds(), image.NewUniform(color.Black), image.Point{}, draw.Src)
-		draw.Draw(small, small.Bounds(), picture, b.Min, draw.Over)
-	} else {
-		picture = shrink(picture, min(b.Dx()/sw, b.Dy()/sh))
-		draw.CatmullRom.Scale(small, small.Bounds(), picture, picture.Bounds(), draw.Src, nil)
+	small := orient(scaledTo(picture, sw, sh), p.Exif.Orientation)
+	if !small.Opaque() {
+		m.Mask = MaskName(name)
+		if err := writeMask(filepath.Join(MasksBeside(dir), m.Mask), thresholdOf(small, true)); err != nil {
+			return m, err
+		}
+		uncover(small)
 	}
-	small = orient(small, p.Exif.Orientation)
 	var encoded bytes.Buffer
 	if err := jpeg.Encode(&encoded, small, &jpeg.Options{Quality: jpegQuality}); err != nil {
-		return 0, 0, err
+		return m, err
 	}
-	return w, h, os.WriteFile(target, insertExif(encoded.Bytes(), uprightExif(p)), 0o666)
+	return m, os.WriteFile(target, insertExif(encoded.Bytes(), uprightExif(p)), 0o666)
+}
+
+// scaledTo is a picture at another size, or the same, colours multiplied with their opacity.
+func scaledTo(picture image.Image, w, h int) *image.RGBA {
+	small := image.NewRGBA(image.Rect(0, 0, w, h))
+	b := picture.Bounds()
+	if b.Dx() == w && b.Dy() == h {
+		draw.Draw(small, small.Bounds(), picture, b.Min, draw.Src)
+		return small
+	}
+	picture = shrink(picture, min(b.Dx()/w, b.Dy()/h))
+	draw.CatmullRom.Scale(small, small.Bounds(), picture, picture.Bounds(), draw.Src, nil)
+	return small
+}
+
+// uncover makes a picture opaque: half transparent pixels at the edge of a subject get its colour, not that of the
+// nothing behind it.
+func uncover(m *image.RGBA) {
+	for i := 0; i < len(m.Pix); i += 4 {
+		if p := m.Pix[i : i+4]; p[3] > 0 && p[3] < 255 {
+			for k := range 3 {
+				p[k] = byte(min(255, 255*int(p[k])/int(p[3])))
+			}
+		}
+		m.Pix[i+3] = 255
+	}
 }
 
 // shrink averages k by k pixels of a camera's JPEG, which leaves the slow, good scaling a fraction of the pixels; other
@@ -119,18 +156,12 @@ func shrink(m image.Image, k int) image.Image {
 
 // uprightExif is the EXIF payload of a photo for its upright copy, nil when it has none.
 func uprightExif(p Photo) []byte {
-	if p.Format != "jpeg" {
-		return nil
-	}
 	file, err := os.Open(p.Path)
 	if err != nil {
 		return nil
 	}
 	defer file.Close()
-	payload, err := exifSegment(file)
-	if err != nil {
-		return nil
-	}
+	payload := metadataOf(p.Format, file).exif
 	return parseExif(payload).upright(payload)
 }
 

@@ -19,6 +19,7 @@ import (
 // Video is what the container says about a video file.
 type Video struct {
 	Path string `json:"-"`
+	Name string `json:"name,omitempty"` // as the owner knows it, of several
 
 	Container      string  `json:"container"` // ffmpeg's name of the demuxer
 	Codec          string  `json:"codec"`
@@ -38,6 +39,9 @@ type Video struct {
 	matrix         string  // the YCbCr matrix, ffmpeg's name for scale's in_color_matrix; "" is unknown
 	sidewaysStored bool
 }
+
+// views is how many images are made of a frame.
+func (v Video) views() int { return 1 }
 
 // expectedFrames estimates the number of frames for progress, at least 1.
 func (v Video) expectedFrames() int {
@@ -148,11 +152,7 @@ func startsLikeMP4(path string) bool {
 	if _, err := io.ReadFull(file, head[:]); err != nil {
 		return false
 	}
-	switch string(head[4:]) {
-	case "ftyp", "styp", "moov", "moof", "mdat", "free", "skip", "wide", "pnot", "uuid":
-		return true
-	}
-	return false
+	return isBox(string(head[4:]))
 }
 
 // probeAnswer is the part of ffprobe's JSON that is used.

@@ -3,11 +3,13 @@ package frames
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Report tells the owner of a capture, within seconds, how good it is.
 type Report struct {
-	Input     string  `json:"input"`                // "video" or "photos"
+	Name      string  `json:"name,omitempty"`       // of a part, as its owner knows it
+	Input     string  `json:"input"`                // "video", "videos", "photos", "video and photos", "videos and photos"
 	DurationS float64 `json:"duration_s,omitempty"` // of a video
 	Width     int     `json:"width"`                // as shown; of photos, the most frequent size
 	Height    int     `json:"height"`
@@ -23,7 +25,14 @@ type Report struct {
 	Travel     float64 `json:"travel"`     // see Frame.Travel; over the whole video
 	Matched    Spread  `json:"matched"`    // see Frame.Matched
 
-	Warnings []Warning `json:"warnings"` // never nil
+	Masks int `json:"masks,omitempty"` // files of masks that came with it
+
+	Warnings []Warning `json:"warnings"`        // never nil
+	Parts    []Report  `json:"parts,omitempty"` // of a capture of several sources, each of them
+}
+
+func (r *Report) warn(code, advice, message string, args ...any) {
+	r.Warnings = append(r.Warnings, Warning{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice})
 }
 
 // Spread is the distribution of a measure: the 10 % quantile, the median and the 90 % quantile.
@@ -50,6 +59,13 @@ const (
 // Judge makes the capture report of a video. The error is a *Failure when nothing can be reconstructed from it; the
 // report is complete even then.
 func Judge(v Video, scores Scores, selection Selection) (Report, error) {
+	r, err := judgeVideo(v, scores, selection)
+	r.warnFew(false)
+	return r, err
+}
+
+// judgeVideo is Judge without what only a capture as a whole can lack.
+func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 	all := scores.Frames
 	r := Report{
 		Input: "video", DurationS: v.DurationS, Width: v.Width, Height: v.Height, FPS: v.FPS,
@@ -83,9 +99,7 @@ func Judge(v Video, scores Scores, selection Selection) (Report, error) {
 	n := float64(max(1, len(all)))
 	r.Blurred, r.Static = short(float64(blurred)/n), short(float64(static)/n)
 
-	warn := func(code, advice, message string, args ...any) {
-		r.Warnings = append(r.Warnings, Warning{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice})
-	}
+	warn := r.warn
 	if scores.Damaged > 0 || 100*len(all) < 98*v.Frames {
 		warn("damaged_video", "If parts are missing in the result, upload the original file again.",
 			"Parts of the video could not be decoded; %d frames were.", len(all))
@@ -104,7 +118,7 @@ func Judge(v Video, scores Scores, selection Selection) (Report, error) {
 	} else if r.Blurred > 0.15 {
 		warn("motion_blur", "Move more slowly, or film in more light.", "%.0f %% of the frames are blurred.", 100*r.Blurred)
 	}
-	r.warnExposure(warn)
+	r.warnExposure()
 	if r.Static > 0.4 {
 		warn("mostly_static", "Keep walking around the subject while filming.", "The camera stands still in %.0f %% of the frames.", 100*r.Static)
 	}
@@ -117,9 +131,6 @@ func Judge(v Video, scores Scores, selection Selection) (Report, error) {
 	if r.Travel >= leastTravel && r.Travel < 0.4 {
 		warn("little_motion", "Walk around the subject, half a circle at least.", "The camera hardly changes its place.")
 	}
-	if r.Selected < 20 {
-		warn("few_images", "Film for 10 to 60 seconds, moving slowly around the subject.", "Only %s can be used.", count(r.Selected, "frame"))
-	}
 	return r, refuse(all, selection, r)
 }
 
@@ -130,7 +141,29 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-func (r *Report) warnExposure(warn func(code, advice, message string, args ...any)) {
+// fewImages is the number below which a reconstruction has holes.
+const fewImages = 20
+
+func (r *Report) warnFew(photos bool) {
+	switch {
+	case r.Selected >= fewImages:
+	case photos:
+		r.warn("few_images", "Take 20 to 200 photos all around the subject, each overlapping the last by two thirds.",
+			"Only %s can be used.", count(r.Selected, "photo"))
+	default:
+		r.warn("few_images", "Film for 10 to 60 seconds, moving slowly around the subject.", "Only %s can be used.", count(r.Selected, "frame"))
+	}
+}
+
+func (r *Report) warnSkipped(skipped []Skipped) {
+	if len(skipped) > 0 {
+		first := skipped[0]
+		r.warn("skipped_files", adviceFormats, "%s could not be used; the first, %s, %s.", count(len(skipped), "file"), first.Name, strings.TrimSuffix(first.Reason, "."))
+	}
+}
+
+func (r *Report) warnExposure() {
+	warn := r.warn
 	switch b := r.Brightness; {
 	case b.Median < 0.12:
 		warn("too_dark", "Switch on more light, or film by day.", "The pictures are very dark.")

@@ -25,7 +25,7 @@ const (
 )
 
 // WriteSheet draws a contact sheet, one JPEG, of the images in dir with what was measured of each: number, time,
-// sharpness and step from the frame before. Frames are found by their Index; those that are not shown do no harm.
+// sharpness and step from the frame before. Frames are found by their Source and Index; those that are not shown do no harm.
 func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame, target string) error {
 	if len(images) == 0 {
 		return fmt.Errorf("drawing the contact sheet: no images")
@@ -52,9 +52,9 @@ func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame,
 	sheet := image.NewRGBA(image.Rect(0, 0, columns*pitchX+sheetGap, rows*pitchY+sheetGap))
 	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.RGBA{24, 26, 30, 255}), image.Point{}, draw.Src)
 
-	measured := make(map[int]Frame, len(frames))
+	measured := make(map[[2]int]Frame, len(frames))
 	for _, f := range frames {
-		measured[f.Index] = f
+		measured[[2]int{f.Source, f.Index}] = f
 	}
 	photos := make([]Photo, n)
 	for i, m := range shown {
@@ -63,8 +63,8 @@ func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame,
 	cell := func(i int) image.Point {
 		return image.Pt(sheetGap+i%columns*pitchX, sheetGap+i/columns*pitchY)
 	}
-	err = eachPhoto(ctx, photos, func(_ context.Context, i int) error {
-		picture, err := decodePhoto(photos[i].Path)
+	err = eachPhoto(ctx, photos, func(ctx context.Context, i int) error {
+		picture, err := decodePicture(ctx, photos[i].Path)
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame,
 	for i, m := range shown {
 		p := cell(i).Add(image.Pt(0, tallest))
 		write(sheet, face, p.Add(image.Pt(2, 14)), color.RGBA{235, 235, 235, 255}, caption(m))
-		if f, ok := measured[m.Index]; ok {
+		if f, ok := measured[[2]int{m.Source, m.Index}]; ok {
 			write(sheet, face, p.Add(image.Pt(2, 29)), color.RGBA{150, 160, 175, 255},
 				fmt.Sprintf("sharp %.2f   light %.2f   step %.1f %%", f.Sharpness, f.Brightness, 100*f.Motion))
 		}

@@ -12,47 +12,6 @@ import (
 	"strings"
 )
 
-// maxEntries bounds the files of a folder or an archive, whatever they are.
-const maxEntries = 20_000
-
-// Kind is what an input is, by its content.
-type Kind string
-
-const (
-	KindFolder  Kind = "folder"  // of photos
-	KindArchive Kind = "archive" // a ZIP of photos
-	KindPhoto   Kind = "photo"   // one picture, JPEG or PNG
-	KindVideo   Kind = "video"   // or what Probe will say is none
-)
-
-// Detect tells the kinds of input apart by the first bytes, never by the name.
-func Detect(path string) (Kind, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("opening the input: %w", err)
-	}
-	if info.IsDir() {
-		return KindFolder, nil
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("opening the input: %w", err)
-	}
-	defer file.Close()
-	var head [8]byte
-	n, err := io.ReadFull(file, head[:])
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("reading the input: %w", err)
-	}
-	switch start := string(head[:n]); {
-	case strings.HasPrefix(start, "PK\x03\x04"), strings.HasPrefix(start, "PK\x05\x06"):
-		return KindArchive, nil
-	case strings.HasPrefix(start, "\xff\xd8\xff"), strings.HasPrefix(start, "\x89PNG\r\n\x1a\n"):
-		return KindPhoto, nil
-	}
-	return KindVideo, nil
-}
-
 // Unpack writes the files of a ZIP archive of photos below dir, which it makes if missing. Folders are kept; hidden
 // files, links and what archivers add are left out. Nothing is written outside dir, and no more than limits allow,
 // whatever the archive claims. The error is a *Failure when the archive is at fault; what was unpacked so far stays.

@@ -259,7 +259,7 @@ func TestExtractSmaller(t *testing.T) {
 	if err := WriteSheet(t.Context(), dir, images, walk(3, 0.1), sheet); err != nil {
 		t.Fatal(err)
 	}
-	if picture, err := decodePhoto(sheet); err != nil || picture.Bounds().Dx() != 3*248+8 {
+	if picture, err := decodePicture(t.Context(), sheet); err != nil || picture.Bounds().Dx() != 3*248+8 {
 		t.Errorf("the contact sheet: %v", err)
 	}
 }
@@ -411,7 +411,7 @@ func TestHDR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	picture, err := decodePhoto(filepath.Join(dir, images[0].Name))
+	picture, err := decodePicture(t.Context(), filepath.Join(dir, images[0].Name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 ENV CGO_ENABLED=1
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    go build -tags disable_grpc_modules -trimpath -ldflags='-s -w' -o /out/depth ./services/depth/cmd
+    go build -tags disable_grpc_modules,nodynamic -trimpath -ldflags='-s -w' -o /out/depth ./services/depth/cmd
 
 FROM ${DEBIAN_IMAGE} AS root
 RUN --mount=type=bind,source=infra/docker,target=/install sh /install/install.sh depth

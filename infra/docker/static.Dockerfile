@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     set -eu; \
     mkdir -p /out/app /out/tmp /out/etc/ssl/certs; \
     for program in functions services/*; do \
-      go build -tags disable_grpc_modules -trimpath -ldflags='-s -w' -o "/out/app/${program##*/}" "./$program/cmd"; \
+      go build -tags disable_grpc_modules,nodynamic -trimpath -ldflags='-s -w' -o "/out/app/${program##*/}" "./$program/cmd"; \
     done; \
     cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/; \
     printf 'splatworks:x:65532:65532::/tmp:/none\n' >/out/etc/passwd; \
