@@ -32,7 +32,7 @@ func loadScripts(cfg queue.Config) (scripts, error) {
 		b, err := fs.ReadFile(sources, path.Join("lua", name+".lua"))
 		return string(b), err
 	}
-	policy := fmt.Sprintf("local KEEP, KEEP_EVENTS, ATTEMPTS, FAIR_SHARE = %d, %d, %d, %t\n",
+	policy := fmt.Sprintf("local KEEP, KEEP_EVENTS, ATTEMPTS, FAIR_SHARE = %d, '%d', %d, %t\n",
 		cfg.Keep.Milliseconds(), cfg.KeepEvents, cfg.MaxAttempts, cfg.FairShare)
 	keys, err := text("keys")
 	if err != nil {

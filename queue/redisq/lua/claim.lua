@@ -48,18 +48,17 @@ if #tasks == 0 then return answers end
 
 -- The fence counts claims and never falls behind the clock, in microseconds: should the newest claims be lost with the
 -- machine, no fence is given out twice.
-local fence = math.max(tonumber(redis.call('GET', FENCE) or 0), now * 1000)
-redis.call('SET', FENCE, fence + #tasks / 2)
+local fence, token = math.max(tonumber(redis.call('GET', FENCE) or 0), now * 1000), nil
 
 for t = 1, #tasks, 2 do
   local id = tasks[t]
   local r = read(id)
   if r[9] == 'r' and r[10] == stage then -- else half a script, see restore
     fence = fence + 1
-    local token = string.format('%.0f', fence)
-    local attempt = tonumber(r[7] or 0) + 1
+    token = string.format('%.0f', fence)
+    local attempt = (r[7] or 0) + 1
     if r[6] == 'Q' then become('Q', 'P') end
-    redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', attempt, 'u', now, 'z', r[8] or now)
+    redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', string.format('%d', attempt), 'u', now, 'z', r[8] or now)
     redis.call('ZADD', LEASED .. stage, untilMs, id)
     if FAIR_SHARE then
       local _, caller = identity(id)
@@ -74,4 +73,5 @@ for t = 1, #tasks, 2 do
     answers[#answers + 1] = answer(id, token, attempt, r)
   end
 end
+if token then redis.call('SET', FENCE, token) end
 return answers

@@ -95,7 +95,7 @@ local function completed(id, fence, stage, last, where, rest)
   local ok = held(r, fence)
   if ok ~= 1 then return ok end
   redis.call('ZREM', LEASED .. stage, id)
-  redis.call('HSET', RECORD .. id, 'k', '', 'a', 0, 'D', stage, 'F', fence, 'u', now, 'm', where, 'mg', rest)
+  redis.call('HSET', RECORD .. id, 'k', '', 'a', '0', 'D', stage, 'F', fence, 'u', now, 'm', where, 'mg', rest)
   if r[7] then redis.call('HDEL', EXTRA .. id, 'p', 'f') end
   if last then
     finish(id, 'P', 'C')

@@ -5,7 +5,8 @@
 --   ARGV[1]  1 when the call is tried again after an answer that never came, so it may have happened already; else 0
 --   ARGV[2]  now, in milliseconds since 1970; all times are such
 -- and lists only what follows in its own header. Before this text stands the policy, from queue.Config:
---   KEEP (milliseconds), KEEP_EVENTS, ATTEMPTS, FAIR_SHARE.
+--   KEEP (milliseconds), KEEP_EVENTS (as text), ATTEMPTS, FAIR_SHARE.
+-- A number that becomes an argument of redis.call costs as much as a small command, so what is written often is text.
 
 local RECORD   = '{q}r'          -- hash, + request id: the record, see below
 local EXTRA    = '{q}x'          -- hash, + request id: p progress (JSON), f failure (JSON, or ! and the code of the queue's
