@@ -19,6 +19,7 @@ type Config struct {
 	LeaseFor      time.Duration // how long a lease lasts after a claim or heartbeat; 60 s
 	SlotFor       time.Duration // how long a slot lasts after Adopt or Keep; 60 s
 	HandoverGrace time.Duration // a completed stage without its successor's task is lost after this; 60 s
+	AnnounceGrace time.Duration // an end that nobody has announced is the reaper's to announce after this; 60 s
 	Keep          time.Duration // how long an ended request is remembered, and its session taken when COMPLETED; 30 days
 	KeepEvents    int           // how many transitions are kept for readers that come late, about; 100,000
 
@@ -36,6 +37,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.LeaseFor, time.Minute)
 	def(&c.SlotFor, time.Minute)
 	def(&c.HandoverGrace, time.Minute)
+	def(&c.AnnounceGrace, time.Minute)
 	def(&c.Keep, 30*24*time.Hour)
 	def(&c.KeepEvents, 100_000)
 	if c.Now == nil {

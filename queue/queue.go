@@ -132,19 +132,24 @@ type StageCounts struct {
 
 // Reaped says what one pass of the reaper put right.
 type Reaped struct {
-	ExpiredLeases int                    // tasks made ready again, or failed for good
-	DelayedReady  int                    // delayed tasks whose time had come
-	DeadSlots     int                    // slots freed
-	PastDeadline  int                    // requests FAILED
-	Forgotten     int                    // requests that ended longer than Config.Keep ago, removed
-	LostHandovers []pipeline.Object      // manifests whose next task is missing: their event was lost
-	Wanting       map[pipeline.Stage]int // ready tasks of stages that have some and no live slot: a launch was lost
+	ExpiredLeases int               // tasks made ready again, or failed for good
+	DelayedReady  int               // delayed tasks whose time had come
+	DeadSlots     int               // slots freed
+	PastDeadline  int               // requests FAILED
+	Forgotten     int               // requests that ended longer than Config.Keep ago, removed
+	LostHandovers []pipeline.Object // manifests whose next task is missing: their event was lost
+	// Unannounced are requests that have ended, and nobody said Announced: who ended them died before that, or they were ended by
+	// the reaper. They are reported again after Config.AnnounceGrace, until somebody does.
+	Unannounced []string
+	Wanting     map[pipeline.Stage]int // ready tasks of stages that have some and no live slot: a launch was lost
 }
 
 // Upkeep is what a scheduler tick and an operator use.
 type Upkeep interface {
 	// Reap puts right what died silently. It is idempotent and several may run at once.
 	Reap(ctx context.Context) (Reaped, error)
+	// Announced says that the world was told of the end of a request.
+	Announced(ctx context.Context, requestID string) error
 	Counts(ctx context.Context) (map[pipeline.Stage]StageCounts, error)
 	// StatusCounts counts requests by status, from counters.
 	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)

@@ -46,6 +46,10 @@ type Restorer interface {
 	Restore(ctx context.Context, records []Record) (Rebuilt, error)
 }
 
+// Recent ends may not have been announced when the queue was lost, and that was lost with it: Restore leaves those of the last
+// hour to the reaper to announce, perhaps once more.
+const Recent = time.Hour
+
 // Rebuilt says what a rebuild found and did.
 type Rebuilt struct {
 	Records  int // looked at

@@ -105,7 +105,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 	return w.Run(working, ctx.Done())
 }
 
-// Ended notes and announces that a request ended: at least once, and safe to repeat.
+// Ended notes and announces that a request ended, and tells the queue that this is done: at least once, and safe to repeat.
 func (p *Parts) Ended(ctx context.Context, r pipeline.Request, status pipeline.Status) error {
 	if status != pipeline.Completed {
 		state, err := p.Queue.Lookup(ctx, r.ID)
@@ -117,5 +117,8 @@ func (p *Parts) Ended(ctx context.Context, r pipeline.Request, status pipeline.S
 			return err
 		}
 	}
-	return p.Publisher.PublishFinished(ctx, r, status)
+	if err := p.Publisher.PublishFinished(ctx, r, status); err != nil {
+		return err
+	}
+	return p.Queue.Announced(ctx, r.ID)
 }

@@ -17,25 +17,21 @@ type Reaper struct {
 		Reap(ctx context.Context) (queue.Reaped, error)
 		Enqueue(ctx context.Context, t queue.Task) (bool, error)
 		Lookup(ctx context.Context, requestID string) (queue.State, error)
-		queue.Events
 	}
 	Staffing Staffing
-	// Ended, if set, is told of every request that the reaper ended.
+	// Ended, if set, is told of every request that ended and that nobody has announced, again with later ticks until it has
+	// told the queue that it did.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 	Log   *slog.Logger
 }
 
 // Tick does one pass.
 func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
-	before, err := r.Queue.Newest(ctx)
-	if err != nil {
-		return queue.Reaped{}, fmt.Errorf("reap: %w", err)
-	}
 	reaped, err := r.Queue.Reap(ctx)
 	if err != nil {
 		return reaped, fmt.Errorf("reap: %w", err)
 	}
-	failed := r.announce(ctx, before)
+	failed := r.announce(ctx, reaped.Unannounced)
 	wanting := reaped.Wanting
 	if wanting == nil {
 		wanting = map[pipeline.Stage]int{}
@@ -57,30 +53,18 @@ func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
 	return reaped, failed
 }
 
-// announce tells of the requests that ended since the cursor because nobody worked on them in time. Requests that a worker
-// ended are announced by the worker.
-func (r *Reaper) announce(ctx context.Context, cursor string) (failed error) {
-	for r.Ended != nil {
-		const batch = 500
-		transitions, err := r.Queue.After(ctx, cursor, batch, 0)
-		if err != nil {
-			return errors.Join(failed, fmt.Errorf("look for ended requests: %w", err))
+// announce tells of requests that ended without anybody saying so: the reaper ended them, or who did died before its word.
+func (r *Reaper) announce(ctx context.Context, requestIDs []string) (failed error) {
+	if r.Ended == nil {
+		return nil
+	}
+	for _, id := range requestIDs {
+		s, err := r.Queue.Lookup(ctx, id)
+		if err == nil {
+			err = r.Ended(ctx, s.Request, s.Status)
 		}
-		for _, t := range transitions {
-			cursor = t.ID
-			if t.Kind != queue.Failed || (t.Code != queue.WorkerLost("").Code && t.Code != queue.PastDeadline("").Code) {
-				continue
-			}
-			s, err := r.Queue.Lookup(ctx, t.RequestID)
-			if err == nil {
-				err = r.Ended(ctx, s.Request, s.Status)
-			}
-			if err != nil {
-				failed = errors.Join(failed, fmt.Errorf("announce the end of %s: %w", t.RequestID, err))
-			}
-		}
-		if len(transitions) < batch {
-			break
+		if err != nil && !errors.Is(err, queue.ErrNotFound) { // forgotten meanwhile
+			failed = errors.Join(failed, fmt.Errorf("announce the end of %s: %w", id, err))
 		}
 	}
 	return failed

@@ -50,7 +50,7 @@ func newWorld(t *testing.T, run func(context.Context, *stage.Job) error) *world 
 		WorkDir: t.TempDir(), Beat: time.Millisecond, Now: w.clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Ended: func(_ context.Context, r pipeline.Request, s pipeline.Status) error {
 			w.ended = append(w.ended, r.ID+" "+string(s))
-			return nil
+			return w.queue.Announced(context.Background(), r.ID)
 		},
 	}
 	return w
@@ -441,6 +441,42 @@ func TestReaperAnnouncesWhatItEnds(t *testing.T) {
 		t.Fatalf("state %v %+v", s.Status, s.Failure)
 	}
 	if len(w.ended) != 1 || w.ended[0] != id+" FAILED" {
+		t.Errorf("announced %v", w.ended)
+	}
+}
+
+// Whoever ends a request may die before the world hears of it: the reaper tells it then, until it has worked, and once.
+func TestReaperAnnouncesWhatNobodyDid(t *testing.T) {
+	w := newWorld(t, func(context.Context, *stage.Job) error { return pipeline.Invalid("dark", "Too dark.", "Light it.") })
+	announce := w.worker.Ended
+	w.worker.Ended = func(context.Context, pipeline.Request, pipeline.Status) error { return errors.New("out of reach") }
+	id := w.submit()
+	w.work()
+	refuse := true
+	reaper := stage.Reaper{Queue: w.queue, Log: w.worker.Log,
+		Staffing: stage.Staffing{Slots: w.queue, Launcher: launcher(func(pipeline.Stage) error { return nil })},
+		Ended: func(ctx context.Context, r pipeline.Request, s pipeline.Status) error {
+			if refuse {
+				return errors.New("out of reach")
+			}
+			return announce(ctx, r, s)
+		}}
+	tick := func(want error, told int) {
+		t.Helper()
+		if _, err := reaper.Tick(t.Context()); (err == nil) != (want == nil) || len(w.ended) != told {
+			t.Fatalf("announced %v, %v", w.ended, err)
+		}
+	}
+	tick(nil, 0) // too early: its worker may be at it
+	w.advance(time.Minute)
+	tick(errors.New("refused"), 0)
+	refuse = false
+	tick(nil, 0) // the first try may still be under way
+	w.advance(time.Minute)
+	tick(nil, 1)
+	w.advance(time.Hour)
+	tick(nil, 1)
+	if w.ended[0] != id+" FAILED" {
 		t.Errorf("announced %v", w.ended)
 	}
 }

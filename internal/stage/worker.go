@@ -33,7 +33,8 @@ type Worker struct {
 	USDPerS float64   // what a second of the machine costs, for estimates; 0: unknown, or nothing
 	Now     func() time.Time
 	Log     *slog.Logger
-	// Ended, if set, is told of every request that ended by this worker's doing, once the queue has it in writing.
+	// Ended, if set, is told of every request that ended by this worker's doing, once the queue has it in writing. What it cannot
+	// announce, the reaper will.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 }
 
@@ -144,12 +145,17 @@ func (w *Worker) finish(ctx context.Context, lease queue.Lease, manifest pipelin
 	return next, nil
 }
 
+// announceTime is how long a worker tries to announce the end of a request before it leaves that to the reaper.
+const announceTime = 10 * time.Second
+
 func (w *Worker) announce(ctx context.Context, r pipeline.Request, s pipeline.Status) {
 	if w.Ended == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, announceTime) // the lease of the next task is running
+	defer cancel()
 	if err := w.Ended(ctx, r, s); err != nil {
-		w.Log.Warn("end of request not announced", "request_id", r.ID, "error", err.Error())
+		w.Log.Warn("end of request not announced yet", "request_id", r.ID, "error", err.Error())
 	}
 }
 

@@ -101,7 +101,7 @@ func (l *lease) complete(manifest pipeline.Object, now time.Time) error {
 	l.over = true
 	l.q.complete(r, manifest, l.fence, now)
 	if _, more := r.Stage.Next(); !more {
-		l.q.end(r, pipeline.Completed, nil, now)
+		l.q.end(r, pipeline.Completed, nil, now, l.q.cfg.AnnounceGrace)
 	}
 	l.q.publish(r, queue.Completed, now)
 	return nil
@@ -124,7 +124,7 @@ func (l *lease) Fail(_ context.Context, f *pipeline.Failure) (retry bool, err er
 		told.Stage = l.task.Stage
 	}
 	if !l.q.cfg.Retry(f, l.attempt, l.exhausted) {
-		l.q.end(r, pipeline.Failed, &told, now)
+		l.q.end(r, pipeline.Failed, &told, now, l.q.cfg.AnnounceGrace)
 		l.q.publish(r, queue.Failed, now)
 		return false, nil
 	}

@@ -20,18 +20,19 @@ var _ queue.Queue = (*Queue)(nil)
 type Queue struct {
 	cfg queue.Config
 
-	mu       sync.Mutex
-	requests map[string]*request
-	sessions map[string]string // session id -> the request that has it
-	tokens   map[string]string // token hash -> request id
-	counts   map[pipeline.Status]int
-	ended    []*request // by the time at which they ended, for Keep
-	stages   map[pipeline.Stage]*stage
-	sequence int64 // of tasks
-	fence    int64 // of claims
-	log      []queue.Transition
-	logged   int64         // transitions published so far
-	news     chan struct{} // closed and replaced with every transition
+	mu          sync.Mutex
+	requests    map[string]*request
+	sessions    map[string]string // session id -> the request that has it
+	tokens      map[string]string // token hash -> request id
+	counts      map[pipeline.Status]int
+	unannounced map[string]time.Time // ended requests, and when the reaper is to announce them
+	ended       []*request           // by the time at which they ended, for Keep
+	stages      map[pipeline.Stage]*stage
+	sequence    int64 // of tasks
+	fence       int64 // of claims
+	log         []queue.Transition
+	logged      int64         // transitions published so far
+	news        chan struct{} // closed and replaced with every transition
 }
 
 // taskState is where the current task of a request is; empty when there is none.
@@ -77,7 +78,7 @@ type turns struct {
 func New(cfg queue.Config) *Queue {
 	q := &Queue{
 		cfg: cfg.WithDefaults(), requests: map[string]*request{}, sessions: map[string]string{}, tokens: map[string]string{},
-		counts: map[pipeline.Status]int{}, stages: map[pipeline.Stage]*stage{}, news: make(chan struct{}),
+		counts: map[pipeline.Status]int{}, unannounced: map[string]time.Time{}, stages: map[pipeline.Stage]*stage{}, news: make(chan struct{}),
 	}
 	for _, s := range pipeline.Stages() {
 		q.stages[s] = &stage{leased: map[*request]bool{}, delayed: map[*request]bool{}, turns: map[int]*turns{}}
@@ -174,13 +175,15 @@ func (q *Queue) Cancel(_ context.Context, requestID string) error {
 	case r.Status.Terminal():
 		return queue.ErrTerminal
 	}
-	q.end(r, pipeline.Canceled, nil, now)
+	q.end(r, pipeline.Canceled, nil, now, q.cfg.AnnounceGrace)
 	q.publish(r, queue.Canceled, now)
 	return nil
 }
 
-// end brings a request to a terminal status. The fence stays: it tells a canceled worker from one that lost its lease.
-func (q *Queue) end(r *request, s pipeline.Status, f *pipeline.Failure, at time.Time) {
+// end brings a request to a terminal status. The fence stays: it tells a canceled worker from one that lost its lease. Whoever
+// ends it has until grace to announce that.
+func (q *Queue) end(r *request, s pipeline.Status, f *pipeline.Failure, at time.Time, grace time.Duration) {
+	q.unannounced[r.ID] = at.Add(grace)
 	q.take(r)
 	q.become(r, s)
 	r.Failure, r.UpdatedAt, r.FinishedAt = f, at, at

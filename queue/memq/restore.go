@@ -38,13 +38,19 @@ func (q *Queue) restore(record queue.Record, now time.Time) *request {
 		r.Stage = record.Done
 		q.complete(r, record.Manifest, 0, at)
 		if _, more := record.Done.Next(); !more {
-			q.end(r, pipeline.Completed, nil, at)
+			q.end(r, pipeline.Completed, nil, at, 0)
 		}
 	}
 	if o := record.Outcome; o != nil && !r.Status.Terminal() {
-		q.end(r, o.Status, o.Failure, o.At)
+		q.end(r, o.Status, o.Failure, o.At, 0)
 		if taken { // an ended request does not take its session from another
 			q.sessions[r.SessionID] = holder
+		}
+	}
+	if r.Status.Terminal() {
+		delete(q.unannounced, r.ID)
+		if now.Sub(r.FinishedAt) < queue.Recent {
+			q.unannounced[r.ID] = now
 		}
 	}
 	q.publish(r, queue.Restored, now)

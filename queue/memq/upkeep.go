@@ -32,6 +32,7 @@ func (q *Queue) Reap(context.Context) (queue.Reaped, error) {
 	}
 	did.LostHandovers = q.lostHandovers(now)
 	did.Forgotten = q.forget(now)
+	did.Unannounced = q.takeUnannounced(now)
 	return did, nil
 }
 
@@ -45,7 +46,7 @@ func (q *Queue) reapDeadlines(now time.Time) int {
 	slices.SortFunc(late, func(a, b *request) int { return strings.Compare(a.ID, b.ID) })
 	for _, r := range late {
 		r.fence = 0
-		q.end(r, pipeline.Failed, queue.PastDeadline(r.Stage), now)
+		q.end(r, pipeline.Failed, queue.PastDeadline(r.Stage), now, 0)
 		q.publish(r, queue.Failed, now)
 	}
 	return len(late)
@@ -56,7 +57,7 @@ func (q *Queue) reapLeases(s *stage, now time.Time) int {
 	for _, r := range expired {
 		r.fence = 0
 		if r.Attempt >= q.cfg.MaxAttempts {
-			q.end(r, pipeline.Failed, queue.WorkerLost(r.Stage), now)
+			q.end(r, pipeline.Failed, queue.WorkerLost(r.Stage), now, 0)
 			q.publish(r, queue.Failed, now)
 			continue
 		}
@@ -82,6 +83,31 @@ func (q *Queue) lostHandovers(now time.Time) []pipeline.Object {
 	return manifests
 }
 
+// takeUnannounced returns the ends that are due to be announced, the longest overdue first, and puts them off.
+func (q *Queue) takeUnannounced(now time.Time) []string {
+	var due []string
+	for id, at := range q.unannounced {
+		if !at.After(now) {
+			due = append(due, id)
+		}
+	}
+	slices.SortFunc(due, func(a, b string) int {
+		return cmp.Or(q.unannounced[a].Compare(q.unannounced[b]), strings.Compare(a, b))
+	})
+	for _, id := range due {
+		q.unannounced[id] = now.Add(q.cfg.AnnounceGrace)
+	}
+	return due
+}
+
+// Announced implements queue.Upkeep.
+func (q *Queue) Announced(_ context.Context, requestID string) error {
+	q.lock()
+	defer q.mu.Unlock()
+	delete(q.unannounced, requestID)
+	return nil
+}
+
 // forget removes requests that ended long enough ago.
 func (q *Queue) forget(now time.Time) int {
 	n := 0
@@ -89,6 +115,7 @@ func (q *Queue) forget(now time.Time) int {
 		r := q.ended[n]
 		delete(q.requests, r.ID)
 		delete(q.tokens, r.TokenHash)
+		delete(q.unannounced, r.ID)
 		if q.sessions[r.SessionID] == r.ID {
 			delete(q.sessions, r.SessionID)
 		}

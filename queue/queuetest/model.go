@@ -30,7 +30,7 @@ func (s Suite) RunModel(t *testing.T, schedules int) {
 			"":       m.tick,
 			"submit": m.submit, "enqueue": m.enqueue, "enqueueNext": m.enqueueNext, "claim": m.claim, "claimNext": m.claim,
 			"heartbeat": m.heartbeat, "complete": m.complete, "completeAndClaim": m.completeAndClaim, "fail": m.fail, "giveBack": m.giveBack, "cancel": m.cancel,
-			"position": m.position, "advance": m.advance, "reap": m.reap, "slots": m.slots, "restore": m.restore,
+			"position": m.position, "advance": m.advance, "reap": m.reap, "slots": m.slots, "announced": m.announced, "restore": m.restore,
 		})
 		m.compareAll(rt)
 		operations += m.operations
@@ -320,6 +320,12 @@ func (m *model) reap(rt *rapid.T) {
 	for _, r := range m.requests {
 		m.compare(rt, r.ID)
 	}
+}
+
+func (m *model) announced(rt *rapid.T) {
+	r := m.anyRequest(rt)
+	err, wantErr := m.got.Announced(rt.Context(), r.ID), m.want.Announced(rt.Context(), r.ID)
+	m.same(rt, "Announced", sort(err), sort(wantErr))
 }
 
 func (m *model) slots(rt *rapid.T) {

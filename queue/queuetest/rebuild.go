@@ -107,6 +107,17 @@ var rebuildTests = []test{
 		check(b, "past deadline", reaped.PastDeadline, nil, 1)
 		check(b, "forgotten", reaped.Forgotten, nil, 1)
 	}},
+	{"recent ends are announced again", func(b *bench) {
+		recent, old, called := b.request(), b.request(), b.request()
+		canceled := queue.Record{Request: called, Outcome: &queue.Outcome{Status: pipeline.Canceled, At: b.clock.Now().Add(-time.Minute)}}
+		for range 2 {
+			b.rebuild(processed(recent, pipeline.Export, b.clock.Now().Add(-queue.Recent+time.Millisecond)),
+				processed(old, pipeline.Export, b.clock.Now().Add(-queue.Recent)), canceled)
+		}
+		if got, want := b.reap().Unannounced, []string{recent.ID, called.ID}; !slices.Equal(got, want) {
+			b.Fatalf("unannounced: got %v, want %v", got, want)
+		}
+	}},
 	{"many", func(b *bench) {
 		var list []queue.Record
 		var ids []string

@@ -87,7 +87,7 @@ var reaperTests = []test{
 		b.ready()
 		b.claim(pipeline.Filter)
 		r := b.reap()
-		if r.ExpiredLeases+r.DelayedReady+r.DeadSlots+r.PastDeadline+r.Forgotten+len(r.LostHandovers)+len(r.Wanting) != 0 {
+		if r.ExpiredLeases+r.DelayedReady+r.DeadSlots+r.PastDeadline+r.Forgotten+len(r.LostHandovers)+len(r.Unannounced)+len(r.Wanting) != 0 {
 			b.Fatalf("reaped %+v", r)
 		}
 	}},
@@ -154,6 +154,40 @@ var reaperTests = []test{
 		b.complete(done)
 		b.clock.Advance(time.Hour)
 		check(b, "ended requests", len(b.reap().LostHandovers), nil, 0)
+	}},
+	{"an end that nobody announced is reported until somebody does", func(b *bench) {
+		late := b.submit(deadline(b.clock.Now().Add(time.Second)))
+		completed, failed, canceled, told := b.submit(priority(9)), b.ready(), b.ready(), b.ready()
+		b.complete(completed)
+		_, err := b.claim(pipeline.Filter).Fail(b.ctx(), pipeline.Invalid("dark", "Too dark.", "Light it."))
+		b.must(err)
+		b.must(b.q.Cancel(b.ctx(), told.ID))
+		b.must(b.q.Announced(b.ctx(), told.ID))
+		b.clock.Advance(time.Second)
+		b.must(b.q.Cancel(b.ctx(), canceled.ID))
+		unannounced := func(want ...string) {
+			b.Helper()
+			if got := b.reap().Unannounced; !slices.Equal(got, want) {
+				b.Fatalf("unannounced: got %v, want %v", got, want)
+			}
+		}
+		unannounced(late.ID) // the reaper itself ended it; whoever ended the others may be at it
+		unannounced()        // as may be whoever was told of this one
+		b.clock.Advance(b.cfg.AnnounceGrace - time.Second)
+		both := []string{completed.ID, failed.ID}
+		slices.Sort(both)
+		unannounced(both...)
+		b.must(b.q.Announced(b.ctx(), failed.ID))
+		b.must(b.q.Announced(b.ctx(), "nobody"))
+		b.clock.Advance(time.Second)
+		unannounced(late.ID, canceled.ID)
+		b.must(b.q.Announced(b.ctx(), late.ID))
+		b.clock.Advance(b.cfg.AnnounceGrace)
+		unannounced(completed.ID, canceled.ID)
+		b.clock.Advance(b.cfg.Keep)
+		check(b, "forgotten", b.reap().Forgotten, nil, 5)
+		b.clock.Advance(b.cfg.AnnounceGrace)
+		unannounced()
 	}},
 	{"a stage with work and no worker is reported", func(b *bench) {
 		r := b.submit()

@@ -32,8 +32,8 @@ func loadScripts(cfg queue.Config) (scripts, error) {
 		b, err := fs.ReadFile(sources, path.Join("lua", name+".lua"))
 		return string(b), err
 	}
-	policy := fmt.Sprintf("local KEEP, KEEP_EVENTS, ATTEMPTS, FAIR_SHARE = %d, '%d', %d, %t\n",
-		cfg.Keep.Milliseconds(), cfg.KeepEvents, cfg.MaxAttempts, cfg.FairShare)
+	policy := fmt.Sprintf("local KEEP, KEEP_EVENTS, ATTEMPTS, FAIR_SHARE, ANNOUNCE, RECENT = %d, '%d', %d, %t, %d, %d\n",
+		cfg.Keep.Milliseconds(), cfg.KeepEvents, cfg.MaxAttempts, cfg.FairShare, cfg.AnnounceGrace.Milliseconds(), queue.Recent.Milliseconds())
 	keys, err := text("keys")
 	if err != nil {
 		return nil, err

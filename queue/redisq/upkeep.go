@@ -35,8 +35,34 @@ func (q *Queue) Reap(ctx context.Context) (queue.Reaped, error) {
 		}
 	}
 	var err error
-	did.LostHandovers, err = q.lostHandovers(ctx, now)
+	if did.LostHandovers, err = q.lostHandovers(ctx, now); err != nil {
+		return did, err
+	}
+	did.Unannounced, err = q.unannounced(ctx, now)
 	return did, err
+}
+
+// unannounced returns a batch at most; the next pass has more.
+func (q *Queue) unannounced(ctx context.Context, now time.Time) ([]string, error) {
+	v, err := q.call(ctx, "reap_ended", now, reapBatch)
+	if err != nil {
+		return nil, err
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, unexpected("reap_ended", v)
+	}
+	var ids []string
+	for _, id := range list {
+		ids = append(ids, fmt.Sprint(id))
+	}
+	return ids, nil
+}
+
+// Announced implements queue.Upkeep.
+func (q *Queue) Announced(ctx context.Context, requestID string) error {
+	_, err := q.number(ctx, "announced", q.now(), requestID)
+	return err
 }
 
 func (q *Queue) reapStage(ctx context.Context, stage pipeline.Stage, now time.Time, did *queue.Reaped) error {

@@ -9,6 +9,6 @@ if again and status == 'X' and r[4] == now then return 1 end
 if status ~= 'Q' and status ~= 'P' then return -2 end
 leave(id, stage, r[3])
 redis.call('HDEL', EXTRA .. id, 'f')
-finish(id, status, 'X')
+finish(id, status, 'X', ANNOUNCE)
 publish(id, stage, 'X', 'canceled')
 return 1

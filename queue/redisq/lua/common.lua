@@ -55,11 +55,13 @@ local function leave(id, stage, state)
   end
 end
 
--- finish ends a request whose task has left. Its record keeps no trace of the task but its stage, attempts and fence.
-local function finish(id, from, to)
+-- finish ends a request whose task has left. Its record keeps no trace of the task but its stage, attempts and fence. Whoever
+-- ended it has until grace to announce that.
+local function finish(id, from, to, grace)
   redis.call('HSET', RECORD .. id, 'S', to, 'u', now, 'y', now)
   redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'w', 'e', 'A', 'i', 'ig')
   redis.call('ZREM', HANDOVER, id)
+  redis.call('ZADD', ENDED, now + grace, id)
   become(from, to)
   plan('k' .. id, now + KEEP)
 end
@@ -98,7 +100,7 @@ local function completed(id, fence, stage, last, where, rest)
   redis.call('HSET', RECORD .. id, 'k', '', 'a', '0', 'D', stage, 'F', fence, 'u', now, 'm', where, 'mg', rest)
   if r[7] then redis.call('HDEL', EXTRA .. id, 'p', 'f') end
   if last then
-    finish(id, 'P', 'C')
+    finish(id, 'P', 'C', ANNOUNCE)
     publish(id, stage, 'C', 'completed')
   else
     redis.call('ZADD', HANDOVER, now, id)

@@ -15,7 +15,7 @@ redis.call('ZREM', LEASED .. stage, id)
 redis.call('HSET', EXTRA .. id, 'f', ARGV[6])
 redis.call('HSET', RECORD .. id, 'E', 1)
 if at == '' then
-  finish(id, 'P', 'F')
+  finish(id, 'P', 'F', ANNOUNCE)
   publish(id, stage, 'F', 'failed', ARGV[7])
   return 1
 end

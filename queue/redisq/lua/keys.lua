@@ -5,7 +5,7 @@
 --   ARGV[1]  1 when the call is tried again after an answer that never came, so it may have happened already; else 0
 --   ARGV[2]  now, in milliseconds since 1970; all times are such
 -- and lists only what follows in its own header. Before this text stands the policy, from queue.Config:
---   KEEP (milliseconds), KEEP_EVENTS (as text), ATTEMPTS, FAIR_SHARE.
+--   KEEP (milliseconds), KEEP_EVENTS (as text), ATTEMPTS, FAIR_SHARE, ANNOUNCE and RECENT (milliseconds).
 -- A number that becomes an argument of redis.call costs as much as a small command, so what is written often is text.
 
 local RECORD   = '{q}r'          -- hash, + request id: the record, see below
@@ -19,6 +19,7 @@ local LAUNCHED = '{q}launched:'  -- sorted set, + stage: reservations for launch
 local TURNS    = '{q}turns:'     -- hash, + stage, for fair share: priority -> turn of the newest claim, priority:caller ->
                                  --   turn of the caller's newest task, while that one is still to come
 local HANDOVER = '{q}handover'   -- sorted set: requests between two stages, by the completion of the first
+local ENDED    = '{q}ended'      -- sorted set: requests whose end nobody has announced, by the time from which the reaper does it
 local SESSIONS = '{q}s'          -- hash, + bucket: digest of a session id -> request id, see index()
 local TOKENS   = '{q}t'          -- hash, + bucket: digest of a token hash -> request id
 local AGENDA   = '{q}agenda'     -- sorted set: minutes for which there is a list

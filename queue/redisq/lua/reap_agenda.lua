@@ -5,6 +5,7 @@
 local function forget(id)
   local session, _, _, token = identity(id)
   redis.call('DEL', RECORD .. id, EXTRA .. id)
+  redis.call('ZREM', ENDED, id)
   local hash, field = index(SESSIONS, session)
   if redis.call('HGET', hash, field) == id then redis.call('HDEL', hash, field) end
   redis.call('HDEL', index(TOKENS, token))
@@ -26,7 +27,7 @@ for _, entry in ipairs(redis.call('LPOP', MINUTE .. minute, ARGV[3]) or {}) do
       redis.call('HDEL', RECORD .. id, 'f')
       redis.call('HSET', RECORD .. id, 'E', 1)
       redis.call('HSET', EXTRA .. id, 'f', '!deadline_exceeded')
-      finish(id, status, 'F')
+      finish(id, status, 'F', 0)
       publish(id, r[3], 'F', 'failed', 'deadline_exceeded')
       late = late + 1
     end

@@ -14,7 +14,7 @@ for _, id in ipairs(expired) do
     redis.call('HDEL', record, 'f', 'x', 'w')
     redis.call('HSET', record, 'E', 1)
     redis.call('HSET', EXTRA .. id, 'f', '!worker_lost')
-    finish(id, 'P', 'F')
+    finish(id, 'P', 'F', 0)
     publish(id, stage, 'F', 'failed', 'worker_lost')
   else
     redis.call('HDEL', record, 'f', 'x', 'w')

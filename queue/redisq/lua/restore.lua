@@ -26,7 +26,7 @@ local function heal(known)
   elseif state == 'd' then
     redis.call('ZADD', DELAYED .. stage, 'NX', r[4] or now, id)
   elseif done == string.sub(ORDER, -1) then
-    finish(id, known, 'C')
+    finish(id, known, 'C', 0)
     publish(id, stage, 'C', 'completed')
     return 'C'
   elseif done then
@@ -60,6 +60,7 @@ if status == 'Q' or status == 'P' then
   if ARGV[8] ~= '' then redis.call('ZADD', HANDOVER, ARGV[8], id) end
 else
   plan('k' .. id, ARGV[8] + KEEP)
+  if now - ARGV[8] < RECENT then redis.call('ZADD', ENDED, now, id) end
 end
 become('>', status)
 publish(id, redis.call('HGET', RECORD .. id, 'g'), status, 'restored')
