@@ -281,8 +281,25 @@ func TestQuality(t *testing.T) {
 	r := synthetic(4, 6)
 	r.Points3D[3].Error = -1 // not computed
 	want := Quality{RegisteredImages: 4, Points: 4, Observations: 8, MeanTrackLength: 2, MeanObservationsPerImage: 2, MeanReprojectionErrorPx: 0.5}
-	if got := r.Quality(); got != want {
+	got := r.Quality()
+	got.MedianTriangulationAngleDeg = 0 // below
+	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	// Cameras a quarter of a circle and three quarters apart around one point: the widest of the three angles is 180°.
+	orbit := handheld(4, rand.New(rand.NewPCG(1, 1)), func(i int) (eye, target [3]float64) {
+		s, c := math.Sincos(float64(i) * math.Pi / 2)
+		return [3]float64{s, 0, c}, target
+	})
+	orbit.Points3D[7].XYZ = [3]float64{}
+	orbit.Points3D = orbit.Points3D[7:8]
+	orbit.Points3D[0].Track = orbit.Points3D[0].Track[1:]
+	if got := orbit.Quality().MedianTriangulationAngleDeg; !(math.Abs(got-180) < 1e-6) {
+		t.Errorf("the point is seen under %v°", got)
+	}
+	orbit.Points3D[0].Track = orbit.Points3D[0].Track[:2]
+	if got := orbit.Quality().MedianTriangulationAngleDeg; !(math.Abs(got-90) < 1e-6) {
+		t.Errorf("the point is seen under %v°", got)
 	}
 	if got := (&Reconstruction{}).Quality(); got != (Quality{}) {
 		t.Errorf("nothing has quality %+v", got)

@@ -10,10 +10,10 @@ import (
 // World says how the world frame of a reconstruction lies, once [Reconstruction.Settle] has chosen it: structure from
 // motion finds it only up to a similarity.
 type World struct {
-	Up     string `json:"up"`      // the axis that points away from the ground: always "-y"
-	UpFrom string `json:"up_from"` // what decided: "gps", or "cameras", which people hold level
-	Unit   string `json:"unit"`    // "metre", or "view_distance": the median distance at which images see points
-	Origin string `json:"origin"`  // "focus": where the cameras look, or "points": the middle of the points
+	Up     string `json:"up"`              // the axis that points away from the ground: always "-y"
+	UpFrom string `json:"up_from"`         // what decided: "gps", or "cameras", which people hold level
+	Unit   string `json:"unit"`            // "metre", or "view_distance": the median distance at which images see points
+	Origin string `json:"origin"`          // "focus": where the cameras look, or "points": the middle of the points
 	North  string `json:"north,omitempty"` // "+z" when GPS tells
 	// UnitErrorPct is the standard error of the metre in percent, from how far the cameras are from their GPS positions.
 	UnitErrorPct float64 `json:"unit_error_pct,omitempty"`

@@ -155,6 +155,9 @@ func TestSettleNeedsAnExtent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	still := handheld(4, rng, func(int) (eye, target [3]float64) { return [3]float64{1, 1, 1}, [3]float64{2, 1, 3} })
 	still.Points3D = nil
+	for i := range still.Images {
+		still.Images[i].CamFromWorld.Translation = [3]float64{}
+	}
 	if _, world, err := still.Settle(nil); err == nil {
 		t.Errorf("no extent gave %+v", world)
 	}

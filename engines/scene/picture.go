@@ -1,0 +1,225 @@
+package scene
+
+import (
+	"cmp"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"io"
+	"math"
+	"slices"
+
+	"golang.org/x/image/draw"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
+	"golang.org/x/image/vector"
+)
+
+const (
+	panelPx    = 760 // side of one view
+	pictureGap = 16
+	captionPx  = 44 // above the views
+	legendPx   = 40 // below them
+)
+
+var (
+	pictureGround = color.RGBA{24, 26, 30, 255}
+	panelGround   = color.RGBA{33, 36, 41, 255}
+	inkBright     = color.RGBA{235, 235, 235, 255}
+	inkDim        = color.RGBA{150, 160, 175, 255}
+)
+
+// WritePicture draws a settled reconstruction, one JPEG: the points in their colours and the cameras, blue for the first
+// by name to orange for the last, from above and from the side. The caption is for people; unit is [World]'s.
+func (r *Reconstruction) WritePicture(w io.Writer, caption, unit string) error {
+	parsed, err := opentype.Parse(goregular.TTF)
+	if err != nil {
+		return fmt.Errorf("drawing the reconstruction: %w", err)
+	}
+	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: 17, DPI: 72, Hinting: font.HintingFull})
+	if err != nil {
+		return fmt.Errorf("drawing the reconstruction: %w", err)
+	}
+	picture := image.NewRGBA(image.Rect(0, 0, 2*panelPx+3*pictureGap, captionPx+panelPx+legendPx))
+	draw.Draw(picture, picture.Bounds(), image.NewUniform(pictureGround), image.Point{}, draw.Src)
+	middle, reach := r.window()
+	write(picture, face, image.Pt(pictureGap, 29), inkBright, caption)
+	for i, v := range []struct {
+		title  string
+		across [3]float64 // to the right
+		upward [3]float64
+	}{
+		{"from above", [3]float64{1, 0, 0}, [3]float64{0, 0, 1}},
+		{"from the side", [3]float64{1, 0, 0}, [3]float64{0, -1, 0}},
+	} {
+		area := image.Rect(0, 0, panelPx, panelPx).Add(image.Pt(pictureGap+i*(panelPx+pictureGap), captionPx))
+		p := panel{picture: picture.SubImage(area).(*image.RGBA), middle: middle, across: v.across, upward: v.upward, scale: panelPx / (2 * reach)}
+		r.drawInto(p)
+		write(picture, face, area.Min.Add(image.Pt(12, 26)), inkDim, v.title)
+	}
+	bar := roundBelow(reach / 2)
+	name := fmt.Sprintf("%g × the median view distance", bar)
+	if unit == UnitMetre {
+		name = fmt.Sprintf("%g m", bar)
+	}
+	y := captionPx + panelPx + legendPx/2
+	length := int(bar * panelPx / (2 * reach))
+	draw.Draw(picture, image.Rect(pictureGap, y-1, pictureGap+length, y+2), image.NewUniform(inkBright), image.Point{}, draw.Src)
+	write(picture, face, image.Pt(pictureGap+length+10, y+6), inkDim, name)
+	legend := "cameras: blue first, orange last"
+	width := font.MeasureString(face, legend).Ceil()
+	write(picture, face, image.Pt(picture.Bounds().Dx()-pictureGap-width, y+6), inkDim, legend)
+	if err := jpeg.Encode(w, picture, &jpeg.Options{Quality: 90}); err != nil {
+		return fmt.Errorf("drawing the reconstruction: %w", err)
+	}
+	return nil
+}
+
+// window is the middle and half the side of the cube that is drawn: all cameras, and the points as far as they are near;
+// a few that are far away would make the rest a dot.
+func (r *Reconstruction) window() (middle [3]float64, reach float64) {
+	low, high := [3]float64{}, [3]float64{}
+	for k := range 3 {
+		low[k], high[k] = math.Inf(1), math.Inf(-1)
+		for _, c := range r.centers() {
+			low[k], high[k] = min(low[k], c[k]), max(high[k], c[k])
+		}
+		if n := len(r.Points3D); n > 0 {
+			values := make([]float64, n)
+			for i := range r.Points3D {
+				values[i] = r.Points3D[i].XYZ[k]
+			}
+			slices.Sort(values)
+			low[k], high[k] = min(low[k], values[n/20]), max(high[k], values[n-1-n/20])
+		}
+		middle[k] = (low[k] + high[k]) / 2
+		reach = max(reach, (high[k]-low[k])/2)
+	}
+	if !(reach > 0) || math.IsInf(reach, 1) {
+		return [3]float64{}, 1
+	}
+	return middle, 1.08 * reach
+}
+
+// panel is one orthographic view.
+type panel struct {
+	picture        *image.RGBA
+	middle         [3]float64
+	across, upward [3]float64
+	scale          float64 // pixels a world unit
+}
+
+func (p panel) at(x [3]float64) (u, v float32) {
+	d := sub(x, p.middle)
+	center := float32(panelPx) / 2
+	return center + float32(p.scale*dot(d, p.across)), center - float32(p.scale*dot(d, p.upward))
+}
+
+func (r *Reconstruction) drawInto(p panel) {
+	draw.Draw(p.picture, p.picture.Bounds(), image.NewUniform(panelGround), image.Point{}, draw.Src)
+	origin := p.picture.Bounds().Min
+	for i := range r.Points3D {
+		u, v := p.at(r.Points3D[i].XYZ)
+		if !(u >= 0 && v >= 0 && u < panelPx-1 && v < panelPx-1) {
+			continue
+		}
+		// Dark surfaces must stand out from the ground as well.
+		lighter := func(c uint8) uint8 { return uint8(70 + int(c)*185/255) }
+		c := r.Points3D[i].RGB
+		ink := color.RGBA{lighter(c[0]), lighter(c[1]), lighter(c[2]), 255}
+		for dy := range 2 {
+			for dx := range 2 {
+				p.picture.SetRGBA(origin.X+int(u)+dx, origin.Y+int(v)+dy, ink)
+			}
+		}
+	}
+	order := make([]int, len(r.Images))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(r.Images[a].Name, r.Images[b].Name) })
+	for n, i := range order {
+		t := float32(n) / float32(max(len(order)-1, 1))
+		mix := func(a, b float32) uint8 { return uint8(a + t*(b-a)) }
+		p.camera(&r.Images[i], r.Camera(r.Images[i].CameraID), color.RGBA{mix(70, 255), mix(150, 150), mix(255, 40), 255})
+	}
+}
+
+// camera draws a camera as the pyramid of what it sees, 22 pixels long.
+func (p panel) camera(im *Image, c *Camera, ink color.RGBA) {
+	rotation, center := im.CamFromWorld.Matrix(), im.Center()
+	const lengthPx = 22
+	length := lengthPx / p.scale
+	halfX, halfY := 0.6, 0.6
+	if c != nil && c.FocalLength() > 0 {
+		halfX, halfY = float64(c.Width)/(2*c.FocalLength()), float64(c.Height)/(2*c.FocalLength())
+	}
+	corner := func(sx, sy float64) [3]float64 {
+		out := center
+		for k := range 3 {
+			out[k] += length * (sx*halfX*rotation[0][k] + sy*halfY*rotation[1][k] + rotation[2][k])
+		}
+		return out
+	}
+	corners := [][3]float64{corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)}
+	for i := range corners {
+		p.line(center, corners[i], 1.2, ink)
+		p.line(corners[i], corners[(i+1)%4], 1.2, ink)
+	}
+	u, v := p.at(center)
+	p.fill(ink, [2]float32{u - 3, v - 3}, [2]float32{u + 3, v - 3}, [2]float32{u + 3, v + 3}, [2]float32{u - 3, v + 3})
+}
+
+// line draws a smooth line between two world points.
+func (p panel) line(from, to [3]float64, widthPx float32, ink color.RGBA) {
+	u0, v0 := p.at(from)
+	u1, v1 := p.at(to)
+	du, dv := u1-u0, v1-v0
+	n := float32(math.Hypot(float64(du), float64(dv)))
+	if !(n > 0.1) {
+		return
+	}
+	nu, nv := -dv/n*widthPx/2, du/n*widthPx/2
+	p.fill(ink, [2]float32{u0 + nu, v0 + nv}, [2]float32{u1 + nu, v1 + nv}, [2]float32{u1 - nu, v1 - nv}, [2]float32{u0 - nu, v0 - nv})
+}
+
+// fill paints a polygon that is small beside the panel.
+func (p panel) fill(ink color.RGBA, corners ...[2]float32) {
+	low, high := corners[0], corners[0]
+	for _, c := range corners {
+		for k := range 2 {
+			low[k], high[k] = min(low[k], c[k]), max(high[k], c[k])
+		}
+	}
+	if !(low[0] > -panelPx && low[1] > -panelPx && high[0] < 2*panelPx && high[1] < 2*panelPx) {
+		return
+	}
+	x0, y0 := int(math.Floor(float64(low[0]))), int(math.Floor(float64(low[1])))
+	size := image.Pt(int(high[0])+2-x0, int(high[1])+2-y0)
+	z := vector.NewRasterizer(size.X, size.Y)
+	z.MoveTo(corners[0][0]-float32(x0), corners[0][1]-float32(y0))
+	for _, c := range corners[1:] {
+		z.LineTo(c[0]-float32(x0), c[1]-float32(y0))
+	}
+	z.ClosePath()
+	z.Draw(p.picture, image.Rectangle{Max: size}.Add(p.picture.Bounds().Min).Add(image.Pt(x0, y0)), image.NewUniform(ink), image.Point{})
+}
+
+// roundBelow is the largest of 1, 2 and 5 times a power of ten that is not above x.
+func roundBelow(x float64) float64 {
+	power := math.Pow(10, math.Floor(math.Log10(x)))
+	for _, factor := range []float64{5, 2} {
+		if factor*power <= x {
+			return factor * power
+		}
+	}
+	return power
+}
+
+func write(dst draw.Image, face font.Face, at image.Point, ink color.Color, line string) {
+	d := font.Drawer{Dst: dst, Src: image.NewUniform(ink), Face: face, Dot: fixed.P(at.X, at.Y)}
+	d.DrawString(line)
+}
