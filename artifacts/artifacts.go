@@ -26,8 +26,9 @@ const (
 	Selection     Kind = "selection"      // JSON: the frames or photos worth using
 	CaptureReport Kind = "capture_report" // JSON: what is good and bad about the capture
 	ContactSheet  Kind = "contact_sheet"  // JPEG: the chosen frames with their scores
-	SparseModel   Kind = "sparse_model"   // tar: COLMAP binary model in the original camera frame
-	Scene         Kind = "scene"          // tar: undistorted images/ and their COLMAP binary model sparse/
+	Cameras       Kind = "cameras"        // JPEG: cameras and sparse points, from above and from the side
+	SparseModel   Kind = "sparse_model"   // tar: COLMAP binary model with the original cameras
+	Scene         Kind = "scene"          // tar: undistorted images/, masks/ if there are any, and their COLMAP binary model sparse/
 	DepthReport   Kind = "depth_report"   // JSON: what the depth stage did, or why it did nothing
 	Checkpoint    Kind = "checkpoint"     // training state, replaced while training; never in a manifest
 	Trained       Kind = "trained"        // PLY as the trainer left it
@@ -42,6 +43,7 @@ var files = map[Kind]struct{ name, contentType string }{
 	Selection:     {"selection.json", "application/json"},
 	CaptureReport: {"capture_report.json", "application/json"},
 	ContactSheet:  {"contact_sheet.jpg", "image/jpeg"},
+	Cameras:       {"cameras.jpg", "image/jpeg"},
 	SparseModel:   {"sparse.tar", "application/x-tar"},
 	Scene:         {"scene.tar", "application/x-tar"},
 	DepthReport:   {"depth_report.json", "application/json"},
@@ -62,7 +64,7 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, CaptureReport, ContactSheet}
+	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, Cameras, CaptureReport, ContactSheet}
 }
 
 // Buckets are the names a deployment chose.

@@ -36,7 +36,11 @@ type SfMReport struct {
 	Points              int     `json:"points"`
 	ReprojectionErrorPx float64 `json:"reprojection_error_px"`
 	MeanTrackLength     float64 `json:"mean_track_length"`
+	Matcher             string  `json:"matcher,omitempty"`
+	Reason              string  `json:"reason,omitempty"`     // why this model, for people
+	World               any     `json:"world,omitempty"`      // which way is up, what a unit is: conventions.md
 	Candidates          any     `json:"candidates,omitempty"` // every model that was tried, with its scores
+	Agreement           any     `json:"agreement,omitempty"`  // between the two mappers
 }
 
 // DepthReportPart says whether depth maps exist, and if not, why.

@@ -21,7 +21,7 @@ import (
 func ring(n, points int) *scene.Reconstruction {
 	r := &scene.Reconstruction{Cameras: []scene.Camera{{CameraID: 1, Model: scene.Pinhole, Width: 100, Height: 100, Params: []float64{80, 80, 50, 50}}}}
 	for j := range points {
-		r.Points3D = append(r.Points3D, scene.Point3D{Point3DID: uint64(j + 1), XYZ: [3]float64{float64(j), 1, 0}, Error: 0.4})
+		r.Points3D = append(r.Points3D, scene.Point3D{Point3DID: uint64(j + 1), XYZ: [3]float64{0.3 * math.Cos(float64(j)), 0.1, 0.3 * math.Sin(float64(j))}, Error: 0.4})
 	}
 	for i := range n {
 		angle := 2 * math.Pi * float64(i) / float64(n)
@@ -47,6 +47,12 @@ func blind(r *scene.Reconstruction, i, keep int) *scene.Reconstruction {
 	return r
 }
 
+// telescope gives the camera a focal length of a hundred times its images' longer side.
+func telescope(r *scene.Reconstruction) *scene.Reconstruction {
+	r.Cameras[0].Params = []float64{1e4, 1e4, 50, 50}
+	return r
+}
+
 // misplace moves an image's camera by the radius of the ring.
 func misplace(r *scene.Reconstruction, i int) *scene.Reconstruction {
 	c := r.Images[i].Center()
@@ -64,28 +70,41 @@ func TestChooseModel(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		models []model
+		given  int
 		want   string
 		agree  bool
 	}{
-		"both agree":                     {[]model{global(ring(25, 60)), incremental(ring(25, 62))}, globalMapper, true},
-		"order does not matter":          {[]model{incremental(ring(25, 62)), global(ring(25, 60))}, globalMapper, true},
-		"mapper has more images":         {[]model{global(ring(25, 60).Without([]string{"3.jpg"})), incremental(ring(25, 60))}, incrementalMapper, true},
-		"global_mapper has more images":  {[]model{global(ring(25, 60)), incremental(ring(25, 60).Without([]string{"3.jpg"}))}, globalMapper, true},
-		"global_mapper misplaced one":    {[]model{global(misplace(blind(ring(25, 60), 4, 10), 4)), incremental(ring(25, 60))}, incrementalMapper, false},
-		"disagreement on equal evidence": {[]model{global(misplace(ring(25, 60), 4)), incremental(ring(25, 60))}, incrementalMapper, false},
-		"mapper found a fraction":        {[]model{global(misplace(ring(25, 60), 4)), incremental(ring(25, 40))}, globalMapper, false},
-		"too little in common":           {[]model{global(ring(25, 60)), incremental(ring(2, 60))}, globalMapper, false},
-		"only global_mapper":             {[]model{global(ring(25, 60)), failed(incrementalMapper)}, globalMapper, false},
-		"only mapper":                    {[]model{failed(globalMapper), incremental(ring(25, 60))}, incrementalMapper, false},
-		"mapper alone was asked":         {[]model{incremental(ring(9, 60))}, incrementalMapper, false},
+		"both agree":                     {[]model{global(ring(25, 60)), incremental(ring(25, 62))}, 25, globalMapper, true},
+		"order does not matter":          {[]model{incremental(ring(25, 62)), global(ring(25, 60))}, 25, globalMapper, true},
+		"mapper has more images":         {[]model{global(ring(25, 60).Without([]string{"3.jpg"})), incremental(ring(25, 60))}, 25, incrementalMapper, true},
+		"global_mapper has more images":  {[]model{global(ring(25, 60)), incremental(ring(25, 60).Without([]string{"3.jpg"}))}, 25, globalMapper, true},
+		"global_mapper misplaced one":    {[]model{global(misplace(blind(ring(25, 60), 4, 10), 4)), incremental(ring(25, 60))}, 25, incrementalMapper, false},
+		"disagreement on equal evidence": {[]model{global(misplace(ring(25, 60), 4)), incremental(ring(25, 60))}, 25, incrementalMapper, false},
+		"mapper found a fraction":        {[]model{global(misplace(ring(25, 60), 4)), incremental(ring(25, 40))}, 25, globalMapper, false},
+		"too little in common":           {[]model{global(ring(25, 60)), incremental(ring(2, 60))}, 25, globalMapper, false},
+		"only global_mapper":             {[]model{global(ring(25, 60)), failed(incrementalMapper)}, 25, globalMapper, false},
+		"only mapper":                    {[]model{failed(globalMapper), incremental(ring(25, 60))}, 25, incrementalMapper, false},
+		"of few images mapper's":         {[]model{global(ring(12, 60)), incremental(ring(12, 60))}, 12, incrementalMapper, true},
+		"a focal length no lens has":     {[]model{global(telescope(ring(25, 62))), incremental(ring(25, 60))}, 25, incrementalMapper, true},
+		"only global_mapper, few images": {[]model{global(ring(9, 150)), failed(incrementalMapper)}, 9, globalMapper, false},
+		"mapper alone was asked":         {[]model{incremental(ring(9, 60))}, 9, incrementalMapper, false},
 	} {
-		chosen, agreement, reason := chooseModel(test.models)
-		if chosen == nil || chosen.mapper != test.want || reason == "" || (agreement != nil && agreement.Agree) != test.agree {
-			t.Errorf("%s: chose %+v because %q; agreement %+v", name, chosen, reason, agreement)
+		c := chooseModel(test.models, test.given)
+		if c.model == nil || c.model.mapper != test.want || c.reason == "" || (c.agreement != nil && c.agreement.Agree) != test.agree {
+			t.Errorf("%s: chose %+v because %q; agreement %+v", name, c.model, c.reason, c.agreement)
+		}
+		for i, candidate := range c.candidates {
+			if failed := test.models[i].reconstruction == nil; !(candidate.Score >= 0 && candidate.Score <= 1) || failed && candidate.Score != 0 {
+				t.Errorf("%s: %s scores %v", name, candidate.Mapper, candidate.Score)
+			}
 		}
 	}
-	if chosen, _, _ := chooseModel([]model{failed(globalMapper), failed(incrementalMapper)}); chosen != nil {
-		t.Errorf("nothing to choose from gave %+v", chosen)
+	if c := chooseModel([]model{failed(globalMapper), failed(incrementalMapper)}, 25); c.model != nil {
+		t.Errorf("nothing to choose from gave %+v", c.model)
+	}
+	// Nobody confirms a model of few images with few observations.
+	if c := chooseModel([]model{global(ring(7, 40)), failed(incrementalMapper)}, 7); c.model != nil || c.reason == "" {
+		t.Errorf("chose %+v because %q", c.model, c.reason)
 	}
 }
 
@@ -116,7 +135,7 @@ func TestLargestModelIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	var m model
-	if err := m.readLargest(dir); err != nil || m.models != 3 || len(m.reconstruction.Images) != 7 || len(m.reconstruction.Points3D) != 30 {
+	if err := m.readLargest(dir); err != nil || m.models != 3 || m.registered != 7 || len(m.reconstruction.Images) != 7 || len(m.reconstruction.Points3D) != 30 {
 		t.Errorf("%v: %d models, %d images, %d points", err, m.models, len(m.reconstruction.Images), len(m.reconstruction.Points3D))
 	}
 }
@@ -135,7 +154,8 @@ func TestQualityGate(t *testing.T) {
 		warnings          []string
 	}{
 		{10, 10, 0, "", nil},
-		{5, 10, 0, "", []string{"unregistered_images"}},
+		{8, 10, 0, "", []string{"unregistered_images"}},
+		{5, 10, 0, "", []string{"poorly_registered"}},
 		{4, 10, 0, TooFewRegistered, nil},
 		{3, 3, 0, "", nil},
 		{10, 10, 1, "", []string{"weak_images", "unregistered_images"}},
@@ -163,6 +183,19 @@ func TestQualityGate(t *testing.T) {
 		}
 		if !reflect.DeepEqual(codes, test.warnings) {
 			t.Errorf("%+v: warnings %v", test, codes)
+		}
+	}
+	// Poses alone are not enough: there must be points, and they must be seen from different sides.
+	sparse := reconstructor{plan: Plan{MinRegistered: 0.5}, images: names(10)}
+	still := ring(10, 400)
+	for i := range still.Images {
+		c := still.Images[i].Center()
+		still.Images[i].CamFromWorld = scene.Rigid3FromCenter(still.Images[i].CamFromWorld.Matrix(), [3]float64{0.005 * c[0], 0.005 * c[1], 0.005*c[2] - 1})
+	}
+	for code, r := range map[string]*scene.Reconstruction{TooFewPoints: ring(10, 120), DegenerateBaseline: still} {
+		var failure *Failure
+		if _, err := sparse.choose([]model{{mapper: incrementalMapper, reconstruction: r, models: 1}}); !errors.As(err, &failure) || failure.Code != code || !failure.AboutInput() || failure.Advice == "" {
+			t.Errorf("%s: got %v", code, err)
 		}
 	}
 	two := reconstructor{plan: Plan{MinRegistered: 0.5}, images: names(3)}
@@ -214,19 +247,29 @@ func TestCameraGroups(t *testing.T) {
 	if want := []string{"a.jpg", "b.jpg", "e.jpg", "f.png", "g.bin", "sub/c.jpg", "sub/d.jpg"}; err != nil || !reflect.DeepEqual(names, want) {
 		t.Fatalf("%v, %v", names, err)
 	}
-	groups, err := cameraGroups(dir, names, false)
+	groups, err := cameraGroups(Plan{ImagePath: dir}, names)
 	want := []cameraGroup{
-		{names: []string{"a.jpg", "e.jpg"}}, // COLMAP decides by EXIF
-		{names: []string{"b.jpg", "sub/d.jpg"}, single: true},
-		{names: []string{"f.png", "sub/c.jpg"}, single: true},
-		{names: []string{"g.bin"}, single: true},
+		{names: []string{"a.jpg", "e.jpg"}, model: "SIMPLE_RADIAL"}, // COLMAP decides by EXIF
+		{names: []string{"b.jpg", "sub/d.jpg"}, single: true, model: "SIMPLE_RADIAL"},
+		{names: []string{"f.png", "sub/c.jpg"}, single: true, model: "SIMPLE_RADIAL"},
+		{names: []string{"g.bin"}, single: true, model: "SIMPLE_RADIAL"},
 	}
 	if err != nil || !reflect.DeepEqual(groups, want) {
 		t.Errorf("%+v, %v", groups, err)
 	}
-	groups, err = cameraGroups(dir, names, true)
-	if err != nil || len(groups) != 1 || !groups[0].single || len(groups[0].names) != 7 {
+	groups, err = cameraGroups(Plan{ImagePath: dir, Video: true}, names)
+	if err != nil || len(groups) != 1 || !groups[0].single || len(groups[0].names) != 7 || groups[0].model != "OPENCV" {
 		t.Errorf("video: %+v, %v", groups, err)
+	}
+	// What is known of images decides, and an exact focal length leaves nothing to find.
+	inputs := []ImageInput{{Name: "a.jpg", Camera: 2}, {Name: "b.jpg", Camera: 1, FocalLengthPx: 36}, {Name: "e.jpg", Camera: 3, Frame: true}}
+	groups, err = cameraGroups(Plan{ImagePath: dir, Images: inputs}, []string{"a.jpg", "b.jpg", "e.jpg"})
+	if want := []cameraGroup{
+		{names: []string{"a.jpg"}, single: true, model: "SIMPLE_RADIAL"},
+		{names: []string{"b.jpg"}, single: true, model: "PINHOLE", params: []float64{36, 36, 20, 15}},
+		{names: []string{"e.jpg"}, single: true, model: "SIMPLE_RADIAL"}, // one frame of a video shows no distortion
+	}; err != nil || !reflect.DeepEqual(groups, want) {
+		t.Errorf("%+v, %v", groups, err)
 	}
 	if _, err := listImages(filepath.Join(dir, "missing")); err == nil {
 		t.Error("a missing folder was listed")

@@ -14,6 +14,7 @@ type FeatureExtractorOptions struct {
 	DatabasePath  string // made when it does not exist; must be on a local disk, since SQLite needs locks
 	ImagePath     string
 	ImageListPath string // file with one image name a line; empty takes all
+	MaskPath      string // folder with the mask of a/b.jpg as a/b.jpg.png; no features are found where it is black
 	// ImageReader
 	CameraModel              string // COLMAP's name of it
 	SingleCamera             bool   // all images share one camera
@@ -30,6 +31,7 @@ func (c *Colmap) FeatureExtractor(ctx context.Context, o FeatureExtractorOptions
 	a.text("database_path", o.DatabasePath)
 	a.text("image_path", o.ImagePath)
 	a.text("image_list_path", o.ImageListPath)
+	a.text("ImageReader.mask_path", o.MaskPath)
 	a.text("ImageReader.camera_model", o.CameraModel)
 	a.flag("ImageReader.single_camera", o.SingleCamera)
 	a.numbers("ImageReader.camera_params", o.CameraParams)
@@ -51,6 +53,10 @@ type SequentialMatcherOptions struct {
 	MinNumInliers    int
 	GuidedMatching   bool
 	QuadraticOverlap bool // and with those 2, 4, 8, … up to 2^(overlap−1) images later
+	// VocabTreePath turns loop detection on: every LoopPeriod-th image is also matched with the LoopImages that look most
+	// like it and are at least LoopDistance images away.
+	VocabTreePath                        string
+	LoopPeriod, LoopImages, LoopDistance int
 }
 
 // SequentialMatcher matches images that follow one another.
@@ -59,8 +65,16 @@ func (c *Colmap) SequentialMatcher(ctx context.Context, o SequentialMatcherOptio
 	a.text("database_path", o.DatabasePath)
 	a.integer("SequentialMatching.overlap", o.Overlap)
 	a.text("SequentialMatching.quadratic_overlap", map[bool]string{true: "1", false: "0"}[o.QuadraticOverlap])
+	if o.VocabTreePath != "" {
+		a.flag("SequentialMatching.loop_detection", true)
+		a.text("SequentialMatching.vocab_tree_path", o.VocabTreePath)
+		a.integer("SequentialMatching.loop_detection_period", o.LoopPeriod)
+		a.integer("SequentialMatching.loop_detection_num_images", o.LoopImages)
+		a.integer("SequentialMatching.loop_detection_min_index_distance", o.LoopDistance)
+		a.integer("SequentialMatching.num_threads", c.Threads)
+	}
 	a.matching(c, o.GuidedMatching, o.MaxNumMatches, o.MinNumInliers)
-	return c.run(ctx, "sequential_matcher", a, &counter{pattern: processingImage, message: "matching features"})
+	return c.run(ctx, "sequential_matcher", a, &sequentialWatch{})
 }
 
 // ExhaustiveMatcherOptions are the options of exhaustive_matcher that are used.
@@ -81,12 +95,83 @@ func (c *Colmap) ExhaustiveMatcher(ctx context.Context, o ExhaustiveMatcherOptio
 	return c.run(ctx, "exhaustive_matcher", a, blockWatch{})
 }
 
+// SpatialMatcherOptions are the options of spatial_matcher that are used.
+type SpatialMatcherOptions struct {
+	DatabasePath    string
+	MaxNumNeighbors int
+	MaxDistanceM    int
+}
+
+// SpatialMatcher matches images that were taken near each other, by the positions in their EXIF data.
+func (c *Colmap) SpatialMatcher(ctx context.Context, o SpatialMatcherOptions) (Run, error) {
+	var a arguments
+	a.text("database_path", o.DatabasePath)
+	a.integer("SpatialMatching.max_num_neighbors", o.MaxNumNeighbors)
+	a.integer("SpatialMatching.max_distance", o.MaxDistanceM)
+	a.matching(c, false, 0, 0)
+	return c.run(ctx, "spatial_matcher", a, &counter{pattern: processingImage, message: "matching features"})
+}
+
+// VocabTreeBuilderOptions are the options of vocab_tree_builder that are used.
+type VocabTreeBuilderOptions struct {
+	DatabasePath      string
+	VocabTreePath     string // written
+	NumVisualWords    int
+	NumIterations     int // of k-means
+	NumRounds         int // with other seeds, of which the best is kept
+	MaxNumDescriptors int // learned from
+}
+
+// VocabTreeBuilder learns visual words from the features in a database.
+func (c *Colmap) VocabTreeBuilder(ctx context.Context, o VocabTreeBuilderOptions) (Run, error) {
+	var a arguments
+	a.text("database_path", o.DatabasePath)
+	a.text("vocab_tree_path", o.VocabTreePath)
+	a.integer("num_visual_words", o.NumVisualWords)
+	a.integer("num_iterations", o.NumIterations)
+	a.integer("num_rounds", o.NumRounds)
+	a.integer("max_num_descriptors", o.MaxNumDescriptors)
+	a.integer("num_threads", c.Threads)
+	return c.run(ctx, "vocab_tree_builder", a, beginning{prefix: "Loading descriptors", message: "learning to tell places apart"})
+}
+
+// VocabTreeMatcherOptions are the options of vocab_tree_matcher that are used.
+type VocabTreeMatcherOptions struct {
+	DatabasePath  string
+	VocabTreePath string
+	NumImages     int // each is matched with so many that look most like it
+}
+
+// VocabTreeMatcher matches images that look alike.
+func (c *Colmap) VocabTreeMatcher(ctx context.Context, o VocabTreeMatcherOptions) (Run, error) {
+	var a arguments
+	a.text("database_path", o.DatabasePath)
+	a.text("VocabTreeMatching.vocab_tree_path", o.VocabTreePath)
+	a.integer("VocabTreeMatching.num_images", o.NumImages)
+	a.integer("VocabTreeMatching.num_threads", c.Threads)
+	a.matching(c, false, 0, 0)
+	return c.run(ctx, "vocab_tree_matcher", a, &counter{pattern: processingImage, message: "matching features"})
+}
+
+// RotationAverager writes the cameras of a database, as they are known to it, and the orientations of its images as a
+// model without points.
+func (c *Colmap) RotationAverager(ctx context.Context, databasePath, outputPath string) (Run, error) {
+	var a arguments
+	a.text("database_path", databasePath)
+	a.text("output_path", outputPath)
+	a.integer("num_threads", c.Threads)
+	if err := os.MkdirAll(outputPath, 0o755); err != nil {
+		return Run{}, err
+	}
+	return c.run(ctx, "rotation_averager", a, beginning{})
+}
+
 // ViewGraphCalibrator estimates focal lengths from the matches and writes them into the database as priors, which
 // global_mapper depends on.
 func (c *Colmap) ViewGraphCalibrator(ctx context.Context, databasePath string) (Run, error) {
 	var a arguments
 	a.text("database_path", databasePath)
-	return c.run(ctx, "view_graph_calibrator", a, calibratorWatch{})
+	return c.run(ctx, "view_graph_calibrator", a, beginning{prefix: "Calibrating view graph", message: "estimating focal lengths"})
 }
 
 // MapperOptions are the options that global_mapper and mapper share.

@@ -36,6 +36,9 @@ const (
 	UnreadableImage  = "unreadable_image"
 	NoSparseModel    = "no_sparse_model"
 	TooFewRegistered = "too_few_registered"
+	TooFewPoints     = "too_few_points"
+	// DegenerateBaseline is a camera that turned but hardly moved.
+	DegenerateBaseline = "degenerate_baseline"
 )
 
 // Codes of failures that are about the machine or the program.
@@ -51,7 +54,7 @@ const (
 // AboutInput says whether other images are needed; else the same images may succeed elsewhere or later.
 func (f *Failure) AboutInput() bool {
 	switch f.Code {
-	case TooFewImages, NoFeatures, UnreadableImage, NoSparseModel, TooFewRegistered:
+	case TooFewImages, NoFeatures, UnreadableImage, NoSparseModel, TooFewRegistered, TooFewPoints, DegenerateBaseline:
 		return true
 	}
 	return false

@@ -32,10 +32,10 @@ func TestEveryCommandLine(t *testing.T) {
 		want string
 	}{
 		{func() error {
-			_, _, err := c.FeatureExtractor(t.Context(), FeatureExtractorOptions{DatabasePath: "d.db", ImagePath: "images", CameraModel: "OPENCV", SingleCamera: true,
+			_, _, err := c.FeatureExtractor(t.Context(), FeatureExtractorOptions{DatabasePath: "d.db", ImagePath: "images", MaskPath: "masks", CameraModel: "OPENCV", SingleCamera: true,
 				CameraParams: []float64{500, 320.5, 240}, DefaultFocalLengthFactor: 0.85, MaxImageSize: 1600, MaxNumFeatures: 4096})
 			return err
-		}, "feature_extractor " + global + "--database_path d.db --image_path images --ImageReader.camera_model OPENCV --ImageReader.single_camera 1 --ImageReader.camera_params 500,320.5,240 --ImageReader.default_focal_length_factor 0.85 --FeatureExtraction.max_image_size 1600 --SiftExtraction.max_num_features 4096 --FeatureExtraction.num_threads 2 --FeatureExtraction.use_gpu 0"},
+		}, "feature_extractor " + global + "--database_path d.db --image_path images --ImageReader.mask_path masks --ImageReader.camera_model OPENCV --ImageReader.single_camera 1 --ImageReader.camera_params 500,320.5,240 --ImageReader.default_focal_length_factor 0.85 --FeatureExtraction.max_image_size 1600 --SiftExtraction.max_num_features 4096 --FeatureExtraction.num_threads 2 --FeatureExtraction.use_gpu 0"},
 		{func() error {
 			_, err := c.SequentialMatcher(t.Context(), SequentialMatcherOptions{DatabasePath: "d.db", Overlap: 10, QuadraticOverlap: true})
 			return err
@@ -44,6 +44,24 @@ func TestEveryCommandLine(t *testing.T) {
 			_, err := c.ExhaustiveMatcher(t.Context(), ExhaustiveMatcherOptions{DatabasePath: "d.db", BlockSize: 10})
 			return err
 		}, "exhaustive_matcher " + global + "--database_path d.db --ExhaustiveMatching.block_size 10 --FeatureMatching.num_threads 2 --FeatureMatching.use_gpu 0"},
+		{func() error {
+			_, err := c.SequentialMatcher(t.Context(), SequentialMatcherOptions{DatabasePath: "d.db", VocabTreePath: "v.bin", LoopPeriod: 5, LoopImages: 6, LoopDistance: 20})
+			return err
+		}, "sequential_matcher " + global + "--database_path d.db --SequentialMatching.quadratic_overlap 0 --SequentialMatching.loop_detection 1 --SequentialMatching.vocab_tree_path v.bin --SequentialMatching.loop_detection_period 5 --SequentialMatching.loop_detection_num_images 6 --SequentialMatching.loop_detection_min_index_distance 20 --SequentialMatching.num_threads 2 --FeatureMatching.num_threads 2 --FeatureMatching.use_gpu 0"},
+		{func() error {
+			_, err := c.SpatialMatcher(t.Context(), SpatialMatcherOptions{DatabasePath: "d.db", MaxNumNeighbors: 50, MaxDistanceM: 200})
+			return err
+		}, "spatial_matcher " + global + "--database_path d.db --SpatialMatching.max_num_neighbors 50 --SpatialMatching.max_distance 200 --FeatureMatching.num_threads 2 --FeatureMatching.use_gpu 0"},
+		{func() error {
+			_, err := c.VocabTreeBuilder(t.Context(), VocabTreeBuilderOptions{DatabasePath: "d.db", VocabTreePath: "v.bin", NumVisualWords: 256, NumIterations: 5, NumRounds: 1, MaxNumDescriptors: 20000})
+			return err
+		}, "vocab_tree_builder " + global + "--database_path d.db --vocab_tree_path v.bin --num_visual_words 256 --num_iterations 5 --num_rounds 1 --max_num_descriptors 20000 --num_threads 2"},
+		{func() error {
+			_, err := c.VocabTreeMatcher(t.Context(), VocabTreeMatcherOptions{DatabasePath: "d.db", VocabTreePath: "v.bin", NumImages: 50})
+			return err
+		}, "vocab_tree_matcher " + global + "--database_path d.db --VocabTreeMatching.vocab_tree_path v.bin --VocabTreeMatching.num_images 50 --VocabTreeMatching.num_threads 2 --FeatureMatching.num_threads 2 --FeatureMatching.use_gpu 0"},
+		{func() error { _, err := c.RotationAverager(t.Context(), "d.db", dir+"/r"); return err },
+			"rotation_averager " + global + "--database_path d.db --output_path " + dir + "/r --num_threads 2"},
 		{func() error { _, err := c.ViewGraphCalibrator(t.Context(), "d.db"); return err },
 			"view_graph_calibrator " + global + "--database_path d.db"},
 		{func() error {

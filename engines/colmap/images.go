@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/splatworks/splatworks/engines/scene"
 )
 
 // listImages names the files in a folder and its subfolders, in order, with slashes. Hidden files are left out.
@@ -49,45 +51,115 @@ func writeList(file string, names []string) error {
 	return os.WriteFile(file, []byte(strings.Join(names, "\n")+"\n"), 0o644)
 }
 
+// ImageInput is what is known of an image beyond its pixels. The zero value of a field says that nothing is.
+type ImageInput struct {
+	Name string
+	// Camera is a number that images share which were taken with the same camera, lens and size.
+	Camera int
+	// FocalLengthPx is exact: of a pinhole camera whose principal point is the middle.
+	FocalLengthPx float64
+	// Frame says that the image is a frame of a video, and that its neighbours by name are its neighbours in time.
+	Frame bool
+	// ENU is where the image was taken, by GPS, in metres to the east, to the north and up from a place near by.
+	ENU *[3]float64
+}
+
+// frames says whether most images are frames of videos.
+func (p Plan) frames() bool {
+	n := 0
+	for i := range p.Images {
+		if p.Images[i].Frame {
+			n++
+		}
+	}
+	return p.Video || 2*n > len(p.Images)
+}
+
+// positions are the places by name that are known.
+func (r *reconstructor) positions() map[string][3]float64 {
+	positions := make(map[string][3]float64)
+	for i := range r.plan.Images {
+		if at := r.plan.Images[i].ENU; at != nil {
+			positions[r.plan.Images[i].Name] = *at
+		}
+	}
+	return positions
+}
+
 // cameraGroup is a set of images for one call of feature_extractor.
 type cameraGroup struct {
 	names  []string
 	single bool // they share one camera
+	model  string
+	params []float64
 }
 
-// cameraGroups decides which images share a camera. Frames of a video do. Photos with EXIF data are left to COLMAP,
-// which lets those share a camera whose maker, model, focal length and size agree. Other photos share one if their
-// sizes agree: separate cameras for each would leave mappers too many unknowns.
-func cameraGroups(folder string, names []string, video bool) ([]cameraGroup, error) {
-	if video {
-		return []cameraGroup{{names: names, single: true}}, nil
+// enoughForDistortion is the number of images of one camera from which eight parameters of it can be found.
+const enoughForDistortion = 8
+
+// cameraGroups decides which images share a camera, and what model it has. Frames of a video do, and images of which it
+// is known. Other photos with EXIF data are left to COLMAP, which lets those share a camera whose maker, model, focal
+// length and size agree. The rest share one if their sizes agree: separate cameras for each would leave mappers too many
+// unknowns.
+//
+// Frames get OPENCV, with its tangential distortion, photos SIMPLE_RADIAL, of which each camera may have taken few.
+func cameraGroups(plan Plan, names []string) ([]cameraGroup, error) {
+	model := func(frames bool) string {
+		switch {
+		case plan.CameraModel != "":
+			return plan.CameraModel
+		case frames:
+			return scene.OpenCV.String()
+		}
+		return scene.SimpleRadial.String()
 	}
-	withEXIF := cameraGroup{}
-	bySize := make(map[image.Point]*cameraGroup)
-	var sizes []image.Point
+	if plan.Video {
+		return []cameraGroup{{names: names, single: true, model: model(true)}}, nil
+	}
+	inputs := make(map[string]ImageInput, len(plan.Images))
+	for _, input := range plan.Images {
+		inputs[input.Name] = input
+	}
+	type key struct {
+		camera int
+		size   image.Point
+	}
+	withEXIF := cameraGroup{model: model(false)}
+	groups := make(map[key]*cameraGroup)
+	var order []key
 	for _, name := range names {
-		size, exif, err := inspect(filepath.Join(folder, filepath.FromSlash(name)))
+		input := inputs[name]
+		size, exif, err := inspect(filepath.Join(plan.ImagePath, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, fmt.Errorf("looking at %s: %w", name, err)
 		}
-		if exif {
+		if exif && input.Camera == 0 {
 			withEXIF.names = append(withEXIF.names, name)
 			continue
 		}
-		if bySize[size] == nil {
-			bySize[size] = &cameraGroup{single: true}
-			sizes = append(sizes, size)
+		k := key{camera: input.Camera, size: size}
+		if groups[k] == nil {
+			g := &cameraGroup{single: true, model: model(input.Frame)}
+			if f := input.FocalLengthPx; f > 0 && size != (image.Point{}) {
+				g.model = scene.Pinhole.String()
+				g.params = []float64{f, f, float64(size.X) / 2, float64(size.Y) / 2}
+			}
+			groups[k] = g
+			order = append(order, k)
 		}
-		bySize[size].names = append(bySize[size].names, name)
+		groups[k].names = append(groups[k].names, name)
 	}
-	var groups []cameraGroup
+	var all []cameraGroup
 	if len(withEXIF.names) > 0 {
-		groups = append(groups, withEXIF)
+		all = append(all, withEXIF)
 	}
-	for _, size := range sizes {
-		groups = append(groups, *bySize[size])
+	for _, k := range order {
+		if g := groups[k]; g.model == scene.OpenCV.String() && plan.CameraModel == "" && len(g.names) < enoughForDistortion {
+			g.model = model(false)
+		}
+		all = append(all, *groups[k])
 	}
-	return groups, nil
+	return all, nil
 }
 
 // inspect reads an image's size, which is 0×0 if the format is not known here (COLMAP may know it), and whether it

@@ -33,6 +33,26 @@ func (w *counter) line(message string) (Progress, bool) {
 	return Progress{Step: number(m[1]), Total: number(m[2]), Message: w.message}, true
 }
 
+// sequentialWatch counts images twice where loops are looked for: all of them, and then those that ask for look-alikes.
+type sequentialWatch struct{ last, passes int }
+
+func (w *sequentialWatch) line(message string) (Progress, bool) {
+	m := processingImage.FindStringSubmatch(message)
+	if m == nil {
+		return Progress{}, false
+	}
+	step := number(m[1])
+	if step < w.last {
+		w.passes++
+	}
+	w.last = step
+	p := Progress{Step: step, Total: number(m[2]), Message: "matching features"}
+	if w.passes > 0 {
+		p.Message = "closing loops"
+	}
+	return p, true
+}
+
 // Extracted is what feature_extractor said about its images.
 type Extracted struct {
 	Images     int            // that were read
@@ -74,11 +94,11 @@ func (blockWatch) line(message string) (Progress, bool) {
 	return Progress{Step: (row-1)*columns + column - 1, Total: rows * columns, Message: "matching features"}, true
 }
 
-// calibratorWatch reports that view_graph_calibrator has begun; it says no more.
-type calibratorWatch struct{}
+// beginning reports that a command has begun which says no more.
+type beginning struct{ prefix, message string }
 
-func (calibratorWatch) line(message string) (Progress, bool) {
-	return Progress{Step: 0, Total: 1, Message: "estimating focal lengths"}, strings.HasPrefix(message, "Calibrating view graph")
+func (w beginning) line(message string) (Progress, bool) {
+	return Progress{Step: 0, Total: 1, Message: w.message}, w.message != "" && strings.HasPrefix(message, w.prefix)
 }
 
 // globalPhases are the parts of one component's global reconstruction, weighted by the time they take (measured: 50

@@ -2,15 +2,10 @@ package colmap
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/splatworks/splatworks/engines/scene"
 )
@@ -19,11 +14,14 @@ import (
 type Plan struct {
 	ImagePath  string // folder of images, subfolders included
 	WorkPath   string // for the database and the mappers' models: a local disk, since SQLite needs locks
-	OutputPath string // gets sparse/ and undistorted/{images,sparse}/
+	OutputPath string // gets sparse/ and undistorted/{images,sparse}/, and undistorted/masks/ where there are masks
+	MaskPath   string // folder of masks in COLMAP's naming: the mask of a/b.jpg is a/b.jpg.png; it need not exist
 
 	// Video says that the images are frames of one video in order of their names: one camera, neighbours overlap.
-	// Otherwise they are photos.
+	// Otherwise they are photos, or what Images says of them.
 	Video bool
+	// Images says what is known of images beyond their pixels. It need not name all.
+	Images []ImageInput
 	// CameraModel is COLMAP's name of the model; empty chooses (OPENCV for the frames of a video, SIMPLE_RADIAL for
 	// photos, of which each camera may have taken few).
 	CameraModel string
@@ -51,11 +49,6 @@ const (
 	// rematchBelow is the part of a video's frames that must be registered after sequential matching, or every pair is
 	// matched and the mappers run again.
 	rematchBelow = 0.8
-	// exhaustiveSet is the number of photos up to which each is matched with every other: 20,000 pairs at about
-	// 0.07 CPU seconds for 2000 features.
-	exhaustiveSet = 200
-	// overlap of sequential matching; with quadratic overlap each frame meets about 16 others.
-	overlap = 10
 	// manyImages is where matching, whose time grows with the square of the features, begins to rule: 0.05 CPU seconds a
 	// pair at 2200 features on an idle core. 2200 features for each of 50 frames gave poses right to 0.07 %.
 	manyImages     = 60
@@ -68,12 +61,6 @@ const (
 )
 
 func (p Plan) withDefaults() Plan {
-	if p.CameraModel == "" {
-		p.CameraModel = scene.SimpleRadial.String()
-		if p.Video {
-			p.CameraModel = scene.OpenCV.String()
-		}
-	}
 	if p.MaxImageSize == 0 {
 		p.MaxImageSize = 1280
 	}
@@ -89,13 +76,16 @@ type Result struct {
 	Reason          string        `json:"reason"` // why, in one sentence
 	CameraModel     string        `json:"camera_model"`
 	Images          int           `json:"images"` // given
+	Matcher         Matcher       `json:"matcher"`
 	Quality         scene.Quality `json:"quality"`
+	World           scene.World   `json:"world"`
+	Masks           int           `json:"masks,omitempty"`        // images that have one
 	Unregistered    []string      `json:"unregistered,omitempty"` // names of images without a pose
 	Candidates      []Candidate   `json:"candidates"`
 	Agreement       *Agreement    `json:"agreement,omitempty"` // between the two mappers, when both made a model
 	Runs            []Run         `json:"runs"`
 	Warnings        []Warning     `json:"warnings,omitempty"`
-	SparsePath      string        `json:"-"` // the chosen model with the original cameras
+	SparsePath      string        `json:"-"` // the chosen model, its world frame settled, with the original cameras
 	UndistortedPath string        `json:"-"` // images/ without distortion, sparse/ with PINHOLE cameras
 
 	// Undistorted is the model in UndistortedPath.
@@ -109,7 +99,7 @@ type Result struct {
 // The error is a [Failure] or the context's.
 func (c *Colmap) Reconstruct(ctx context.Context, plan Plan) (Result, error) {
 	plan = plan.withDefaults()
-	r := reconstructor{plan: plan, colmap: *c, result: Result{CameraModel: plan.CameraModel}}
+	r := reconstructor{plan: plan, colmap: *c}
 	r.progress.listener = c.Progress
 	r.colmap.Progress = r.progress.report
 	if err := r.run(ctx); err != nil {
@@ -149,15 +139,14 @@ func (r *reconstructor) run(ctx context.Context) error {
 	if err := r.extract(ctx); err != nil {
 		return err
 	}
-	exhaustive, err := r.match(ctx)
-	if err != nil {
+	if err := r.match(ctx); err != nil {
 		return err
 	}
 	models, err := r.mapImages(ctx)
 	if err != nil {
 		return err
 	}
-	if n := len(r.images); !exhaustive && n <= exhaustiveSet && mostRegistered(models) < rematchBelow*float64(n) {
+	if n := len(r.images); r.result.Matcher != Exhaustive && n <= exhaustiveSet && mostRegistered(models) < rematchBelow*float64(n) {
 		// The frames are not one continuous walk: pairs that are far apart in time may be neighbours in space.
 		if err := r.matchExhaustively(ctx); err != nil {
 			return err
@@ -187,153 +176,16 @@ func (r *reconstructor) warn(code, advice, message string, args ...any) {
 	r.result.Warnings = append(r.result.Warnings, Warning{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice})
 }
 
-// extract finds features, once for each group of images that share a camera.
-func (r *reconstructor) extract(ctx context.Context) error {
-	r.progress.phase(phaseExtract)
-	groups, err := cameraGroups(r.plan.ImagePath, r.images, r.plan.Video)
-	if err != nil {
-		return err
-	}
-	var features []int
-	var unreadable []string
-	for i, group := range groups {
-		options := FeatureExtractorOptions{
-			DatabasePath: r.databasePath(), ImagePath: r.plan.ImagePath,
-			CameraModel: r.plan.CameraModel, SingleCamera: group.single, DefaultFocalLengthFactor: focalLengthFactor,
-			MaxImageSize: r.plan.MaxImageSize, MaxNumFeatures: r.plan.MaxNumFeatures,
-			ImageListPath: filepath.Join(r.plan.WorkPath, fmt.Sprintf("images-%d.txt", i)),
-		}
-		if err := writeList(options.ImageListPath, group.names); err != nil {
-			return fmt.Errorf("preparing reconstruction: %w", err)
-		}
-		run, extracted, err := r.colmap.FeatureExtractor(ctx, options)
-		if err := r.ran(run, err); err != nil {
-			return err
-		}
-		unreadable = append(unreadable, extracted.Unreadable...)
-		for _, n := range extracted.Features {
-			features = append(features, n)
-		}
-	}
-	if len(unreadable) > 0 {
-		if len(r.images)-len(unreadable) < minImages {
-			return fail(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d of %d images cannot be read, first: %s", len(unreadable), len(r.images), unreadable[0])
-		}
-		r.warn(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d images could not be read and were left out, first: %s", len(unreadable), unreadable[0])
-	}
-	// An interrupted run leaves features in the database; COLMAP does not count those again.
-	if len(features) == len(r.images) {
-		slices.Sort(features)
-		const few = 50 // a pair needs 15 inliers, an image 30 to be registered
-		if median := features[len(features)/2]; median < few {
-			return fail(NoFeatures, "Capture something with visible texture, in good light, without motion blur.", "the images show too little texture: half of them have fewer than %d features", median+1)
-		}
-	}
-	return nil
-}
-
-// match matches features between images that may overlap, and says whether that was every pair.
-func (r *reconstructor) match(ctx context.Context) (exhaustive bool, err error) {
-	r.progress.phase(phaseMatch)
-	n := len(r.images)
-	pairs := n * (n - 1) / 2
-	// Each frame meets the next `overlap`, and with quadratic overlap those 16, 32, … up to 512 later.
-	sequentialPairs := n * (overlap + 6)
-	if r.plan.Video && pairs > sequentialPairs || n > exhaustiveSet {
-		return false, r.ran(r.colmap.SequentialMatcher(ctx, SequentialMatcherOptions{
-			DatabasePath: r.databasePath(), Overlap: overlap, QuadraticOverlap: true,
-		}))
-	}
-	return true, r.matchExhaustively(ctx)
-}
-
-// matchExhaustively matches the pairs that are not matched yet.
-func (r *reconstructor) matchExhaustively(ctx context.Context) error {
-	r.progress.phase(phaseMatch)
-	// Progress comes once a block: blocks of a fifth of the images give 25 of them.
-	return r.ran(r.colmap.ExhaustiveMatcher(ctx, ExhaustiveMatcherOptions{
-		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 10), 50),
-	}))
-}
-
-// mapImages runs the mappers that the number of images calls for and reads their models. Two mappers run at the same
-// time: most of what they do uses one core.
-func (r *reconstructor) mapImages(ctx context.Context) ([]model, error) {
-	r.progress.phase(phaseMap)
-	n := len(r.images)
-	if n >= smallSet && n <= crossCheckSet {
-		r.progress.parallel(2)
-		models := make([]model, 2)
-		group, groupCtx := errgroup.WithContext(ctx)
-		group.Go(func() (err error) { models[0], err = r.mapGlobally(groupCtx, strongPair); return err })
-		group.Go(func() (err error) { models[1], err = r.mapIncrementally(groupCtx); return err })
-		if err := group.Wait(); err != nil || agree(models[0], models[1]) || models[1].reconstruction == nil {
-			return models, err
-		}
-		again, err := r.mapGlobally(ctx, strongestPair)
-		if err == nil && agree(again, models[1]) {
-			models[0] = again
-		}
-		return models, err
-	}
-	first := func(ctx context.Context) (model, error) { return r.mapGlobally(ctx, strongPair) }
-	second := r.mapIncrementally
-	if n < smallSet {
-		first, second = second, first
-	}
-	m, err := first(ctx)
-	if err != nil || m.complete(n) {
-		return []model{m}, err
-	}
-	other, err := second(ctx)
-	return []model{m, other}, err
-}
-
-// mapGlobally calibrates a copy of the database and runs global_mapper on it: view_graph_calibrator changes matches as
-// well as focal lengths, and mapper is more accurate without that and independent of its mistakes.
-func (r *reconstructor) mapGlobally(ctx context.Context, minNumMatches int) (model, error) {
-	calibrated := filepath.Join(r.plan.WorkPath, "calibrated.db")
-	if err := copyFile(calibrated, r.databasePath()); err != nil {
-		return model{}, fmt.Errorf("preparing global_mapper: %w", err)
-	}
-	err := r.ran(r.colmap.ViewGraphCalibrator(ctx, calibrated))
-	if canceled(err) {
-		return model{}, err
-	}
-	// Without calibration global_mapper may still succeed; the other mapper's model is there to check it.
-	return r.mapWith(ctx, globalMapper, r.colmap.GlobalMapper, MapperOptions{DatabasePath: calibrated, MinNumMatches: minNumMatches})
-}
-
-func (r *reconstructor) mapIncrementally(ctx context.Context) (model, error) {
-	return r.mapWith(ctx, incrementalMapper, r.colmap.Mapper, MapperOptions{DatabasePath: r.databasePath()})
-}
-
-// mapWith runs one mapper and reads the largest of its models. A mapper that finds nothing or crashes is a model
-// without images; only a cancellation or a missing program is an error.
-func (r *reconstructor) mapWith(ctx context.Context, name string, mapper func(context.Context, MapperOptions) (Run, error), options MapperOptions) (model, error) {
-	m := model{mapper: name}
-	options.ImagePath, options.OutputPath = r.plan.ImagePath, filepath.Join(r.plan.WorkPath, name)
-	options.MinModelSize = minImages
-	if err := os.RemoveAll(options.OutputPath); err != nil {
-		return m, fmt.Errorf("preparing %s: %w", name, err)
-	}
-	err := r.ran(mapper(ctx, options))
-	var failure *Failure
-	if errors.As(err, &failure) && failure.Code != MissingTool {
-		m.failure = failure
-		return m, nil
-	}
-	if err != nil {
-		return m, err
-	}
-	return m, m.readLargest(options.OutputPath)
-}
-
 // deliver writes the chosen model and the undistorted images to OutputPath.
 func (r *reconstructor) deliver(ctx context.Context, chosen *scene.Reconstruction) error {
 	r.progress.phase(phaseUndistort)
 	r.result.SparsePath = filepath.Join(r.plan.OutputPath, "sparse")
 	r.result.UndistortedPath = filepath.Join(r.plan.OutputPath, "undistorted")
+	chosen, world, err := chosen.Settle(r.positions())
+	if err != nil {
+		return err
+	}
+	r.result.World, r.result.Quality = world, chosen.Quality()
 	if err := chosen.Write(r.result.SparsePath); err != nil {
 		return err
 	}
@@ -355,36 +207,12 @@ func (r *reconstructor) deliver(ctx context.Context, chosen *scene.Reconstructio
 			return fmt.Errorf("tidying up after undistortion: %w", err)
 		}
 	}
+	if err := r.undistortMasks(ctx, chosen); err != nil {
+		return err
+	}
 	r.result.Undistorted, err = scene.Read(filepath.Join(r.result.UndistortedPath, "sparse"))
 	if err == nil {
 		r.progress.finish()
 	}
 	return err
-}
-
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		return errors.Join(err, out.Close())
-	}
-	return out.Close()
-}
-
-// mostRegistered is the number of images in the best of the models.
-func mostRegistered(models []model) float64 {
-	most := 0
-	for i := range models {
-		if models[i].reconstruction != nil {
-			most = max(most, len(models[i].reconstruction.Images))
-		}
-	}
-	return float64(most)
 }

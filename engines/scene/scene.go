@@ -2,7 +2,7 @@
 // cloud. It reads and writes COLMAP's binary model, measures its quality and compares it with reference poses.
 //
 // In the flow it stands between engines/colmap, which makes reconstructions, and everything that uses them: depth
-// alignment, training, evaluation. It does not run COLMAP, decode images or change the world frame.
+// alignment, training, evaluation. It does not run COLMAP or decode images.
 //
 // Frames, quaternion order and pixel centres are COLMAP's; they stand once in docs/conventions.md.
 package scene

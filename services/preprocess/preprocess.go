@@ -4,6 +4,7 @@
 package preprocess
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -122,7 +124,8 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, images string, 
 	}
 	job.Tool("colmap", version)
 	return program.Reconstruct(ctx, colmap.Plan{
-		ImagePath: images, WorkPath: filepath.Join(job.Dir, "colmap"), OutputPath: filepath.Join(job.Dir, "out"),
+		ImagePath: images, MaskPath: filepath.Join(filepath.Dir(images), "masks"),
+		WorkPath: filepath.Join(job.Dir, "colmap"), OutputPath: filepath.Join(job.Dir, "out"),
 		Video: video, UndistortedSize: job.Options.LongEdgePx,
 	})
 }
@@ -144,6 +147,9 @@ func publish(ctx context.Context, job *stage.Job, r colmap.Result) error {
 			return err
 		}
 	}
+	if err := publishPicture(ctx, job, r); err != nil {
+		return err
+	}
 	job.Metric("images_registered", float64(r.Quality.RegisteredImages))
 	job.Metric("points", float64(r.Quality.Points))
 	for _, run := range r.Runs {
@@ -152,8 +158,24 @@ func publish(ctx context.Context, job *stage.Job, r colmap.Result) error {
 	return job.Report(artifacts.ReportDocument{
 		Images: &artifacts.ImagesReport{Registered: r.Quality.RegisteredImages},
 		SfM: &artifacts.SfMReport{Mapper: r.Mapper, Points: r.Quality.Points, ReprojectionErrorPx: r.Quality.MeanReprojectionErrorPx,
-			MeanTrackLength: r.Quality.MeanTrackLength, Candidates: r.Candidates},
+			MeanTrackLength: r.Quality.MeanTrackLength, Matcher: string(r.Matcher), Reason: r.Reason, World: r.World,
+			Candidates: r.Candidates, Agreement: r.Agreement},
 	})
+}
+
+// publishPicture draws the cameras and points for people.
+func publishPicture(ctx context.Context, job *stage.Job, r colmap.Result) error {
+	model, err := scene.Read(r.SparsePath)
+	if err != nil {
+		return err
+	}
+	caption := fmt.Sprintf("%d of %d images placed, %d points, reprojection error %.2f px (%s)",
+		r.Quality.RegisteredImages, r.Images, r.Quality.Points, r.Quality.MeanReprojectionErrorPx, r.Mapper)
+	var picture bytes.Buffer
+	if err := model.WritePicture(&picture, caption, r.World.Unit); err != nil {
+		return err
+	}
+	return job.PublishFrom(ctx, artifacts.Cameras, &picture)
 }
 
 // failure gives an engine's failure its kind.

@@ -1,0 +1,173 @@
+package colmap
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+)
+
+// extract finds features, once for each group of images that share a camera.
+func (r *reconstructor) extract(ctx context.Context) error {
+	r.progress.phase(phaseExtract)
+	groups, err := cameraGroups(r.plan, r.images)
+	if err != nil {
+		return err
+	}
+	masks, err := r.plan.maskPath()
+	if err != nil {
+		return err
+	}
+	var features []int
+	var unreadable []string
+	for i, group := range groups {
+		options := FeatureExtractorOptions{
+			DatabasePath: r.databasePath(), ImagePath: r.plan.ImagePath, MaskPath: masks,
+			CameraModel: group.model, CameraParams: group.params, SingleCamera: group.single, DefaultFocalLengthFactor: focalLengthFactor,
+			MaxImageSize: r.plan.MaxImageSize, MaxNumFeatures: r.plan.MaxNumFeatures,
+			ImageListPath: filepath.Join(r.plan.WorkPath, fmt.Sprintf("images-%d.txt", i)),
+		}
+		if i == 0 || len(group.names) > len(groups[0].names) {
+			r.result.CameraModel = group.model
+		}
+		if err := writeList(options.ImageListPath, group.names); err != nil {
+			return fmt.Errorf("preparing reconstruction: %w", err)
+		}
+		run, extracted, err := r.colmap.FeatureExtractor(ctx, options)
+		if err := r.ran(run, err); err != nil {
+			return err
+		}
+		unreadable = append(unreadable, extracted.Unreadable...)
+		for _, n := range extracted.Features {
+			features = append(features, n)
+		}
+	}
+	if len(unreadable) > 0 {
+		if len(r.images)-len(unreadable) < minImages {
+			return fail(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d of %d images cannot be read, first: %s", len(unreadable), len(r.images), unreadable[0])
+		}
+		r.warn(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d images could not be read and were left out, first: %s", len(unreadable), unreadable[0])
+	}
+	// An interrupted run leaves features in the database; COLMAP does not count those again.
+	if len(features) == len(r.images) {
+		slices.Sort(features)
+		const few = 50 // a pair needs 15 inliers, an image 30 to be registered
+		if median := features[len(features)/2]; median < few {
+			return fail(NoFeatures, "Capture something with visible texture, in good light, without motion blur.", "the images show too little texture: half of them have fewer than %d features", median+1)
+		}
+	}
+	return nil
+}
+
+// Matcher is how the pairs of images that are matched are found.
+type Matcher string
+
+const (
+	Exhaustive Matcher = "exhaustive" // every pair
+	Sequential Matcher = "sequential" // neighbours in time, and images that look alike, which closes loops
+	Spatial    Matcher = "spatial"    // neighbours on the ground, by GPS
+	Vocabulary Matcher = "vocabulary" // images that look alike
+)
+
+// MatcherFor chooses. frames says that the images are frames of videos, located that GPS positions are known.
+func MatcherFor(images int, frames, located bool) Matcher {
+	pairs := images * (images - 1) / 2
+	switch {
+	case frames && pairs > images*pairsPerFrame:
+		return Sequential
+	case images <= exhaustiveSet:
+		return Exhaustive
+	case located:
+		return Spatial
+	}
+	return Vocabulary
+}
+
+// Pairs estimates how many pairs of images a matcher compares.
+func (m Matcher) Pairs(images int) int {
+	all := images * (images - 1) / 2
+	switch m {
+	case Sequential:
+		return min(all, images*pairsPerFrame+images/loopPeriod*loopImages)
+	case Spatial:
+		return min(all, images*spatialNeighbours*3/4) // half of them twice
+	case Vocabulary:
+		return min(all, images*vocabularyImages*3/4)
+	}
+	return all
+}
+
+const (
+	// overlap of sequential matching; with quadratic overlap each frame meets about 16 others: the next 10, and those 16,
+	// 32, … up to 512 later.
+	overlap       = 10
+	pairsPerFrame = overlap + 6
+	// Every loopPeriod-th frame is compared with the loopImages that look most like it and are at least loopDistance away
+	// in time.
+	loopPeriod   = 5
+	loopImages   = 6
+	loopDistance = 2 * overlap
+	// spatialNeighbours on the ground; GPS of phones is wrong by several photos.
+	spatialNeighbours = 50
+	vocabularyImages  = 50
+	// exhaustiveSet is the number of photos up to which each is matched with every other: 20,000 pairs at about
+	// 0.07 CPU seconds for 2000 features.
+	exhaustiveSet = 200
+	// spatialReachM is how far apart photos may be that are matched by GPS.
+	spatialReachM = 1000
+)
+
+// match matches features between images that may overlap.
+func (r *reconstructor) match(ctx context.Context) error {
+	r.progress.phase(phaseMatch)
+	r.result.Matcher = MatcherFor(len(r.images), r.plan.frames(), len(r.positions()) == len(r.images))
+	switch r.result.Matcher {
+	case Sequential:
+		options := SequentialMatcherOptions{DatabasePath: r.databasePath(), Overlap: overlap, QuadraticOverlap: true}
+		// Where every frame meets frames far away in any case, there is no loop left to find.
+		if len(r.images) > 2*loopDistance {
+			tree, err := r.vocabulary(ctx)
+			if canceled(err) {
+				return err
+			}
+			// Without words, which few features do not allow, loops stay open.
+			if err == nil {
+				options.VocabTreePath, options.LoopPeriod, options.LoopImages, options.LoopDistance = tree, loopPeriod, loopImages, loopDistance
+			}
+		}
+		return r.ran(r.colmap.SequentialMatcher(ctx, options))
+	case Spatial:
+		return r.ran(r.colmap.SpatialMatcher(ctx, SpatialMatcherOptions{
+			DatabasePath: r.databasePath(), MaxNumNeighbors: spatialNeighbours, MaxDistanceM: spatialReachM,
+		}))
+	case Vocabulary:
+		tree, err := r.vocabulary(ctx)
+		if err != nil {
+			return err
+		}
+		return r.ran(r.colmap.VocabTreeMatcher(ctx, VocabTreeMatcherOptions{
+			DatabasePath: r.databasePath(), VocabTreePath: tree, NumImages: vocabularyImages,
+		}))
+	}
+	return r.matchExhaustively(ctx)
+}
+
+// matchExhaustively matches the pairs that are not matched yet.
+func (r *reconstructor) matchExhaustively(ctx context.Context) error {
+	r.progress.phase(phaseMatch)
+	r.result.Matcher = Exhaustive
+	// Progress comes once a block: blocks of a fifth of the images give 25 of them.
+	return r.ran(r.colmap.ExhaustiveMatcher(ctx, ExhaustiveMatcherOptions{
+		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 10), 50),
+	}))
+}
+
+// vocabulary learns visual words from the images' own features. A general vocabulary would be larger, but it is a file
+// of hundreds of megabytes from elsewhere; within one capture a small one of its own tells places apart as well.
+func (r *reconstructor) vocabulary(ctx context.Context) (path string, err error) {
+	path = filepath.Join(r.plan.WorkPath, "vocabulary.bin")
+	return path, r.ran(r.colmap.VocabTreeBuilder(ctx, VocabTreeBuilderOptions{
+		DatabasePath: r.databasePath(), VocabTreePath: path,
+		NumVisualWords: 256, NumIterations: 5, NumRounds: 1, MaxNumDescriptors: 20_000,
+	}))
+}
