@@ -28,6 +28,7 @@ const (
 	ModelDamaged    = "depth_model_damaged"    // not the file that the descriptor names, or no ONNX
 	ModelUnsuitable = "depth_model_unsuitable" // an ONNX graph, but not one that the descriptor describes
 	BadOutput       = "depth_bad_output"       // NaN, infinite, all zero or constant
+	OutOfMemory     = "depth_out_of_memory"    // Options.MemoryBytes do not suffice for images of this size
 	UnreadableImage = "depth_unreadable_image"
 )
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -280,8 +281,12 @@ func (s *Session) Estimate(ctx context.Context, inputs []Input) ([]Map, error) {
 			return maps, nil
 		}
 	}
+	if text := err.Error(); strings.Contains(text, "Available memory of") || strings.Contains(text, "Failed to allocate") || strings.Contains(text, "bad_alloc") {
+		return nil, &Failure{Code: OutOfMemory, Message: fmt.Sprintf("The memory does not suffice for %s on %d images of %d x %d.", s.d.Name, len(inputs), width, height),
+			Advice: "Use a machine with more memory, a smaller model, or a smaller short_side in its descriptor.", Err: err}
+	}
 	return nil, &Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("%s does not work on images of %d x %d.", s.d.Name, width, height),
-		Advice: "Use the weights that the descriptor belongs to; if memory ran out, smaller images or a smaller model.", Err: err}
+		Advice: "Use the weights that the descriptor belongs to.", Err: err}
 }
 
 // oneByOne is for graphs that take a single image.
