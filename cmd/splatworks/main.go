@@ -22,6 +22,7 @@ type commands struct {
 	Sample   sampleCommand   `cmd:"" help:"Render a synthetic capture with known camera poses."`
 	Eval     evalCommand     `cmd:"" help:"Measure any splat against a scene's images."`
 	Render   renderCommand   `cmd:"" help:"Render a film or pictures of any splat."`
+	Models   modelsCommand   `cmd:"" help:"List, fetch and check depth models."`
 	Doctor   doctorCommand   `cmd:"" help:"Say which native tools are here, and how to get what is missing."`
 	Submit   submitCommand   `cmd:"" help:"Send a capture to a running backend."`
 	Status   statusCommand   `cmd:"" help:"Show the status of a request."`

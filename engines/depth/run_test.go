@@ -22,7 +22,9 @@ func TestContract(t *testing.T) {
 	})
 	t.Run("runtime", func(t *testing.T) {
 		path := write(t, dav2.StandIn(descriptor.Mean, descriptor.Std))
-		depthtest.Contract(t, func(t *testing.T) depth.Estimator { return open(t, path, descriptor, depth.Options{Provider: depth.CPU}) })
+		depthtest.Contract(t, func(t *testing.T) depth.Estimator {
+			return open(t, path, descriptor, depth.Options{Provider: depth.CPU})
+		})
 	})
 }
 

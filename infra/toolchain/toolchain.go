@@ -122,6 +122,12 @@ func privateRoots() (string, error) {
 	return filepath.Join(home, ".cache", "splatworks"), err
 }
 
+// ModelsFolder is where the weights of depth models lie on this machine.
+func ModelsFolder() (string, error) {
+	roots, err := privateRoots()
+	return filepath.Join(roots, "models"), err
+}
+
 // Report says how it stands with one tool.
 type Report struct {
 	Name      string `json:"name"`
