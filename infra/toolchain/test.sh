@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-infra/toolchain/install.sh go compiler ffmpeg redis colmap onnxruntime splat_transform
+infra/toolchain/install.sh go compiler ffmpeg redis colmap onnxruntime splat_transform chromium
 make --no-print-directory check
 # Other processors get the plain Go kernels: they must at least build everywhere and pass here.
 GOARCH=arm64 go vet ./engines/...
