@@ -41,8 +41,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkStep times one frame forward and backward at 640×360, whole and by step, at every instruction set; ns/op of a
-// level can be compared with those of "plain" in the same run.
+// BenchmarkStep splits one frame forward and backward at 640×360 into its steps, CPU milliseconds on one thread, for every
+// instruction set: the least of several rounds, in which all take turns. x-plain compares with plain Go in the same run.
 func BenchmarkStep(b *testing.B) {
 	cam := testCamera(rand.New(rand.NewPCG(1, 1)), 640, 360)
 	up, _ := randomUpstream(rand.New(rand.NewPCG(2, 2)), cam)
@@ -51,45 +51,76 @@ func BenchmarkStep(b *testing.B) {
 		px float64
 	}{{20_000, 3}, {50_000, 2}, {100_000, 1.4}} {
 		params := benchmarkCloud(size.n, size.px, cam)
+		plain := newStopwatch(simd.Plain, params, cam)
+		plain.frame(up)
 		for _, level := range simd.Levels() {
-			r := NewRenderer(1, level.Kernels())
-			frame := r.Forward(params, cam, Options{Degree: 3})
-			none := func(int, *GroupGradient) {}
-			r.Backward(up, none)
-			for _, step := range []struct {
-				name string
-				run  func()
-			}{
-				{"project", r.project}, {"bin", r.bin}, {"blend", r.blend},
-				{"backwardTiles", func() { r.backwardTiles(up) }},
-				{"backwardGroups", func() { r.backwardGroups(none) }},
-				{"whole", func() { r.Forward(params, cam, Options{Degree: 3}); r.Backward(up, none) }},
-			} {
-				b.Run(fmt.Sprintf("%dk/%v/%s", size.n/1000, level, step.name), func(b *testing.B) {
-					start := cpuTime()
-					for b.Loop() {
-						step.run()
+			b.Run(fmt.Sprintf("%dk/%v", size.n/1000, level), func(b *testing.B) {
+				w := newStopwatch(level, params, cam)
+				for range b.N {
+					if level != simd.Plain {
+						for range 10 {
+							w.frame(up)
+						}
 					}
-					b.ReportMetric((cpuTime()-start).Seconds()*1e3/float64(b.N), "cpu-ms/op")
-					b.ReportMetric(float64(frame.Instances), "instances")
-				})
-			}
+					plain.frame(up)
+				}
+				if level == simd.Plain {
+					w = plain
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(w.renderer.frame.Instances)/1e3, "kinst")
+				for i, step := range w.steps() {
+					b.ReportMetric(w.best[i].Seconds()*1e3, step.name+"-ms")
+				}
+				b.ReportMetric(w.whole().Seconds()*1e3, "whole-ms")
+				b.ReportMetric(float64(plain.whole())/float64(w.whole()), "x-plain")
+			})
 		}
 	}
 }
 
-// BenchmarkThreads shows what a second and a fourth thread bring.
-func BenchmarkThreads(b *testing.B) {
-	cam := testCamera(rand.New(rand.NewPCG(1, 1)), 640, 360)
-	up, _ := randomUpstream(rand.New(rand.NewPCG(2, 2)), cam)
-	params := benchmarkCloud(50_000, 2, cam)
-	for _, workers := range []int{1, 2, 4} {
-		r := NewRenderer(workers, simd.Best().Kernels())
-		b.Run(fmt.Sprint(workers), func(b *testing.B) {
-			for b.Loop() {
-				r.Forward(params, cam, Options{Degree: 3})
-				r.Backward(up, func(int, *GroupGradient) {})
-			}
-		})
+// stopwatch keeps the least time of each step of a frame.
+type stopwatch struct {
+	renderer *Renderer
+	up       *Upstream
+	best     []time.Duration
+}
+
+type timedStep struct {
+	name string
+	run  func()
+}
+
+func (w *stopwatch) steps() []timedStep {
+	r := w.renderer
+	return []timedStep{
+		{"project", r.project}, {"bin", r.bin}, {"sort+blend", r.blend},
+		{"blend-backward", func() { r.backwardTiles(w.up) }},
+		{"project-backward", func() { r.backwardGroups(func(int, *GroupGradient) {}) }},
 	}
+}
+
+func newStopwatch(level simd.Level, params *Params, cam *Camera) *stopwatch {
+	w := &stopwatch{renderer: NewRenderer(1, level.Kernels())}
+	w.renderer.Forward(params, cam, Options{Degree: 3, Abs: true})
+	for range w.steps() {
+		w.best = append(w.best, time.Hour)
+	}
+	return w
+}
+
+func (w *stopwatch) frame(up *Upstream) {
+	w.up = up
+	for i, step := range w.steps() {
+		start := cpuTime()
+		step.run()
+		w.best[i] = min(w.best[i], cpuTime()-start)
+	}
+}
+
+func (w *stopwatch) whole() (sum time.Duration) {
+	for _, d := range w.best {
+		sum += d
+	}
+	return sum
 }

@@ -8,7 +8,7 @@ import (
 
 // An iteration reuses what the ones before it used: a training's memory is what it holds, not what it has thrown away.
 func TestIterationsMakeNoGarbage(t *testing.T) {
-	run := benchmarkTraining(t, 3000, 3, 2)
+	run := benchmarkTraining(t, 3000, 3, 640, 2)
 	run.cfg.Exposure, run.exposure = true, newExposures(1)
 	run.step(0.5)
 	var before, after runtime.MemStats
