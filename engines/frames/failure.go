@@ -3,6 +3,7 @@ package frames
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Failure says that the input cannot become a reconstruction and what its owner can do about it. It is always about
@@ -33,6 +34,7 @@ const (
 	VideoTooShort    = "video_too_short"
 	VideoTooLong     = "video_too_long"
 	TooManyFrames    = "too_many_frames"
+	TooMuchMemory    = "too_much_memory" // decoding it takes more than any honest video
 	PictureTooLarge  = "picture_too_large"
 	PictureTooSmall  = "picture_too_small"
 	AllBlack         = "all_black"
@@ -55,6 +57,13 @@ func fail(code, advice, message string, args ...any) *Failure {
 func (f *Failure) because(err error) *Failure {
 	f.Err = err
 	return f
+}
+
+// outOfMemory recognises what ffmpeg says when its allocations fail (the text of ENOMEM).
+func outOfMemory(said string) bool { return strings.Contains(said, "Cannot allocate memory") }
+
+func tooMuchMemory(err error) *Failure {
+	return fail(TooMuchMemory, adviceSend, "Reading the video takes more memory than is allowed.").because(err)
 }
 
 // isFailure says whether err is about the input.

@@ -21,14 +21,16 @@ type Limits struct {
 	MaxDuration time.Duration // (20 min)
 	MinFrames   int           // (8): fewer views of a scene do not make a splat
 	MaxFrames   int           // decoded frames (40,000)
+	MaxSamples  int64         // pixels of all frames together (400 billion: 25 minutes of 4K, 6 of 8K)
 	MinEdge     int           // shorter picture edge in pixels (120)
 	MaxEdge     int           // longer picture edge in pixels (8192: 8K video)
 	MaxVideos   int           // (20) in one folder or archive
 	MinPhotos   int           // (3)
 	MaxPhotos   int           // (2000)
 	MaxPixels   int           // of one photo (150 million: the largest medium-format sensors)
-	MaxBytes    int64         // of one photo, and of one archive member (200 MiB)
+	MaxBytes    int64         // of one photo (200 MiB)
 	MaxUnpacked int64         // of all archive members together (20 GiB)
+	MaxMemory   int64         // of a program that decodes a video, bytes (6 GiB: 8K on 16 threads)
 }
 
 func (l Limits) withDefaults() Limits {
@@ -36,6 +38,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.MaxDuration, 20*time.Minute)
 	set(&l.MinFrames, 8)
 	set(&l.MaxFrames, 40_000)
+	set(&l.MaxSamples, 400_000_000_000)
 	set(&l.MinEdge, 120)
 	set(&l.MaxEdge, 8192)
 	set(&l.MaxVideos, 20)
@@ -44,6 +47,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.MaxPixels, 150_000_000)
 	set(&l.MaxBytes, 200<<20)
 	set(&l.MaxUnpacked, 20<<30)
+	set(&l.MaxMemory, 6<<30)
 	return l
 }
 

@@ -58,7 +58,10 @@ const (
 	codecs     = "h264,hevc,av1,libdav1d,libaom-av1,vp8,vp9,libvpx,libvpx-vp9,mpeg4,mpeg2video,mpeg1video,mjpeg,prores," +
 		"dnxhd,h263,flv,wmv1,wmv2,wmv3,vc1,msmpeg4v1,msmpeg4v2,msmpeg4,msmpeg4v3,theora,ffv1,rawvideo,dvvideo,svq3,qtrle,png," +
 		// Opened by the probe, never decoded.
-		"aac,mp3,mp3float,opus,libopus,vorbis,ac3,eac3,pcm_s16le,pcm_s16be,pcm_s24le,pcm_f32le,alac,flac,amrnb,amrwb,wmav1,wmav2"
+		"aac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,ac3,eac3,dca,truehd,alac,flac,amrnb,amrwb,wmav1,wmav2,wmapro,wmavoice,qdm2," +
+		"pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_f32le,pcm_mulaw,pcm_alaw,pcm_bluray,pcm_dvd," +
+		"adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_swf," +
+		"ass,ssa,subrip,srt,text,mov_text,webvtt,cc_dec,dvdsub,dvbsub,pgssub,xsub"
 )
 
 // maxDecodedPixels is where ffmpeg gives up on a picture, whatever its header says: 8K with room for odd formats.
@@ -76,6 +79,14 @@ func input(path string) []string {
 // probeTimeout bounds the reading of the headers; a damaged index of hours of video takes a few seconds.
 const probeTimeout = 60 * time.Second
 
+const (
+	// probeMemory is for the headers, an index of MaxFrames and a few frames of 8K.
+	probeMemory  = 2 << 30
+	probeEntries = "format=format_name,duration:stream=index,codec_name,codec_type,width,height,sample_aspect_ratio,pix_fmt," +
+		"field_order,color_space,color_transfer,r_frame_rate,avg_frame_rate,duration,nb_frames:" +
+		"stream_disposition=default,attached_pic:stream_tags=rotate:stream_side_data_list"
+)
+
 const adviceSend = "Send the original video file as the phone or camera recorded it (MP4 or MOV with H.264 or H.265 is best)."
 
 // Probe reads the headers of a video file. The error is a *Failure when the file is at fault.
@@ -91,12 +102,13 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 		return Video{}, fail(EmptyFile, "Upload the file again; nothing of it arrived.", "The video file is empty.")
 	}
 	var answer probeAnswer
-	args := append([]string{"-v", "error", "-print_format", "json", "-show_format", "-show_streams",
+	// Only what is used: tags of a hostile file can be as long as the file.
+	args := append([]string{"-v", "error", "-print_format", "json", "-show_entries", probeEntries,
 		"-analyzeduration", "20M", "-probesize", "50M"}, input(path)...)
 	var out strings.Builder
 	var said strings.Builder
 	_, err = tool.Run(ctx, tool.Command{
-		Path: tools.FFprobe, Args: args, Timeout: probeTimeout,
+		Path: tools.FFprobe, Args: args, Timeout: probeTimeout, MaxMemoryBytes: probeMemory,
 		OnStdout: func(line string) {
 			if out.Len() < 1<<20 {
 				out.WriteString(line)
@@ -110,14 +122,15 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 			}
 		},
 	})
-	if strings.Contains(said.String(), "exceeds specified max pixel count") {
+	if tooManyPixels(said.String()) {
 		return Video{}, fail(PictureTooLarge, adviceSmaller(limits), "The picture is larger than 8K.")
 	}
 	if err != nil {
 		return Video{}, unreadable(ctx, path, err, said.String())
 	}
 	if err := json.Unmarshal([]byte(out.String()), &answer); err != nil {
-		return Video{}, fmt.Errorf("probing video: ffprobe's answer: %w", err)
+		// More streams than anyone needs, or tags that break the lines.
+		return Video{}, fail(NotAVideo, adviceSend, "The file's headers make no sense.").because(err)
 	}
 	v, err := answer.video()
 	if err != nil {
@@ -127,9 +140,20 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 	return v, v.check(limits)
 }
 
+// tooManyPixels recognises what ffmpeg says of a picture beyond maxDecodedPixels.
+func tooManyPixels(said string) bool {
+	return strings.Contains(said, "exceeds specified max pixel count")
+}
+
 // unreadable tells a file that ffprobe cannot open from a machine that cannot run it.
 func unreadable(ctx context.Context, path string, err error, said string) error {
 	var failed *tool.Error
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return fail(NotAVideo, adviceSend, "The file's headers could not be read in time.").because(err)
+	}
+	if outOfMemory(said) {
+		return tooMuchMemory(err)
+	}
 	if ctx.Err() != nil || !errors.As(err, &failed) || failed.Cause != nil || failed.Signal != 0 {
 		return fmt.Errorf("probing video: %w", err)
 	}
@@ -275,11 +299,17 @@ func (v Video) check(l Limits) error {
 	case v.DurationS > l.MaxDuration.Seconds():
 		return fail(VideoTooLong, "Cut it to the part that shows the subject; one to three minutes are plenty.",
 			"The video is %.0f minutes long; at most %.0f are accepted.", v.DurationS/60, l.MaxDuration.Minutes())
-	case v.Frames > l.MaxFrames:
-		return fail(TooManyFrames, "Cut the video, or lower its frame rate to 30 per second.",
-			"The video has %d frames; at most %d are accepted.", v.Frames, l.MaxFrames)
+	case v.Frames > v.frameLimit(l):
+		return fail(TooManyFrames, adviceFewer, "The video has %d frames; of this size, at most %d are accepted.", v.Frames, v.frameLimit(l))
 	}
 	return nil
+}
+
+const adviceFewer = "Cut the video, lower its frame rate to 30 per second, or send it in a smaller size."
+
+// frameLimit is how many frames of the video's size are decoded.
+func (v Video) frameLimit(l Limits) int {
+	return int(min(int64(l.MaxFrames), l.MaxSamples/max(1, int64(v.Width)*int64(v.Height))))
 }
 
 func adviceSmaller(l Limits) string {

@@ -37,10 +37,11 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 		",format=gray,metadata=mode=add:key=t:value=1,metadata=mode=print"
 	args := append([]string{"-v", "info", "-nostdin", "-nostats", "-hide_banner"}, input(v.Path)...)
 	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf", filter,
-		"-fps_mode", "passthrough", "-frames:v", strconv.Itoa(limits.MaxFrames+1), "-f", "rawvideo", "pipe:1")
+		"-fps_mode", "passthrough", "-frames:v", strconv.Itoa(v.frameLimit(limits)+1), "-f", "rawvideo", "pipe:1")
 
 	var s Scores
 	var times []float64
+	oversize := false
 	stream := func(out io.Reader) error {
 		in := bufio.NewReaderSize(out, w*h)
 		var camera track
@@ -62,19 +63,28 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 		}
 	}
 	_, err := tool.Stream(ctx, tool.Command{
-		Path: tools.FFmpeg, Args: args, Timeout: scoreTimeout,
+		Path: tools.FFmpeg, Args: args, Timeout: scoreTimeout, MaxMemoryBytes: limits.MaxMemory,
 		OnStderr: func(line string) {
 			if t, ok := presentationTime(line); ok {
 				times = append(times, t)
-			} else if complaint(line) {
+				return
+			}
+			oversize = oversize || tooManyPixels(line)
+			if complaint(line) {
 				s.Damaged++
 			}
 		},
 	}, stream)
+	if oversize && len(s.Frames) == 0 {
+		return s, fail(PictureTooLarge, adviceSmaller(limits), "The picture is larger than 8K.").because(err)
+	}
 	if err != nil {
 		var failed *tool.Error
 		if ctx.Err() != nil || !errors.As(err, &failed) || failed.Cause != nil || failed.Signal != 0 {
 			return s, fmt.Errorf("measuring frames: %w", err)
+		}
+		if outOfMemory(strings.Join(failed.Tail, "\n")) {
+			return s, tooMuchMemory(err)
 		}
 		if len(s.Frames) == 0 && s.Damaged == 0 {
 			return s, fail(UnsupportedCodec, adviceSend, "The video cannot be decoded (%s in %s).", v.Codec, v.Container).because(err)
@@ -96,9 +106,8 @@ func (v Video) complete(s Scores, l Limits) error {
 	n := len(s.Frames)
 	const advice = "Upload the whole file again; if it does not play to its end on your device, record again."
 	switch {
-	case n > l.MaxFrames:
-		return fail(TooManyFrames, "Cut the video, or lower its frame rate to 30 per second.",
-			"The video has more than %d frames.", l.MaxFrames)
+	case n > v.frameLimit(l):
+		return fail(TooManyFrames, adviceFewer, "The video has more than %d frames.", v.frameLimit(l))
 	case n == 0:
 		return fail(TruncatedVideo, advice, "No picture could be decoded from the video.")
 	case 2*n < v.Frames:

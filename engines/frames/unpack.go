@@ -2,6 +2,7 @@ package frames
 
 import (
 	"archive/zip"
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,12 @@ func Unpack(ctx context.Context, archive, dir string, limits Limits) error {
 	}
 	defer root.Close()
 
-	left := limits.MaxUnpacked
+	packed := int64(0)
+	if info, err := os.Stat(archive); err == nil {
+		packed = info.Size()
+	}
+	// Pictures and videos are compressed already.
+	left := min(limits.MaxUnpacked, packed*maxExpansion+expansionGrace)
 	for _, f := range z.File {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("unpacking: %w", err)
@@ -55,12 +61,13 @@ func Unpack(ctx context.Context, archive, dir string, limits Limits) error {
 		case f.Flags&1 != 0:
 			return fail(BadArchive, advice, "The archive is protected by a password.")
 		}
-		n, err := unpackFile(root, f, name, min(left, limits.MaxBytes))
+		n, err := unpackFile(root, f, name, left, limits.MaxBytes)
 		left -= n
 		switch {
 		case errors.Is(err, errTooLarge):
-			return fail(ArchiveTooLarge, "Send fewer or smaller photos.",
-				"Unpacked, the archive is larger than is accepted (%d MB a file, %d MB in all).", limits.MaxBytes>>20, limits.MaxUnpacked>>20)
+			return fail(ArchiveTooLarge, "Send fewer or smaller photos, as the camera made them.",
+				"Unpacked, the archive is larger than is accepted: %d MB a photo, %d MB in all, and %d times its own size.",
+				limits.MaxBytes>>20, limits.MaxUnpacked>>20, maxExpansion)
 		case errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrAlgorithm) || errors.Is(err, errDamaged):
 			return fail(BadArchive, advice, "The file %q in the archive is damaged.", name).because(err)
 		case err != nil:
@@ -75,8 +82,16 @@ var (
 	errDamaged  = errors.New("damaged data")
 )
 
-// unpackFile writes one member and says how many bytes it took. The sizes in the archive are not believed.
-func unpackFile(root *os.Root, f *zip.File, name string, limit int64) (int64, error) {
+const (
+	// maxExpansion bounds what an archive unpacks to, in its own size: PNG of few colours shrinks to a tenth.
+	maxExpansion = 50
+	// expansionGrace is always allowed, bytes.
+	expansionGrace = 32 << 20
+)
+
+// unpackFile writes one member and says how many bytes it took: at most limit, and unless it is a video at most photo.
+// The sizes in the archive are not believed.
+func unpackFile(root *os.Root, f *zip.File, name string, limit, photo int64) (int64, error) {
 	in, err := f.Open()
 	if err != nil {
 		return 0, err
@@ -95,7 +110,11 @@ func unpackFile(root *os.Root, f *zip.File, name string, limit int64) (int64, er
 	} else if err != nil {
 		return 0, err
 	}
-	n, err := io.Copy(out, &source{in: io.LimitReader(in, limit+1)})
+	start := bufio.NewReader(&source{in: in})
+	if head, _ := start.Peek(32); !videoContainer(string(head)) {
+		limit = min(limit, photo)
+	}
+	n, err := io.Copy(out, io.LimitReader(start, limit+1))
 	if cerr := out.Close(); err == nil {
 		err = cerr
 	}

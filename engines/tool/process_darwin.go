@@ -9,3 +9,6 @@ const maxRSSUnit = 1
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
+
+// limitMemory does nothing: macOS bounds no other process's memory.
+func limitMemory(int, int64) {}

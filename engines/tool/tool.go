@@ -40,6 +40,9 @@ type Command struct {
 	Stdin io.Reader
 	// Timeout ends the run after that long; 0 leaves it to the context.
 	Timeout time.Duration
+	// MaxMemoryBytes bounds the memory that the program may reserve for data; beyond it, its allocations fail. 0 is no
+	// bound. Linux only.
+	MaxMemoryBytes int64
 	// Grace is the time between SIGTERM and SIGKILL; 0 is DefaultGrace, negative kills at once.
 	Grace time.Duration
 	// OnStdout and OnStderr receive each line without its end. Carriage returns end lines too, since progress displays
@@ -224,6 +227,9 @@ func start(c Command) (*process, error) {
 		defer runtime.UnlockOSThread()
 		begin := time.Now()
 		err := cmd.Start()
+		if err == nil && c.MaxMemoryBytes > 0 {
+			limitMemory(cmd.Process.Pid, c.MaxMemoryBytes)
+		}
 		_ = stdoutWriter.Close()
 		_ = stderrWriter.Close()
 		started <- err
