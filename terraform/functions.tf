@@ -5,14 +5,19 @@
 module "trigger" {
   source = "./modules/service"
 
-  name        = "${var.name}-trigger"
-  purpose     = "takes requests in and tells how they go"
-  backend     = local.backend
-  image       = var.images["static"]
-  command     = "/app/functions"
-  environment = { FUNCTION_TARGET = "trigger", PUBLIC_URL = var.public_url, SIGNER_ACCOUNT = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com" }
-  ingress     = "INGRESS_TRAFFIC_ALL"
-  invokers    = { for member in var.trigger_invokers : member => member }
+  name    = "${var.name}-trigger"
+  purpose = "takes requests in and tells how they go"
+  backend = local.backend
+  image   = var.images["static"]
+  command = "/app/functions"
+  environment = {
+    FUNCTION_TARGET = "trigger"
+    PUBLIC_URL      = var.public_url
+    SIGNER_ACCOUNT  = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com"
+    SOURCE_BUCKETS  = join(",", var.source_buckets)
+  }
+  ingress  = "INGRESS_TRAFFIC_ALL"
+  invokers = { for member in var.trigger_invokers : member => member }
   # The rate limit holds across instances; this bounds what a flood can cost.
   max_instances = 10
   timeout_s     = 300 # event streams and long polls
@@ -25,9 +30,11 @@ locals {
     {
       # A signed address can do what its signer may do: begin an upload, read a result.
       "signs uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectCreator", condition = null }
+      "finds uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectViewer", condition = null }
       "reads results"  = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectViewer", condition = null }
       "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes", "webhooks"] : "resource.name.startsWith(\"${local.artifact_objects}${folder}/\")"]) }
     },
+    { for bucket in var.source_buckets : "finds sources in ${bucket}" => { bucket = bucket, role = "roles/storage.objectViewer", condition = null } },
     { for stage, bucket in google_storage_bucket.inbox : "reads the manifests before ${stage}" => { bucket = bucket.name, role = "roles/storage.objectViewer", condition = null } if stage != local.first_stage },
   )
 }

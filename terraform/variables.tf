@@ -196,6 +196,17 @@ variable "operators" {
   default     = []
 }
 
+variable "source_buckets" {
+  description = "Buckets whose objects clients may name in place of an upload (source). Whoever may call the trigger function may have anything in them reconstructed. Buckets of other projects must let these accounts be granted there."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for bucket in var.source_buckets : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", bucket))])
+    error_message = "Name buckets, without gs:// and without folders."
+  }
+}
+
 variable "cors_origins" {
   description = "Origins of web pages that upload from a browser, for example https://app.example.com."
   type        = list(string)

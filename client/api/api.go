@@ -15,6 +15,8 @@ type Trigger struct {
 	Priority    int              `json:"priority,omitempty"`     // 0 to 4095, higher first
 	Options     pipeline.Options `json:"options,omitzero"`       //
 	ContentType string           `json:"content_type,omitempty"` // of the upload; default application/octet-stream
+	Source      string           `json:"source,omitempty"`       // gs://BUCKET/OBJECT in place of an upload, where the deployment allows the bucket
+	Uploads     string           `json:"uploads,omitempty"`      // "several": the capture is more than one file; absent: one upload
 	CallbackURL string           `json:"callback_url,omitempty"` // public https address to be told of the end
 }
 
@@ -29,7 +31,36 @@ type Accepted struct {
 	CancelURL     string          `json:"cancel_url"`               // POST, same authorization
 	WebhookSecret string          `json:"webhook_secret,omitempty"` // verifies the calls of callback_url (Standard Webhooks)
 	Deadline      time.Time       `json:"deadline,omitzero"`
-	Upload        Upload          `json:"upload"`
+	Upload        *Upload         `json:"upload,omitempty"`       // of the one upload; absent with several or a source
+	UploadsURL    string          `json:"uploads_url,omitempty"`  // with several: POST UploadsAsked for links
+	CompleteURL   string          `json:"complete_url,omitempty"` // with several: POST Complete when all are there
+}
+
+// UploadsAsked asks for links to upload some of a capture's files.
+type UploadsAsked struct {
+	Files []File `json:"files"` // 1 to 100 a call
+}
+
+// File is one file of a capture.
+type File struct {
+	Name        string `json:"name"`                   // 1 to 128 of A-Z a-z 0-9 . _ -; the capture's order
+	ContentType string `json:"content_type,omitempty"` // default application/octet-stream
+}
+
+// Uploads answers UploadsAsked.
+type Uploads struct {
+	Uploads []NamedUpload `json:"uploads"`
+}
+
+// NamedUpload is the link for one file.
+type NamedUpload struct {
+	Name   string `json:"name"`
+	Upload Upload `json:"upload"`
+}
+
+// Complete says that a capture of several files is whole.
+type Complete struct {
+	Names []string `json:"names,omitempty"` // the files that make it up; absent: all that were uploaded
 }
 
 // Upload says how the capture gets into the bucket: send Method to URL with exactly Headers and no body; the answer's

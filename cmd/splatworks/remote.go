@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/splatworks/splatworks/client"
 )
@@ -17,46 +16,6 @@ type remote struct {
 }
 
 func (r remote) api() *client.Client { return &client.Client{BaseURL: r.Server} }
-
-type submitCommand struct {
-	Input   string `arg:"" help:"A video, a zip of photos, or a folder of photos."`
-	Server  string `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Where the request API answers."`
-	Session string `help:"Your own name for the request; a session is reconstructed once."`
-	Wishes  wishes `embed:""`
-}
-
-func (cmd submitCommand) Run(ctx context.Context, c console) error {
-	options, err := cmd.Wishes.options()
-	if err != nil {
-		return err
-	}
-	input, size, done, err := openInput(cmd.Input)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if cmd.Session == "" {
-		cmd.Session = fmt.Sprintf("cli-%d", time.Now().UnixNano())
-	}
-	api := &client.Client{BaseURL: cmd.Server}
-	accepted, err := api.Trigger(ctx, client.Trigger{SessionID: cmd.Session, Options: options})
-	if err != nil {
-		return err
-	}
-	// Before the upload: whoever holds the token can call the request off even if the upload fails.
-	if _, err := fmt.Fprintf(c.out, "request %s\ntoken   %s\n", accepted.RequestID, accepted.CallbackToken); err != nil {
-		return err
-	}
-	b := newBars(c.err)
-	if err := api.Upload(ctx, accepted.Upload, input, size, func(sent, total int64) {
-		b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
-	}); err != nil {
-		b.fail()
-		return fmt.Errorf("%w; call the request off with: splatworks cancel --token %s", err, accepted.CallbackToken)
-	}
-	b.end()
-	return nil
-}
 
 type statusCommand struct {
 	Remote remote `embed:""`

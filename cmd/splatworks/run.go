@@ -81,7 +81,7 @@ func (cmd runCommand) Run(ctx context.Context, c console) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := api.Upload(ctx, accepted.Upload, input, size, func(sent, total int64) {
+	if err := api.Upload(ctx, *accepted.Upload, input, size, func(sent, total int64) {
 		b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
 	}); err != nil {
 		b.fail()

@@ -26,46 +26,55 @@ const (
 var uploadTypes = []string{"application/octet-stream", "video/mp4", "video/quicktime", "video/webm", "video/x-matroska",
 	"application/zip", "image/jpeg", "image/png"}
 
-// sessionID starts with a letter or digit, so that it is never ".", ".." or an option on somebody's command line.
-var sessionID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+// safeName starts with a letter or digit, so that it is never ".", ".." or an option on somebody's command line.
+var safeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 func invalid(code, detail, advice string) *serve.Problem {
 	return &serve.Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Advice: advice}
 }
 
-// readTrigger takes the body of POST /trigger-reconstruction, strictly: what it does not understand, it refuses.
-func readTrigger(r *http.Request) (t api.Trigger, body []byte, p *serve.Problem) {
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return t, nil, &serve.Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
-			Detail: "The body must be JSON.", Advice: "Send Content-Type: application/json."}
+// readTrigger takes the body of POST /trigger-reconstruction.
+func readTrigger(r *http.Request) (t api.Trigger, p *serve.Problem) {
+	if p := readJSON(r, &t); p != nil {
+		return t, p
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBodyBytes+1))
-	var tooLarge *http.MaxBytesError
-	if len(body) > maxBodyBytes || errors.As(err, &tooLarge) {
-		p := serve.TooLarge(maxBodyBytes)
-		return t, nil, &p
-	}
-	if err != nil {
-		return t, nil, invalid("unreadable_body", "The body did not arrive whole.", "Send it again.")
-	}
-	return parseTrigger(body)
+	return t, validate(&t)
 }
 
-func parseTrigger(body []byte) (t api.Trigger, _ []byte, p *serve.Problem) {
+// readJSON takes a body, strictly: what it does not understand, it refuses.
+func readJSON(r *http.Request, v any) *serve.Problem { return readLongJSON(r, v, maxBodyBytes) }
+
+func readLongJSON(r *http.Request, v any, maxBytes int64) *serve.Problem {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return &serve.Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
+			Detail: "The body must be JSON.", Advice: "Send Content-Type: application/json."}
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBytes+1))
+	var tooLarge *http.MaxBytesError
+	if int64(len(body)) > maxBytes || errors.As(err, &tooLarge) {
+		p := serve.TooLarge(maxBytes)
+		return &p
+	}
+	if err != nil {
+		return invalid("invalid_json", "The body did not arrive whole.", "Send it again.")
+	}
 	if err := checkJSON(body); err != nil {
-		return t, nil, invalid("invalid_json", "The body is not acceptable JSON: "+err.Error()+".", "Send one JSON object.")
+		return invalid("invalid_json", "The body is not acceptable JSON: "+err.Error()+".", "Send one JSON object.")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&t); err != nil {
-		return t, nil, invalid("invalid_field", "The body does not have the form of a request: "+strings.TrimPrefix(err.Error(), "json: ")+".",
+	if err := d.Decode(v); err != nil {
+		return invalid("invalid_field", "The body does not have the form of a request: "+strings.TrimPrefix(err.Error(), "json: ")+".",
 			"See docs/api.md for the fields there are.")
 	}
-	return t, body, validate(&t)
+	return nil
 }
 
+// validName says whether a client's name may become part of ours.
+func validName(name string) bool { return safeName.MatchString(name) && !strings.Contains(name, "..") }
+
 func validate(t *api.Trigger) *serve.Problem {
-	if !sessionID.MatchString(t.SessionID) || strings.Contains(t.SessionID, "..") {
+	if !validName(t.SessionID) {
 		return invalid("invalid_session_id", "session_id must be 1 to 128 letters, digits, dots, underscores or hyphens, start with a letter or digit, and hold no two dots in a row.",
 			"Choose such a name for this capture.")
 	}
@@ -75,12 +84,15 @@ func validate(t *api.Trigger) *serve.Problem {
 	if err := t.Options.Validate(); err != nil {
 		return invalid("invalid_options", err.Error()+".", "Correct the option or leave it out.")
 	}
+	if p := checkUploads(t.Uploads, t.Source, t.ContentType); p != nil {
+		return p
+	}
 	if t.ContentType == "" {
 		t.ContentType = uploadTypes[0]
 	}
 	if !slices.Contains(uploadTypes, t.ContentType) {
 		return invalid("invalid_content_type", "content_type must be one of "+strings.Join(uploadTypes, ", ")+".",
-			"Convert the capture, or send several photos as one zip.")
+			"Convert the capture; several photos come as one zip, or as several uploads.")
 	}
 	return nil
 }

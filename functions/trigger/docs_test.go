@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/internal/serve/servetest"
 )
 
@@ -47,10 +48,18 @@ func TestDocumentationRuns(t *testing.T) {
 		})
 	})
 	text := strings.Replace(script.String(), "API=https://api.example.com", "API="+server.URL, 1)
+	if _, err := w.artifacts.Put(t.Context(), "my-captures", "archive/7.mp4", strings.NewReader("a video"), artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	text = strings.Replace(text, "https://example.com/hooks/splats", "https://client.example/hook", 1) // the address this test's check knows
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "capture.mp4"), bytes.Repeat([]byte("frame"), 100_000), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for _, name := range []string{"1.jpg", "2.jpg"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("photo "+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", text)
 	cmd.Dir = dir
@@ -72,7 +81,25 @@ func TestDocumentationRuns(t *testing.T) {
 	if o, err := w.artifacts.Stat(t.Context(), "inbox-filter", w.published[0].RequestID+"/input"); err != nil || o.Size != 500_000 || o.ContentType != "video/mp4" {
 		t.Errorf("uploaded %+v %v", o, err)
 	}
-	if len(w.published) != 2 {
+	several, source := w.published[1].RequestID, w.published[2].RequestID
+	for id, want := range map[string][]string{several: {several + "/uploads/1.jpg", several + "/uploads/2.jpg"}, source: {"archive/7.mp4"}} {
+		o, err := w.artifacts.Stat(t.Context(), "inbox-filter", artifacts.CaptureName(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := artifacts.ReadCapture(t.Context(), w.artifacts, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, o := range c.Objects {
+			names = append(names, o.Name)
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("captured %v, want %v", names, want)
+		}
+	}
+	if len(w.published) != 4 {
 		t.Errorf("published %v", w.published)
 	}
 }

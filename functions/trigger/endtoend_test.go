@@ -25,7 +25,7 @@ func newCloudWorld(t *testing.T, wrap func(*world, http.Handler) http.Handler) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bucket := range []string{"inbox-filter", "inbox-preprocess", "inbox-depth", "inbox-train", "inbox-export", "artifacts"} {
+	for _, bucket := range []string{"inbox-filter", "inbox-preprocess", "inbox-depth", "inbox-train", "inbox-export", "artifacts", "my-captures"} {
 		if err := storage.Bucket(t.Context(), bucket, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,9 @@ func newCloudWorld(t *testing.T, wrap func(*world, http.Handler) http.Handler) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, func(c *trigger.Config) { c.Store, c.Signer = store, gcsSigner{signer} })
+	w := newWorld(t, func(c *trigger.Config) {
+		c.Store, c.Signer, c.Sources = store, gcsSigner{signer}, []string{"my-captures"}
+	})
 	w.artifacts = store
 	if wrap != nil {
 		w.handler = wrap(w, w.handler)
@@ -67,7 +69,7 @@ func TestClientUploadsWaitsAndDownloads(t *testing.T) {
 	rng := rand.NewChaCha8([32]byte{1})
 	_, _ = rng.Read(capture)
 	var told []int64
-	if err := c.Upload(ctx, accepted.Upload, bytes.NewReader(capture), int64(len(capture)), func(sent, _ int64) { told = append(told, sent) }); err != nil {
+	if err := c.Upload(ctx, *accepted.Upload, bytes.NewReader(capture), int64(len(capture)), func(sent, _ int64) { told = append(told, sent) }); err != nil {
 		t.Fatal(err)
 	}
 	if len(told) < 4 || told[len(told)-1] != int64(len(capture)) {
@@ -77,7 +79,7 @@ func TestClientUploadsWaitsAndDownloads(t *testing.T) {
 	if err != nil || o.Size != int64(len(capture)) || o.ContentType != "video/mp4" {
 		t.Fatalf("uploaded %+v, %v", o, err)
 	}
-	if err := c.Upload(ctx, accepted.Upload, strings.NewReader("other"), 5, nil); err == nil {
+	if err := c.Upload(ctx, *accepted.Upload, strings.NewReader("other"), 5, nil); err == nil {
 		t.Error("an upload can be replaced")
 	}
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -60,7 +61,7 @@ func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	w.artifacts = w.store
 	w.queue = newQueue(t, queue.Config{Now: w.now})
 	config := trigger.Config{
-		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w}, Webhooks: webhooks{w},
+		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w}, Webhooks: webhooks{w}, Sources: []string{"sources"},
 		Limiter: brokenLimiter{ratelimit.NewMemory(ratelimit.Limits{Global: 1000, PerCaller: 1000, Window: time.Minute}, w.now), w},
 		Log:     serve.NewLogger(w.log, "", slog.LevelDebug), Now: w.now, After: w.timer, News: w.queue, Random: &lockedRandom{r: rand.NewChaCha8(sha256.Sum256([]byte(t.Name())))},
 	}
@@ -148,6 +149,33 @@ func (w *world) trigger(session string) api.Accepted {
 		w.t.Fatalf("trigger %s: %d %s", session, rec.Code, rec.Body)
 	}
 	return decode[api.Accepted](w.t, rec)
+}
+
+// put stores an object as somebody else would.
+func (w *world) put(bucket, name, content string) pipeline.Object {
+	w.t.Helper()
+	o, err := w.artifacts.Put(context.Background(), bucket, name, strings.NewReader(content), artifacts.PutOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o
+}
+
+// captured is the Capture of a request; nil when there is none.
+func (w *world) captured(requestID string) []pipeline.Object {
+	w.t.Helper()
+	o, err := w.artifacts.Stat(context.Background(), "inbox-filter", artifacts.CaptureName(requestID))
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c, err := artifacts.ReadCapture(context.Background(), w.artifacts, o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c.Objects
 }
 
 // status reads a status document.
@@ -272,6 +300,9 @@ func (s brokenStore) Put(ctx context.Context, bucket, name string, r io.Reader, 
 	if err := s.w.fault("put"); err != nil {
 		return pipeline.Object{}, err
 	}
+	if err := s.w.fault("capture"); err != nil && artifacts.IsCapture(name) {
+		return pipeline.Object{}, err
+	}
 	return s.Store.Put(ctx, bucket, name, r, o)
 }
 
@@ -280,6 +311,20 @@ func (s brokenStore) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser
 		return nil, err
 	}
 	return s.Store.Open(ctx, o)
+}
+
+func (s brokenStore) Stat(ctx context.Context, bucket, name string) (pipeline.Object, error) {
+	if err := s.w.fault("stat"); err != nil {
+		return pipeline.Object{}, err
+	}
+	return s.Store.Stat(ctx, bucket, name)
+}
+
+func (s brokenStore) List(ctx context.Context, bucket, prefix string) iter.Seq2[pipeline.Object, error] {
+	if err := s.w.fault("list"); err != nil {
+		return func(yield func(pipeline.Object, error) bool) { yield(pipeline.Object{}, err) }
+	}
+	return s.Store.List(ctx, bucket, prefix)
 }
 
 type brokenLimiter struct {

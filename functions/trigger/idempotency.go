@@ -73,7 +73,7 @@ func derive(secret []byte, parts ...string) []byte {
 
 // repeated finds the request that an earlier call with the same key made. It is nil when there is none that stands:
 // a submission that was called off before it was taken in does not count.
-func (s *Service) repeated(ctx context.Context, c chance, tokenHash string) (*queue.State, *serve.Problem) {
+func (s *Service) repeated(ctx context.Context, c chance, tokenHash string, source *pipeline.Object) (*queue.State, *serve.Problem) {
 	if c.key == "" {
 		return nil, nil
 	}
@@ -97,11 +97,15 @@ func (s *Service) repeated(ctx context.Context, c chance, tokenHash string) (*qu
 	case errors.Is(err, artifacts.ErrNotFound) && state.Status.Terminal():
 		return nil, nil
 	case errors.Is(err, artifacts.ErrNotFound): // the earlier call died on the way, or is still on it
-		if err := s.record(ctx, state.Request); err != nil {
+		if err := s.record(ctx, state.Request, source); err != nil {
 			return nil, s.broken(ctx, "storage", err)
 		}
 	case err != nil:
 		return nil, s.broken(ctx, "storage", err)
+	case !state.Status.Terminal():
+		if err := s.begin(ctx, state.ID, source); err != nil {
+			return nil, s.broken(ctx, "storage", err)
+		}
 	}
 	return &state, nil
 }

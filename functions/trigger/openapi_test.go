@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
@@ -52,7 +53,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	}
 	a := decode[api.Accepted](t, submit(w, `{"session_id":"s","priority":1,"options":{"preset":"high","train_budget_s":1,"max_images":3,"long_edge_px":64,"seed":1},"content_type":"video/mp4","callback_url":"https://client.example/hook"}`, "Idempotency-Key: k"))
 	for _, body := range []string{`{`, `{"x":1}`, `{"session_id":"/"}`, `{"session_id":"s","priority":-1}`, `{"session_id":"s","options":{"preset":"x"}}`,
-		`{"session_id":"s","content_type":"x"}`, `{"session_id":"s","callback_url":"http://x"}`, `{"session_id":"` + strings.Repeat("x", 70_000) + `"}`, `{"session_id":"s"}`} {
+		`{"session_id":"s","content_type":"x"}`, `{"session_id":"s","source":"x"}`, `{"session_id":"s","uploads":"x"}`, `{"session_id":"s","callback_url":"http://x"}`, `{"session_id":"` + strings.Repeat("x", 70_000) + `"}`, `{"session_id":"s"}`} {
 		submit(w, body)
 	}
 	submit(w, `{"session_id":"s"}`, "Idempotency-Key: k")
@@ -71,6 +72,8 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		submit(w, `{"session_id":"broken-`+what+`"}`)
 		w.fail(what, false)
 	}
+
+	checkUploads(t, check)
 
 	done := w.trigger("done")
 	w.finish(done.RequestID)
@@ -137,12 +140,64 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	}
 }
 
+// checkUploads gets every answer of the two operations for several uploads.
+func checkUploads(t *testing.T, check func(operation string, rec *httptest.ResponseRecorder)) {
+	t.Helper()
+	w := newWorld(t, func(c *trigger.Config) { c.MaxUploadBytes = 10 })
+	begin := func(session string) api.Accepted {
+		rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"`+session+`","uploads":"several"}`)
+		check("POST /trigger-reconstruction", rec)
+		return decode[api.Accepted](t, rec)
+	}
+	const ask = `{"files":[{"name":"1.jpg","content_type":"image/jpeg"}]}`
+	a, full, single := begin("a"), begin("full"), w.trigger("single")
+	for path, good := range map[string]string{"/uploads": ask, "/uploads/complete": `{"names":["1.jpg"]}`} {
+		post := func(a api.Accepted, body string, headers ...string) {
+			t.Helper()
+			check("POST "+path, w.call("POST", path, body, append(headers, "Authorization: Bearer "+a.CallbackToken)...))
+		}
+		check("POST "+path, w.call("POST", path, good))
+		post(api.Accepted{CallbackToken: "unknown"}, good)
+		post(a, `{`)
+		post(a, `{"x":1}`)
+		post(a, `{"names":["`+strings.Repeat("x", 600<<10)+`"]}`)
+		post(a, good, "Content-Type: text/plain")
+		for _, what := range []string{"lookup", "list", "sign"} {
+			if what == "sign" && path != "/uploads" {
+				continue
+			}
+			w.fail(what, true)
+			post(a, good)
+			w.fail(what, false)
+		}
+		if path == "/uploads" {
+			post(a, `{"files":[]}`)
+			post(a, good)
+			w.put("inbox-filter", artifacts.PartName(full.RequestID, "0.jpg"), strings.Repeat("x", 11))
+			post(full, good)
+			continue
+		}
+		post(a, good)
+		post(full, "{}")
+		w.put("inbox-filter", artifacts.PartName(a.RequestID, "1.jpg"), "photo")
+		post(a, good)
+	}
+	for path, body := range map[string]string{"/uploads": ask, "/uploads/complete": ""} {
+		begun := a
+		if body == "" {
+			w.claim(single.RequestID, pipeline.Filter, pipeline.Object{Bucket: "inbox-filter", Name: single.RequestID + "/input", Generation: 1})
+			begun = single
+		}
+		check("POST "+path, w.call("POST", path, body, "Authorization: Bearer "+begun.CallbackToken))
+	}
+}
+
 // TestDocumentHasEveryField compares the schemas with the Go types, both ways.
 func TestDocumentHasEveryField(t *testing.T) {
 	doc := openapi(t)
 	for name, v := range map[string]any{"Trigger": api.Trigger{}, "Options": pipeline.Options{}, "Accepted": api.Accepted{}, "Upload": api.Upload{}, "Status": api.Status{},
 		"Progress": api.Progress{}, "StageProgress": api.StageProgress{}, "Timings": api.Timings{}, "StageTiming": api.StageTiming{}, "Warning": pipeline.Warning{},
-		"Failure": api.Failure{}, "Result": api.Result{}, "Problem": serve.Problem{}} {
+		"Failure": api.Failure{}, "Result": api.Result{}, "UploadsAsked": api.UploadsAsked{}, "File": api.File{}, "Uploads": api.Uploads{}, "NamedUpload": api.NamedUpload{}, "Complete": api.Complete{}, "Problem": serve.Problem{}} {
 		want := fieldsOf(reflect.TypeOf(v))
 		got := slices.Sorted(maps.Keys(servetest.At(doc, "components", "schemas", name, "properties").(object)))
 		if !slices.Equal(got, want) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -32,7 +33,7 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 			Detail: "The caller is not known here.", Advice: "Send a valid API key."})
 		return
 	}
-	ask, _, problem := readTrigger(r)
+	ask, problem := readTrigger(r)
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
@@ -53,12 +54,17 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 		serve.WriteProblem(w, *problem)
 		return
 	}
+	source, problem := s.findSource(ctx, ask.Source)
+	if problem != nil {
+		serve.WriteProblem(w, *problem)
+		return
+	}
 	c, problem := s.chance(ctx, r, caller, ask)
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
 	}
-	accepted, repeat, problem := s.accept(ctx, caller, ask, c, s.publicURL(r))
+	accepted, repeat, problem := s.accept(ctx, caller, ask, source, c, s.publicURL(r))
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
@@ -73,19 +79,19 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 }
 
 // accept takes a request in, or finds the one that an earlier call with the same Idempotency-Key made. Its last durable
-// step is the record in the artifacts bucket: a submission that dies before it is taken for never made (see takeOver),
-// one that fails before it calls its own request off.
-func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, c chance, publicURL string) (_ api.Accepted, repeat bool, _ *serve.Problem) {
+// step is the record in the artifacts bucket or, with a source, the Capture that starts it: a submission that dies before
+// it is taken for never made (see takeOver), one that fails before it calls its own request off.
+func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, source *pipeline.Object, c chance, publicURL string) (_ api.Accepted, repeat bool, _ *serve.Problem) {
 	now := createdAt(s.Now())
 	request, token, err := s.newRequest(caller, ask, c, now)
 	if err != nil {
 		return api.Accepted{}, false, s.broken(ctx, "random", err)
 	}
-	earlier, problem := s.repeated(ctx, c, request.TokenHash)
+	earlier, problem := s.repeated(ctx, c, request.TokenHash, source)
 	if problem == nil && earlier == nil {
 		problem = s.enter(ctx, request, now)
 		if problem != nil && problem.Code == duplicateSession && c.key != "" {
-			if earlier, _ = s.repeated(ctx, c, request.TokenHash); earlier != nil {
+			if earlier, _ = s.repeated(ctx, c, request.TokenHash, source); earlier != nil {
 				problem = nil // the same call came twice at once, and the other one was first
 			}
 		}
@@ -98,16 +104,26 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, c 
 	}
 	// Signed last, so that a repeated call gets a fresh link; one that cannot be signed leaves a request that only a
 	// repetition with the same key, or its deadline, ends. So it is called off.
-	upload, err := s.signUpload(ctx, request, ask.ContentType, now)
-	if err != nil {
-		if earlier == nil {
-			s.callOff(ctx, request.ID)
-		}
-		return api.Accepted{}, false, s.broken(ctx, "signer", err)
+	accepted := api.Accepted{
+		RequestID: request.ID, SessionID: request.SessionID, Status: pipeline.Queued, CallbackToken: token,
+		StatusURL: publicURL + "/status/" + request.ID, EventsURL: publicURL + "/events", CancelURL: publicURL + "/cancel", Deadline: request.Deadline,
 	}
-	secret := ""
+	switch {
+	case source != nil: // nothing to upload
+	case ask.Uploads == several:
+		accepted.UploadsURL, accepted.CompleteURL = publicURL+"/uploads", publicURL+"/uploads/complete"
+	default:
+		upload, err := s.signUpload(ctx, request, artifacts.UploadName(request.ID, uploadFile), ask.ContentType, s.MaxUploadBytes, now)
+		if err != nil {
+			if earlier == nil {
+				s.callOff(ctx, request.ID)
+			}
+			return api.Accepted{}, false, s.broken(ctx, "signer", err)
+		}
+		accepted.Upload = &upload
+	}
 	if ask.CallbackURL != "" {
-		if secret, err = s.Webhooks.Register(ctx, request.ID, ask.CallbackURL); err != nil {
+		if accepted.WebhookSecret, err = s.Webhooks.Register(ctx, request.ID, ask.CallbackURL); err != nil {
 			if earlier == nil {
 				s.callOff(ctx, request.ID)
 			}
@@ -115,17 +131,13 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, c 
 		}
 	}
 	if earlier == nil {
-		if err := s.record(ctx, request); err != nil {
+		if err := s.record(ctx, request, source); err != nil {
 			s.callOff(ctx, request.ID)
 			return api.Accepted{}, false, s.broken(ctx, "storage", err)
 		}
 		s.Log.InfoContext(ctx, "accepted", "request_id", request.ID, "session_id", request.SessionID, "priority", request.Priority)
 	}
-	return api.Accepted{
-		RequestID: request.ID, SessionID: request.SessionID, Status: pipeline.Queued, CallbackToken: token,
-		StatusURL: publicURL + "/status/" + request.ID, EventsURL: publicURL + "/events", CancelURL: publicURL + "/cancel",
-		WebhookSecret: secret, Deadline: request.Deadline, Upload: upload,
-	}, earlier != nil, nil
+	return accepted, earlier != nil, nil
 }
 
 // checkCallback looks at a webhook's address; it resolves names, so it comes after the rate limit.
@@ -198,10 +210,11 @@ func (s *Service) newRequest(caller string, ask api.Trigger, c chance, now time.
 // uploadFile is the base name of every upload: a client chooses no names in our buckets.
 const uploadFile = "input"
 
-func (s *Service) signUpload(ctx context.Context, r pipeline.Request, contentType string, now time.Time) (api.Upload, error) {
+// signUpload makes the link for one upload of a request, of at most maxBytes.
+func (s *Service) signUpload(ctx context.Context, r pipeline.Request, name, contentType string, maxBytes int64, now time.Time) (api.Upload, error) {
 	spec := UploadSpec{
-		Bucket: s.Buckets.Inbox[pipeline.Stages()[0]], Name: artifacts.UploadName(r.ID, uploadFile), ContentType: contentType,
-		MaxBytes: s.MaxUploadBytes, Metadata: map[string]string{"session-id": r.SessionID}, Expires: s.UploadTTL,
+		Bucket: s.Buckets.Inbox[pipeline.Stages()[0]], Name: name, ContentType: contentType,
+		MaxBytes: maxBytes, Metadata: map[string]string{"session-id": r.SessionID}, Expires: s.UploadTTL,
 	}
 	signed, err := s.Signer.SignUpload(ctx, spec)
 	if err != nil {
@@ -215,13 +228,19 @@ func (s *Service) signUpload(ctx context.Context, r pipeline.Request, contentTyp
 	}, nil
 }
 
-// record announces the request and then keeps its record, from which the queue can be rebuilt.
-func (s *Service) record(ctx context.Context, r pipeline.Request) error {
+// submission is the record of a request as this API writes it: with what its capture is, when that existed before.
+type submission struct {
+	pipeline.Request
+	Source *pipeline.Object `json:"source,omitempty"`
+}
+
+// record announces the request and then keeps its record, from which the queue can be rebuilt. A source starts it then.
+func (s *Service) record(ctx context.Context, r pipeline.Request, source *pipeline.Object) error {
 	err := s.Publisher.PublishRequested(ctx, Announcement{RequestID: r.ID, SessionID: r.SessionID, Priority: r.Priority, CreatedAt: r.CreatedAt})
 	if err != nil {
 		return fmt.Errorf("publish reconstruction-requested: %w", err)
 	}
-	body, err := json.Marshal(r)
+	body, err := json.Marshal(submission{r, source})
 	if err != nil {
 		return fmt.Errorf("encode request record: %w", err)
 	}
@@ -231,7 +250,39 @@ func (s *Service) record(ctx context.Context, r pipeline.Request) error {
 	if err != nil && !errors.Is(err, artifacts.ErrExists) {
 		return fmt.Errorf("write request record: %w", err)
 	}
-	return nil
+	return s.begin(ctx, r.ID, source)
+}
+
+// begin starts a request whose capture existed before. It may be repeated.
+func (s *Service) begin(ctx context.Context, requestID string, source *pipeline.Object) error {
+	if source == nil {
+		return nil
+	}
+	return artifacts.WriteCapture(ctx, s.Store, s.Buckets, requestID, []pipeline.Object{*source})
+}
+
+// whole says whether the submission of a request did all of its durable steps.
+func (s *Service) whole(ctx context.Context, requestID string) (bool, error) {
+	r, err := s.Store.Open(ctx, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.RequestName(requestID)})
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	var kept submission
+	if err := json.NewDecoder(io.LimitReader(r, maxBodyBytes)).Decode(&kept); err != nil {
+		return false, fmt.Errorf("read request record: %w", err)
+	}
+	if kept.Source == nil {
+		return true, nil
+	}
+	_, err = s.Store.Stat(ctx, s.Buckets.Inbox[pipeline.Stages()[0]], artifacts.CaptureName(requestID))
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // takeOver calls off the request that stands in the way of a new one if the submission that made it died half way: then
@@ -248,12 +299,12 @@ func (s *Service) takeOver(ctx context.Context, existingID string, now time.Time
 	if existing.Status != pipeline.Queued || existing.Stage != "" || now.Sub(existing.CreatedAt) < abandonedAfter {
 		return sound
 	}
-	_, err = s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.RequestName(existingID))
-	if err == nil {
-		return sound
-	}
-	if !errors.Is(err, artifacts.ErrNotFound) {
+	whole, err := s.whole(ctx, existingID)
+	if err != nil {
 		return fmt.Errorf("look for the record of %s: %w", existingID, err)
+	}
+	if whole {
+		return sound
 	}
 	if err := s.Queue.Cancel(ctx, existingID); err != nil && !errors.Is(err, queue.ErrTerminal) && !errors.Is(err, queue.ErrNotFound) {
 		return err

@@ -88,6 +88,8 @@ type Config struct {
 	Webhooks Webhooks
 	// News, when set, is how streams and long polls learn of changes; without it they look every few seconds.
 	News queue.Events
+	// Sources are the buckets whose objects may be named in place of an upload. None: none may.
+	Sources []string
 	// Proxies is how many trusted proxies stand in front, see serve.ClientAddress: 1 on Cloud Run.
 	Proxies int
 	// Caller names who is asking, for rate limits; an error answers 401. Nil: the network address.
@@ -114,6 +116,9 @@ func New(c Config) (*Service, error) {
 	if c.Queue == nil || c.Store == nil || c.Limiter == nil || c.Signer == nil || c.Publisher == nil || c.Log == nil ||
 		c.Now == nil || c.Random == nil || c.Buckets.Inbox[pipeline.Stages()[0]] == "" || c.Buckets.Artifacts == "" {
 		return nil, errors.New("trigger: a dependency is missing")
+	}
+	if err := checkSources(c.Sources, c.Buckets); err != nil {
+		return nil, err
 	}
 	if c.Caller == nil {
 		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, c.Proxies), nil }
@@ -164,6 +169,8 @@ func (s *Service) Handler() http.Handler {
 	only(http.MethodGet, "/events", s.events)
 	only(http.MethodGet, "/result/{kind}", s.result)
 	only(http.MethodPost, "/cancel", s.cancel)
+	only(http.MethodPost, "/uploads", s.uploads)
+	only(http.MethodPost, "/uploads/complete", s.complete)
 	only(http.MethodGet, "/openapi.json", s.openapi)
 	only(http.MethodGet, "/docs", s.docs)
 	return mux

@@ -31,11 +31,12 @@ type Config struct {
 	Artifacts string            `env:"ARTIFACTS_BUCKET, required"`
 	Storage   string            `env:"STORAGE_EMULATOR_HOST"` // http://host:port of an emulator; empty: Cloud Storage
 
-	PubSub    string `env:"PUBSUB_EMULATOR_HOST"` // host:port of an emulator; empty: Pub/Sub
-	Requested string `env:"TOPIC_REQUESTED, default=reconstruction-requested"`
-	Finished  string `env:"TOPIC_FINISHED, default=reconstruction-finished"`
-	Account   string `env:"SIGNER_ACCOUNT"` // service account that signs URLs; empty: the one this program runs as
-	PublicURL string `env:"PUBLIC_URL"`     // where clients reach the request API; empty: what the client called
+	PubSub    string   `env:"PUBSUB_EMULATOR_HOST"` // host:port of an emulator; empty: Pub/Sub
+	Requested string   `env:"TOPIC_REQUESTED, default=reconstruction-requested"`
+	Finished  string   `env:"TOPIC_FINISHED, default=reconstruction-finished"`
+	Account   string   `env:"SIGNER_ACCOUNT"` // service account that signs URLs; empty: the one this program runs as
+	Sources   []string `env:"SOURCE_BUCKETS"` // whose objects may be named in place of an upload; none: no bucket's
+	PublicURL string   `env:"PUBLIC_URL"`     // where clients reach the request API; empty: what the client called
 
 	// How work is shared out.
 	Slots       map[string]int    `env:"SLOTS, default=filter:4,preprocess:2,depth:1,train:1,export:4"` // most workers a stage
@@ -116,7 +117,7 @@ func (c Config) Environ() []string {
 		"PROJECT_ID": c.ProjectID, "REGION": c.Region, "REDIS_URL": c.RedisURL, "REDIS_CA_CERT": c.RedisCA,
 		"INBOX_BUCKETS": list(c.Inbox), "ARTIFACTS_BUCKET": c.Artifacts, "STORAGE_EMULATOR_HOST": c.Storage,
 		"PUBSUB_EMULATOR_HOST": c.PubSub, "TOPIC_REQUESTED": c.Requested, "TOPIC_FINISHED": c.Finished,
-		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SLOTS": list(slots), "JOBS": list(c.Jobs),
+		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SOURCE_BUCKETS": strings.Join(c.Sources, ","), "SLOTS": list(slots), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "PORT": c.Port,

@@ -8,9 +8,12 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/pipeline"
@@ -88,6 +91,45 @@ func (j *Job) FetchBundle(ctx context.Context, kind artifacts.Kind) (string, err
 	}
 	return dir, nil
 }
+
+// FetchUpload copies what the client gave into the job's folder and returns its path: of the file when it is one, of a
+// folder of files when there are several.
+func (j *Job) FetchUpload(ctx context.Context) (string, error) {
+	var uploads []pipeline.Object
+	for _, a := range j.known {
+		if a.Kind == artifacts.Upload {
+			uploads = append(uploads, a.Object)
+		}
+	}
+	target := filepath.Join(j.Dir, string(artifacts.Upload))
+	if len(uploads) == 1 {
+		return target, gone(j.download(ctx, uploads[0], target))
+	}
+	if len(uploads) == 0 {
+		return "", errors.New("no earlier stage left an upload")
+	}
+	if err := os.Mkdir(target, 0o755); err != nil {
+		return "", err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelFetches)
+	for _, o := range uploads {
+		group.Go(func() error { return j.download(ctx, o, filepath.Join(target, path.Base(o.Name))) })
+	}
+	return target, gone(group.Wait())
+}
+
+// gone tells the client that what it gave was deleted or replaced meanwhile: no retry brings it back.
+func gone(err error) error {
+	if !errors.Is(err, artifacts.ErrNotFound) {
+		return err
+	}
+	return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_gone", Err: err, Message: "The capture is no longer where it was.",
+		Advice: "Ask for the reconstruction again and leave the capture in place until it has ended."}
+}
+
+// parallelFetches hides the wait for each answer when a capture is hundreds of photos.
+const parallelFetches = 8
 
 func (j *Job) download(ctx context.Context, o pipeline.Object, path string) (err error) {
 	r, err := j.store.Open(ctx, o)

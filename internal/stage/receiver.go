@@ -89,6 +89,9 @@ func (r *Receiver) taskOf(e cloudevents.Event) (queue.Task, error) {
 	if previous, ok := r.Stage.Previous(); ok && d.Name != artifacts.ManifestName(id, previous) {
 		return queue.Task{}, fmt.Errorf("object %q is not a manifest of %s", d.Name, previous)
 	}
+	if _, later := r.Stage.Previous(); !later && !artifacts.Starts(d.Name) {
+		return queue.Task{}, fmt.Errorf("object %q is one of several uploads", d.Name)
+	}
 	generation, err := strconv.ParseInt(d.Generation, 10, 64)
 	if err != nil || generation <= 0 {
 		return queue.Task{}, fmt.Errorf("generation %q is no positive number", d.Generation)

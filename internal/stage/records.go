@@ -104,7 +104,7 @@ func (a Archive) survey(ctx context.Context) (map[string]traces, error) {
 	first := a.Buckets.Inbox[pipeline.Stages()[0]]
 	problems := []error{
 		each(first, "", func(_ string, t *traces, o pipeline.Object) {
-			if o.Generation > t.upload.Generation {
+			if artifacts.Starts(o.Name) && o.Generation > t.upload.Generation {
 				t.upload = o
 			}
 		}),

@@ -247,7 +247,17 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
 		}
 		job.known, job.history = m.Known(), m.History
 	} else {
-		job.known = []artifacts.Artifact{{Kind: artifacts.Upload, Object: t.Input}}
+		uploads := []pipeline.Object{t.Input}
+		if artifacts.IsCapture(t.Input.Name) {
+			capture, err := artifacts.ReadCapture(ctx, w.Store, t.Input)
+			if err != nil {
+				return nil, err
+			}
+			uploads = capture.Objects
+		}
+		for _, o := range uploads {
+			job.known = append(job.known, artifacts.Artifact{Kind: artifacts.Upload, Object: o})
+		}
 	}
 	if err := os.RemoveAll(job.Dir); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func Stage(c Config) stage.Definition {
 
 func (c Config) run(ctx context.Context, job *stage.Job) error {
 	job.Progress(pipeline.Progress{Step: "fetching the upload"})
-	upload, err := job.Fetch(ctx, artifacts.Upload)
+	upload, err := job.FetchUpload(ctx)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 // extract brings the chosen frames or photos into a folder of images.
 func (c Config) extract(ctx context.Context, job *stage.Job) (dir string, video bool, err error) {
 	job.Progress(pipeline.Progress{Step: "fetching the upload"})
-	upload, err := job.Fetch(ctx, artifacts.Upload)
+	upload, err := job.FetchUpload(ctx)
 	if err != nil {
 		return "", false, err
 	}

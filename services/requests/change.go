@@ -28,7 +28,7 @@ func (s *Service) enqueue(r *http.Request) (int, any, error) {
 	if _, err := pipeline.ParseStage(string(ask.Stage)); err != nil {
 		return 0, nil, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Name the stage that should run.")
 	}
-	if owner, ok := artifacts.RequestOf(ask.Input.Name); !ok || owner != ask.RequestID || ask.Input.Bucket != s.Buckets.Inbox[ask.Stage] {
+	if owner, ok := artifacts.RequestOf(ask.Input.Name); !ok || owner != ask.RequestID || ask.Input.Bucket != s.Buckets.Inbox[ask.Stage] || !artifacts.Starts(ask.Input.Name) {
 		return 0, nil, refuse(http.StatusBadRequest, "invalid_input", "input must be an object of this request in the stage's inbox.",
 			"Name the upload, or the manifest of the stage before.")
 	}
@@ -227,7 +227,7 @@ func (s *Service) inputOf(ctx context.Context, id string, name pipeline.Stage) (
 		if err != nil {
 			return newest, fmt.Errorf("list uploads: %w", err)
 		}
-		if o.Generation > newest.Generation {
+		if artifacts.Starts(o.Name) && o.Generation > newest.Generation {
 			newest = o
 		}
 	}

@@ -37,6 +37,7 @@ run "exactly_these" {
       [
         "trigger roles/secretmanager.secretAccessor secret splatworks-redis-url",
         "trigger roles/storage.objectCreator bucket filter-inbox",
+        "trigger roles/storage.objectViewer bucket filter-inbox",
         "trigger roles/storage.objectViewer bucket artifacts",
         "trigger roles/storage.objectUser bucket artifacts (request records)",
         "trigger roles/iam.serviceAccountTokenCreator itself",
@@ -71,5 +72,21 @@ run "own_artifacts_only" {
   assert {
     condition     = strcontains(module.stage["export"].write_condition, "/objects/finished/\")")
     error_message = "The last stage's manifest lies in the artifacts bucket."
+  }
+}
+
+run "sources_are_read_where_they_are_needed" {
+  command = plan
+  variables {
+    source_buckets = ["captures"]
+  }
+
+  assert {
+    condition     = toset([for grant in output.grants : "${trimprefix(split("@", grant.member)[0], "serviceAccount:splatworks-")} ${grant.role}" if grant.on == "bucket captures"]) == toset([for account in ["trigger", "filter-worker", "preprocess-worker"] : "${account} roles/storage.objectViewer"])
+    error_message = "The function that pins a source and the stages that read the upload must be able to read its bucket, and nobody else."
+  }
+  assert {
+    condition     = contains(module.trigger.environment, "SOURCE_BUCKETS")
+    error_message = "The trigger function must know which buckets are allowed."
   }
 }

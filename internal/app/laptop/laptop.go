@@ -53,6 +53,7 @@ func inbox(s pipeline.Stage) string { return "inbox-" + string(s) }
 
 const (
 	artifactsBucket = "artifacts"
+	sourcesBucket   = "sources" // whatever its owner puts there may be named in place of an upload
 	finishedTopic   = "reconstruction-finished"
 )
 
@@ -91,7 +92,7 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 	if err := errors.Join(os.RemoveAll(c.WorkDir), os.MkdirAll(c.WorkDir, 0o700)); err != nil {
 		return b, fmt.Errorf("make work folder: %w", err)
 	}
-	buckets := []local.Bucket{{Name: artifactsBucket, CORS: cors}}
+	buckets := []local.Bucket{{Name: artifactsBucket, CORS: cors}, {Name: sourcesBucket, CORS: cors}}
 	for _, s := range pipeline.Stages() {
 		buckets = append(buckets, local.Bucket{Name: inbox(s), CORS: cors})
 	}
@@ -117,7 +118,7 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 // config is the deployment's on a laptop.
 func config(o Options) app.Config {
 	c := app.Config{
-		Inbox: map[string]string{}, Artifacts: artifactsBucket, Slots: map[string]int{},
+		Inbox: map[string]string{}, Artifacts: artifactsBucket, Sources: []string{sourcesBucket}, Slots: map[string]int{},
 		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
 	}

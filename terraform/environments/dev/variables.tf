@@ -73,6 +73,12 @@ variable "cors_origins" {
   default     = []
 }
 
+variable "source_buckets" {
+  description = "Buckets whose objects clients may name in place of an upload."
+  type        = list(string)
+  default     = []
+}
+
 variable "prices" {
   description = "What a second of a job's machine costs, when not as in us-central1; see ../../variables.tf."
   type = object({

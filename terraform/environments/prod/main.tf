@@ -16,6 +16,7 @@ module "splatworks" {
   public_url        = var.public_url
   operators         = var.operators
   cors_origins      = var.cors_origins
+  source_buckets    = var.source_buckets
   prices            = var.prices
   alert_emails      = var.alert_emails
   budget            = var.budget

@@ -212,6 +212,7 @@ locals {
     var.uploads == null ? {} : {
       reads_uploads = { bucket = var.uploads, role = "roles/storage.objectViewer", title = null, condition = null }
     },
+    { for bucket in var.sources : "reads_source_${bucket}" => { bucket = bucket, role = "roles/storage.objectViewer", title = null, condition = null } },
     # A manifest is created once and looked for before the work starts; nobody may replace it.
     var.next_inbox == null ? {} : {
       reads_next  = { bucket = var.next_inbox, role = "roles/storage.objectViewer", title = null, condition = null }

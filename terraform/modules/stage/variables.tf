@@ -59,6 +59,12 @@ variable "uploads" {
   default     = null
 }
 
+variable "sources" {
+  description = "Buckets whose objects may take the place of an upload, for a stage that reads uploads."
+  type        = list(string)
+  default     = []
+}
+
 variable "artifacts" {
   description = "Bucket of the bulk."
   type        = string

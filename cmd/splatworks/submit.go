@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/splatworks/splatworks/client"
+)
+
+type submitCommand struct {
+	Inputs  []string `arg:"" name:"input" help:"A video, a zip of photos, a folder of photos; several videos or photos; or gs://BUCKET/OBJECT in a bucket that the backend may read."`
+	Server  string   `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Where the request API answers."`
+	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" help:"Key of the deployment, when it asks for one. Better in the environment: command lines are seen by others."`
+	Session string   `help:"Your own name for the request; a session is reconstructed once."`
+	Wishes  wishes   `embed:""`
+}
+
+func (cmd submitCommand) Run(ctx context.Context, c console) error {
+	options, err := cmd.Wishes.options()
+	if err != nil {
+		return err
+	}
+	if cmd.Session == "" {
+		cmd.Session = fmt.Sprintf("cli-%d", time.Now().UnixNano())
+	}
+	ask := client.Trigger{SessionID: cmd.Session, Options: options}
+	send, done, err := cmd.sender(&ask)
+	if err != nil {
+		return err
+	}
+	defer done()
+	api := &client.Client{BaseURL: cmd.Server, APIKey: cmd.APIKey}
+	accepted, err := api.Trigger(ctx, ask)
+	if err != nil {
+		return err
+	}
+	// Before the upload: whoever holds the token can call the request off even if the upload fails.
+	if _, err := fmt.Fprintf(c.out, "request %s\ntoken   %s\n", accepted.RequestID, accepted.CallbackToken); err != nil {
+		return err
+	}
+	if send == nil {
+		return nil
+	}
+	b := newBars(c.err)
+	if err := send(ctx, api, accepted, func(sent, total int64) {
+		b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
+	}); err != nil {
+		b.fail()
+		return fmt.Errorf("%w; call the request off with: splatworks cancel --token %s", err, accepted.CallbackToken)
+	}
+	b.end()
+	return nil
+}
+
+type sender func(ctx context.Context, api *client.Client, a *client.Accepted, progress func(sent, total int64)) error
+
+// sender opens the inputs and says in the trigger how they come: by the storage's own name, as one upload (a folder is
+// packed into a zip), or as several. done closes them.
+func (cmd submitCommand) sender(ask *client.Trigger) (send sender, done func(), err error) {
+	if len(cmd.Inputs) == 1 && strings.HasPrefix(cmd.Inputs[0], "gs://") {
+		ask.Source = cmd.Inputs[0]
+		return nil, func() {}, nil
+	}
+	if len(cmd.Inputs) == 1 {
+		input, size, done, err := openInput(cmd.Inputs[0])
+		return func(ctx context.Context, api *client.Client, a *client.Accepted, progress func(sent, total int64)) error {
+			return api.Upload(ctx, *a.Upload, input, size, progress)
+		}, done, err
+	}
+	ask.Uploads = client.Several
+	var files []client.File
+	var opened []*os.File
+	done = func() {
+		for _, f := range opened {
+			f.Close()
+		}
+	}
+	for i, path := range cmd.Inputs {
+		f, err := os.Open(path)
+		if err != nil {
+			done()
+			return nil, nil, usageError{err}
+		}
+		opened = append(opened, f)
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = errors.New("several inputs must be files; send one folder alone")
+		}
+		if err != nil {
+			done()
+			return nil, nil, usageError{fmt.Errorf("%s: %w", path, err)}
+		}
+		files = append(files, client.File{Name: uploadName(i, path), Content: f, Size: info.Size()})
+	}
+	return func(ctx context.Context, api *client.Client, a *client.Accepted, progress func(sent, total int64)) error {
+		_, err := api.UploadSeveral(ctx, a.CallbackToken, files, progress)
+		return err
+	}, done, nil
+}
+
+var unsafeInNames = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+
+// uploadName is a name that the API takes, unique and in the order of the command line.
+func uploadName(i int, path string) string {
+	extension := filepath.Ext(path)
+	stem := unsafeInNames.ReplaceAllString(strings.TrimSuffix(filepath.Base(path), extension), "_")
+	extension = unsafeInNames.ReplaceAllString(strings.TrimPrefix(extension, "."), "")
+	name := fmt.Sprintf("%04d-%.80s", i+1, stem)
+	if extension != "" {
+		name += "." + extension[:min(len(extension), 10)]
+	}
+	return name
+}

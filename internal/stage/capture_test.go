@@ -1,0 +1,174 @@
+package stage_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// several is a request with two uploads and one object of another bucket, sealed.
+func (w *world) several(id string) (capture pipeline.Object, parts []pipeline.Object) {
+	w.t.Helper()
+	for _, place := range [][2]string{{"inbox-filter", artifacts.PartName(id, "1.jpg")}, {"inbox-filter", artifacts.PartName(id, "2.jpg")}, {"sources", "folder/3.jpg"}} {
+		o, err := w.store.Put(w.t.Context(), place[0], place[1], strings.NewReader("content of "+filepath.Base(place[1])), artifacts.PutOptions{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		parts = append(parts, o)
+	}
+	if err := artifacts.WriteCapture(w.t.Context(), w.store, w.buckets, id, parts); err != nil {
+		w.t.Fatal(err)
+	}
+	capture, err := w.store.Stat(w.t.Context(), "inbox-filter", artifacts.CaptureName(id))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return capture, parts
+}
+
+func (w *world) accepted() string {
+	w.t.Helper()
+	id, err := pipeline.NewRequestID(w.clock(), bytes.NewReader(bytes.Repeat([]byte{9}, 16)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.queue.Submit(w.t.Context(), pipeline.Request{ID: id, SessionID: "several", TokenHash: "several", CreatedAt: w.clock()}); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+func event(o pipeline.Object) cloudevents.Event {
+	e := cloudevents.NewEvent()
+	e.SetID(o.String())
+	e.SetSource("test")
+	e.SetType(stage.Finalized)
+	_ = e.SetData(cloudevents.ApplicationJSON, map[string]string{"bucket": o.Bucket, "name": o.Name, "generation": strconv.FormatInt(o.Generation, 10), "size": "1"})
+	return e
+}
+
+// TestSeveralUploads: one of them starts nothing, the Capture starts the request once, the stage finds a folder with exactly
+// the pinned objects, and the manifest names them.
+func TestSeveralUploads(t *testing.T) {
+	var found []string
+	w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
+		dir, err := job.FetchUpload(ctx)
+		if err != nil {
+			return err
+		}
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			body, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil {
+				return err
+			}
+			found = append(found, e.Name()+": "+string(body))
+		}
+		return err
+	})
+	id := w.accepted()
+	capture, parts := w.several(id)
+	receiver := stage.Receiver{Stage: pipeline.Filter, Inbox: "inbox-filter", Tasks: w.queue, Log: slog.New(slog.DiscardHandler),
+		Staffing: stage.Staffing{Slots: w.queue, Launcher: nobody{}, Limit: map[pipeline.Stage]int{pipeline.Filter: 1}}}
+	for _, o := range parts[:2] {
+		if err := receiver.Receive(t.Context(), event(o)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := w.state(id); s.Stage != "" {
+		t.Fatalf("one of several uploads began %+v", s)
+	}
+	if _, err := w.store.Put(t.Context(), "inbox-filter", artifacts.PartName(id, "4.jpg"), strings.NewReader("too late"), artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := receiver.Receive(t.Context(), event(capture)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.work()
+	if got := strings.Join(found, ", "); got != "1.jpg: content of 1.jpg, 2.jpg: content of 2.jpg, 3.jpg: content of 3.jpg" {
+		t.Errorf("the stage found %s", got)
+	}
+	m := w.manifest(id, pipeline.Filter)
+	if m == nil || len(m.Inputs) != 3 {
+		t.Fatalf("manifest %+v", m)
+	}
+	for i, a := range m.Inputs {
+		if a.Kind != artifacts.Upload || a.Object.Name != parts[i].Name || a.Object.Generation != parts[i].Generation {
+			t.Errorf("input %d is %+v, want %v", i, a, parts[i])
+		}
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Launch(context.Context, pipeline.Stage) error { return nil }
+
+// TestRebuildWithSeveralUploads: the queue goes on from the Capture, and waits while there is none.
+func TestRebuildWithSeveralUploads(t *testing.T) {
+	w := newWorld(t, nil)
+	id := w.accepted()
+	request := w.state(id).Request
+	archive := stage.Archive{Store: w.store, Buckets: w.buckets}
+	record, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.Put(t.Context(), "artifacts", artifacts.RequestName(id), bytes.NewReader(record), artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.Put(t.Context(), "inbox-filter", artifacts.PartName(id, "1.jpg"), strings.NewReader("x"), artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	next := func() (task queue.Task, ok bool) {
+		for r, err := range archive.Records(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Next()
+		}
+		t.Fatal("no record")
+		return
+	}
+	if task, ok := next(); ok {
+		t.Fatalf("rebuilding would begin with %+v", task)
+	}
+	capture, _ := w.several(id)
+	if task, ok := next(); !ok || task.Input.Name != capture.Name || task.Input.Generation != capture.Generation {
+		t.Fatalf("rebuilding would begin with %+v", task)
+	}
+}
+
+// TestUploadThatIsGone: a source that its owner deleted is the client's to put right, and is not tried again.
+func TestUploadThatIsGone(t *testing.T) {
+	w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
+		_, err := job.FetchUpload(ctx)
+		return err
+	})
+	id := w.accepted()
+	capture, parts := w.several(id)
+	if err := w.store.Delete(t.Context(), parts[2]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.queue.Enqueue(t.Context(), queue.Task{RequestID: id, Stage: pipeline.Filter, Input: capture}); err != nil {
+		t.Fatal(err)
+	}
+	w.work()
+	if s := w.state(id); s.Status != pipeline.Failed || s.Failure.Code != "upload_gone" || s.Failure.Kind != pipeline.InvalidInput {
+		t.Errorf("%v %+v", s.Status, s.Failure)
+	}
+}
