@@ -30,6 +30,8 @@ const (
 	SparseModel   Kind = "sparse_model"   // tar: COLMAP binary model with the original cameras
 	Scene         Kind = "scene"          // tar: undistorted images/, masks/ if there are any, and their COLMAP binary model sparse/
 	DepthReport   Kind = "depth_report"   // JSON: what the depth stage did, or why it did nothing
+	DepthMaps     Kind = "depth_maps"     // tar: depths/, aligned inverse depth as 16-bit PNG, and depth_params.json
+	DepthGrid     Kind = "depth_grid"     // JPEG: images beside their depth, in colours
 	Checkpoint    Kind = "checkpoint"     // training state, replaced while training; never in a manifest
 	Trained       Kind = "trained"        // PLY as the trainer left it
 	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
@@ -47,6 +49,8 @@ var files = map[Kind]struct{ name, contentType string }{
 	SparseModel:   {"sparse.tar", "application/x-tar"},
 	Scene:         {"scene.tar", "application/x-tar"},
 	DepthReport:   {"depth_report.json", "application/json"},
+	DepthMaps:     {"depth_maps.tar", "application/x-tar"},
+	DepthGrid:     {"depth_grid.jpg", "image/jpeg"},
 	Checkpoint:    {"train.checkpoint", "application/octet-stream"},
 	Trained:       {"trained.ply", "application/octet-stream"},
 	TrainReport:   {"train_report.json", "application/json"},
@@ -64,7 +68,7 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, Cameras, CaptureReport, ContactSheet}
+	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, Cameras, CaptureReport, ContactSheet, DepthGrid}
 }
 
 // Buckets are the names a deployment chose.

@@ -45,9 +45,15 @@ type SfMReport struct {
 
 // DepthReportPart says whether depth maps exist, and if not, why.
 type DepthReportPart struct {
-	Model   string `json:"model,omitempty"`
-	Skipped string `json:"skipped,omitempty"`
-	Aligned int    `json:"aligned"` // images whose depth agrees with the sparse points
+	Model       string  `json:"model,omitempty"`
+	License     string  `json:"license,omitempty"`  // of the model, SPDX
+	Provider    string  `json:"provider,omitempty"` // what computed: cpu, cuda, ...
+	Skipped     string  `json:"skipped,omitempty"`  // in one sentence, why there are no maps
+	Images      int     `json:"images,omitempty"`   // that the model was asked about
+	Aligned     int     `json:"aligned"`            // images whose depth agrees with the sparse points
+	MedianScale float64 `json:"median_scale,omitempty"`
+	Residual    float64 `json:"residual,omitempty"`   // median over aligned images of their median |z/z_sfm - 1|
+	Alignments  any     `json:"alignments,omitempty"` // of every image: scale, shift, quality, or why it was left out
 }
 
 // SplatReport describes the result.

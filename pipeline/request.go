@@ -100,7 +100,16 @@ type Options struct {
 	MaxImages    int     `json:"max_images,omitempty"`     // 0: 300
 	LongEdgePx   int     `json:"long_edge_px,omitempty"`   // of the training images; 0: the preset's own
 	Seed         uint64  `json:"seed,omitempty"`
+	// Depth is what the depth stage does: DepthOff, or the name of a model that the deployment has; "" or DepthAuto: its
+	// default model.
+	Depth string `json:"depth,omitempty"`
 }
+
+// Values of Options.Depth that name no model.
+const (
+	DepthAuto = "auto"
+	DepthOff  = "off"
+)
 
 // Validate says what is wrong in words for the client.
 func (o Options) Validate() error {
@@ -118,7 +127,16 @@ func (o Options) Validate() error {
 	if o.LongEdgePx != 0 && (o.LongEdgePx < 64 || o.LongEdgePx > 4096) {
 		return errors.New("long_edge_px must be between 64 and 4096")
 	}
+	if !validModelName(o.Depth) {
+		return errors.New("depth must be auto, off or the name of a model: up to 64 lower-case letters, digits, dots, dashes and underscores")
+	}
 	return nil
+}
+
+// validModelName keeps strange names out of paths. The empty one is left to WithDefaults.
+func validModelName(name string) bool {
+	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789._-"
+	return len(name) <= 64 && strings.Trim(name, allowed) == "" && !strings.HasPrefix(name, ".")
 }
 
 // WithDefaults fills what the client left open.
@@ -128,6 +146,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.MaxImages == 0 {
 		o.MaxImages = 300
+	}
+	if o.Depth == "" {
+		o.Depth = DepthAuto
 	}
 	if o.LongEdgePx == 0 {
 		o.LongEdgePx = map[Preset]int{Preview: 480, Standard: 640, High: 960}[o.Preset]

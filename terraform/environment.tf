@@ -15,6 +15,7 @@ locals {
     LEASE_TTL        = "${var.lease.ttl_s}s"
     HEARTBEAT        = "${var.lease.heartbeat_s}s"
     START_BUDGET     = "${var.lease.start_budget_s}s"
+    DEPTH_MODEL      = var.depth_model
   }
 
   # What all services and jobs share.

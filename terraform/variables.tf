@@ -118,6 +118,17 @@ variable "train_gpu" {
   }
 }
 
+variable "depth_model" {
+  description = "The depth model that requests get when they name none, as its descriptor in depth's image calls it. Depth's image holds the model when the build was given one; else the stage says that it has none."
+  type        = string
+  default     = "depth-anything-v2-small"
+
+  validation {
+    condition     = can(regex("^[a-z0-9_-][a-z0-9._-]{0,63}$", var.depth_model))
+    error_message = "depth_model must be a model's name: up to 64 lower-case letters, digits, dots, dashes and underscores."
+  }
+}
+
 variable "depth_gpu" {
   description = "Set it to run the depth stage on GPUs; as train_gpu."
   type = object({

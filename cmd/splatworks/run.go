@@ -24,11 +24,12 @@ type wishes struct {
 	MaxImages   int           `help:"Most frames or photos to use (300)."`
 	LongEdge    int           `name:"long-edge" help:"Longer side of the training images in pixels; the preset's own when not given."`
 	Seed        uint64        `help:"Of everything that is left to chance."`
+	Depth       string        `default:"auto" help:"Depth maps for training: auto uses the default model if it is here, off uses none, NAME another one ('splatworks models' lists them)."`
 }
 
 func (w wishes) options() (pipeline.Options, error) {
 	o := pipeline.Options{Preset: pipeline.Preset(w.Preset), TrainBudgetS: w.TrainBudget.Seconds(), MaxImages: w.MaxImages,
-		LongEdgePx: w.LongEdge, Seed: w.Seed}
+		LongEdgePx: w.LongEdge, Seed: w.Seed, Depth: w.Depth}
 	if err := o.Validate(); err != nil {
 		return o, usageError{err}
 	}

@@ -2,11 +2,11 @@ package depth
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/png"
 	"io"
 	"math"
@@ -59,7 +59,7 @@ func EncodePNG(w io.Writer, m *Map) (Params, error) {
 		if step > 0 {
 			pixel += math.Round(float64(v-low) / step)
 		}
-		img.SetGray16(i%m.Width, i/m.Width, color.Gray16{Y: uint16(min(pixel, 65535))})
+		binary.BigEndian.PutUint16(img.Pix[2*i:], uint16(min(pixel, 65535)))
 	}
 	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // a second less a hundred maps, a tenth more bytes
 	return Params{Scale: step * 65536, Offset: float64(low) - step}, encoder.Encode(w, img)

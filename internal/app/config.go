@@ -51,6 +51,12 @@ type Config struct {
 	Threads int     `env:"THREADS"`          // 0: all processors
 	USDPerS float64 `env:"WORKER_USD_PER_S"` // price of the worker's machine, for estimates; 0: none is made
 	Port    string  `env:"PORT, default=8080"`
+
+	// What the depth stage uses. Without a model it says so and the pipeline goes on.
+	DepthModel    string `env:"DEPTH_MODEL, default=depth-anything-v2-small"` // where a request names none
+	DepthModels   string `env:"DEPTH_MODELS"`                                 // folder of descriptors and weights
+	DepthProvider string `env:"DEPTH_PROVIDER, default=auto"`                 // auto, cpu, cuda or webgpu
+	ONNXRuntime   string `env:"ONNXRUNTIME_LIBRARY"`                          // libonnxruntime.so
 }
 
 // Load reads the configuration through lookup, which is envconfig.OsLookuper() outside tests.
@@ -121,6 +127,7 @@ func (c Config) Environ() []string {
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "PORT": c.Port,
+		"DEPTH_MODEL": c.DepthModel, "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime,
 	}
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {

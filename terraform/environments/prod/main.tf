@@ -11,6 +11,7 @@ module "splatworks" {
   gpu_quota         = var.gpu_quota
   train_gpu         = var.train_gpu
   depth_gpu         = var.depth_gpu
+  depth_model       = var.depth_model
   request_gpu_quota = var.request_gpu_quota
   trigger_invokers  = var.trigger_invokers
   public_url        = var.public_url

@@ -43,6 +43,12 @@ variable "depth_gpu" {
   default = null
 }
 
+variable "depth_model" {
+  description = "The depth model that requests get when they name none; see ../../variables.tf."
+  type        = string
+  default     = "depth-anything-v2-small"
+}
+
 variable "request_gpu_quota" {
   description = "Ask Google for this many GPUs."
   type        = object({ gpus = number, contact_email = string })
