@@ -78,7 +78,7 @@ func (m *model) same(rt *rapid.T, what string, got, want any) {
 	}
 }
 
-// sort of error: two implementations need not use the same words.
+// sort of error: two implementations need not use the same words. No other errors are expected of either.
 func sort(err error) string {
 	for _, known := range []error{queue.ErrNotFound, queue.ErrLeaseLost, queue.ErrCanceled, queue.ErrTerminal} {
 		if errors.Is(err, known) {
@@ -90,7 +90,7 @@ func sort(err error) string {
 		return err.Error()
 	}
 	if err != nil {
-		return "other"
+		return "other: " + err.Error()
 	}
 	return "none"
 }

@@ -369,9 +369,8 @@ func (m *measurement) floor(name string, c int) {
 	}
 	_, err = m.q.SubmitAll(m.b.Context(), requests)
 	m.must(err)
-	hash, args, err := redisq.EnqueueCommand(m.q, queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage,
+	hash, args := redisq.EnqueueCommand(m.q, queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage,
 		Input: queuetest.Upload(prefix+"__rand_int__", 1)}, now)
-	m.must(err)
 	command := append([]string{"-s", m.server.Socket, "-n", strconv.Itoa(benchPiped), "-c", strconv.Itoa(c), "-P", "512",
 		"-r", strconv.Itoa(benchPiped), "--csv", "evalsha", hash, "1", "{q}"}, args...)
 	cpu := m.cpu()

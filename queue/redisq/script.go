@@ -119,61 +119,83 @@ func passing(err error) bool {
 // batchSize calls travel together.
 const batchSize = 512
 
-// calls runs a script for each list of arguments, many in one round trip. The answers are values or errors, one for each;
-// err is set when Redis stayed away.
-func (q *Queue) calls(ctx context.Context, script string, now time.Time, args [][]any) (answers []any, err error) {
-	answers = make([]any, len(args))
-	for start := 0; start < len(args); start += batchSize {
-		end := min(start+batchSize, len(args))
-		if err := q.batch(ctx, script, now, args[start:end], answers[start:end]); err != nil {
+// calls runs a script n times, in order, many in one round trip; args are the arguments of the i-th. While Redis works on one
+// batch the next is made ready. The answers are values or errors, one for each; err is set when Redis stayed away.
+func (q *Queue) calls(ctx context.Context, script string, now time.Time, n int, args func(i int) []any) (answers []any, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	batches := make(chan []*redis.Cmd, 1)
+	go func() {
+		defer close(batches)
+		for start := 0; start < n; start += batchSize {
+			batch := make([]*redis.Cmd, 0, batchSize)
+			for i := start; i < min(start+batchSize, n); i++ {
+				batch = append(batch, q.command(ctx, script, now, args(i)))
+			}
+			select {
+			case batches <- batch:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	answers = make([]any, 0, n)
+	for batch := range batches {
+		if err := q.send(ctx, script, batch); err != nil {
 			return answers, fmt.Errorf("queue: %s: %w", script, err)
 		}
+		for _, c := range batch {
+			v, err := c.Result()
+			if err != nil {
+				v = err
+			}
+			answers = append(answers, v)
+		}
 	}
-	return answers, nil
+	return answers, ctx.Err()
 }
 
-func (q *Queue) batch(ctx context.Context, script string, now time.Time, args [][]any, answers []any) error {
-	s := q.scripts[script]
-	open := make([]int, len(args)) // what has no answer yet
-	for i := range open {
-		open[i] = i
-	}
+// again is the place in a command of what says that it is tried again.
+const again = 4
+
+func (q *Queue) command(ctx context.Context, script string, now time.Time, args []any) *redis.Cmd {
+	all := make([]any, 0, again+2+len(args))
+	all = append(all, "evalsha", q.scripts[script].Hash(), 1, tag[0], 0, now.UnixMilli())
+	return redis.NewCmd(ctx, append(all, args...)...)
+}
+
+// send runs commands in one round trip, and again those that have no answer yet.
+func (q *Queue) send(ctx context.Context, script string, open []*redis.Cmd) error {
 	return q.patiently(ctx, func(try int) error {
-		again := min(try, 1)
-		for {
+		for missing := true; missing; {
 			pipe := q.redis.Pipeline()
-			sent := make([]*redis.Cmd, len(open))
-			for k, i := range open {
-				sent[k] = pipe.EvalSha(ctx, s.Hash(), tag, append([]any{again, now.UnixMilli()}, args[i]...)...)
+			for _, c := range open {
+				c.Args()[again] = min(try, 1)
+				_ = pipe.Process(ctx, c) // it is put down, not sent
 			}
 			_, _ = pipe.Exec(ctx) // every command has its own error
-			var rest []int
-			var missing bool
+			var rest []*redis.Cmd
 			var trouble error
-			for k, i := range open {
-				v, err := sent[k].Result()
-				switch {
+			missing = false
+			for _, c := range open {
+				switch err := c.Err(); {
 				case redis.HasErrorPrefix(err, "NOSCRIPT"):
 					missing = true
-					rest = append(rest, i)
+					rest = append(rest, c)
 				case err != nil && passing(err):
 					trouble = err
-					rest = append(rest, i)
-				case err != nil:
-					answers[i] = err
-				default:
-					answers[i] = v
+					rest = append(rest, c)
 				}
 			}
-			open = rest
-			if trouble != nil || len(open) == 0 {
+			if open = rest; trouble != nil {
 				return trouble
 			}
 			if missing {
-				if err := s.Load(ctx, q.redis).Err(); err != nil {
+				if err := q.scripts[script].Load(ctx, q.redis).Err(); err != nil {
 					return err
 				}
 			}
 		}
+		return nil
 	})
 }

@@ -11,11 +11,10 @@ import (
 
 // Enqueue implements queue.Tasks.
 func (q *Queue) Enqueue(ctx context.Context, t queue.Task) (added bool, err error) {
-	args, err := enqueueArgs(t)
-	if err != nil {
+	if err := knownStage(t); err != nil {
 		return false, err
 	}
-	v, err := q.call(ctx, "enqueue", q.now(), args...)
+	v, err := q.call(ctx, "enqueue", q.now(), enqueueArgs(t)...)
 	if err != nil {
 		return false, err
 	}
@@ -30,14 +29,12 @@ type Enqueued struct {
 
 // EnqueueAll is Enqueue for many tasks in few round trips; one answer for each.
 func (q *Queue) EnqueueAll(ctx context.Context, tasks []queue.Task) ([]Enqueued, error) {
-	args := make([][]any, len(tasks))
-	for i, t := range tasks {
-		var err error
-		if args[i], err = enqueueArgs(t); err != nil {
+	for _, t := range tasks {
+		if err := knownStage(t); err != nil {
 			return nil, err
 		}
 	}
-	answers, err := q.calls(ctx, "enqueue", q.now(), args)
+	answers, err := q.calls(ctx, "enqueue", q.now(), len(tasks), func(i int) []any { return enqueueArgs(tasks[i]) })
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +45,17 @@ func (q *Queue) EnqueueAll(ctx context.Context, tasks []queue.Task) ([]Enqueued,
 	return results, nil
 }
 
-func enqueueArgs(t queue.Task) ([]any, error) {
-	stage, ok := stageLetters[t.Stage]
-	if !ok {
-		return nil, fmt.Errorf("enqueue: unknown stage %q", t.Stage)
+func knownStage(t queue.Task) error {
+	if _, ok := stageLetters[t.Stage]; !ok {
+		return fmt.Errorf("enqueue: unknown stage %q", t.Stage)
 	}
+	return nil
+}
+
+func enqueueArgs(t queue.Task) []any {
 	previous, _ := t.Stage.Previous()
 	input := objectFields(t.RequestID, t.Input)
-	return []any{t.RequestID, stage, stageLetters[previous], input[0], input[1]}, nil
+	return []any{t.RequestID, stageLetters[t.Stage], stageLetters[previous], input[0], input[1]}
 }
 
 func enqueued(answer any) (bool, error) {
