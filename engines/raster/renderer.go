@@ -95,7 +95,7 @@ func (r *Renderer) Forward(p *Params, cam *Camera, opt Options) *Frame {
 
 // Bytes is the memory that the renderer's buffers hold.
 func (r *Renderer) Bytes() int64 {
-	perGaussian := int64(cap(r.splats))*64 + int64(cap(r.counts)+cap(r.slots))*4
+	perGaussian := int64(cap(r.splats))*64 + int64(cap(r.boxes))*8 + int64(cap(r.counts)+cap(r.slots))*4
 	perInstance := int64(cap(r.instances))*8 + int64(cap(r.depths))*4 + int64(cap(r.masks))*2 + int64(cap(r.grads))*48
 	return perGaussian + perInstance + int64(cap(r.frame.InverseDepth))*5*4
 }

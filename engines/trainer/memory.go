@@ -14,12 +14,17 @@ import (
 //	frame        bytesPerFramePixel for each pixel of the largest image
 //	images       an 8-bit pyramid of every image; images shrink until theirs fits
 //	moments      what is left: SSIM's window moments of as many images as there is room for; the others' are computed
-//	             again at each visit, which costs about a tenth of the loss
+//	             again at each visit, which costs about a tenth of the loss. They give way when the renderer needs more
+//	             than its part of the model's share, because Gaussians are large on screen
 
 // bytesPerGaussian is what one Gaussian costs: 59 parameters and two moments in float32 and once more while they are laid
-// out anew, all with room for the eighth that a refinement adds before it takes away; the renderer's record, box, count
-// and slot; about 5 instances of 62 bytes; the renderer's slices are a quarter longer; what a refinement gathers.
-const bytesPerGaussian = 59*4*4*9/8 + (80+5*62)*5/4 + 50
+// out anew, all with room for the eighth that a refinement adds before it takes away; what drawing takes; what a
+// refinement gathers.
+const bytesPerGaussian = 59*4*4*9/8 + bytesPerDrawn + 50
+
+// bytesPerDrawn is the renderer's record, box, count and slot and about 5 instances of 62 bytes, in slices that are a
+// quarter longer.
+const bytesPerDrawn = (80 + 5*62) * 5 / 4
 
 // bytesPerFramePixel is what a pixel of the picture being worked on costs: the frame's five planes, the gradient of three
 // colours and the inverse depth, and the moments of three channels.
@@ -94,7 +99,11 @@ func (t *training) truth(image int) *[3]simd.Truth {
 		return m.kept[image]
 	}
 	truth := &m.spare
-	if size := int64(3 * bytesPerMoment * len(pic.Pix[0])); m.used+size <= m.room {
+	room := m.room - max(0, t.renderer.Bytes()-int64(t.cfg.MaxGaussians)*bytesPerDrawn)
+	if m.used > room {
+		m.forget(len(m.kept))
+	}
+	if size := int64(3 * bytesPerMoment * len(pic.Pix[0])); m.used+size <= room {
 		m.used += size
 		truth = new([3]simd.Truth)
 		m.kept[image] = truth

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +28,9 @@ var (
 	sceneSet  = flag.String("set", "", "fields of the schedule to change, such as SSIM=0.1,RefineEvery=50")
 	sceneExp  = flag.Bool("exposure", false, "exposure compensation")
 	sceneView = flag.String("views", "", "write the renders of the held-out images to this folder")
+	sceneSide = flag.Int("side", 0, "longest side of the images instead of the preset's")
+	sceneRAM  = flag.Int64("memory", 0, "memory budget in MiB instead of the preset's")
+	sceneHold = flag.Int("holdout", 8, "every how many images one is held out")
 	sceneOut  = flag.String("ply", "", "write the cloud to this file")
 )
 
@@ -55,7 +59,14 @@ func TestSceneQuality(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Budget, cfg.Iterations, cfg.Seed = *sceneCPU, *sceneIts, *sceneSeed
-	cfg.Exposure = *sceneExp
+	cfg.Exposure, cfg.HoldOut = *sceneExp, *sceneHold
+	if *sceneSide > 0 {
+		cfg.MaxSide = *sceneSide
+	}
+	if *sceneRAM > 0 {
+		cfg.MemoryBytes = *sceneRAM << 20
+	}
+	debug.SetGCPercent(10) // as the worker has it
 	if *sceneCap > 0 {
 		cfg.MaxGaussians = *sceneCap
 	}
@@ -63,7 +74,8 @@ func TestSceneQuality(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("loaded after %.1f s CPU: %d train, %d test, %d points, extent %.3g", cpuTime().Seconds(), len(data.Train), len(data.Test), len(data.Points), data.Extent)
+	t.Logf("loaded after %.1f s CPU: %d train, %d test, %d points, extent %.3g, at %dx%d pixels", cpuTime().Seconds(), len(data.Train), len(data.Test), len(data.Points), data.Extent,
+		data.Train[0].Levels[0].Camera.Width, data.Train[0].Levels[0].Camera.Height)
 	start, wall := cpuTime(), time.Now()
 	for _, set := range strings.Split(*sceneSet, ",") {
 		if name, value, ok := strings.Cut(set, "="); ok {
