@@ -15,7 +15,7 @@ type sampleCommand struct {
 	Frames int      `default:"60" help:"Number of frames."`
 	Width  int      `default:"640" help:"Pixels, even."`
 	Height int      `default:"360" help:"Pixels, even."`
-	With   []string `placeholder:"TROUBLE" help:"What goes wrong while filming: motion-blur, static, exposure-steps, rotated, variable-rate, still, noise."`
+	With   []string `placeholder:"TROUBLE" help:"What goes wrong while filming: motion-blur, static, exposure-steps, rotated, variable-rate, rolling-start, hevc-10bit, spherical (360 degrees; twice as wide as high), pan, still, noise, black."`
 }
 
 func (cmd sampleCommand) Run(ctx context.Context, c console) error {

@@ -146,6 +146,7 @@ type part struct {
 	name      string
 	source    int
 	video     *Video // nil: the photos
+	photos    *Photos
 	scores    Scores
 	selection Selection
 	report    Report
@@ -168,9 +169,12 @@ func (c *Capture) Choose(ctx context.Context, o SelectOptions, progress func(don
 	}
 	for i := range parts {
 		p := &parts[i]
-		if total > o.MaxImages && len(parts) > 1 {
+		if total > o.MaxImages {
 			share := o
-			share.MaxImages = max(3, o.MaxImages*p.images()/total)
+			share.MaxImages = max(3, o.MaxImages*len(p.selection.Frames)/total)
+			if p.video != nil {
+				share.MaxImages *= p.video.views()
+			}
 			p.choose(share)
 		}
 		c.judge(p)
@@ -203,7 +207,7 @@ func (c *Capture) measure(ctx context.Context, progress func(done, expected int)
 		if len(c.videos) > 0 {
 			limits.MinPhotos = 1
 		}
-		p := part{name: "the photos", source: len(c.videos)}
+		p := part{name: "the photos", source: len(c.videos), photos: &c.photos}
 		p.scores, p.err = ScorePhotos(ctx, &c.photos, limits, told)
 		parts = append(parts, p)
 	}
@@ -238,7 +242,14 @@ func (p *part) images() int {
 	if p.video != nil {
 		return len(p.selection.Frames) * p.video.views()
 	}
-	return len(p.selection.Frames)
+	n := 0
+	for _, f := range p.selection.Frames {
+		n++
+		if p.photos.Photos[f.Index].Spherical {
+			n += sphericalViews - 1
+		}
+	}
+	return n
 }
 
 func (c *Capture) judge(p *part) {
@@ -251,6 +262,9 @@ func (c *Capture) judge(p *part) {
 		p.report, p.err = judgePhotos(c.photos, p.scores, p.selection, min(3, len(p.scores.Frames), c.limits.MinPhotos))
 	}
 	p.report.Selected = p.images()
+	if p.video != nil && p.video.Spherical {
+		p.report.Views = sphericalViews
+	}
 }
 
 // Extract writes exactly the selected images into dir (made if missing), in the order of their names, and their masks
@@ -287,7 +301,7 @@ func (c *Capture) Extract(ctx context.Context, selection Selection, dir string, 
 		if source < len(c.videos) {
 			more, err = extract(ctx, c.tools, c.videos[source], part, dir, c.prefix(source), maxEdge, told)
 		} else {
-			more, err = preparePhotos(ctx, c.photos, part, dir, c.prefix(source), maxEdge, told)
+			more, err = preparePhotos(ctx, c.tools, c.photos, part, dir, c.prefix(source), maxEdge, told)
 		}
 		images = append(images, more...)
 		if err != nil {

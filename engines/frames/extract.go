@@ -38,6 +38,8 @@ func FrameName(index int) string { return fmt.Sprintf("frame_%06d.jpg", index+1)
 // quality, upright, with square pixels, the longer edge at most maxEdge pixels (0: as in the video). progress, if not
 // nil, is told the number written.
 //
+// Of each frame of a spherical video, its views are written in its place.
+//
 // Frames are taken by their index in the order of display, so that a variable rate changes nothing. On an error dir
 // holds none of them.
 func Extract(ctx context.Context, tools Tools, v Video, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
@@ -50,6 +52,9 @@ func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("extracting frames: %w", err)
+	}
+	if v.Spherical {
+		return extractViews(ctx, tools, v, selection, dir, prefix, maxEdge, progress)
 	}
 	part, err := os.MkdirTemp(dir, ".extract-")
 	if err != nil {
@@ -67,7 +72,7 @@ func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 		"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal",
 		"-f", "image2", filepath.Join(escapePattern(part), "%06d.jpg"))
 	_, err = tool.Run(ctx, tool.Command{
-		Path: tools.FFmpeg, Args: args, Timeout: extractTimeout,
+		Path: tools.FFmpeg, Args: args, Timeout: extractTimeout, MaxMemoryBytes: Limits{}.withDefaults().MaxMemory,
 		OnStdout: func(line string) {
 			if n, ok := strings.CutPrefix(line, "frame="); ok && progress != nil {
 				if done, err := strconv.Atoi(strings.TrimSpace(n)); err == nil {

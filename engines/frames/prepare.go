@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/image/draw"
@@ -23,12 +24,14 @@ const jpegQuality = 95
 // focal length and the place from them; only the orientation is set to "upright" where the pixels were turned. Transparent
 // parts of a photo become its mask; see MasksBeside.
 //
+// Spherical photos are left to Capture.Extract, which has the tool to cut views from them.
+//
 // The files sort in the order of the selection. On an error dir holds none of them.
 func PreparePhotos(ctx context.Context, set Photos, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
-	return preparePhotos(ctx, set, selection, dir, "", maxEdge, progress)
+	return preparePhotos(ctx, Tools{}, set, selection, dir, "", maxEdge, progress)
 }
 
-func preparePhotos(ctx context.Context, set Photos, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+func preparePhotos(ctx context.Context, tools Tools, set Photos, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("preparing photos: %w", err)
 	}
@@ -40,16 +43,26 @@ func preparePhotos(ctx context.Context, set Photos, selection Selection, dir, pr
 		chosen[i] = set.Photos[f.Index]
 	}
 	names := imageNames(chosen, prefix != "")
-	images := make([]Image, len(chosen))
+	made := make([][]Image, len(chosen))
 	var mu sync.Mutex
 	done := 0
 	err := eachPhoto(ctx, chosen, func(ctx context.Context, i int) error {
-		m, err := preparePhoto(ctx, chosen[i], dir, names[i], maxEdge)
-		if err != nil {
-			return fmt.Errorf("%s: %w", chosen[i].Name, err)
+		if chosen[i].Spherical {
+			views, err := prepareViews(ctx, tools, chosen[i], dir, names[i], maxEdge)
+			made[i] = views
+			if err != nil {
+				return fmt.Errorf("%s: %w", chosen[i].Name, err)
+			}
+		} else {
+			m, err := preparePhoto(ctx, chosen[i], dir, names[i], maxEdge)
+			made[i] = []Image{m}
+			if err != nil {
+				return fmt.Errorf("%s: %w", chosen[i].Name, err)
+			}
 		}
-		m.Index, m.Source = selection.Frames[i].Index, selection.Frames[i].Source
-		images[i] = m
+		for k := range made[i] {
+			made[i][k].Index, made[i][k].Source = selection.Frames[i].Index, selection.Frames[i].Source
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		done++
@@ -58,10 +71,11 @@ func preparePhotos(ctx context.Context, set Photos, selection Selection, dir, pr
 		}
 		return nil
 	})
+	images := slices.Concat(made...)
 	if err != nil {
-		for _, name := range names {
-			os.Remove(filepath.Join(dir, name))
-			os.Remove(filepath.Join(MasksBeside(dir), MaskName(name)))
+		for _, m := range images {
+			os.Remove(filepath.Join(dir, m.Name))
+			os.Remove(filepath.Join(MasksBeside(dir), MaskName(m.Name)))
 		}
 		return nil, fmt.Errorf("preparing photos: %w", err)
 	}

@@ -28,20 +28,26 @@ type Video struct {
 	Height         int     `json:"height"` //
 	RotationDeg    int     `json:"rotation_deg"`
 	DurationS      float64 `json:"duration_s"`
-	FPS            float64 `json:"fps"`                // mean frames a second
-	Frames         int     `json:"frames,omitempty"`   // as the container states them; 0 when it does not
-	VariableRate   bool    `json:"variable_rate"`      // uneven distances in time are to be expected
-	Transfer       string  `json:"transfer,omitempty"` // the transfer characteristics, ffmpeg's name
-	HDR            bool    `json:"hdr"`                // PQ or HLG
-	Interlaced     bool    `json:"interlaced"`         //
-	FileBytes      int64   `json:"file_bytes"`         //
+	FPS            float64 `json:"fps"`                 // mean frames a second
+	Frames         int     `json:"frames,omitempty"`    // as the container states them; 0 when it does not
+	VariableRate   bool    `json:"variable_rate"`       // uneven distances in time are to be expected
+	Transfer       string  `json:"transfer,omitempty"`  // the transfer characteristics, ffmpeg's name
+	HDR            bool    `json:"hdr"`                 // PQ or HLG
+	Interlaced     bool    `json:"interlaced"`          //
+	FileBytes      int64   `json:"file_bytes"`          //
+	Spherical      bool    `json:"spherical,omitempty"` // equirectangular: all directions
 	stream         int     // index of the video stream in the file
 	matrix         string  // the YCbCr matrix, ffmpeg's name for scale's in_color_matrix; "" is unknown
 	sidewaysStored bool
 }
 
 // views is how many images are made of a frame.
-func (v Video) views() int { return 1 }
+func (v Video) views() int {
+	if v.Spherical {
+		return sphericalViews
+	}
+	return 1
+}
 
 // expectedFrames estimates the number of frames for progress, at least 1.
 func (v Video) expectedFrames() int {
@@ -137,7 +143,15 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 		return Video{}, err
 	}
 	v.Path, v.FileBytes = path, info.Size()
-	return v, v.check(limits)
+	if err := v.check(limits); err != nil {
+		return v, err
+	}
+	if v.Width == 2*v.Height && !v.Spherical {
+		// Editors and messengers drop the metadata.
+		v.Spherical, err = looksSpherical(ctx, tools, v, limits)
+	}
+	v.Spherical = v.Spherical && v.Width == 2*v.Height // stereo pairs have another shape
+	return v, err
 }
 
 // tooManyPixels recognises what ffmpeg says of a picture beyond maxDecodedPixels.
@@ -211,7 +225,8 @@ type probeStream struct {
 		Rotate string `json:"rotate"`
 	} `json:"tags"`
 	SideData []struct {
-		Rotation float64 `json:"rotation"`
+		Rotation   float64 `json:"rotation"`
+		Projection string  `json:"projection"`
 	} `json:"side_data_list"`
 }
 
@@ -264,6 +279,7 @@ func (a probeAnswer) video() (Video, error) {
 		if d.Rotation != 0 {
 			turn = -d.Rotation
 		}
+		v.Spherical = v.Spherical || d.Projection == "equirectangular"
 	}
 	if !math.IsNaN(turn) && math.Abs(turn) < 1e6 {
 		v.RotationDeg = ((int(math.Round(turn/90))*90)%360 + 360) % 360

@@ -14,8 +14,9 @@ type Report struct {
 	Width     int     `json:"width"`                // as shown; of photos, the most frequent size
 	Height    int     `json:"height"`
 	FPS       float64 `json:"fps,omitempty"`
-	Frames    int     `json:"frames"`   // frames or photos that could be read
-	Selected  int     `json:"selected"` // of them, to be reconstructed from
+	Frames    int     `json:"frames"`          // frames or photos that could be read
+	Selected  int     `json:"selected"`        // images that will be made of them
+	Views     int     `json:"views,omitempty"` // that are cut from each frame of a spherical video
 
 	Sharpness  Spread  `json:"sharpness"`  // see Frame.Sharpness
 	Brightness Spread  `json:"brightness"` // 0 black to 1 white
@@ -104,7 +105,10 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 		warn("damaged_video", "If parts are missing in the result, upload the original file again.",
 			"Parts of the video could not be decoded; %d frames were.", len(all))
 	}
-	if max(v.Width, v.Height) < 640 {
+	switch edge := viewEdge(v.Width, 0); {
+	case v.Spherical && edge < 640:
+		warn("low_resolution", "Film in 4K or more: a view of 90 degrees has a third of the width.", "A view has only %d x %d pixels.", edge, edge)
+	case max(v.Width, v.Height) < 640:
 		warn("low_resolution", "Film in 1080p or more.", "The picture has only %d x %d pixels.", v.Width, v.Height)
 	}
 	if v.HDR {

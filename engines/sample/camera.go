@@ -10,6 +10,34 @@ type Camera struct {
 	// Right, Down and Forward are the axes of the COLMAP camera frame (x right, y down, z forward) in the world,
 	// unit vectors; Position is the centre of projection in metres. The world is right-handed with z up.
 	Right, Down, Forward, Position [3]float64
+
+	spherical bool // sees longitude from left to right and latitude from top to bottom instead of a plane
+}
+
+// SphericalViews is the number of perspective views that engines/frames cuts from a spherical picture.
+const SphericalViews = 6
+
+// view is the perspective camera of view v of a spherical one: 90 degrees wide and high, turned to the right by a sixth of
+// a circle for each, with about as many pixels as the spherical picture has there.
+func (c Camera) view(v int) Camera {
+	c.spherical = false
+	c.turn(360/SphericalViews*float64(v), 0)
+	c.Width = int(math.Round(float64(c.Width) / math.Pi))
+	c.Height = c.Width
+	c.Fx, c.Cx = float64(c.Width)/2, float64(c.Width)/2
+	c.Fy, c.Cy = c.Fx, c.Cx
+	return c
+}
+
+// turn turns a camera to its right, and then downwards, by degrees.
+func (c *Camera) turn(right, down float64) {
+	mix := func(a, b [3]float64, degrees float64) ([3]float64, [3]float64) {
+		s, o := math.Sincos(degrees * math.Pi / 180)
+		s, o = quantise(s), quantise(o)
+		return vecOf(a).scale(o).add(vecOf(b).scale(s)).array(), vecOf(b).scale(o).sub(vecOf(a).scale(s)).array()
+	}
+	c.Forward, c.Right = mix(c.Forward, c.Right, right)
+	c.Forward, c.Down = mix(c.Forward, c.Down, down)
 }
 
 // OrbitRadius is the mean distance of the cameras from the axis of the orbit, in metres.
@@ -62,6 +90,11 @@ func vecOf(a [3]float64) vec    { return vec{a[0], a[1], a[2]} }
 
 // ray is the direction, not of unit length (its forward part is 1), through the image point (x, y) in pixels.
 func (c *Camera) ray(x, y float64) vec {
+	if c.spherical {
+		so, co := math.Sincos(2 * math.Pi * (x/float64(c.Width) - 0.5))
+		sa, ca := math.Sincos(math.Pi * (y/float64(c.Height) - 0.5))
+		return vecOf(c.Forward).scale(quantise(ca*co)).at(quantise(ca*so), vecOf(c.Right)).at(quantise(sa), vecOf(c.Down))
+	}
 	return vecOf(c.Forward).
 		at((x-c.Cx)/c.Fx, vecOf(c.Right)).
 		at((y-c.Cy)/c.Fy, vecOf(c.Down))

@@ -10,6 +10,7 @@ package sample
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Options say which capture to make. Zero fields take the default in parentheses.
@@ -35,6 +36,16 @@ const (
 	Rotated Disturbance = "rotated"
 	// VariableRate gives the frames uneven distances in time.
 	VariableRate Disturbance = "variable-rate"
+	// RollingStart films the first tenth of the frames while the camera is still being raised: it looks at the floor and
+	// swings up, blurred.
+	RollingStart Disturbance = "rolling-start"
+	// TenBit stores HEVC with ten bits a sample.
+	TenBit Disturbance = "hevc-10bit"
+	// Spherical is filmed by a camera that sees all directions: pictures twice as wide as high, as longitude and latitude
+	// (equirectangular), with the metadata that say so. The truth is that of the views that are cut from them.
+	Spherical Disturbance = "spherical"
+	// Pan turns the camera around on the spot: no other point of view, no depth.
+	Pan Disturbance = "pan"
 	// Still shows the first picture all the time: nothing can be reconstructed.
 	Still Disturbance = "still"
 	// Noise shows independent random pixels: nothing can be reconstructed.
@@ -44,7 +55,7 @@ const (
 )
 
 // Disturbances lists every kind, in the order of the constants.
-var Disturbances = []Disturbance{MotionBlur, Static, ExposureSteps, Rotated, VariableRate, Still, Noise, Black}
+var Disturbances = []Disturbance{MotionBlur, Static, ExposureSteps, Rotated, VariableRate, RollingStart, TenBit, Spherical, Pan, Still, Noise, Black}
 
 // limits of the options: a scene that is drawn in memory, on one machine, for a demonstration or a test.
 const (
@@ -76,6 +87,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("sample: %d x %d pixels; choose even numbers from %d to %d", o.Width, o.Height, minEdge, maxEdge)
 	case o.FPS < 1 || o.FPS > 240:
 		return o, fmt.Errorf("sample: %d frames a second; choose 1 to 240", o.FPS)
+	}
+	if slices.Contains(o.Disturbances, Spherical) && (o.Width != 2*o.Height || slices.Contains(o.Disturbances, Rotated)) {
+		return o, fmt.Errorf("sample: a spherical picture is twice as wide as high and not rotated")
 	}
 	known := map[Disturbance]bool{}
 	for _, d := range Disturbances {
@@ -133,7 +147,15 @@ func (c *Capture) at(frame float64) Camera {
 		}
 		frame = walked * n / (n - (to - from))
 	}
-	return c.orbit.camera(frame/n, c.options.Width, c.options.Height)
+	k := c.orbit.camera(frame/n, c.options.Width, c.options.Height)
+	if c.with[Pan] {
+		k.Position = c.orbit.camera(0, c.options.Width, c.options.Height).Position
+	}
+	if raising := math.Floor(n / 10); c.with[RollingStart] && frame < raising {
+		k.turn(0, (1-frame/raising)*60)
+	}
+	k.spherical = c.with[Spherical]
+	return k
 }
 
 // antialias is the number of rays along each side of a pixel.
@@ -180,8 +202,11 @@ func (c *Capture) Frame(i int) []byte {
 
 // Blurred says whether frame i moves while its shutter is open.
 func (c *Capture) Blurred(i int) bool {
-	return c.with[MotionBlur] && unitOf(hash(int64(c.options.Seed), int64(i), 77)) < 0.3
+	return c.with[RollingStart] && i < c.options.Frames/10 || c.with[MotionBlur] && unitOf(hash(int64(c.options.Seed), int64(i), 77)) < 0.3
 }
 
 // Name is the file name of frame i in the truth files: frames are numbered from 1, as engines/frames extracts them.
 func Name(i int) string { return fmt.Sprintf("frame_%06d.jpg", i+1) }
+
+// ViewName is the file name of a view of frame i of a spherical capture.
+func ViewName(i, view int) string { return fmt.Sprintf("frame_%06d_view_%d.jpg", i+1, view) }

@@ -63,12 +63,27 @@ func (c *Capture) Reconstruction() *scene.Reconstruction {
 	r := &scene.Reconstruction{Cameras: []scene.Camera{{
 		CameraID: 1, Model: scene.Pinhole, Width: k.Width, Height: k.Height, Params: []float64{k.Fx, k.Fy, k.Cx, k.Cy},
 	}}}
-	cameras := make([]Camera, c.options.Frames)
-	for i := range cameras {
-		k := c.Camera(i)
-		cameras[i] = k
+	var cameras []Camera
+	for i := range c.options.Frames {
+		if !k.spherical {
+			cameras = append(cameras, c.Camera(i))
+			continue
+		}
+		for v := range SphericalViews {
+			cameras = append(cameras, c.Camera(i).view(v))
+		}
+	}
+	if k.spherical {
+		k = cameras[0]
+		r.Cameras[0].Width, r.Cameras[0].Height, r.Cameras[0].Params = k.Width, k.Height, []float64{k.Fx, k.Fy, k.Cx, k.Cy}
+	}
+	for i, k := range cameras {
+		name := Name(i)
+		if c.with[Spherical] {
+			name = ViewName(i/SphericalViews, i%SphericalViews)
+		}
 		r.Images = append(r.Images, scene.Image{
-			ImageID: uint32(i + 1), CameraID: 1, Name: Name(i),
+			ImageID: uint32(i + 1), CameraID: 1, Name: name,
 			CamFromWorld: scene.Rigid3FromCenter([3][3]float64{k.Right, k.Down, k.Forward}, k.Position),
 		})
 	}

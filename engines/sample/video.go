@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/splatworks/splatworks/engines/tool"
@@ -48,7 +49,11 @@ func (c *Capture) writeVideo(ctx context.Context, ffmpeg, path string, progress 
 	if c.with[Rotated] {
 		w, h = h, w
 	}
-	filter := "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+	pixels, codec := "yuv420p", []string{"-c:v", "libx264", "-preset", "medium", "-crf", "13", "-threads", "1"}
+	if c.with[TenBit] {
+		pixels, codec = "yuv420p10le", []string{"-c:v", "libx265", "-preset", "fast", "-tag:v", "hvc1", "-x265-params", "crf=13:pools=1:frame-threads=1:log-level=error"}
+	}
+	filter := "scale=out_color_matrix=bt709:out_range=tv,format=" + pixels
 	if c.with[VariableRate] {
 		// Gaps of 0.55 to 1.45 of the regular one: the derivative of N + 0.45 sin N.
 		filter = fmt.Sprintf("settb=1/90000,setpts=(N+0.45*sin(N))*90000/%d,", o.FPS) + filter
@@ -56,17 +61,20 @@ func (c *Capture) writeVideo(ctx context.Context, ffmpeg, path string, progress 
 	args := []string{"-v", "error", "-y",
 		"-f", "rawvideo", "-pix_fmt", "rgb24", "-s", fmt.Sprintf("%dx%d", w, h), "-r", strconv.Itoa(o.FPS), "-i", "pipe:0",
 		"-vf", filter, "-fps_mode", "passthrough", "-enc_time_base", "1:90000",
-		// One thread and bitexact: the same file from the same ffmpeg on any number of cores.
-		"-c:v", "libx264", "-preset", "medium", "-crf", "13", "-threads", "1", "-g", "30",
-		"-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
+		"-g", "30", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
 		"-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart",
-		"-f", "mp4", path}
+		"-f", "mp4"}
+	// One thread and bitexact: the same file from the same ffmpeg on any number of cores.
+	args = append(append(args, codec...), path)
 	_, err := tool.Run(ctx, tool.Command{Path: ffmpeg, Args: args, Stdin: &film{capture: c, progress: progress}})
 	if err != nil {
 		return err
 	}
-	if c.with[Rotated] {
+	switch {
+	case c.with[Rotated]:
 		return setRotation(path, w, h)
+	case c.with[Spherical]:
+		return setSpherical(path)
 	}
 	return nil
 }
@@ -108,6 +116,36 @@ func turnLeft(p []byte, w, h int) []byte {
 		}
 	}
 	return out
+}
+
+// setSpherical adds the box that says that the pictures are equirectangular to the track of an MP4 whose index stands
+// in front (Spherical Video RFC, version 1).
+func setSpherical(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	said := []byte(`<rdf:SphericalVideo xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:GSpherical="http://ns.google.com/videos/1.0/spherical/">` +
+		`<GSpherical:Spherical>true</GSpherical:Spherical><GSpherical:Stitched>true</GSpherical:Stitched>` +
+		`<GSpherical:StitchingSoftware>sample</GSpherical:StitchingSoftware>` +
+		`<GSpherical:ProjectionType>equirectangular</GSpherical:ProjectionType></rdf:SphericalVideo>`)
+	box := binary.BigEndian.AppendUint32(nil, uint32(24+len(said)))
+	box = append(box, "uuid\xff\xcc\x82\x63\xf8\x55\x4a\x93\x88\x14\x58\x7a\x02\x52\x1f\xdd"...)
+	box = append(box, said...)
+	grown := uint32(len(box))
+	add := func(at int) { binary.BigEndian.PutUint32(data[at:], binary.BigEndian.Uint32(data[at:])+grown) }
+	moov, trak, chunks := bytes.Index(data, []byte("moov")), bytes.Index(data, []byte("trak")), bytes.Index(data, []byte("stco"))
+	if moov < 4 || trak < moov || chunks < trak || chunks+12 > len(data) {
+		return fmt.Errorf("%s: no track", path)
+	}
+	end := trak - 4 + int(binary.BigEndian.Uint32(data[trak-4:]))
+	add(moov - 4)
+	add(trak - 4)
+	// The samples move back by as much (ISO/IEC 14496-12, 8.7.5).
+	for i := range int(binary.BigEndian.Uint32(data[chunks+8:])) {
+		add(chunks + 12 + 4*i)
+	}
+	return os.WriteFile(path, slices.Insert(data, end, box...), 0o666)
 }
 
 // setRotation writes "turn a quarter clockwise to show" into the track header of an MP4 of w by h stored pixels.

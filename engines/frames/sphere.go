@@ -1,0 +1,199 @@
+package frames
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/splatworks/splatworks/engines/tool"
+)
+
+// An equirectangular picture shows all directions: longitude from left to right, latitude from top to bottom, twice as wide
+// as high. No camera model of structure from motion has such a projection, so perspective views are cut out of it: on the
+// horizon, 90 degrees wide and high, each turned by a sixth of a circle, so that neighbours share a third of what they
+// see. Straight up is sky or ceiling and straight down the one who films: they are left out.
+//
+// The views of a frame follow one another in the order of names, and after them come those of the next frame: a sequential
+// matcher that looks six images ahead pairs each view with its neighbours and with itself a frame later.
+const sphericalViews = 6
+
+// viewEdge is the width and height of the views of a picture of the given width: as many pixels in a radian as it has.
+func viewEdge(width, maxEdge int) int {
+	edge, _ := fit(int(math.Round(float64(width)/math.Pi)), 1, maxEdge)
+	return max(2, edge)
+}
+
+// viewName is the name of a view of the image of that name.
+func viewName(image string, view int) string {
+	return fmt.Sprintf("%s_view_%d.jpg", strings.TrimSuffix(image, ".jpg"), view)
+}
+
+// cutViews decodes with ffmpeg as the arguments before the filter say and writes the views of n pictures into dir, as
+// VIEW_NUMBER.jpg with numbers of six digits from 1. before is a filter that the pictures go through, ended by a comma, or "";
+// after gives each view its final form.
+func cutViews(ctx context.Context, tools Tools, in []string, stdin io.Reader, stream, before, after, dir string, n, edge int, limits Limits, progress func(done int)) error {
+	graph := fmt.Sprintf("[%s]%ssplit=%d", stream, before, sphericalViews)
+	for k := range sphericalViews {
+		graph += fmt.Sprintf("[a%d]", k)
+	}
+	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, in...)
+	var outputs []string
+	for k := range sphericalViews {
+		yaw := 360 * k / sphericalViews
+		if yaw > 180 {
+			yaw -= 360
+		}
+		graph += fmt.Sprintf(";[a%d]v360=input=e:output=flat:yaw=%d:h_fov=90:v_fov=90:w=%d:h=%d:interp=lanczos,%s[b%d]", k, yaw, edge, edge, after, k)
+		outputs = append(outputs, "-map", fmt.Sprintf("[b%d]", k), "-fps_mode", "passthrough", "-frames:v", strconv.Itoa(n), "-map_metadata", "-1",
+			"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal",
+			"-f", "image2", filepath.Join(escapePattern(dir), fmt.Sprintf("%d_%%06d.jpg", k)))
+	}
+	args = append(append(args, "-filter_complex", graph), outputs...)
+	if stdin != nil {
+		// ffmpeg reads the picture from there.
+		for i, a := range args {
+			if a == "-nostdin" {
+				args = append(args[:i], args[i+1:]...)
+				break
+			}
+		}
+	}
+	_, err := tool.Run(ctx, tool.Command{
+		Path: tools.FFmpeg, Args: args, Stdin: stdin, Timeout: extractTimeout, MaxMemoryBytes: limits.MaxMemory,
+		OnStdout: func(line string) {
+			if text, ok := strings.CutPrefix(line, "frame="); ok && progress != nil {
+				if done, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+					progress(min(done, n))
+				}
+			}
+		},
+	})
+	return err
+}
+
+// extractViews is extract for a spherical video.
+func extractViews(ctx context.Context, tools Tools, v Video, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+	part, err := os.MkdirTemp(dir, ".extract-")
+	if err != nil {
+		return nil, fmt.Errorf("cutting views: %w", err)
+	}
+	defer os.RemoveAll(part)
+	edge, total := viewEdge(v.Width, maxEdge), len(selection.Frames)
+	err = cutViews(ctx, tools, input(v.Path), nil, fmt.Sprintf("0:%d", v.stream), v.picture(selectFilter(selection.Frames)+v.toSDR(ctx, tools)),
+		v.toJPEG(edge, edge), part, total, edge, Limits{}.withDefaults(), func(done int) {
+			if progress != nil {
+				progress(done, total)
+			}
+		})
+	if err != nil {
+		return nil, fmt.Errorf("cutting views: %w", err)
+	}
+	var images []Image
+	for i, f := range selection.Frames {
+		views, err := takeViews(part, i, dir, prefix+FrameName(f.Index), edge)
+		images = append(images, views...)
+		if err != nil {
+			for _, m := range images {
+				os.Remove(filepath.Join(dir, m.Name))
+			}
+			return nil, fmt.Errorf("cutting views: %d of %d frames were decoded: %w", i, total, err)
+		}
+		for k := range views {
+			m := &images[len(images)-len(views)+k]
+			m.Source, m.Index, m.TimeS = f.Source, f.Index, f.TimeS
+		}
+	}
+	return images, nil
+}
+
+// takeViews moves the views of picture i from where cutViews wrote them.
+func takeViews(part string, i int, dir, name string, edge int) ([]Image, error) {
+	var images []Image
+	for k := range sphericalViews {
+		m := Image{Name: viewName(name, k), Width: edge, Height: edge, FocalLengthPx: float64(edge) / 2}
+		if err := os.Rename(filepath.Join(part, fmt.Sprintf("%d_%06d.jpg", k, i+1)), filepath.Join(dir, m.Name)); err != nil {
+			return images, err
+		}
+		images = append(images, m)
+	}
+	return images, nil
+}
+
+// prepareViews is preparePhoto for a spherical photo.
+func prepareViews(ctx context.Context, tools Tools, p Photo, dir, name string, maxEdge int) ([]Image, error) {
+	picture, err := decodePicture(ctx, p.Path)
+	if err != nil {
+		return nil, err
+	}
+	part, err := os.MkdirTemp(dir, ".views-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(part)
+	size := picture.Bounds()
+	pixels := scaledTo(picture, size.Dx(), size.Dy())
+	edge := viewEdge(p.Width, maxEdge)
+	in := []string{"-f", "rawvideo", "-pix_fmt", "rgba", "-s", fmt.Sprintf("%dx%d", size.Dx(), size.Dy()), "-i", "pipe:0"}
+	err = cutViews(ctx, tools, in, &reel{n: 1, next: 1, rest: pixels.Pix}, "0:v", "format=gbrp,",
+		"scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1", part, 1, edge, Limits{}.withDefaults(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("cutting views: %w", err)
+	}
+	images, err := takeViews(part, 0, dir, name, edge)
+	for k := range images {
+		images[k].GPS = p.Exif.GPS
+	}
+	return images, err
+}
+
+// looksSpherical says whether the first picture of a video without metadata is equirectangular: its left and right edges
+// fit together like any two neighbouring columns, and its first and last rows, each a single point of the sphere, are even.
+func looksSpherical(ctx context.Context, tools Tools, v Video, limits Limits) (bool, error) {
+	const w, h = 480, 240
+	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-hide_banner"}, input(v.Path)...)
+	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn",
+		"-vf", fmt.Sprintf("scale=%d:%d:flags=area,format=gray", w, h), "-frames:v", "1", "-f", "rawvideo", "pipe:1")
+	g := gray{w: w, h: h, pix: make([]byte, w*h)}
+	_, err := tool.Stream(ctx, tool.Command{Path: tools.FFmpeg, Args: args, Timeout: time.Minute, MaxMemoryBytes: limits.MaxMemory},
+		func(out io.Reader) error {
+			_, err := io.ReadFull(out, g.pix)
+			return err
+		})
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	// What cannot be decoded is found out, and told, by the measuring pass.
+	return err == nil && wraps(g), nil
+}
+
+func wraps(g gray) bool {
+	columns := func(a, b int) float64 {
+		sum := 0
+		for y := range g.h {
+			sum += absolute(int(g.pix[y*g.w+a]) - int(g.pix[y*g.w+b]))
+		}
+		return float64(sum) / float64(g.h)
+	}
+	spread := func(pix []byte) float64 {
+		var sum, square float64
+		for _, p := range pix {
+			sum += float64(p)
+			square += float64(p) * float64(p)
+		}
+		n := float64(len(pix))
+		return math.Sqrt(max(0, square/n-sum*sum/n/n))
+	}
+	neighbours := 0.0
+	for x := 1; x < g.w; x++ {
+		neighbours += columns(x, x-1) / float64(g.w-1)
+	}
+	all := spread(g.pix)
+	return all > 5 && columns(0, g.w-1) < 1.5*neighbours+1 &&
+		spread(g.pix[:g.w]) < 0.25*all && spread(g.pix[len(g.pix)-g.w:]) < 0.25*all
+}
