@@ -138,11 +138,18 @@ func readRow(img image.Image, y int, line []float32) {
 	b := img.Bounds()
 	switch m := img.(type) {
 	case *image.YCbCr: // what JPEG decodes to
-		for x := b.Min.X; x < b.Max.X; x++ {
-			yi, ci := m.YOffset(x, y), m.COffset(x, y)
-			r, g, bl := color.YCbCrToRGB(m.Y[yi], m.Cb[ci], m.Cr[ci])
-			line[0], line[1], line[2] = unit[r], unit[g], unit[bl]
-			line = line[3:]
+		luma := m.Y[m.YOffset(b.Min.X, y):]
+		shift := 0
+		if m.SubsampleRatio == image.YCbCrSubsampleRatio420 || m.SubsampleRatio == image.YCbCrSubsampleRatio422 {
+			shift = 1
+		} else if m.SubsampleRatio != image.YCbCrSubsampleRatio444 && m.SubsampleRatio != image.YCbCrSubsampleRatio440 {
+			shift = 2
+		}
+		chroma := m.COffset(b.Min.X, y) - b.Min.X>>shift
+		for x := range b.Dx() {
+			at := chroma + (b.Min.X+x)>>shift
+			r, g, bl := color.YCbCrToRGB(luma[x], m.Cb[at], m.Cr[at])
+			line[3*x], line[3*x+1], line[3*x+2] = unit[r], unit[g], unit[bl]
 		}
 	case *image.RGBA:
 		readPixels(m.Pix[m.PixOffset(b.Min.X, y):], b.Dx(), line)

@@ -100,12 +100,17 @@ func TestPrepareEqualsOpenCV(t *testing.T) {
 func TestReadRow(t *testing.T) {
 	base := pattern(37, 21)
 	gray, rgba := image.NewGray(base.Bounds()), image.NewRGBA(base.Bounds())
-	ycc := image.NewYCbCr(base.Bounds(), image.YCbCrSubsampleRatio420)
-	for i := range ycc.Y {
-		ycc.Y[i] = uint8(i * 7)
-	}
-	for i := range ycc.Cb {
-		ycc.Cb[i], ycc.Cr[i] = uint8(i*5), uint8(255-i*3)
+	window := image.Rect(3, 5, 30, 19)
+	forms := []image.Image{gray, rgba}
+	for ratio := image.YCbCrSubsampleRatio444; ratio <= image.YCbCrSubsampleRatio410; ratio++ {
+		ycc := image.NewYCbCr(base.Bounds(), ratio)
+		for i := range ycc.Y {
+			ycc.Y[i] = uint8(i * 7)
+		}
+		for i := range ycc.Cb {
+			ycc.Cb[i], ycc.Cr[i] = uint8(i*5), uint8(255-i*3)
+		}
+		forms = append(forms, ycc)
 	}
 	for y := range 21 {
 		for x := range 37 {
@@ -115,8 +120,10 @@ func TestReadRow(t *testing.T) {
 			rgba.Set(x, y, c)
 		}
 	}
-	window := image.Rect(3, 5, 30, 19)
-	for _, m := range []image.Image{ycc.SubImage(window), gray.SubImage(window), rgba.SubImage(window)} {
+	for _, form := range forms {
+		m := form.(interface {
+			SubImage(image.Rectangle) image.Image
+		}).SubImage(window)
 		got, want := make([]float32, 3*27), make([]float32, 3*27)
 		for y := 5; y < 19; y++ {
 			readRow(m, y, got)

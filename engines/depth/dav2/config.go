@@ -122,3 +122,34 @@ func (d *drawing) network(c Config) {
 	d.layer("depth_head.scratch.output_conv2.2", c.Hidden, 0, 1, c.Hidden, 1, 1)
 	d.w["depth_head.scratch.output_conv2.2.bias"] = Tensor{[]int{1}, []float32{4}}
 }
+
+// FLOPs is the arithmetic of one image in convolutions and matrix products, a multiplication and an addition being two.
+func (c Config) FLOPs(height, width int) float64 {
+	rows, columns := height/Patch, width/Patch
+	patches := float64(rows * columns)
+	tokens, dim, features := patches+1, float64(c.Dim), float64(c.Features)
+	sum := patches * dim * 3 * Patch * Patch
+	sum += float64(c.Blocks) * (12*tokens*dim*dim + 2*tokens*tokens*dim)
+	pixels := [4]float64{16 * patches, 4 * patches, patches, float64((rows + 1) / 2 * ((columns + 1) / 2))}
+	finer := [4]float64{64 * patches, pixels[0], pixels[1], pixels[2]}
+	for i, channels := range c.Channels {
+		n := float64(channels)
+		sum += patches * dim * n
+		switch i {
+		case 0, 1: // one input pixel for each output pixel
+			sum += pixels[i] * n * n
+		case 3:
+			sum += pixels[3] * 9 * n * n
+		}
+		sum += pixels[i] * 9 * n * features
+		convolutions := 4.0
+		if i == 3 {
+			convolutions = 2
+		}
+		sum += convolutions*pixels[i]*9*features*features + finer[i]*features*features
+	}
+	full := float64(height * width)
+	sum += 64 * patches * 9 * features * features / 2
+	sum += full * (9*features/2*float64(c.Hidden) + float64(c.Hidden))
+	return 2 * sum
+}

@@ -47,3 +47,15 @@ func TestWriteIsReadBack(t *testing.T) {
 		t.Errorf("the same seed gives another file (%v)", err)
 	}
 }
+
+// Of a layer-by-layer count of the authors' network.
+func TestFLOPs(t *testing.T) {
+	for _, c := range []struct {
+		h, w int
+		want float64
+	}{{518, 518, 115e9}, {308, 308, 33e9}, {518, 686, 167e9}} {
+		if got := ViTS().FLOPs(c.h, c.w); !(got > 0.98*c.want && got < 1.02*c.want) {
+			t.Errorf("%d x %d: %.4g", c.h, c.w, got)
+		}
+	}
+}

@@ -10,19 +10,20 @@ import (
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/depth"
+	"github.com/splatworks/splatworks/engines/depth/dav2"
 )
 
-// What StandIn makes of the red channel; dav2.StandIn does the same in the runtime.
+// What StandIn makes of the red channel, as dav2.StandIn does in the runtime.
 const (
-	Gain  = 37
-	Shift = 3
+	Gain  = dav2.Gain
+	Shift = dav2.Shift
 )
 
 // Descriptor is that of Depth-Anything-V2 with a small input.
 func Descriptor() depth.Descriptor {
 	return depth.Descriptor{Name: "stand-in", File: "stand-in.onnx", Output: depth.InverseDepth, InputMultiple: 14, ShortSide: 70,
 		Mean: [3]float32{0.485, 0.456, 0.406}, Std: [3]float32{0.229, 0.224, 0.225},
-		InputName: "pixel_values", OutputName: "predicted_depth", License: "Apache-2.0"}
+		InputName: dav2.InputName, OutputName: dav2.OutputName, License: "Apache-2.0"}
 }
 
 // StandIn answers max(0, Gain·red + Shift), red from 0 to 1: an image whose red channel is its inverse depth has an
