@@ -11,10 +11,13 @@ module "trigger" {
   image   = var.images["static"]
   command = "/app/functions"
   environment = {
-    FUNCTION_TARGET = "trigger"
-    PUBLIC_URL      = var.public_url
-    SIGNER_ACCOUNT  = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com"
-    SOURCE_BUCKETS  = join(",", var.source_buckets)
+    FUNCTION_TARGET   = "trigger"
+    PUBLIC_URL        = var.public_url
+    SIGNER_ACCOUNT    = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com"
+    SOURCE_BUCKETS    = join(",", var.source_buckets)
+    CORS_ORIGINS      = join(",", var.cors_origins)
+    RATE_LIMIT_CALLER = tostring(var.rate_limit.per_caller)
+    RATE_LIMIT_GLOBAL = tostring(var.rate_limit.global)
   }
   ingress  = "INGRESS_TRAFFIC_ALL"
   invokers = { for member in var.trigger_invokers : member => member }
@@ -22,7 +25,36 @@ module "trigger" {
   max_instances = 10
   timeout_s     = 300 # event streams and long polls
 
-  depends_on = [google_secret_manager_secret_version.redis_url]
+  depends_on = [google_secret_manager_secret_version.redis_url, google_secret_manager_secret_version.api_keys]
+}
+
+# The hashes of the API keys. They would open nothing if they were read, but who may call is nobody's business.
+resource "google_secret_manager_secret" "api_keys" {
+  count = length(var.api_keys) > 0 ? 1 : 0
+
+  secret_id = "${var.name}-api-keys"
+  labels    = local.labels
+
+  replication {
+    user_managed {
+      replicas {
+        location = var.region
+        dynamic "customer_managed_encryption" {
+          for_each = var.kms_key_name == null ? [] : [var.kms_key_name]
+          content { kms_key_name = customer_managed_encryption.value }
+        }
+      }
+    }
+  }
+
+  depends_on = [google_kms_crypto_key_iam_member.agent]
+}
+
+resource "google_secret_manager_secret_version" "api_keys" {
+  count = length(var.api_keys) > 0 ? 1 : 0
+
+  secret      = google_secret_manager_secret.api_keys[0].id
+  secret_data = join(",", var.api_keys)
 }
 
 locals {

@@ -207,6 +207,31 @@ variable "operators" {
   default     = []
 }
 
+variable "api_keys" {
+  description = "NAME:SHA256 of the keys that callers must send as X-Api-Key, as 'splatworks key NAME' prints them; none: no key is asked for. A name may stand twice, so that a key can be replaced while both work."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for entry in var.api_keys : can(regex("^[a-z0-9][a-z0-9-]{0,62}:[0-9a-f]{64}$", entry))])
+    error_message = "An entry has the form NAME:SHA256: the second line that 'splatworks key NAME' prints, never the key itself."
+  }
+}
+
+variable "rate_limit" {
+  description = "Reconstructions that are taken in a minute: of one caller (an API key, or an address), and of all together."
+  type = object({
+    per_caller = optional(number, 10)
+    global     = optional(number, 10)
+  })
+  default = {}
+
+  validation {
+    condition     = var.rate_limit.per_caller >= 1 && var.rate_limit.global >= 1
+    error_message = "A limit must be at least 1."
+  }
+}
+
 variable "source_buckets" {
   description = "Buckets whose objects clients may name in place of an upload (source). Whoever may call the trigger function may have anything in them reconstructed. Buckets of other projects must let these accounts be granted there."
   type        = list(string)
@@ -219,7 +244,7 @@ variable "source_buckets" {
 }
 
 variable "cors_origins" {
-  description = "Origins of web pages that upload from a browser, for example https://app.example.com."
+  description = "Origins of web pages that call the request API and upload from a browser, for example https://app.example.com."
   type        = list(string)
   default     = []
 

@@ -30,6 +30,7 @@ type commands struct {
 	Cancel   cancelCommand   `cmd:"" help:"Call a request off."`
 	Simulate simulateCommand `cmd:"" help:"Plan capacity: play traffic against the queue's scheduling in virtual time."`
 	Rebuild  rebuildCommand  `cmd:"" help:"Rebuild the queue of a backend from its buckets."`
+	Key      keyCommand      `cmd:"" help:"Make an API key for a deployment."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 	Worker   workerCommand   `cmd:"" hidden:"" help:"Work on the tasks of one stage; started by 'up'."`
 }

@@ -17,10 +17,14 @@ import (
 )
 
 type upCommand struct {
-	Listen string        `default:"127.0.0.1:8080" help:"Address of the request API; port 0 takes a free one."`
-	Data   string        `required:"" placeholder:"DIR" help:"Folder for everything that must survive a restart."`
-	Lease  time.Duration `default:"15s" help:"A worker that is silent for longer has lost its task."`
-	Chaos  string        `hidden:"" help:"How events misbehave: duplicate=N,reorder,delay=DURATION."`
+	Listen    string        `default:"127.0.0.1:8080" help:"Address of the request API; port 0 takes a free one."`
+	Data      string        `required:"" placeholder:"DIR" help:"Folder for everything that must survive a restart."`
+	Lease     time.Duration `default:"15s" help:"A worker that is silent for longer has lost its task."`
+	RateLimit int           `name:"rate-limit" default:"10" help:"Reconstructions a minute that are taken."`
+	Strangers bool          `help:"Callers are not you: webhooks go to public https addresses only."`
+	Origin    []string      `placeholder:"https://HOST" help:"Web pages that may call the API from a browser."`
+	APIKeys   []string      `name:"api-keys" env:"SPLATWORKS_API_KEYS" placeholder:"NAME:SHA256" help:"Keys to ask for, as 'splatworks key' prints them."`
+	Chaos     string        `hidden:"" help:"How events misbehave: duplicate=N,reorder,delay=DURATION."`
 }
 
 func (cmd upCommand) Run(ctx context.Context, c console) error {
@@ -29,7 +33,8 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 		return usageError{err}
 	}
 	log := serve.NewLogger(c.err, "", slog.LevelInfo)
-	backend, err := laptop.Start(ctx, laptop.Options{Listen: cmd.Listen, Dir: cmd.Data, Lease: cmd.Lease, Chaos: chaos, Log: log})
+	backend, err := laptop.Start(ctx, laptop.Options{Listen: cmd.Listen, Dir: cmd.Data, Lease: cmd.Lease, Chaos: chaos, Log: log,
+		RateLimit: cmd.RateLimit, Strangers: cmd.Strangers, Origins: cmd.Origin, APIKeys: cmd.APIKeys})
 	if err != nil {
 		return err
 	}

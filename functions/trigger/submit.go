@@ -30,7 +30,7 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 	caller, err := s.Caller(r)
 	if err != nil {
 		serve.WriteProblem(w, serve.Problem{Status: http.StatusUnauthorized, Code: "unauthorized",
-			Detail: "The caller is not known here.", Advice: "Send a valid API key."})
+			Detail: "The caller is not known here.", Advice: "Send a valid API key in the header " + KeyHeader + "."})
 		return
 	}
 	ask, problem := readTrigger(r)

@@ -92,7 +92,9 @@ type Config struct {
 	Sources []string
 	// Proxies is how many trusted proxies stand in front, see serve.ClientAddress: 1 on Cloud Run.
 	Proxies int
-	// Caller names who is asking, for rate limits; an error answers 401. Nil: the network address.
+	// Keys, when there are any, are asked for before a reconstruction is taken in; a key's name is then who is asking.
+	Keys Keys
+	// Caller names who is asking where there are no keys, for rate limits; an error answers 401. Nil: the network address.
 	Caller func(*http.Request) (string, error)
 	// PublicURL is where clients reach this API ("https://api.example.com"). Empty: what the client called.
 	PublicURL      string
@@ -123,6 +125,7 @@ func New(c Config) (*Service, error) {
 	if c.Caller == nil {
 		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, c.Proxies), nil }
 	}
+	c.Caller = c.Keys.Caller(c.Caller)
 	if c.After == nil {
 		c.After = time.After
 	}

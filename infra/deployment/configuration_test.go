@@ -19,6 +19,7 @@ var notSet = map[string]string{
 	"PORT":                  "Cloud Run sets it for services",
 	"STORAGE_EMULATOR_HOST": "an emulator's address, on a laptop",
 	"PUBSUB_EMULATOR_HOST":  "the same",
+	"LOOPBACK_WEBHOOKS":     "a laptop's own receivers",
 	"DEPTH_MODELS":          "depth's image sets it, which holds them",
 	"ONNXRUNTIME_LIBRARY":   "the same",
 	"DEPTH_PROVIDER":        "auto is right for both of depth's images",

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -36,7 +38,14 @@ type Config struct {
 	Finished  string   `env:"TOPIC_FINISHED, default=reconstruction-finished"`
 	Account   string   `env:"SIGNER_ACCOUNT"` // service account that signs URLs; empty: the one this program runs as
 	Sources   []string `env:"SOURCE_BUCKETS"` // whose objects may be named in place of an upload; none: no bucket's
+	Origins   []string `env:"CORS_ORIGINS"`   // of web pages that call the request API from a browser
+	APIKeys   []string `env:"API_KEYS"`       // NAME:SHA256 of the keys that the request API asks for; none: it asks for none
 	PublicURL string   `env:"PUBLIC_URL"`     // where clients reach the request API; empty: what the client called
+
+	RateCaller int `env:"RATE_LIMIT_CALLER, default=10"` // reconstructions a minute of one caller: a key, or an address
+	RateGlobal int `env:"RATE_LIMIT_GLOBAL, default=10"` // of all callers together
+	// LoopbackWebhooks lets webhooks go to this machine, and over http: for a laptop only.
+	LoopbackWebhooks bool `env:"LOOPBACK_WEBHOOKS"`
 
 	// How work is shared out.
 	Slots       map[string]int    `env:"SLOTS, default=filter:4,preprocess:2,depth:1,train:1,export:4"` // most workers a stage
@@ -82,6 +91,17 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 	if c.Heartbeat*3 > c.LeaseTTL {
 		problems = append(problems, errors.New("LEASE_TTL must be at least three times HEARTBEAT, or one lost heartbeat loses the task"))
 	}
+	for _, origin := range c.Origins {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host {
+			problems = append(problems, fmt.Errorf("CORS_ORIGINS: %q is not of the form https://host", origin))
+		}
+	}
+	if _, err := trigger.ParseKeys(c.APIKeys); err != nil {
+		problems = append(problems, fmt.Errorf("API_KEYS: %w", err))
+	}
+	if c.RateCaller < 1 || c.RateGlobal < 1 {
+		problems = append(problems, errors.New("RATE_LIMIT_CALLER and RATE_LIMIT_GLOBAL must be at least 1"))
+	}
 	if !(c.USDPerS >= 0 && c.USDPerS < 1) {
 		problems = append(problems, errors.New("WORKER_USD_PER_S must be a price of one second: at least 0 and below 1"))
 	}
@@ -123,7 +143,9 @@ func (c Config) Environ() []string {
 		"PROJECT_ID": c.ProjectID, "REGION": c.Region, "REDIS_URL": c.RedisURL, "REDIS_CA_CERT": c.RedisCA,
 		"INBOX_BUCKETS": list(c.Inbox), "ARTIFACTS_BUCKET": c.Artifacts, "STORAGE_EMULATOR_HOST": c.Storage,
 		"PUBSUB_EMULATOR_HOST": c.PubSub, "TOPIC_REQUESTED": c.Requested, "TOPIC_FINISHED": c.Finished,
-		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SOURCE_BUCKETS": strings.Join(c.Sources, ","), "SLOTS": list(slots), "JOBS": list(c.Jobs),
+		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SOURCE_BUCKETS": strings.Join(c.Sources, ","),
+		"CORS_ORIGINS": strings.Join(c.Origins, ","), "API_KEYS": strings.Join(c.APIKeys, ","), "LOOPBACK_WEBHOOKS": strconv.FormatBool(c.LoopbackWebhooks),
+		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "SLOTS": list(slots), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "PORT": c.Port,

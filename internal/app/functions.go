@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -32,8 +33,13 @@ func RunFunctions(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		return serve.Server{Listen: ":" + c.Port, Handler: serve.Hardening{Log: log}.Wrap(handler), Log: log}.Run(ctx)
+		return serve.Server{Listen: ":" + c.Port, Handler: parts.Harden(handler), Log: log}.Run(ctx)
 	})
+}
+
+// Harden puts between the network and the request API what every host of it needs.
+func (p *Parts) Harden(next http.Handler) http.Handler {
+	return serve.CORS(p.config.Origins, serve.Hardening{Log: p.Log}.Wrap(next))
 }
 
 // The shield in front of the shared limit: far above it, so that it bounds load and not use.
@@ -41,7 +47,11 @@ const shieldPerSecond, shieldBurst = 50, 100
 
 // Trigger is the request API. account signs URLs, which lead to publicStorage (empty: Cloud Storage itself).
 func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Service, error) {
-	limit, err := ratelimit.NewRedis(p.Redis, "trigger", ratelimit.Default, time.Now)
+	limit, err := ratelimit.NewRedis(p.Redis, "trigger", ratelimit.Limits{Global: p.config.RateGlobal, PerCaller: p.config.RateCaller, Window: time.Minute}, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := trigger.ParseKeys(p.config.APIKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +71,14 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 		Queue: p.Queue, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: proxies, Webhooks: webhooks,
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limit, shieldPerSecond, shieldBurst, time.Now),
-		Log:     p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Sources: p.config.Sources,
+		Log:     p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Sources: p.config.Sources, Keys: keys,
 	})
 }
 
-// Notify keeps and sends webhooks. Without a project this is a laptop, whose owner's receivers may run on it, too.
+// Notify keeps and sends webhooks. On a laptop its owner's receivers may run on it, too.
 func (p *Parts) Notify() (*notify.Service, error) {
 	return notify.New(notify.Config{
-		Store: p.Store, Bucket: p.Buckets.Artifacts, Guard: &notify.Guard{AllowLoopback: p.config.ProjectID == ""},
+		Store: p.Store, Bucket: p.Buckets.Artifacts, Guard: &notify.Guard{AllowLoopback: p.config.LoopbackWebhooks},
 		Keys: notify.StoredKeys(p.Store, p.Buckets.Artifacts, rand.Reader), Log: p.Log, Now: time.Now,
 	})
 }

@@ -230,6 +230,33 @@ func TestCORSAnswersOnlyTheOriginsNamed(t *testing.T) {
 	}
 }
 
+// TestBrowserReadsRefusalsToo: the answers of the hardening reach a page, and a page may send and read what the API needs.
+func TestBrowserReadsRefusalsToo(t *testing.T) {
+	h := CORS([]string{"https://app.example"}, Hardening{Log: slog.New(slog.DiscardHandler), MaxBodyBytes: 1}.Wrap(http.NotFoundHandler()))
+	r := httptest.NewRequest("POST", "/", strings.NewReader("too long"))
+	r.Header.Set("Origin", "https://app.example")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusRequestEntityTooLarge || w.Header().Get("Access-Control-Allow-Origin") == "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	for _, name := range []string{"Location", "Retry-After", "ETag"} {
+		if !strings.Contains(w.Header().Get("Access-Control-Expose-Headers"), name) {
+			t.Errorf("a page cannot read %s", name)
+		}
+	}
+	r = httptest.NewRequest("OPTIONS", "/", nil)
+	r.Header.Set("Origin", "https://app.example")
+	r.Header.Set("Access-Control-Request-Method", "GET")
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	for _, name := range []string{"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer", "X-Api-Key"} {
+		if !strings.Contains(w.Header().Get("Access-Control-Allow-Headers"), name) {
+			t.Errorf("a page cannot send %s", name)
+		}
+	}
+}
+
 func TestClientAddressIgnoresWhatClientsWrite(t *testing.T) {
 	for _, c := range []struct {
 		remote, forwarded string

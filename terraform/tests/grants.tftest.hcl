@@ -90,3 +90,27 @@ run "sources_are_read_where_they_are_needed" {
     error_message = "The trigger function must know which buckets are allowed."
   }
 }
+
+run "api_keys_are_read_by_the_trigger_alone" {
+  command = plan
+  variables {
+    api_keys = ["app:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"]
+  }
+
+  assert {
+    condition     = [for grant in output.grants : split("@", grant.member)[0] if grant.on == "secret splatworks-api-keys"] == ["serviceAccount:splatworks-trigger"]
+    error_message = "The trigger function, and nothing else, must be able to read the keys' hashes."
+  }
+  assert {
+    condition     = contains(module.trigger.environment, "API_KEYS") && contains(module.trigger.environment, "CORS_ORIGINS") && contains(module.trigger.environment, "RATE_LIMIT_GLOBAL")
+    error_message = "The trigger function must have its keys, origins and limits."
+  }
+}
+
+run "a_key_itself_is_refused" {
+  command = plan
+  variables {
+    api_keys = ["app:splatworks_0123456789abcdef"]
+  }
+  expect_failures = [var.api_keys]
+}

@@ -33,6 +33,11 @@ type Options struct {
 	Chaos  events.Chaos
 	Idle   bool // launch no workers: for maintenance
 	Log    *slog.Logger
+
+	RateLimit int      // reconstructions a minute; 0: as many as come
+	Strangers bool     // callers are not the owner: no webhooks to this machine
+	Origins   []string // of web pages that call the API from a browser
+	APIKeys   []string // NAME:SHA256 of the keys to ask for; none: none is asked for
 }
 
 // Backend is everything, running.
@@ -121,6 +126,10 @@ func config(o Options) app.Config {
 		Inbox: map[string]string{}, Artifacts: artifactsBucket, Sources: []string{sourcesBucket}, Slots: map[string]int{},
 		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
+		RateCaller: o.RateLimit, RateGlobal: o.RateLimit, LoopbackWebhooks: !o.Strangers, Origins: o.Origins, APIKeys: o.APIKeys,
+	}
+	if o.RateLimit == 0 {
+		c.RateCaller, c.RateGlobal = 1e6, 1e6
 	}
 	for _, s := range pipeline.Stages() {
 		c.Inbox[string(s)] = inbox(s)
@@ -165,7 +174,7 @@ func (b *Backend) serve(ctx context.Context, o Options) error {
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	b.stop, b.served, b.ticked = stop, make(chan error, 1), make(chan struct{})
-	server := serve.Server{Handler: serve.Hardening{Log: o.Log}.Wrap(mux), Log: o.Log}
+	server := serve.Server{Handler: b.parts.Harden(mux), Log: o.Log}
 	go func() { b.served <- server.RunOn(running, listener) }()
 	go func() { defer close(b.ticked); b.reap(running, o.Log) }()
 	return nil

@@ -17,6 +17,8 @@ module "splatworks" {
   public_url        = var.public_url
   operators         = var.operators
   cors_origins      = var.cors_origins
+  api_keys          = var.api_keys
+  rate_limit        = var.rate_limit
   source_buckets    = var.source_buckets
   prices            = var.prices
   alert_emails      = var.alert_emails

@@ -79,6 +79,21 @@ variable "cors_origins" {
   default     = []
 }
 
+variable "api_keys" {
+  description = "NAME:SHA256 of the keys that callers must send; none: no key is asked for. See ../../variables.tf."
+  type        = list(string)
+  default     = []
+}
+
+variable "rate_limit" {
+  description = "Reconstructions that are taken in a minute."
+  type = object({
+    per_caller = optional(number, 10)
+    global     = optional(number, 10)
+  })
+  default = {}
+}
+
 variable "source_buckets" {
   description = "Buckets whose objects clients may name in place of an upload."
   type        = list(string)
