@@ -24,7 +24,7 @@ const (
 
 // uploadTypes are the content types an upload may declare; octet-stream is recognised by its first bytes later.
 var uploadTypes = []string{"application/octet-stream", "video/mp4", "video/quicktime", "video/webm", "video/x-matroska",
-	"application/zip", "image/jpeg", "image/png"}
+	"application/zip", "image/jpeg", "image/png", "image/webp", "image/heic"}
 
 // safeName starts with a letter or digit, so that it is never ".", ".." or an option on somebody's command line.
 var safeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
