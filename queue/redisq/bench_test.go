@@ -26,31 +26,39 @@ import (
 	"github.com/splatworks/splatworks/queue/redisq/redistest"
 )
 
-// BenchmarkQueue measures the queue at three depths, in rounds in which it takes turns with asynq doing the same on a
-// redis-server of its own, and with redis-benchmark running the very enqueue script. It reports medians of rounds, and
-// ratios of them: absolute numbers mean little on a machine that others use. A million waiting requests need 2 GB of memory
-// for both servers and some minutes; -short leaves them out.
+// BenchmarkQueue measures the queue at three depths, with one connection and with eight, in rounds in which the depths take
+// turns with each other, with asynq doing the same on a redis-server of its own, and with redis-benchmark running the very
+// enqueue script. It prints medians of rounds, and ratios of what was measured right after each other: absolute numbers mean
+// little on a machine that others use. A million waiting requests need 2 GB of memory for both servers and some minutes; -short
+// leaves them out.
 //
-//	go test -run '^$' -bench BenchmarkQueue -benchtime 1x -timeout 30m ./queue/redisq
+//	go test -run '^$' -bench BenchmarkQueue -benchtime 1x -timeout 60m ./queue/redisq
 func BenchmarkQueue(b *testing.B) {
 	depths := []int{0, 10_000, 1_000_000}
 	if testing.Short() {
 		depths = depths[:2]
 	}
-	p50 := map[string]time.Duration{} // by operation, at depth 0
-	for _, depth := range depths {
-		b.Run(fmt.Sprintf("depth=%d", depth), func(b *testing.B) {
-			for range b.N {
-				newMeasurement(b, depth).run(p50)
+	for range b.N {
+		var at []*measurement
+		for _, depth := range depths {
+			at = append(at, newMeasurement(b, depth))
+		}
+		for range benchRounds {
+			for _, c := range []int{1, 8} {
+				for _, m := range at {
+					m.round(c)
+				}
 			}
-		})
+		}
+		report(b, at)
 	}
 }
 
 const (
 	benchRounds = 5
 	benchTasks  = 4_000  // of one operation in one round
-	benchPiped  = 20_000 // pipelined
+	benchPiped  = 10_240 // pipelined
+	benchPipe   = 512    // at once, as in redisq
 	benchStage  = pipeline.Filter
 )
 
@@ -61,6 +69,13 @@ type result struct {
 	cpu      float64 // microseconds of client and server for one operation: steadier than the rate on a busy machine
 }
 
+// operation is what is measured, by so many at once.
+type operation struct {
+	name string
+	c    int
+}
+
+// measurement is one depth.
 type measurement struct {
 	b          *testing.B
 	depth      int
@@ -71,13 +86,14 @@ type measurement struct {
 	asynqOpt   asynq.RedisClientOpt
 	asynq      *asynq.Client
 	asynqRedis *redis.Client
-	asynqN     int
-	results    map[string][]result
-	order      []string
+	asynqN     atomic.Int64
+	bytes      float64 // of Redis, of a waiting request
+	asynqBytes float64
+	results    map[operation][]result
 }
 
 func newMeasurement(b *testing.B, depth int) *measurement {
-	m := &measurement{b: b, depth: depth, server: redistest.Start(b), results: map[string][]result{}}
+	m := &measurement{b: b, depth: depth, server: redistest.Start(b), results: map[operation][]result{}}
 	m.client = connect(b, m.server)
 	m.q = open(b, m.client, queue.Config{LeaseFor: time.Hour})
 	other := redistest.Start(b)
@@ -85,6 +101,9 @@ func newMeasurement(b *testing.B, depth int) *measurement {
 	m.asynqOpt = asynq.RedisClientOpt{Network: "unix", Addr: other.Socket}
 	m.asynq = asynq.NewClient(m.asynqOpt)
 	b.Cleanup(func() { m.asynq.Close() })
+	if depth > 0 {
+		m.fill()
+	}
 	return m
 }
 
@@ -95,73 +114,110 @@ func (m *measurement) must(err error) {
 	}
 }
 
-func (m *measurement) run(p50 map[string]time.Duration) {
-	if m.depth > 0 {
-		m.fill()
-	}
-	for range benchRounds {
-		for _, c := range []int{1, 8} {
-			m.round(c)
-		}
-	}
-	m.report(p50)
-}
-
-// round does every operation once, with c connections: what is enqueued is claimed again, so the depth stays.
+// round does every operation once, c at once: what is enqueued is claimed again, so the depth stays.
 func (m *measurement) round(c int) {
 	ctx := m.b.Context()
-	ids := m.submit(benchTasks)
-	m.measure(fmt.Sprintf("enqueue c=%d", c), c, benchTasks, 1, func(i int) error {
-		_, err := m.q.Enqueue(ctx, queue.Task{RequestID: ids[i], Stage: benchStage, Input: queuetest.Upload(ids[i], 1)})
+	tasks := uploads(m.submit(benchTasks))
+	m.measure(operation{"enqueue", c}, benchTasks, 1, func(i int) error {
+		_, err := m.q.Enqueue(ctx, tasks[i])
 		return err
 	})
-	m.measure(fmt.Sprintf("asynq enqueue c=%d", c), c, benchTasks, 1, func(int) error { return m.asynqEnqueue() })
-	m.measure(fmt.Sprintf("claim+complete c=%d", c), c, benchTasks, 1, func(int) error { return m.work(ctx, 1) })
-	m.asynqProcess(fmt.Sprintf("asynq process c=%d", c), c)
+	m.measure(operation{"asynq enqueue", c}, benchTasks, 1, func(int) error { return m.asynqEnqueue() })
+	m.work(operation{"claim+complete", c})
+	m.asynqProcess(operation{"asynq process", c})
 
-	ids = m.submit(benchPiped)
-	m.measure(fmt.Sprintf("enqueue pipelined c=%d", c), c, benchPiped/512, 512, func(int) error {
-		tasks := make([]queue.Task, 512)
-		for i := range tasks {
-			id := ids[rand.IntN(len(ids))]
-			tasks[i] = queue.Task{RequestID: id, Stage: benchStage, Input: queuetest.Upload(id, 1)}
-		}
-		_, err := m.q.EnqueueAll(ctx, tasks)
+	// As redis-benchmark can: at random, so that more than a third is known already.
+	ids := m.submit(benchPiped)
+	tasks = tasks[:0]
+	for range ids {
+		tasks = append(tasks, upload(ids[rand.IntN(len(ids))]))
+	}
+	share := (len(tasks) + c - 1) / c
+	m.measure(operation{"enqueue pipelined", c}, c, share, func(i int) error {
+		_, err := m.q.EnqueueAll(ctx, tasks[i*share:min((i+1)*share, len(tasks))])
 		return err
 	})
 	m.drain()
-	m.floor(fmt.Sprintf("floor pipelined c=%d", c), c)
-	tasks := m.drainable()
-	m.measure(fmt.Sprintf("claim 16+complete 16 c=%d", c), c, tasks/16, 16, func(int) error { return m.work(ctx, 16) })
+	m.floor(operation{"script pipelined", c})
+	m.measure(operation{"claim 16+complete 16", c}, m.drainable()/16, 16, func(int) error { return m.workMany(ctx, 16) })
 	m.drain()
 }
 
-// measure runs do n times, in c goroutines; each call stands for weight operations.
-func (m *measurement) measure(name string, c, n, weight int, do func(i int) error) {
+func upload(id string) queue.Task {
+	return queue.Task{RequestID: id, Stage: benchStage, Input: queuetest.Upload(id, 1)}
+}
+
+func uploads(ids []string) []queue.Task {
+	tasks := make([]queue.Task, len(ids))
+	for i, id := range ids {
+		tasks[i] = upload(id)
+	}
+	return tasks
+}
+
+// measure runs do n times, op.c at once; each call stands for weight operations.
+func (m *measurement) measure(op operation, n, weight int, do func(i int) error) {
 	took := make([]time.Duration, n)
 	var next atomic.Int64
+	m.timed(op, n*weight, took, func() error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return nil
+			}
+			before := time.Now()
+			if err := do(i); err != nil {
+				return err
+			}
+			took[i] = time.Since(before)
+		}
+	})
+}
+
+// timed runs do in op.c goroutines, which together do n operations and write down how long each took.
+func (m *measurement) timed(op operation, n int, took []time.Duration, do func() error) {
 	var wg sync.WaitGroup
 	cpu := m.cpu()
 	start := time.Now()
-	for range c {
+	for range op.c {
 		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				before := time.Now()
-				if err := do(i); err != nil {
-					m.b.Error(err)
-					return
-				}
-				took[i] = time.Since(before)
+			if err := do(); err != nil {
+				m.b.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	rate := float64(n*weight) / time.Since(start).Seconds()
-	m.add(name, rate, (m.cpu()-cpu)/float64(n*weight), took)
+	rate := float64(n) / time.Since(start).Seconds()
+	m.add(op, rate, (m.cpu()-cpu)/float64(n), took)
+}
+
+// work is what op.c workers do: each completes a task and claims the next in one step.
+func (m *measurement) work(op operation) {
+	each := benchTasks / op.c
+	took := make([]time.Duration, op.c*each)
+	var workers atomic.Int64
+	m.timed(op, len(took), took, func() error {
+		first := int(workers.Add(1)-1) * each
+		leases, err := m.q.Claim(m.b.Context(), benchStage, "bench", 1)
+		if err != nil || len(leases) == 0 {
+			return fmt.Errorf("nothing to claim: %w", err)
+		}
+		l := leases[0]
+		for i := range each {
+			manifest := queuetest.Manifest(l.Task().RequestID, benchStage)
+			before := time.Now()
+			if i < each-1 {
+				l, err = l.CompleteAndClaim(m.b.Context(), manifest)
+			} else {
+				err = l.Complete(m.b.Context(), manifest)
+			}
+			if err != nil || l == nil {
+				return fmt.Errorf("no next task: %w", err)
+			}
+			took[first+i] = time.Since(before)
+		}
+		return nil
+	})
 }
 
 // cpu is the time that this process and both servers have used, in microseconds.
@@ -178,16 +234,13 @@ func (m *measurement) cpu() float64 {
 	return us
 }
 
-func (m *measurement) add(name string, rate, cpu float64, took []time.Duration) {
+func (m *measurement) add(op operation, rate, cpu float64, took []time.Duration) {
 	r := result{rate: rate, cpu: cpu}
 	if len(took) > 0 {
 		slices.Sort(took)
 		r.p50, r.p99 = took[len(took)/2], took[len(took)*99/100]
 	}
-	if m.results[name] == nil {
-		m.order = append(m.order, name)
-	}
-	m.results[name] = append(m.results[name], r)
+	m.results[op] = append(m.results[op], r)
 }
 
 // benchID is an id that redis-benchmark can make, too: it writes twelve digits.
@@ -218,17 +271,11 @@ func (m *measurement) submitAs(n int, id func(n int) string) []string {
 	return ids
 }
 
-// work claims and completes up to n tasks.
-func (m *measurement) work(ctx context.Context, n int) error {
+// workMany claims and completes n tasks in two round trips.
+func (m *measurement) workMany(ctx context.Context, n int) error {
 	leases, err := m.q.Claim(ctx, benchStage, "bench", n)
 	if err != nil {
 		return err
-	}
-	if len(leases) == 0 {
-		return fmt.Errorf("nothing to claim")
-	}
-	if n == 1 {
-		return leases[0].Complete(ctx, queuetest.Manifest(leases[0].Task().RequestID, benchStage))
 	}
 	manifests := make([]pipeline.Object, len(leases))
 	for i, l := range leases {
@@ -258,8 +305,7 @@ func (m *measurement) drain() {
 func (m *measurement) fill() {
 	before := info(m.b, m.client, "used_memory")
 	m.fillOurs()
-	bytes := (info(m.b, m.client, "used_memory") - before) / float64(m.depth)
-	m.b.ReportMetric(bytes, "bytes/request")
+	m.bytes = (info(m.b, m.client, "used_memory") - before) / float64(m.depth)
 	before = info(m.b, m.asynqRedis, "used_memory")
 	var wg sync.WaitGroup
 	for range 8 {
@@ -272,18 +318,13 @@ func (m *measurement) fill() {
 		})
 	}
 	wg.Wait()
-	fmt.Printf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f\n", m.depth, bytes,
-		(info(m.b, m.asynqRedis, "used_memory")-before)/float64(m.depth))
+	m.asynqBytes = (info(m.b, m.asynqRedis, "used_memory") - before) / float64(m.depth)
 }
 
 func (m *measurement) fillOurs() {
 	for left := m.depth; left > 0; {
 		ids := m.submitAs(min(left, 50_000), nil) // ids as they really are
-		tasks := make([]queue.Task, len(ids))
-		for i, id := range ids {
-			tasks[i] = queue.Task{RequestID: id, Stage: benchStage, Input: queuetest.Upload(id, 1)}
-		}
-		_, err := m.q.EnqueueAll(m.b.Context(), tasks)
+		_, err := m.q.EnqueueAll(m.b.Context(), uploads(ids))
 		m.must(err)
 		left -= len(ids)
 	}
@@ -308,24 +349,18 @@ func info(b *testing.B, client *redis.Client, name string) float64 {
 	return 0
 }
 
-var (
-	asynqPayload = make([]byte, 200)
-	asynqMu      sync.Mutex
-)
+var asynqPayload = make([]byte, 200)
 
 func (m *measurement) asynqEnqueue() error {
-	asynqMu.Lock()
-	m.asynqN++
-	id := benchID(m.asynqN)
-	asynqMu.Unlock()
+	id := benchID(int(m.asynqN.Add(1)))
 	_, err := m.asynq.Enqueue(asynq.NewTask("bench", asynqPayload), asynq.TaskID(id))
 	return err
 }
 
 // asynqProcess measures how fast an asynq server with c workers handles tasks that do nothing, from the first handled one.
-func (m *measurement) asynqProcess(name string, c int) {
+func (m *measurement) asynqProcess(op operation) {
 	cpu := m.cpu()
-	server := asynq.NewServer(m.asynqOpt, asynq.Config{Concurrency: c, LogLevel: asynq.FatalLevel})
+	server := asynq.NewServer(m.asynqOpt, asynq.Config{Concurrency: op.c, LogLevel: asynq.FatalLevel})
 	var handled atomic.Int64
 	var first, last atomic.Int64
 	done := make(chan struct{})
@@ -341,15 +376,15 @@ func (m *measurement) asynqProcess(name string, c int) {
 	})))
 	<-done
 	server.Shutdown()
-	m.add(name, benchTasks/(float64(last.Load()-first.Load())/1e9), (m.cpu()-cpu)/float64(handled.Load()), nil)
+	m.add(op, benchTasks/(float64(last.Load()-first.Load())/1e9), (m.cpu()-cpu)/float64(handled.Load()), nil)
 	// It went on until it was stopped: put back what the depth lacks.
 	for extra := handled.Load() - benchTasks; extra > 0; extra-- {
 		m.must(m.asynqEnqueue())
 	}
 }
 
-// floor is redis-benchmark calling the same script with the same choice of requests, as many at once as EnqueueAll.
-func (m *measurement) floor(name string, c int) {
+// floor is redis-benchmark calling the same script over as many connections with the same choice of requests, as many at once.
+func (m *measurement) floor(op operation) {
 	bin, err := exec.LookPath("redis-benchmark")
 	if err != nil {
 		m.b.Log("no floor: redis-benchmark is not installed")
@@ -371,7 +406,7 @@ func (m *measurement) floor(name string, c int) {
 	m.must(err)
 	hash, args := redisq.EnqueueCommand(m.q, queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage,
 		Input: queuetest.Upload(prefix+"__rand_int__", 1)}, now)
-	command := append([]string{"-s", m.server.Socket, "-n", strconv.Itoa(benchPiped), "-c", strconv.Itoa(c), "-P", "512",
+	command := append([]string{"-s", m.server.Socket, "-n", strconv.Itoa(benchPiped), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(benchPipe),
 		"-r", strconv.Itoa(benchPiped), "--csv", "evalsha", hash, "1", "{q}"}, args...)
 	cpu := m.cpu()
 	out, err := exec.CommandContext(m.b.Context(), bin, command...).Output()
@@ -383,60 +418,5 @@ func (m *measurement) floor(name string, c int) {
 	}
 	rate, err := strconv.ParseFloat(rows[len(rows)-1][1], 64)
 	m.must(err)
-	m.add(name, rate, (m.cpu()-cpu)/benchPiped, nil)
-}
-
-func median[T int64 | float64](values []T) T {
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
-func (m *measurement) median(name string) result {
-	var rates, cpu []float64
-	var p50, p99 []int64
-	for _, r := range m.results[name] {
-		rates, cpu = append(rates, r.rate), append(cpu, r.cpu)
-		p50, p99 = append(p50, int64(r.p50)), append(p99, int64(r.p99))
-	}
-	if len(rates) == 0 {
-		return result{}
-	}
-	return result{rate: median(rates), cpu: median(cpu), p50: time.Duration(median(p50)), p99: time.Duration(median(p99))}
-}
-
-// report prints a table and reports the ratios.
-func (m *measurement) report(p50 map[string]time.Duration) {
-	var table strings.Builder
-	for _, name := range m.order {
-		r := m.median(name)
-		fmt.Fprintf(&table, "  %-28s %9.0f/s   %6.1f us CPU", name, r.rate, r.cpu)
-		if r.p50 > 0 {
-			fmt.Fprintf(&table, "   p50 %8v   p99 %8v", r.p50.Round(time.Microsecond/10), r.p99.Round(time.Microsecond/10))
-		}
-		if m.depth == 0 {
-			p50[name] = r.p50
-		} else if p50[name] > 0 && r.p50 > 0 {
-			fmt.Fprintf(&table, "   p50 is %.2f of that at depth 0", float64(r.p50)/float64(p50[name]))
-		}
-		table.WriteByte('\n')
-	}
-	fmt.Printf("depth %d, medians of %d rounds:\n%s", m.depth, benchRounds, table.String())
-	for _, c := range []int{1, 8} {
-		// Of rates, and of processor time the other way round: more is better for us.
-		ratio := func(metric, ours, theirs string) {
-			a, b := m.median(fmt.Sprintf("%s c=%d", ours, c)), m.median(fmt.Sprintf("%s c=%d", theirs, c))
-			if b.rate > 0 {
-				m.b.ReportMetric(a.rate/b.rate, fmt.Sprintf("%s-c%d", metric, c))
-				m.b.ReportMetric(b.cpu/a.cpu, fmt.Sprintf("%s-cpu-c%d", metric, c))
-			}
-		}
-		ratio("claim+complete/asynq", "claim+complete", "asynq process")
-		ratio("claim16/asynq", "claim 16+complete 16", "asynq process")
-		ratio("pipelined/floor", "enqueue pipelined", "floor pipelined")
-	}
-	for _, name := range []string{"enqueue c=1", "claim+complete c=1"} {
-		if p50[name] > 0 {
-			m.b.ReportMetric(float64(m.median(name).p50)/float64(p50[name]), strings.Fields(name)[0]+"-p50/empty")
-		}
-	}
+	m.add(op, rate, (m.cpu()-cpu)/benchPiped, nil)
 }

@@ -39,7 +39,10 @@ if again then
     local w = redis.call('HMGET', RECORD .. id, 'w', 'f', 'a')
     if w[1] == worker then answers[#answers + 1] = answer(id, w[2], tonumber(w[3]), read(id)) end
   end
-  if #answers > 0 then return answers end
+  if #answers > 0 then
+    table.sort(answers, function(a, b) return tonumber(a[2]) < tonumber(b[2]) end) -- as they were claimed
+    return answers
+  end
 end
 
 wake(stage, redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, ARGV[4]))

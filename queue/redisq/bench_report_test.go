@@ -1,0 +1,115 @@
+package redisq_test
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+func median[T cmp.Ordered](values []T) T {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// medians of each of a result's numbers.
+func medians(rounds []result) (r result) {
+	pick := func(of func(result) float64) float64 {
+		var values []float64
+		for _, x := range rounds {
+			values = append(values, of(x))
+		}
+		return median(values)
+	}
+	r.rate, r.cpu = pick(func(r result) float64 { return r.rate }), pick(func(r result) float64 { return r.cpu })
+	r.p50 = time.Duration(pick(func(r result) float64 { return float64(r.p50) }))
+	r.p99 = time.Duration(pick(func(r result) float64 { return float64(r.p99) }))
+	return r
+}
+
+// ratio is the median of ratios within rounds, of rates and of processor time the other way round: more is better for ours. ok
+// is false when theirs was not measured.
+func (m *measurement) ratio(ours, theirs operation) (rate, cpu float64, ok bool) {
+	a, b := m.results[ours], m.results[theirs]
+	if len(b) == 0 {
+		return 0, 0, false
+	}
+	var rates, cpus []float64
+	for i := range b {
+		rates, cpus = append(rates, a[i].rate/b[i].rate), append(cpus, b[i].cpu/a[i].cpu)
+	}
+	return median(rates), median(cpus), true
+}
+
+// calmest is the lowest p50 of the rounds: what others did to the machine meanwhile only ever adds to it.
+func (m *measurement) calmest(op operation) float64 {
+	return float64(slices.MinFunc(m.results[op], func(a, b result) int { return cmp.Compare(a.p50, b.p50) }).p50)
+}
+
+// compared says what is measured against what.
+var compared = []struct{ ours, theirs string }{
+	{"enqueue", "asynq enqueue"}, {"claim+complete", "asynq process"}, {"claim 16+complete 16", "asynq process"},
+	{"enqueue pipelined", "script pipelined"},
+}
+
+// report prints a table of everything and one of what matters, and reports the latter as metrics.
+func report(b *testing.B, at []*measurement) {
+	b.Helper()
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "\noperation\tdepth\tat once\ta second\tp50 us\tp99 us\tCPU us\tthe other a second\tCPU us\trate over the other's\tCPU\tp50 over empty\t\n")
+	for _, pair := range compared {
+		for _, c := range []int{1, 8} {
+			for _, m := range at {
+				line(t, b, m, at[0], operation{pair.ours, c}, operation{pair.theirs, c})
+			}
+		}
+	}
+	if err := t.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	fmt.Printf("medians of %d rounds; ratios of neighbours in time; p50 over empty of the calmest rounds; the other is asynq, or redis-benchmark with the same script\n", benchRounds)
+	for _, m := range at[1:] {
+		fmt.Printf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f\n", m.depth, m.bytes, m.asynqBytes)
+		b.ReportMetric(m.bytes, fmt.Sprintf("bytes/request@%d", m.depth))
+	}
+}
+
+func line(t *tabwriter.Writer, b *testing.B, m, empty *measurement, ours, theirs operation) {
+	us := func(d time.Duration) string {
+		if d == 0 || ours.name == "enqueue pipelined" { // of all of them together
+			return "-"
+		}
+		return fmt.Sprintf("%.0f", float64(d)/1e3)
+	}
+	r := medians(m.results[ours])
+	fmt.Fprintf(t, "%s\t%d\t%d\t%.0f\t%s\t%s\t%.0f\t", ours.name, m.depth, ours.c, r.rate, us(r.p50), us(r.p99), r.cpu)
+	where := fmt.Sprintf("@%d-c%d", m.depth, ours.c)
+	if rate, cpu, ok := m.ratio(ours, theirs); ok {
+		o := medians(m.results[theirs])
+		fmt.Fprintf(t, "%.0f\t%.0f\t%.2f\t%.2f\t", o.rate, o.cpu, rate, cpu)
+		b.ReportMetric(rate, ours.metric()+"/"+theirs.metric()+where)
+	} else {
+		fmt.Fprint(t, "-\t-\t-\t-\t")
+	}
+	if ours.name == "enqueue" || ours.name == "claim+complete" {
+		ratio := m.calmest(ours) / empty.calmest(ours)
+		fmt.Fprintf(t, "%.2f\t\n", ratio)
+		b.ReportMetric(ratio, ours.metric()+"-p50/empty"+where)
+	} else {
+		fmt.Fprint(t, "-\t\n")
+	}
+}
+
+// metric is the name without spaces, which metrics may not have.
+func (o operation) metric() string {
+	name := []byte(o.name)
+	for i, c := range name {
+		if c == ' ' {
+			name[i] = '-'
+		}
+	}
+	return string(name)
+}
