@@ -32,8 +32,12 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 	if m := r.SfM; m != nil {
 		fmt.Fprintf(w, "  poses         %s, %d points, reprojection error %.2f px\n", m.Mapper, m.Points, m.ReprojectionErrorPx)
 	}
-	if d := r.Depth; d != nil && d.Skipped != "" {
-		fmt.Fprintf(w, "  depth         skipped: %s\n", d.Skipped)
+	switch d := r.Depth; {
+	case d == nil:
+	case d.Skipped != "":
+		fmt.Fprintf(w, "  depth         none: %s\n", d.Skipped)
+	default:
+		fmt.Fprintf(w, "  depth         %s, %d of %d images aligned, off by %.1f %%\n", d.Model, d.Aligned, d.Images, 100*d.Residual)
 	}
 	if s := r.Splat; s != nil {
 		fmt.Fprintf(w, "  splat         %d Gaussians, spherical harmonics of degree %d, %s\n", s.Gaussians, s.SHDegree, megabytes(s.Bytes))

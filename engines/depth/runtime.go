@@ -33,6 +33,10 @@ type Options struct {
 	Batch       int      // most images that Estimate is to be given at once (1 on the CPU, 4 elsewhere)
 }
 
+// DefaultMemoryBytes bounds the tensors of a program that knows nothing of its machine: three times what a base model takes
+// at its own size.
+const DefaultMemoryBytes = 4 << 30
+
 // ModelPath is where the weights of a descriptor in the folder lie.
 func ModelPath(folder string, d Descriptor) string { return filepath.Join(folder, d.File) }
 

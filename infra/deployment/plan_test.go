@@ -312,7 +312,7 @@ func stagesAreThePipelines(t *testing.T, resources []resource) {
 			t.Errorf("the worker of %s hands over to %q, the pipeline to %q", stage, wrote, next)
 		}
 	}
-	for _, definition := range []stage.Definition{filter.Stage(filter.Config{}), preprocess.Stage(preprocess.Config{}), depth.Stage(), train.Stage(train.Config{}), export.Stage(export.Config{})} {
+	for _, definition := range []stage.Definition{filter.Stage(filter.Config{}), preprocess.Stage(preprocess.Config{}), depth.Stage(depth.Config{}), train.Stage(train.Config{}), export.Stage(export.Config{})} {
 		if limit := jobs[string(definition.Stage)]; limit < definition.Budget+startMargin {
 			t.Errorf("the job of %s ends after %v, one task may take %v: with less than that left a worker claims nothing", definition.Stage, limit, definition.Budget)
 		}

@@ -122,8 +122,12 @@ func privateRoots() (string, error) {
 	return filepath.Join(home, ".cache", "splatworks"), err
 }
 
-// ModelsFolder is where the weights of depth models lie on this machine.
+// ModelsFolder is where the weights of depth models lie on this machine: where SPLATWORKS_MODELS says, or beside the
+// private roots.
 func ModelsFolder() (string, error) {
+	if dir := os.Getenv("SPLATWORKS_MODELS"); dir != "" {
+		return dir, nil
+	}
 	roots, err := privateRoots()
 	return filepath.Join(roots, "models"), err
 }

@@ -6,30 +6,149 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// Stage of the pipeline.
-func Stage() stage.Definition {
-	return stage.Definition{Stage: pipeline.Depth, Run: run, Budget: 30 * time.Minute}
+// Config of the machine.
+type Config struct {
+	// Model is the name of the model that requests get when they name none.
+	Model string
+	// Open loads a model by its name. Its error is a *depth.Failure, or the context's.
+	Open func(ctx context.Context, name string) (depth.Estimator, error)
+	Now  func() time.Time // the clock that the model's share of the time is measured with
 }
 
-// skipped is why this stage does nothing yet: no model is configured.
-const skipped = "no model"
+// Stage of the pipeline.
+func Stage(c Config) stage.Definition {
+	return stage.Definition{Stage: pipeline.Depth, Run: c.run, Budget: 30 * time.Minute}
+}
 
-func run(ctx context.Context, job *stage.Job) error {
-	part := &artifacts.DepthReportPart{Skipped: skipped}
-	job.Progress(pipeline.Progress{Step: "skipped: " + skipped, Percent: 100})
+// Folder opens models whose weights lie in a folder, in the ONNX Runtime that options name.
+func Folder(folder string, options depth.Options) func(ctx context.Context, name string) (depth.Estimator, error) {
+	return func(ctx context.Context, name string) (depth.Estimator, error) {
+		d, err := depth.FindModel(folder, name)
+		if err != nil {
+			return nil, err
+		}
+		s, err := depth.Open(ctx, depth.ModelPath(folder, d), d, options)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+}
+
+func (c Config) run(ctx context.Context, job *stage.Job) error {
+	if job.Options.Depth == pipeline.DepthOff {
+		return skip(ctx, job, artifacts.DepthReportPart{Skipped: "The request asked for no depth."})
+	}
+	if job.Smaller {
+		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: "Memory ran out, so training goes on without depth."})
+		return skip(ctx, job, artifacts.DepthReportPart{Skipped: "Memory ran out."})
+	}
+	name, asked := job.Options.Depth, true
+	if name == pipeline.DepthAuto {
+		name, asked = c.Model, false
+	}
+	job.Progress(pipeline.Progress{Step: "loading the depth model " + name})
+	estimator, err := c.Open(ctx, name)
+	if err != nil {
+		return without(ctx, job, name, asked, err)
+	}
+	defer estimator.Close()
+	maps, err := c.estimate(ctx, job, estimator)
+	if err != nil {
+		return without(ctx, job, name, true, err)
+	}
+	return maps.publish(ctx, job)
+}
+
+// without ends the stage after an error of the model: the request goes on. Any other error stays one. A model that was
+// not asked for and is simply not here is no reason for a warning.
+func without(ctx context.Context, job *stage.Job, name string, asked bool, err error) error {
+	var f *depth.Failure
+	if ctx.Err() != nil || !errors.As(err, &f) {
+		return err
+	}
+	if missing := f.Code == depth.ModelMissing || f.Code == depth.RuntimeMissing; asked || !missing {
+		job.Warn(pipeline.Warning{Code: f.Code, Message: f.Message + " Training goes on without depth.", Advice: f.Advice})
+	}
+	return skip(ctx, job, artifacts.DepthReportPart{Model: name, Skipped: f.Message})
+}
+
+// skip leaves only the report.
+func skip(ctx context.Context, job *stage.Job, part artifacts.DepthReportPart) error {
+	job.Progress(pipeline.Progress{Step: "skipped", Percent: 100, Message: part.Skipped})
+	return report(ctx, job, part)
+}
+
+func report(ctx context.Context, job *stage.Job, part artifacts.DepthReportPart) error {
 	body, err := json.MarshalIndent(part, "", "  ")
 	if err != nil {
-		return err
+		return fmt.Errorf("encode depth report: %w", err)
 	}
 	if err := job.PublishFrom(ctx, artifacts.DepthReport, bytes.NewReader(body)); err != nil {
 		return err
 	}
-	return job.Report(artifacts.ReportDocument{Depth: part})
+	return job.Report(artifacts.ReportDocument{Depth: &part})
+}
+
+// publish reconciles the alignments, leaves the maps of those that are left, the grid and the report.
+func (m *maps) publish(ctx context.Context, job *stage.Job) error {
+	part := m.part
+	part.MedianScale = depth.Reconcile(m.alignments)
+	params := map[string]depth.Params{}
+	var residuals []float64
+	for i := range m.alignments {
+		a := &m.alignments[i]
+		written, ok := m.params[a.Name]
+		switch {
+		case ok && a.OK():
+			params[depth.MapName(a.Name)] = written
+			residuals = append(residuals, a.Residual)
+		case ok:
+			if err := depth.RemoveMap(m.dir, a.Name); err != nil {
+				return err
+			}
+		}
+	}
+	part.Images, part.Aligned, part.Alignments = len(m.alignments), len(params), m.alignments
+	if part.Aligned == 0 {
+		part.Skipped = "The depth of no image agrees with the sparse points."
+	} else {
+		slices.Sort(residuals)
+		part.Residual = residuals[len(residuals)/2]
+	}
+	job.Metric("depth_maps", float64(part.Aligned))
+	if left := part.Images - part.Aligned; left > part.Images/2 {
+		job.Warn(pipeline.Warning{Code: "depth_unreliable",
+			Message: fmt.Sprintf("The depth of %d of %d images does not agree with the sparse points and is not used.", left, part.Images),
+			Advice:  "The splat does without; depth_grid.jpg shows which images those are."})
+	}
+	job.Progress(pipeline.Progress{Step: "saving the depth maps", Percent: percentSave})
+	if part.Aligned > 0 {
+		if err := depth.WriteParams(m.dir, params); err != nil {
+			return err
+		}
+		bundle, w := io.Pipe()
+		go func() { w.CloseWithError(artifacts.Pack(w, m.dir)) }()
+		err := job.PublishFrom(ctx, artifacts.DepthMaps, bundle)
+		bundle.Close()
+		if err != nil {
+			return err
+		}
+	}
+	if err := m.publishGrid(ctx, job, params); err != nil {
+		return err
+	}
+	return report(ctx, job, part)
 }

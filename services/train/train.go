@@ -53,6 +53,9 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return fmt.Errorf("load scene: %w", err)
 	}
+	if err := attachDepth(ctx, job, data); err != nil {
+		return err
+	}
 	for _, text := range data.Warnings {
 		job.Warn(pipeline.Warning{Code: "scene", Message: text})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	engine "github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/infra/toolchain"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -27,7 +28,7 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 		colmap, err := toolchain.Locate("colmap")
 		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap}), errors.Join(missing, err)
 	case pipeline.Depth:
-		return depth.Stage(), nil
+		return depthStage()
 	case pipeline.Train:
 		return train.Stage(train.Config{Now: time.Now}), nil
 	case pipeline.Export:
@@ -35,6 +36,17 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 		return export.Stage(export.Config{Tools: tools}), err
 	}
 	return stage.Definition{}, fmt.Errorf("no stage %q", s)
+}
+
+// depthStage works without a model or a runtime, too: it says so then.
+func depthStage() (stage.Definition, error) {
+	models, err := toolchain.ModelsFolder()
+	if err != nil {
+		return stage.Definition{}, err
+	}
+	library, _ := toolchain.Locate("onnxruntime")
+	return depth.Stage(depth.Config{Model: engine.DefaultModel, Now: time.Now,
+		Open: depth.Folder(models, engine.Options{Library: library, MemoryBytes: engine.DefaultMemoryBytes})}), nil
 }
 
 func frameTools() (frames.Tools, error) {

@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
+	engine "github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/internal/app"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -24,4 +26,8 @@ func main() {
 	}
 }
 
-func definition(app.Config) (stage.Definition, error) { return depth.Stage(), nil }
+func definition(c app.Config) (stage.Definition, error) {
+	return depth.Stage(depth.Config{Model: c.DepthModel, Now: time.Now, Open: depth.Folder(c.DepthModels, engine.Options{
+		Library: c.ONNXRuntime, Provider: engine.Provider(c.DepthProvider), Threads: c.Threads, MemoryBytes: engine.DefaultMemoryBytes,
+	})}), nil
+}
