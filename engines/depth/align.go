@@ -139,13 +139,13 @@ func (a *Alignment) judge(samples []sample, kind OutputKind) {
 	}
 	switch {
 	case math.IsNaN(a.Scale):
-		a.Rejected = "the map is the same at every sparse point"
+		a.Rejected = "the same at every sparse point"
 	case !(a.Scale > 0) || math.IsInf(a.Scale, 0) || math.IsNaN(a.Shift) || math.IsInf(a.Shift, 0):
-		a.Rejected = "what the map calls near is far in the scene"
+		a.Rejected = "near and far are exchanged"
 	case !(a.Residual <= mostResidual):
-		a.Rejected = fmt.Sprintf("it is off by %.0f %% of the depth at half of the sparse points", 100*min(a.Residual, 99))
+		a.Rejected = fmt.Sprintf("off by %.0f %% at half of the points", 100*min(a.Residual, 99))
 	case !(a.Explained >= leastExplained(a.Points)):
-		a.Rejected = "the map says little about the depth of the sparse points"
+		a.Rejected = "it says little about the points' depth"
 	}
 	// JSON knows no infinity.
 	if math.IsInf(a.Residual, 0) || math.IsNaN(a.Residual) {
@@ -178,7 +178,7 @@ func Reconcile(alignments []Alignment) (medianScale float64) {
 	for i := range alignments {
 		a := &alignments[i]
 		if ratio := a.Scale / middle; a.OK() && !(ratio <= mostScaleRatio && ratio >= 1/mostScaleRatio) {
-			a.Rejected = fmt.Sprintf("its scale is %.2g times that of the other images", ratio)
+			a.Rejected = fmt.Sprintf("its scale is %.2g times the others'", ratio)
 		}
 	}
 	return unweightedMedian(scales())
