@@ -7,7 +7,7 @@ module "trigger" {
 
   name    = "${var.name}-trigger"
   purpose = "takes requests in and tells how they go"
-  backend = local.backend
+  backend = merge(local.backend, { secrets = merge(local.backend.secrets, length(var.api_keys) > 0 ? { API_KEYS = google_secret_manager_secret.api_keys[0].secret_id } : {}) })
   image   = var.images["static"]
   command = "/app/functions"
   environment = {

@@ -198,6 +198,33 @@ func TestFailedDeliveryComesBack(t *testing.T) {
 	}
 }
 
+// TestRedirectIsNotFollowed: a public address could lead anywhere inside by one.
+func TestRedirectIsNotFollowed(t *testing.T) {
+	inside := newReceiver(t)
+	for _, target := range []string{inside.URL + "/inside", "http://169.254.169.254/computeMetadata/v1/", "https://[::1]/"} {
+		outside := httptest.NewTLSServer(http.RedirectHandler(target, http.StatusTemporaryRedirect))
+		defer outside.Close()
+		store := memory.New()
+		guard := &notify.Guard{AllowLoopback: true, RootCAs: x509.NewCertPool()}
+		guard.RootCAs.AddCert(outside.Certificate())
+		guard.RootCAs.AddCert(inside.Certificate())
+		s, err := notify.New(notify.Config{Store: store, Bucket: "artifacts", Guard: guard, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now },
+			Keys: func(context.Context) ([][]byte, error) { return [][]byte{[]byte("k")}, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Register(t.Context(), id, outside.URL); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Receive(t.Context(), message(t, notify.Finished{RequestID: id, Status: pipeline.Completed})); err == nil || !strings.Contains(err.Error(), "307") {
+			t.Errorf("redirect to %s: %v", target, err)
+		}
+	}
+	if len(inside.bodies) != 0 {
+		t.Error("a redirect was followed")
+	}
+}
+
 func TestRetryIsSignedWithTheSecretThatTheReceiverKnows(t *testing.T) {
 	r := newReceiver(t)
 	s, store, _ := service(t, r, "key")

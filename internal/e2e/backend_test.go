@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,6 +88,8 @@ type backend struct {
 	cmd  *exec.Cmd
 	mu   sync.Mutex
 	logs strings.Builder
+
+	secrets []string // tokens and upload links that were handed out: no log may hold them
 }
 
 // start brings up a backend on a free port, over the data in dir.
@@ -117,6 +120,7 @@ func start(t *testing.T, dir string, args ...string) *backend {
 	go io.Copy(io.Discard, lines)
 	t.Cleanup(func() {
 		b.stop()
+		b.checkLogs()
 		if t.Failed() {
 			t.Logf("backend's log:\n%s", b.log())
 		}
@@ -182,7 +186,43 @@ func (b *backend) trigger(session string, options string) accepted {
 	if err := json.Unmarshal(answer, &a); err != nil {
 		b.t.Fatal(err)
 	}
+	b.secrets = append(b.secrets, a.CallbackToken)
+	if signature := signatureOf(a.Upload.URL); signature != "" {
+		b.secrets = append(b.secrets, signature)
+	}
 	return a
+}
+
+// signatureOf is what makes a signed link a permission.
+func signatureOf(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return ""
+	}
+	return u.Query().Get("X-Goog-Signature")
+}
+
+// checkLogs looks for every secret that the backend handed out in every line that it and its workers logged.
+func (b *backend) checkLogs() {
+	logs := map[string]string{"the backend's log": b.log()}
+	files, err := filepath.Glob(filepath.Join(b.dir, "logs", "*"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		logs[file] = string(body)
+	}
+	for name, text := range logs {
+		for _, secret := range b.secrets {
+			if strings.Contains(text, secret) {
+				b.t.Errorf("a token or the signature of a link stands in %s", name)
+			}
+		}
+	}
 }
 
 // upload sends body through the signed resumable URL, in chunks.
@@ -335,7 +375,19 @@ func (b *backend) workers(stage string) []int {
 // manifests lists the manifests in a bucket as name#generation, through the storage's own API.
 func (b *backend) manifests(storage, bucket string) []string {
 	b.t.Helper()
-	resp, err := http.Get(storage + "/storage/v1/b/" + bucket + "/o")
+	var names []string
+	for _, name := range b.objects(storage, bucket, "") {
+		if object, _, _ := strings.Cut(name, "#"); strings.HasSuffix(object, ".manifest.json") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// objects lists what lies under a prefix as name#generation.
+func (b *backend) objects(storage, bucket, prefix string) (names []string) {
+	b.t.Helper()
+	resp, err := http.Get(storage + "/storage/v1/b/" + bucket + "/o?prefix=" + url.QueryEscape(prefix))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -346,11 +398,8 @@ func (b *backend) manifests(storage, bucket string) []string {
 	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
 		b.t.Fatal(err)
 	}
-	var names []string
 	for _, item := range list.Items {
-		if strings.HasSuffix(item.Name, ".manifest.json") {
-			names = append(names, item.Name+"#"+item.Generation)
-		}
+		names = append(names, item.Name+"#"+item.Generation)
 	}
 	return names
 }

@@ -98,7 +98,7 @@ run "api_keys_are_read_by_the_trigger_alone" {
   }
 
   assert {
-    condition     = [for grant in output.grants : split("@", grant.member)[0] if grant.on == "secret splatworks-api-keys"] == ["serviceAccount:splatworks-trigger"]
+    condition     = toset([for grant in output.grants : split("@", grant.member)[0] if grant.on == "secret splatworks-api-keys"]) == toset(["serviceAccount:splatworks-trigger"])
     error_message = "The trigger function, and nothing else, must be able to read the keys' hashes."
   }
   assert {
