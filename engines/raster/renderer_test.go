@@ -115,7 +115,24 @@ func compareWithReference(t *testing.T, rng *rand.Rand, r *Renderer, cam *Camera
 	}
 	grads := referenceBackward(low, view, set, want, refUp, drawn)
 	gotRows := NewParams(len(gs), degree, mode)
-	r.Backward(up, func(_ int, g *GroupGradient) { copy(gotRows.Group(g.Group), g.Rows) })
+	poses := make([]Pose[float32], params.Groups())
+	r.Backward(up, func(_ int, g *GroupGradient) {
+		copy(gotRows.Group(g.Group), g.Rows)
+		poses[g.Group] = r.PoseGradient(g)
+	})
+	var pose Pose[float32]
+	for _, p := range poses {
+		for k := range 3 {
+			pose.Omega[k] += p.Omega[k]
+			pose.Tau[k] += p.Tau[k]
+		}
+	}
+	for name, pair := range map[string][2][3]float32{"turn": {pose.Omega, grads.pose.Omega}, "shift": {pose.Tau, grads.pose.Tau}} {
+		diff := [3]float32{pair[0][0] - pair[1][0], pair[0][1] - pair[1][1], pair[0][2] - pair[1][2]}
+		if !(sqrt(dot(diff, diff)) <= 0.02*sqrt(dot(pair[1], pair[1]))+1e-4) {
+			t.Errorf("gradient by the camera's %s: %v, the reference has %v", name, pair[0], pair[1])
+		}
+	}
 	refRows := make([]float32, gotRows.Stride())
 	for row := range gotRows.Rows() {
 		var diff2, norm2 float64

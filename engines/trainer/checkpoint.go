@@ -17,20 +17,21 @@ import (
 // A checkpoint is the whole state of a training, little-endian:
 //
 //	8 bytes   "SPLATCKP"
-//	uint32    version, 1
+//	uint32    version, 2
 //	uint32    length of the header
 //	...       header: JSON of checkpointHeader
 //	float32…  parameters, first moments, second moments: for each Gaussian its rows in the order of simd.RowMean,
 //	          RowScale, RowRotation, RowOpacity, RowDC, RowRest
 //	float32…  summed screen gradient and largest extent of each Gaussian; uint32… the views that saw it
 //	float32…  three log gains of each training image, when the header counts any
+//	float64…  of each training image, when the header counts any: change of the pose (6), its moments (12), visits
 //	uint32    CRC-32C of everything before
 //
 // It does not depend on the machine or on the number of threads: training that continues from it with an iteration
 // budget ends with the bytes that an uninterrupted run writes.
 const (
 	checkpointMagic   = "SPLATCKP"
-	checkpointVersion = 1
+	checkpointVersion = 2
 	maxHeaderBytes    = 16 << 20
 )
 
@@ -53,6 +54,7 @@ type checkpointHeader struct {
 	Relocated  int           `json:"relocated"`
 	NonFinite  int           `json:"non_finite"`
 	Exposures  int           `json:"exposures"` // floats of the gains
+	Poses      int           `json:"poses"`     // floats of the poses' state
 	Curve      []Evaluated   `json:"curve,omitempty"`
 	Evaluation float64       `json:"evaluation"` // fraction of the last evaluation
 }
@@ -79,7 +81,7 @@ func (t *training) write(w io.Writer) error {
 	header, err := json.Marshal(checkpointHeader{
 		Config: t.cfg, Data: t.data.fingerprint(), Gaussians: t.params.Len(), First: t.first, Iteration: t.iteration,
 		Elapsed: t.elapsed(), RNG: rng, Order: t.order, Cursor: t.cursor, LossMean: t.lossMean, RefinedAt: t.refinedAt, Rebuilt: t.rebuilt,
-		Relocated: t.relocated, NonFinite: t.nonFinite, Exposures: len(t.exposure.gains), Curve: t.curve, Evaluation: t.evaluatedAt,
+		Relocated: t.relocated, NonFinite: t.nonFinite, Exposures: len(t.exposure.gains), Poses: len(t.poses.state), Curve: t.curve, Evaluation: t.evaluatedAt,
 	})
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
@@ -109,6 +111,7 @@ func (t *training) write(w io.Writer) error {
 	put(t.stats.extent)
 	put(t.stats.views)
 	put(t.exposure.gains)
+	put(t.poses.state)
 	if err == nil {
 		err = binary.Write(buffered, binary.LittleEndian, sum.Sum32())
 	}
@@ -153,6 +156,7 @@ func (t *training) read(r io.Reader) error {
 	get(t.stats.extent)
 	get(t.stats.views)
 	get(t.exposure.gains)
+	get(t.poses.state)
 	want := sum.Sum32()
 	var stored uint32
 	if err == nil {
@@ -215,6 +219,9 @@ func (t *training) accept(h *checkpointHeader) error {
 	}
 	if h.Exposures != len(t.exposure.gains) {
 		return fmt.Errorf("%w: %d exposure values, expected %d", ErrCheckpoint, h.Exposures, len(t.exposure.gains))
+	}
+	if h.Poses != len(t.poses.state) {
+		return fmt.Errorf("%w: %d pose values, expected %d", ErrCheckpoint, h.Poses, len(t.poses.state))
 	}
 	seen := make([]bool, len(t.data.Train))
 	for _, i := range h.Order {

@@ -92,7 +92,7 @@ func (t *training) depthLoss(f *raster.Frame, prior *Picture, mask []uint8, weig
 		for x := range f.Width {
 			i := y*f.Width + x
 			diff := f.InverseDepth[i] - row[min(x/step, len(row)-1)]
-			if mask != nil && mask[i] < 128 {
+			if mask != nil && mask[i] < maskHalf {
 				diff = 0
 			}
 			switch {

@@ -11,7 +11,8 @@ import (
 )
 
 // Quality is a comparison with images at full resolution: renders clamped and rounded to 8 bits, PSNR over all channels
-// of an image (where its mask counts), SSIM over the whole image, means over images.
+// of an image, SSIM over all its windows, means over images. Pixels that a mask hides count for neither, and images that
+// are hidden whole are left out.
 type Quality struct {
 	PSNR float64 `json:"psnr_db"`
 	// ColorFitPSNR allows each channel of each image a gain and an offset of its own: what remains when the camera's
@@ -70,6 +71,9 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 	var truth [3]simd.Truth
 	for _, v := range views {
 		pic := &v.Levels[0]
+		if pic.hidden() {
+			continue
+		}
 		f := e.renderer.Forward(p, &pic.Camera, raster.Options{Degree: p.Degree, Background: cfg.Background})
 		squares, fitted, counted := 0.0, 0.0, 0
 		for channel := range f.Color {
@@ -78,7 +82,7 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 			for i, x := range plane {
 				byteValue := toByte(x)
 				plane[i] = float32(byteValue) / 255
-				if pic.Mask != nil && pic.Mask[i] < 128 {
+				if pic.Mask != nil && pic.Mask[i] < maskHalf {
 					continue
 				}
 				d := float64(byteValue) - float64(pic.Pix[channel][i])
@@ -90,12 +94,17 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 		}
 		psnr, fit := psnrOf(squares, counted), psnrOf(fitted, counted)
 		e.loss.truth(pic, &truth)
+		cover(f, pic)
 		_, ssim := e.loss.measure(f, &truth, 1)
+		ssim = 1 - (1-ssim)*float64(3*len(f.Color[0]))/float64(counted) // hidden pixels agree, and count for nothing
 		q.Views = append(q.Views, ViewQuality{v.Name, psnr, fit, ssim})
-		q.PSNR += psnr / float64(len(views))
-		q.ColorFitPSNR += fit / float64(len(views))
-		q.SSIM += ssim / float64(len(views))
+		q.PSNR += psnr
+		q.ColorFitPSNR += fit
+		q.SSIM += ssim
 		q.Width, q.Height = max(q.Width, f.Width), max(q.Height, f.Height)
+	}
+	if n := float64(len(q.Views)); n > 0 {
+		q.PSNR, q.ColorFitPSNR, q.SSIM = q.PSNR/n, q.ColorFitPSNR/n, q.SSIM/n
 	}
 	return q, nil
 }

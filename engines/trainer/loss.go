@@ -75,15 +75,26 @@ func (l *photometric) measure(f *raster.Frame, truth *[3]simd.Truth, lambda floa
 	return l1 / values, ssim / values
 }
 
-// hide takes the gradient away where a mask says that the image does not count.
-func (l *photometric) hide(mask []uint8) {
-	if mask == nil {
-		return
+// maskHalf is the least value of a mask at which its pixel counts.
+const maskHalf = 128
+
+// cover lays the image over the drawing where the mask says that the image does not count: SSIM's windows of the pixels
+// beside it then find no difference there.
+func cover(f *raster.Frame, pic *Picture) {
+	for i, m := range pic.Mask {
+		if m < maskHalf {
+			for channel := range f.Color {
+				f.Color[channel][i] = float32(pic.Pix[channel][i]) / 255
+			}
+		}
 	}
-	for channel := range l.grad {
-		g := l.grad[channel]
-		for i, m := range mask {
-			g[i] *= float32(m) / 255
+}
+
+// hide takes the gradient away there.
+func (l *photometric) hide(mask []uint8) {
+	for i, m := range mask {
+		if m < maskHalf {
+			l.grad[0][i], l.grad[1][i], l.grad[2][i] = 0, 0, 0
 		}
 	}
 }

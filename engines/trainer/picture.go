@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/scene"
@@ -33,6 +34,11 @@ type Picture struct {
 	Mask   []uint8    // 255 where the image counts, 0 where it does not; nil: it counts everywhere
 	// inverseDepth is the prior of AttachInverseDepth, or nil.
 	inverseDepth []float32
+}
+
+// hidden is true when no pixel counts.
+func (p *Picture) hidden() bool {
+	return p.Mask != nil && !slices.ContainsFunc(p.Mask, func(m uint8) bool { return m >= maskHalf })
 }
 
 // Image is the picture as the standard library has it.

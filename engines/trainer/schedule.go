@@ -18,6 +18,9 @@ type schedule struct {
 	DCRate        float64
 	RestRate      float64
 
+	PoseRate  float64 // of radians and of the extent, at first
+	PoseFinal float64 // of the first rate, at the end; log-linear on the way
+
 	SSIM       float64 // weight of 1−SSIM in the loss; the rest is L1
 	Depth      float64 // weight of the inverse depth, at first, where there is a prior
 	DepthFinal float64 // of it, at the end; log-linear on the way
@@ -43,6 +46,7 @@ type schedule struct {
 var defaultSchedule = schedule{
 	PositionRate: 1.2e-3, PositionFinal: 0.01,
 	ScaleRate: 1e-2, RotationRate: 2e-3, OpacityRate: 0.1, DCRate: 5e-3, RestRate: 5e-3 / 20,
+	PoseRate: 1e-4, PoseFinal: 0.01,
 	SSIM: 0.2, Depth: 1, DepthFinal: 0.01,
 	QuarterUntil: 0.10, HalfUntil: 0.30, QuarterEpochs: 30, HalfEpochs: 100, DegreeEvery: 0.05,
 	RefineLeast: 50, RefineMost: 100, DensifyUntil: 0.5, RefineUntil: 0.9, MaxGrowth: 0.5,

@@ -18,10 +18,16 @@ func (t *training) step(fraction float64) {
 
 	prior := t.data.Train[image].prior(t.level)
 	withDepth := prior != nil
-	f := t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: degree, Background: t.cfg.Background, Depth: withDepth, Abs: true})
+	cam := pic.Camera
+	if t.cfg.RefinePoses {
+		cam = t.poses.apply(&pic.Camera, image, t.data.Extent)
+		t.poses.begin(t.params.Groups())
+	}
+	f := t.renderer.Forward(t.params, &cam, raster.Options{Degree: degree, Background: t.cfg.Background, Depth: withDepth, Abs: true})
 	if t.cfg.Exposure {
 		t.exposure.apply(t.renderer.Workers(), f, image)
 	}
+	cover(f, pic)
 	l1, ssim := t.loss.measure(f, truth, t.SSIM)
 	t.loss.hide(pic.Mask)
 	loss := (1-t.SSIM)*l1 + t.SSIM*(1-ssim)
@@ -47,6 +53,9 @@ func (t *training) step(fraction float64) {
 	halfW, halfH := float32(f.Width)/2, float32(f.Height)/2
 	longer := float32(max(f.Width, f.Height))
 	t.renderer.Backward(&up, func(_ int, g *raster.GroupGradient) {
+		if t.cfg.RefinePoses {
+			t.poses.parts[g.Group] = t.renderer.PoseGradient(g)
+		}
 		t.kernels.Adam(t.params.Group(g.Group)[:floats], t.m.Group(g.Group)[:floats], t.v.Group(g.Group)[:floats], g.Rows, lr, g.Lanes, &adam)
 		for lane := range simd.GroupLanes {
 			if g.Lanes>>lane&1 == 0 {
@@ -60,6 +69,9 @@ func (t *training) step(fraction float64) {
 			t.stats.extent[i] = max(t.stats.extent[i], g.ExtentPx[lane]/longer)
 		}
 	})
+	if t.cfg.RefinePoses {
+		t.poses.step(t.data, image, t.PoseRate*math.Pow(t.PoseFinal, fraction))
+	}
 }
 
 // setLevel switches the pyramid level and forgets the moments of the level left behind.

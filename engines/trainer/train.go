@@ -35,12 +35,13 @@ var ErrStopped = errors.New("training was stopped before its end")
 type Result struct {
 	Cloud      *splat.Cloud  `json:"-"`
 	Iterations int           `json:"iterations"`
-	Elapsed    time.Duration `json:"elapsed"`    // of the clock, earlier runs that this one resumed included
-	Held       *Quality      `json:"held"`       // of the held-out images, or nil when none were held out
-	Curve      []Evaluated   `json:"curve"`      // the held-out quality on the way
-	NonFinite  int           `json:"non_finite"` // Gaussians that were lost to NaN or infinities
-	Relocated  int           `json:"relocated"`  // Gaussians that had become invisible and were used again
-	Floaters   int           `json:"floaters"`   // Gaussians removed at the end because no training image needs them
+	Elapsed    time.Duration `json:"elapsed"`         // of the clock, earlier runs that this one resumed included
+	Held       *Quality      `json:"held"`            // of the held-out images, or nil when none were held out
+	Curve      []Evaluated   `json:"curve"`           // the held-out quality on the way
+	NonFinite  int           `json:"non_finite"`      // Gaussians that were lost to NaN or infinities
+	Relocated  int           `json:"relocated"`       // Gaussians that had become invisible and were used again
+	Poses      []PoseChange  `json:"poses,omitempty"` // with Config.RefinePoses
+	Floaters   int           `json:"floaters"`        // Gaussians removed at the end because no training image needs them
 }
 
 // training is one run.
@@ -57,6 +58,7 @@ type training struct {
 	stats        statistics
 	exposure     exposures
 	moments      moments
+	poses        poses
 	pcg          *rand.PCG
 	rng          *rand.Rand
 	order        []int // of the views in this epoch
@@ -117,6 +119,9 @@ func newTraining(cfg Config, data *Dataset, hooks Hooks) *training {
 	t.rng = rand.New(t.pcg)
 	if cfg.Exposure {
 		t.exposure = newExposures(len(data.Train))
+	}
+	if cfg.RefinePoses {
+		t.poses = newPoses(len(data.Train))
 	}
 	t.moments.room = roomForMoments(&cfg, data)
 	for _, array := range []**raster.Params{&t.params, &t.m, &t.v, &t.spare} {
@@ -260,7 +265,7 @@ func (t *training) finish() (*Result, error) {
 	normalise(cloud)
 	return &Result{
 		Cloud: cloud, Iterations: t.iteration, Elapsed: elapsed, Held: held, Curve: t.curve,
-		NonFinite: t.nonFinite, Relocated: t.relocated, Floaters: floaters,
+		Poses: t.poses.changes(t.data), NonFinite: t.nonFinite, Relocated: t.relocated, Floaters: floaters,
 	}, nil
 }
 

@@ -49,7 +49,7 @@ func TestTrainDoesNotDependOnThreads(t *testing.T) {
 	var want []byte
 	for _, threads := range []int{1, 2, 5} {
 		cfg := testConfig(240)
-		cfg.Threads, cfg.Exposure = threads, true
+		cfg.Threads, cfg.Exposure, cfg.RefinePoses = threads, true, true
 		got := plyOf(t, train(t, cfg, synthetic(16, 48, 40)).Cloud)
 		if want == nil {
 			want = got
@@ -76,7 +76,7 @@ func (s *saver) save(write func(io.Writer) error) error {
 // ends with the bytes of the run that was left alone.
 func TestResumeIsExact(t *testing.T) {
 	cfg := testConfig(240)
-	cfg.Exposure = true
+	cfg.Exposure, cfg.RefinePoses = true, true
 	want := train(t, cfg, synthetic(16, 48, 40))
 
 	var s saver
