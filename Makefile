@@ -29,7 +29,7 @@ check: ## Format, vet and import direction; under a minute
 	go test ./internal/arch
 
 bench: ## Benchmarks, as ratios to a baseline measured in the same run
-	go test -run '^$$' -bench . -benchtime 1s ./engines/... ./queue/... ./functions/...
+	go test -run '^$$' -bench . -benchtime 1s -timeout 60m ./engines/... ./queue/... ./functions/...
 
 fuzz: ## Every fuzz target for FUZZTIME (30s) each
 	@infra/toolchain/fuzz.sh

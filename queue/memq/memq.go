@@ -64,7 +64,7 @@ type stage struct {
 	ready   []*request // in the order of claims
 	leased  map[*request]bool
 	delayed map[*request]bool
-	slots   []slot
+	slots   slots
 	turns   map[int]*turns // by priority, for FairShare
 }
 
@@ -81,7 +81,8 @@ func New(cfg queue.Config) *Queue {
 		counts: map[pipeline.Status]int{}, unannounced: map[string]time.Time{}, stages: map[pipeline.Stage]*stage{}, news: make(chan struct{}),
 	}
 	for _, s := range pipeline.Stages() {
-		q.stages[s] = &stage{leased: map[*request]bool{}, delayed: map[*request]bool{}, turns: map[int]*turns{}}
+		q.stages[s] = &stage{leased: map[*request]bool{}, delayed: map[*request]bool{}, turns: map[int]*turns{},
+			slots: slots{workers: map[string]time.Time{}}}
 	}
 	return q
 }
@@ -208,7 +209,7 @@ func (q *Queue) Counts(context.Context) (map[pipeline.Stage]queue.StageCounts, e
 	defer q.mu.Unlock()
 	counts := map[pipeline.Stage]queue.StageCounts{}
 	for name, s := range q.stages {
-		c := queue.StageCounts{Ready: len(s.ready), Leased: len(s.leased), Delayed: len(s.delayed), Slots: s.live(now)}
+		c := queue.StageCounts{Ready: len(s.ready), Leased: len(s.leased), Delayed: len(s.delayed), Slots: s.slots.live(now)}
 		for _, r := range s.ready {
 			if c.OldestReady.IsZero() || r.enqueuedAt.Before(c.OldestReady) {
 				c.OldestReady = r.enqueuedAt

@@ -2,6 +2,7 @@ package memq
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -9,43 +10,78 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// slot is held by a worker or, while worker is empty, reserved for one that was launched.
-type slot struct {
-	worker    string
-	expiresAt time.Time
+// slots of a stage: held by workers, or reserved for such that were launched; each until its end.
+type slots struct {
+	workers  map[string]time.Time
+	reserved []time.Time // the earliest first
+	earliest time.Time   // no slot ends before: there may be thousands, and few die
 }
 
-func (s *stage) live(now time.Time) int {
+func (s *slots) count() int { return len(s.workers) + len(s.reserved) }
+
+func (s *slots) live(now time.Time) int {
 	n := 0
-	for _, slot := range s.slots {
-		if now.Before(slot.expiresAt) {
+	for _, end := range s.workers {
+		if now.Before(end) {
+			n++
+		}
+	}
+	for _, end := range s.reserved {
+		if now.Before(end) {
 			n++
 		}
 	}
 	return n
 }
 
-// bury removes slots that fell silent and says how many.
-func (s *stage) bury(now time.Time) int {
-	before := len(s.slots)
-	s.slots = slices.DeleteFunc(s.slots, func(s slot) bool { return !now.Before(s.expiresAt) })
-	return before - len(s.slots)
+// ends notes that there is a slot with this end.
+func (s *slots) ends(at time.Time) {
+	if s.count() == 0 || at.Before(s.earliest) {
+		s.earliest = at
+	}
 }
 
-func (s *stage) slotOf(worker string) int {
-	return slices.IndexFunc(s.slots, func(s slot) bool { return s.worker == worker })
+func (s *slots) reserve(end time.Time) {
+	s.ends(end)
+	i, _ := slices.BinarySearchFunc(s.reserved, end, time.Time.Compare)
+	s.reserved = slices.Insert(s.reserved, i, end)
+}
+
+func (s *slots) hold(worker string, end time.Time) {
+	s.ends(end)
+	s.workers[worker] = end
+}
+
+// bury removes slots that fell silent and says how many.
+func (s *slots) bury(now time.Time) int {
+	if now.Before(s.earliest) {
+		return 0
+	}
+	before := s.count()
+	dead := func(end time.Time) bool { return !now.Before(end) }
+	maps.DeleteFunc(s.workers, func(_ string, end time.Time) bool { return dead(end) })
+	s.reserved = slices.DeleteFunc(s.reserved, dead)
+	gone := before - s.count()
+	s.earliest = now.Add(time.Hour)
+	for _, end := range s.workers {
+		s.ends(end)
+	}
+	if len(s.reserved) > 0 {
+		s.ends(s.reserved[0])
+	}
+	return gone
 }
 
 // Reserve implements queue.Slots.
 func (q *Queue) Reserve(_ context.Context, name pipeline.Stage, limit int, startBudget time.Duration) (bool, error) {
 	now := q.lock()
 	defer q.mu.Unlock()
-	s := q.stages[name]
+	s := &q.stages[name].slots
 	s.bury(now)
-	if len(s.slots) >= limit {
+	if s.count() >= limit {
 		return false, nil
 	}
-	s.slots = append(s.slots, slot{expiresAt: now.Add(startBudget)})
+	s.reserve(now.Add(startBudget))
 	return true, nil
 }
 
@@ -53,20 +89,17 @@ func (q *Queue) Reserve(_ context.Context, name pipeline.Stage, limit int, start
 func (q *Queue) Adopt(_ context.Context, name pipeline.Stage, worker string, limit int) (bool, error) {
 	now := q.lock()
 	defer q.mu.Unlock()
-	s := q.stages[name]
+	s := &q.stages[name].slots
 	s.bury(now)
-	i := s.slotOf(worker)
-	if i < 0 {
-		i = s.slotOf("")
+	if _, has := s.workers[worker]; !has {
+		switch {
+		case len(s.reserved) > 0:
+			s.reserved = s.reserved[1:]
+		case s.count() >= limit:
+			return false, nil
+		}
 	}
-	if i < 0 && len(s.slots) >= limit {
-		return false, nil
-	}
-	if i < 0 {
-		s.slots = append(s.slots, slot{})
-		i = len(s.slots) - 1
-	}
-	s.slots[i] = slot{worker: worker, expiresAt: now.Add(q.cfg.SlotFor)}
+	s.hold(worker, now.Add(q.cfg.SlotFor))
 	return true, nil
 }
 
@@ -74,12 +107,11 @@ func (q *Queue) Adopt(_ context.Context, name pipeline.Stage, worker string, lim
 func (q *Queue) Keep(_ context.Context, name pipeline.Stage, worker string) error {
 	now := q.lock()
 	defer q.mu.Unlock()
-	s := q.stages[name]
-	i := s.slotOf(worker)
-	if i < 0 || !now.Before(s.slots[i].expiresAt) {
+	s := &q.stages[name].slots
+	if end, has := s.workers[worker]; !has || !now.Before(end) {
 		return queue.ErrLeaseLost
 	}
-	s.slots[i].expiresAt = now.Add(q.cfg.SlotFor)
+	s.hold(worker, now.Add(q.cfg.SlotFor))
 	return nil
 }
 
@@ -87,7 +119,6 @@ func (q *Queue) Keep(_ context.Context, name pipeline.Stage, worker string) erro
 func (q *Queue) Release(_ context.Context, name pipeline.Stage, worker string) error {
 	q.lock()
 	defer q.mu.Unlock()
-	s := q.stages[name]
-	s.slots = slices.DeleteFunc(s.slots, func(s slot) bool { return s.worker == worker })
+	delete(q.stages[name].slots.workers, worker)
 	return nil
 }

@@ -22,8 +22,8 @@ func (q *Queue) Reap(context.Context) (queue.Reaped, error) {
 		s := q.stages[name]
 		did.ExpiredLeases += q.reapLeases(s, now)
 		did.DelayedReady += q.wake(s, math.MaxInt, now)
-		did.DeadSlots += s.bury(now)
-		if len(s.ready) > 0 && len(s.slots) == 0 {
+		did.DeadSlots += s.slots.bury(now)
+		if len(s.ready) > 0 && s.slots.count() == 0 {
 			if did.Wanting == nil {
 				did.Wanting = map[pipeline.Stage]int{}
 			}

@@ -29,7 +29,7 @@ type StageReport struct {
 	Wait        Quantiles // from ready to claimed
 	Attempts    int
 	Launches    int     // workers started
-	Utilisation float64 // share of the slots' time in which they worked
+	Utilisation float64 // share of the slots' time in which they worked, while requests arrived and after the first quarter of that
 	PeakReady   int     // most tasks that waited
 	WorkerHours float64 // from launch to end, starts and idle ends included
 	USD         float64
@@ -86,7 +86,18 @@ func (c *collector) claimed(s pipeline.Stage, d time.Duration) {
 	c.wait[s] = append(c.wait[s], float32(d.Seconds()))
 	c.attempts[s]++
 }
-func (c *collector) worked(s pipeline.Stage, d time.Duration) { c.busy[s] += d }
+
+// steady is when the run neither fills nor drains: of the time in which requests are expected to arrive, all but the first
+// quarter.
+func (c *collector) steady() (from, to time.Duration) {
+	span := seconds(float64(c.cfg.Requests) / c.cfg.PerHour * 3600)
+	return span / 4, span
+}
+
+func (c *collector) worked(s pipeline.Stage, start, end time.Duration) {
+	from, to := c.steady()
+	c.busy[s] += max(0, min(end, to)-max(start, from))
+}
 func (c *collector) worker(s pipeline.Stage, d time.Duration) {
 	c.launches[s]++
 	c.paid[s] += d
@@ -118,11 +129,12 @@ func (c *collector) report(span time.Duration) Report {
 	}
 	r.Latency = quantiles(all)
 	r.Completed = r.Latency.Count
+	from, to := c.steady()
 	for _, name := range pipeline.Stages() {
 		s := c.cfg.Stages[name]
 		row := StageReport{Stage: name, Slots: s.Slots, Needed: c.cfg.Needed(name), Wait: quantiles(c.wait[name]), Attempts: c.attempts[name],
 			Launches: c.launches[name], PeakReady: c.peak[name], WorkerHours: c.paid[name].Hours(),
-			Utilisation: c.busy[name].Seconds() / (float64(s.Slots) * span.Seconds())}
+			Utilisation: c.busy[name].Seconds() / (float64(s.Slots) * (to - from).Seconds())}
 		row.USD = row.WorkerHours * s.USDPerHour
 		r.USD += row.USD
 		r.Stages = append(r.Stages, row)
@@ -160,14 +172,17 @@ func (r Report) Print(w io.Writer) error {
 // Days are the loads that Sweep plays, in requests a day.
 var Days = []float64{10, 100, 1_000, 10_000, 100_000, 1_000_000}
 
+// sweepHours of arrivals are played at least: several times what a request takes, or a high load would end before it is one.
+const sweepHours = 2
+
 // Sweep runs cfg at each load, with as many slots as each stage needs where its own are too few, and a fifth more. Of a
-// load it plays the given number of requests at most, and no more than a year of them.
+// load it plays the given number of requests, but no more than a year and no less than two hours of them.
 func Sweep(ctx context.Context, cfg Config, perDay []float64, requests int) ([]Report, error) {
 	var reports []Report
 	for _, n := range perDay {
 		c := cfg
 		c.PerHour = n / 24
-		c.Requests = min(requests, int(math.Ceil(n*365)))
+		c.Requests = max(min(requests, int(math.Ceil(n*365))), int(math.Ceil(c.PerHour*sweepHours)))
 		c.Stages = maps.Clone(cfg.Stages)
 		for name, s := range c.Stages {
 			if needed := c.Needed(name); needed >= 0.9*float64(s.Slots) {

@@ -259,26 +259,37 @@ func (w *world) next(stage pipeline.Stage, worker string, launched time.Time) er
 		w.stats.worker(stage, w.now.Sub(launched))
 		return w.q.Release(w.ctx, stage, worker)
 	}
-	l, s := leases[0], w.cfg.Stages[stage]
-	id := l.Task().RequestID
+	w.work(leases[0], worker, launched)
+	return nil
+}
+
+// work is what a worker does with a task, to which it comes now.
+func (w *world) work(l queue.Lease, worker string, launched time.Time) {
+	stage, id := l.Task().Stage, l.Task().RequestID
+	s := w.cfg.Stages[stage]
 	w.ready[stage]--
 	w.stats.claimed(stage, w.now.Sub(w.since[stage][id]))
 	delete(w.since[stage], id)
 	took := s.Time.draw(w.rand)
 	fails := s.FailEvery > 0 && w.rand.Float64()*s.FailEvery < 1
 	w.in(took, func() error {
-		w.stats.worked(stage, took)
+		w.stats.worked(stage, w.now.Add(-took).Sub(w.start), w.now.Sub(w.start))
 		if fails {
-			err = w.fail(l)
-		} else {
-			err = w.complete(l)
+			if err := w.fail(l); err != nil {
+				return err
+			}
+			return w.next(stage, worker, launched)
 		}
-		if err != nil {
+		next, err := w.complete(l)
+		switch {
+		case err != nil:
 			return err
+		case next == nil:
+			return w.next(stage, worker, launched)
 		}
-		return w.next(stage, worker, launched)
+		w.work(next, worker, launched)
+		return nil
 	})
-	return nil
 }
 
 func (w *world) fail(l queue.Lease) error {
@@ -298,16 +309,17 @@ func (w *world) fail(l queue.Lease) error {
 	return nil
 }
 
-func (w *world) complete(l queue.Lease) error {
+// complete ends a task, claims the worker's next one if there is one, and does what the event of the manifest would do.
+func (w *world) complete(l queue.Lease) (next queue.Lease, err error) {
 	t := l.Task()
 	manifest := pipeline.Object{Name: t.RequestID + "/" + string(t.Stage), Generation: 1}
-	if err := l.Complete(w.ctx, manifest); err != nil {
-		return err
+	if next, err = l.CompleteAndClaim(w.ctx, manifest); err != nil {
+		return nil, err
 	}
-	next, more := t.Stage.Next()
+	following, more := t.Stage.Next()
 	if !more {
 		w.stats.completed(l.Request().Priority, w.now.Sub(l.Request().CreatedAt))
-		return nil
+		return next, nil
 	}
-	return w.enqueue(queue.Task{RequestID: t.RequestID, Stage: next, Input: manifest})
+	return next, w.enqueue(queue.Task{RequestID: t.RequestID, Stage: following, Input: manifest})
 }

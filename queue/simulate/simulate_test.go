@@ -92,14 +92,23 @@ func TestTheSameSeedTellsTheSame(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	requests := 1_000
-	reports, err := Sweep(t.Context(), Config{Stages: Defaults(), Seed: 1}, Days, requests)
+	requests, days := 1_000, Days
+	if testing.Short() {
+		days = days[:4]
+	}
+	reports, err := Sweep(t.Context(), Config{Stages: Defaults(), Seed: 1}, days, requests)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range reports {
 		if len(r.Overloaded()) > 0 || r.Completed+r.Failed != r.Requests {
 			t.Errorf("%v/h: overloaded %v, %d of %d", r.PerHour, r.Overloaded(), r.Completed, r.Requests)
+		}
+		// Measured utilisation is what theory says: the share of the slots that is needed, also where requests come by the second.
+		for _, s := range r.Stages {
+			if want := s.Needed / float64(s.Slots); r.PerHour > 400 && !(math.Abs(s.Utilisation-want) <= 0.1*want) {
+				t.Errorf("%v/h: %s is busy for %.2f of the time, theory says %.2f", r.PerHour, s.Stage, s.Utilisation, want)
+			}
 		}
 	}
 	if testing.Verbose() {
