@@ -14,6 +14,7 @@ type ReportDocument struct {
 	RequestID string             `json:"request_id,omitempty"`
 	Options   *pipeline.Options  `json:"options,omitempty"`
 	Images    *ImagesReport      `json:"images,omitempty"`
+	Plan      *pipeline.Plan     `json:"plan,omitempty"` // what was expected before the work started, and what it took
 	SfM       *SfMReport         `json:"sfm,omitempty"`
 	Depth     *DepthReportPart   `json:"depth,omitempty"`
 	Splat     *SplatReport       `json:"splat,omitempty"`
@@ -88,6 +89,11 @@ func NewReport(r pipeline.Request, history []StageRecord) (*ReportDocument, erro
 		record.Report, record.Warnings = nil, nil // said once, above
 		d.Stages = append(d.Stages, record)
 		d.CostUSD += record.CostUSD
+	}
+	if d.Plan != nil {
+		for i := range d.Stages {
+			d.Plan.Took(d.Stages[i].Stage, d.Stages[i].WallS, d.Stages[i].PeakRSSBytes)
+		}
 	}
 	d.Status = pipeline.Completed
 	return d, nil

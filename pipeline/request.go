@@ -151,7 +151,7 @@ func (o Options) WithDefaults() Options {
 		o.Depth = DepthAuto
 	}
 	if o.LongEdgePx == 0 {
-		o.LongEdgePx = map[Preset]int{Preview: 480, Standard: 640, High: 960}[o.Preset]
+		o.LongEdgePx = presets[o.Preset].longEdgePx
 	}
 	return o
 }

@@ -60,6 +60,11 @@ func (f *Failure) AboutInput() bool {
 	return false
 }
 
+// OverlapMayHelp says whether more images of the same capture, between those that there were, may succeed.
+func (f *Failure) OverlapMayHelp() bool {
+	return f.Code == NoSparseModel || f.Code == TooFewRegistered || f.Code == TooFewPoints
+}
+
 // Exhausted says whether the machine was too small or too slow: a smaller plan may succeed.
 func (f *Failure) Exhausted() bool { return f.Code == Killed || f.Code == TimedOut }
 

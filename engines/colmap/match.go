@@ -88,7 +88,16 @@ func (m Matcher) Pairs(images int) int {
 	all := images * (images - 1) / 2
 	switch m {
 	case Sequential:
-		return min(all, images*pairsPerFrame+images/loopPeriod*loopImages)
+		n := 0
+		for distance := 1; distance <= 1<<(overlap-1); distance++ {
+			if power := distance&(distance-1) == 0; distance <= overlap || power {
+				n += max(images-distance, 0)
+			}
+		}
+		if images > 2*loopDistance {
+			n += images / loopPeriod * loopImages
+		}
+		return min(all, n)
 	case Spatial:
 		return min(all, images*spatialNeighbours*3/4) // half of them twice
 	case Vocabulary:

@@ -27,7 +27,7 @@ type Plan struct {
 	CameraModel string
 
 	MaxImageSize    int     // longer side in pixels at which features are found (1280)
-	MaxNumFeatures  int     // features kept for an image (4096; 2500 for many images)
+	MaxNumFeatures  int     // features kept for an image (4096); of many images at most 2500
 	UndistortedSize int     // longer side in pixels of the undistorted images; 0 keeps that of the originals
 	MinRegistered   float64 // smallest part of the images that must be registered (0.5)
 }
@@ -68,6 +68,19 @@ func (p Plan) withDefaults() Plan {
 		p.MinRegistered = 0.5
 	}
 	return p
+}
+
+// featureLimit is the number of features kept for an image, of so many.
+func (p Plan) featureLimit(images int) int {
+	limit := p.MaxNumFeatures
+	if limit == 0 {
+		limit = featuresOfFew
+	}
+	// As many as are wanted of few images would take hours to match of many.
+	if images > manyImages {
+		limit = min(limit, featuresOfMany)
+	}
+	return limit
 }
 
 // Result is a reconstruction and how it came about.
@@ -124,12 +137,7 @@ func (r *reconstructor) run(ctx context.Context) error {
 		return err
 	}
 	r.result.Images = len(r.images)
-	if r.plan.MaxNumFeatures == 0 {
-		r.plan.MaxNumFeatures = featuresOfFew
-		if len(r.images) > manyImages {
-			r.plan.MaxNumFeatures = featuresOfMany
-		}
-	}
+	r.plan.MaxNumFeatures = r.plan.featureLimit(len(r.images))
 	if len(r.images) < minImages {
 		return fail(TooFewImages, "Use at least 20 images of the same subject from different sides.", "there are %d images, at least %d are needed", len(r.images), minImages)
 	}

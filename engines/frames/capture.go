@@ -128,6 +128,14 @@ func (c *Capture) checkMasks() {
 // overlap.
 func (c *Capture) Video() bool { return len(c.videos) == 1 && len(c.photos.Photos) == 0 }
 
+// IsFrame says whether an image is a frame of a video: its neighbours by name are its neighbours in time.
+func (c *Capture) IsFrame(m Image) bool { return m.Source < len(c.videos) }
+
+// Located says whether every image is a photo that says where it was taken.
+func (c *Capture) Located() bool {
+	return len(c.videos) == 0 && !slices.ContainsFunc(c.photos.Photos, func(p Photo) bool { return p.Exif.GPS == nil })
+}
+
 // Masked says whether the client sent masks in files. Transparent photos have masks too, but that is seen only when they
 // are decoded: after Extract, the masks that there are lie in MasksBeside.
 func (c *Capture) Masked() bool { return len(c.masks) > 0 }

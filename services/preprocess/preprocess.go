@@ -5,15 +5,12 @@ package preprocess
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -31,6 +28,8 @@ type Config struct {
 	Limits  frames.Limits
 	Colmap  string // the program
 	Threads int    // 0: all processors
+	// MemoryBytes bounds what is planned for; 0: nothing does.
+	MemoryBytes int64
 }
 
 // Stage of the pipeline.
@@ -46,73 +45,102 @@ const (
 )
 
 func (c Config) run(ctx context.Context, job *stage.Job) error {
-	if job.Smaller {
-		c.Threads = max(1, cmp.Or(c.Threads, runtime.NumCPU())/2)
-		job.Options.LongEdgePx = job.Options.LongEdgePx * 2 / 3
-		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: "Memory ran out, so the images were made smaller.",
-			Advice: "Ask for fewer images (max_images) or a shorter long_edge_px."})
-	}
-	images, video, err := c.extract(ctx, job)
+	capture, err := c.open(ctx, job)
 	if err != nil {
 		return failure(err)
 	}
-	result, err := c.reconstruct(ctx, job, images, video)
+	w, err := c.decide(job.Options, job.Smaller, capture.report, len(capture.selection.Frames), capture.Located())
+	if err != nil {
+		return err
+	}
+	w.announce(job)
+	attempt, err := c.attempt(ctx, job, capture, w, job.Dir)
+	if again, more, retryErr := c.secondTry(ctx, job, capture, w, attempt, err); more {
+		attempt, err = again, retryErr
+	}
 	if err != nil {
 		return failure(err)
 	}
-	return publish(ctx, job, result)
+	if err := attempt.publishSheet(ctx, job); err != nil {
+		return err
+	}
+	return publish(ctx, job, attempt, w)
 }
 
-// extract brings the chosen frames or photos into a folder of images.
-func (c Config) extract(ctx context.Context, job *stage.Job) (dir string, video bool, err error) {
-	job.Progress(pipeline.Progress{Step: "fetching the upload"})
-	upload, err := job.FetchUpload(ctx)
-	if err != nil {
-		return "", false, err
+// attempt is one reconstruction: of the images in folder, selected by selection.
+type attempt struct {
+	folder    string
+	images    []frames.Image
+	selection frames.Selection
+	result    colmap.Result
+}
+
+// attempt extracts the selected images and reconstructs from them, in dir.
+func (c Config) attempt(ctx context.Context, job *stage.Job, capture *capture, w work, dir string) (attempt, error) {
+	a := attempt{selection: capture.selection}
+	var err error
+	if a.folder, a.images, err = capture.extract(ctx, job, dir, w.longEdgePx); err != nil {
+		return a, err
 	}
-	path, err := job.Fetch(ctx, artifacts.Selection)
-	if err != nil {
-		return "", false, err
+	a.result, err = c.reconstruct(ctx, job, capture, a, w, dir)
+	return a, err
+}
+
+// poorly is the part of the images below which a second try with more of them is worth its time.
+const poorly = 0.8
+
+// secondTry reconstructs from more frames where too few of the first could be placed; more says that its outcome is the
+// better one.
+func (c Config) secondTry(ctx context.Context, job *stage.Job, capture *capture, w work, first attempt, firstErr error) (second attempt, more bool, err error) {
+	var f *colmap.Failure
+	switch {
+	case errors.As(firstErr, &f):
+		if !f.OverlapMayHelp() {
+			return second, false, nil
+		}
+	case firstErr != nil || float64(first.result.Quality.RegisteredImages) >= poorly*float64(first.result.Images):
+		return second, false, nil
 	}
-	body, err := os.ReadFile(path)
-	if err != nil {
-		return "", false, err
+	denser, err := capture.denser(ctx, job)
+	if err != nil || !denser {
+		return second, err != nil, err
 	}
-	var selection frames.Selection
-	if err := json.Unmarshal(body, &selection); err != nil {
-		return "", false, fmt.Errorf("read selection: %w", err)
+	dir := filepath.Join(job.Dir, "second")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return second, true, err
 	}
-	unpacked := filepath.Join(job.Dir, "unpacked")
-	if err := os.Mkdir(unpacked, 0o755); err != nil {
-		return "", false, err
+	second, err = c.attempt(ctx, job, capture, w, dir)
+	if ctx.Err() != nil {
+		return second, true, err
 	}
-	capture, err := frames.Open(ctx, c.Tools, upload, unpacked, c.Limits)
-	if err != nil {
-		return "", false, err
+	job.Metric("second_try_images", float64(len(capture.selection.Frames)))
+	share := func(a attempt) float64 {
+		return float64(a.result.Quality.RegisteredImages) / float64(max(a.result.Images, 1))
 	}
-	dir = filepath.Join(job.Dir, "images")
-	images, err := capture.Extract(ctx, selection, dir, withMargin(job.Options.LongEdgePx), func(done, total int) {
-		job.Progress(pipeline.Progress{Step: "extracting frames", Done: float64(done), Total: float64(total),
-			Percent: percentExtract + (percentSfM-percentExtract)*float64(done)/float64(max(total, 1)),
-			Message: fmt.Sprintf("%d of %d", done, total)})
-	})
-	if err != nil {
-		return "", false, err
+	// When both fail, what the first says is about the frames that the client was told of.
+	if err != nil || firstErr == nil && share(second) <= share(first) {
+		return second, false, nil
 	}
+	job.Metric("images_placed_at_first", float64(first.result.Quality.RegisteredImages))
+	return second, true, nil
+}
+
+// publishSheet draws the images that were used.
+func (a attempt) publishSheet(ctx context.Context, job *stage.Job) error {
 	sheet := filepath.Join(job.Dir, artifacts.ContactSheet.FileName())
-	if err := frames.WriteSheet(ctx, dir, images, selection.Frames, sheet); err != nil {
-		return "", false, err
+	if err := frames.WriteSheet(ctx, a.folder, a.images, a.selection.Frames, sheet); err != nil {
+		return err
 	}
-	return dir, capture.Video(), job.Publish(ctx, artifacts.ContactSheet, sheet)
+	return job.Publish(ctx, artifacts.ContactSheet, sheet)
 }
 
 // withMargin is the longer side at which images are extracted: undistortion crops a few percent of it away, and what is
 // left is to have the size that was asked for.
 func withMargin(longEdgePx int) int { return longEdgePx * 21 / 20 }
 
-func (c Config) reconstruct(ctx context.Context, job *stage.Job, images string, video bool) (colmap.Result, error) {
+func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *capture, a attempt, w work, dir string) (colmap.Result, error) {
 	program := colmap.Colmap{
-		Path: c.Colmap, Threads: c.Threads, RandomSeed: int(job.Options.Seed % (1 << 31)),
+		Path: c.Colmap, Threads: w.threads, RandomSeed: int(job.Options.Seed % (1 << 31)),
 		Progress: func(p colmap.Progress) {
 			job.Progress(pipeline.Progress{Step: p.Message, Done: float64(p.Step), Total: float64(p.Total),
 				Percent: percentSfM + (percentPublish-percentSfM)*p.Fraction})
@@ -124,13 +152,15 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, images string, 
 	}
 	job.Tool("colmap", version)
 	return program.Reconstruct(ctx, colmap.Plan{
-		ImagePath: images, MaskPath: filepath.Join(filepath.Dir(images), "masks"),
-		WorkPath: filepath.Join(job.Dir, "colmap"), OutputPath: filepath.Join(job.Dir, "out"),
-		Video: video, UndistortedSize: job.Options.LongEdgePx,
+		ImagePath: a.folder, MaskPath: frames.MasksBeside(a.folder),
+		WorkPath: filepath.Join(dir, "colmap"), OutputPath: filepath.Join(dir, "out"),
+		Video: capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0, Images: capture.inputs(a.images),
+		MaxNumFeatures: w.features, UndistortedSize: w.longEdgePx,
 	})
 }
 
-func publish(ctx context.Context, job *stage.Job, r colmap.Result) error {
+func publish(ctx context.Context, job *stage.Job, a attempt, w work) error {
+	r := a.result
 	job.Progress(pipeline.Progress{Step: "saving the scene", Percent: percentPublish})
 	for _, w := range r.Warnings {
 		job.Warn(pipeline.Warning{Code: w.Code, Message: sentence(w.Message), Advice: w.Advice})
@@ -156,7 +186,8 @@ func publish(ctx context.Context, job *stage.Job, r colmap.Result) error {
 		job.Metric(run.Command+"_wall_s", run.WallS)
 	}
 	return job.Report(artifacts.ReportDocument{
-		Images: &artifacts.ImagesReport{Registered: r.Quality.RegisteredImages},
+		Images: &artifacts.ImagesReport{Used: len(a.images), Registered: r.Quality.RegisteredImages},
+		Plan:   &w.plan,
 		SfM: &artifacts.SfMReport{Mapper: r.Mapper, Points: r.Quality.Points, ReprojectionErrorPx: r.Quality.MeanReprojectionErrorPx,
 			MeanTrackLength: r.Quality.MeanTrackLength, Matcher: string(r.Matcher), Reason: r.Reason, World: r.World,
 			Candidates: r.Candidates, Agreement: r.Agreement},
@@ -198,6 +229,15 @@ func failure(err error) error {
 		kind = pipeline.Transient
 	}
 	return &pipeline.Failure{Kind: kind, Code: f.Code, Message: sentence(f.Message), Advice: f.Advice, Err: f.Err}
+}
+
+// ignoreRefusal drops an engine's refusal of a capture that was accepted before.
+func ignoreRefusal(err error) error {
+	var refused *frames.Failure
+	if errors.As(err, &refused) {
+		return nil
+	}
+	return err
 }
 
 // sentence makes a message that an engine wrote as part of an error one that can stand alone.

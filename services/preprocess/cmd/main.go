@@ -28,5 +28,6 @@ func main() {
 func definition(c app.Config) (stage.Definition, error) {
 	return preprocess.Stage(preprocess.Config{
 		Tools: frames.Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}, Colmap: "colmap", Threads: c.Threads,
+		MemoryBytes: stage.MachineMemory(),
 	}), nil
 }

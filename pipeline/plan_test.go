@@ -1,0 +1,26 @@
+package pipeline
+
+import "testing"
+
+func TestPlanSetsWhatWasTakenBesideWhatWasExpected(t *testing.T) {
+	p := Plan{Stages: []StagePlan{{Stage: Preprocess, PlannedWallS: 60}, {Stage: Train, PlannedWallS: 75}}}
+	if p.WallS() != 135 {
+		t.Errorf("planned %v s", p.WallS())
+	}
+	p.Took(Train, 76.5, 1<<30)
+	p.Took(Depth, 5, 1)
+	if p.Stages[0].WallS != 0 || p.Stages[1] != (StagePlan{Stage: Train, PlannedWallS: 75, WallS: 76.5, PeakRSSBytes: 1 << 30}) {
+		t.Errorf("stages %+v", p.Stages)
+	}
+}
+
+func TestPresetsGrow(t *testing.T) {
+	edge, features := 0, 0
+	for _, preset := range []Preset{Preview, Standard, High} {
+		o := Options{Preset: preset}.WithDefaults()
+		if o.LongEdgePx <= edge || o.Features() <= features {
+			t.Errorf("%s: %d pixels, %d features", preset, o.LongEdgePx, o.Features())
+		}
+		edge, features = o.LongEdgePx, o.Features()
+	}
+}

@@ -1,0 +1,114 @@
+package preprocess
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/scene"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// capture is the upload, opened, with what filter chose from it and says about it.
+type capture struct {
+	*frames.Capture
+	selection frames.Selection
+	report    frames.Report
+}
+
+func (c Config) open(ctx context.Context, job *stage.Job) (*capture, error) {
+	job.Progress(pipeline.Progress{Step: "fetching the upload"})
+	upload, err := job.FetchUpload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var opened capture
+	if err := fetchJSON(ctx, job, artifacts.Selection, &opened.selection); err != nil {
+		return nil, err
+	}
+	if err := fetchJSON(ctx, job, artifacts.CaptureReport, &opened.report); err != nil {
+		return nil, err
+	}
+	unpacked := filepath.Join(job.Dir, "unpacked")
+	if err := os.Mkdir(unpacked, 0o755); err != nil {
+		return nil, err
+	}
+	opened.Capture, err = frames.Open(ctx, c.Tools, upload, unpacked, c.Limits)
+	return &opened, err
+}
+
+func fetchJSON(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {
+	path, err := job.Fetch(ctx, kind)
+	if err != nil {
+		return err
+	}
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, document); err != nil {
+		return fmt.Errorf("read %s: %w", kind, err)
+	}
+	return nil
+}
+
+// extract writes the selected images, and their masks beside them, into a folder below dir.
+func (c *capture) extract(ctx context.Context, job *stage.Job, dir string, longEdgePx int) (folder string, images []frames.Image, err error) {
+	folder = filepath.Join(dir, "images")
+	images, err = c.Extract(ctx, c.selection, folder, withMargin(longEdgePx), func(done, total int) {
+		job.Progress(pipeline.Progress{Step: "extracting frames", Done: float64(done), Total: float64(total),
+			Percent: percentExtract + (percentSfM-percentExtract)*float64(done)/float64(max(total, 1)),
+			Message: fmt.Sprintf("%d of %d", done, total)})
+	})
+	return folder, images, err
+}
+
+// inputs tells COLMAP what is known of the images.
+func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
+	inputs := make([]colmap.ImageInput, len(images))
+	var places []scene.Geodetic
+	var placed []int
+	for i, m := range images {
+		inputs[i] = colmap.ImageInput{Name: m.Name, Camera: m.Camera, FocalLengthPx: m.FocalLengthPx, Frame: c.IsFrame(m)}
+		if m.GPS != nil {
+			places = append(places, scene.Geodetic{LatitudeDeg: m.GPS.LatitudeDeg, LongitudeDeg: m.GPS.LongitudeDeg, AltitudeM: m.GPS.AltitudeM})
+			placed = append(placed, i)
+		}
+	}
+	for i, at := range scene.EastNorthUp(places) {
+		inputs[placed[i]].ENU = &at
+	}
+	return inputs
+}
+
+// mostImages is how many a second try may use where the client set no bound.
+const mostImages = 600
+
+// denser chooses again, twice as many frames as before, if the capture and the client allow that: ok is false when
+// there are not clearly more. Where the camera moved too far between frames for their overlap, those between help.
+func (c *capture) denser(ctx context.Context, job *stage.Job) (ok bool, err error) {
+	before := len(c.selection.Frames)
+	most := mostImages
+	if limit := job.Request.Options.MaxImages; limit > 0 {
+		most = limit
+	}
+	wanted := min(2*before, most)
+	const clearly = 1.25
+	if left := c.selection.Thinned + c.selection.Blurred; left == 0 || float64(min(wanted, before+left)) < clearly*float64(before) {
+		return false, nil
+	}
+	selection, _, err := c.Choose(ctx, frames.SelectOptions{MaxImages: wanted, KeepAll: wanted}, func(done, expected int) {
+		job.Progress(pipeline.Progress{Step: "looking for more frames", Done: float64(done), Total: float64(expected)})
+	})
+	if err != nil || float64(len(selection.Frames)) < clearly*float64(before) {
+		return false, ignoreRefusal(err)
+	}
+	c.selection = selection
+	return true, nil
+}

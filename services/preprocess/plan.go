@@ -1,0 +1,92 @@
+package preprocess
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/trainer"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// work is what this stage is going to do, decided before any of it starts.
+type work struct {
+	longEdgePx int // of the undistorted images
+	threads    int
+	features   int
+	plan       pipeline.Plan
+}
+
+const (
+	// usable is the part of the memory that commands are planned for; the rest is the system's and this program's.
+	usable = 0.7
+	// What the later stages take, measured: the trainer's iterations on one core at a quarter of a megapixel, and export
+	// with its film.
+	iterationS      = 0.03
+	iterationPixels = 640 * 360
+	exportCPUS      = 4.4
+)
+
+// decide makes the plan from what filter found out about the capture.
+func (c Config) decide(options pipeline.Options, smaller bool, report frames.Report, images int, located bool) (work, error) {
+	w := work{longEdgePx: options.LongEdgePx, threads: cmp.Or(c.Threads, runtime.NumCPU()), features: options.Features()}
+	if smaller {
+		w.longEdgePx, w.threads, w.features = w.longEdgePx*2/3, max(1, w.threads/2), w.features/2
+	}
+	edge := withMargin(w.longEdgePx)
+	width, height := report.Width, report.Height
+	if longer := max(width, height); longer > edge {
+		width, height = width*edge/longer, height*edge/longer
+	}
+	size := colmap.Size{Images: images, Width: width, Height: height, Frames: report.DurationS > 0, Located: located}
+	engine := colmap.Plan{MaxNumFeatures: w.features}
+	if c.MemoryBytes > 0 {
+		w.threads = engine.ThreadsWithin(int64(usable*float64(c.MemoryBytes)), size, w.threads)
+	}
+	e := engine.Estimate(size, w.threads)
+
+	training, err := trainer.Defaults(trainer.Preset(options.Preset))
+	if err != nil {
+		return w, err
+	}
+	if s := options.TrainBudgetS; s > 0 {
+		training.Budget = time.Duration(s * float64(time.Second))
+		training.MaxGaussians = trainer.GaussiansFor(training.Budget)
+	}
+	budgetS, cores := training.Budget.Seconds(), float64(w.threads)
+	w.plan = pipeline.Plan{
+		Preset: options.Preset, Images: size.Images, Width: width, Height: height, Features: e.Features,
+		Matcher: string(e.Matcher), Pairs: e.Pairs,
+		TrainBudgetS: budgetS, Gaussians: training.MaxGaussians, Threads: w.threads, Smaller: smaller,
+		Iterations: int(budgetS * cores / iterationS * iterationPixels / float64(max(width*height, 1))),
+		Stages: []pipeline.StagePlan{
+			{Stage: pipeline.Preprocess, PlannedWallS: e.WallS, PlannedMemoryBytes: e.MemoryBytes},
+			{Stage: pipeline.Train, PlannedWallS: budgetS, PlannedMemoryBytes: training.MemoryBytes},
+			{Stage: pipeline.Export, PlannedWallS: exportCPUS / cores},
+		},
+	}
+	return w, nil
+}
+
+// announce tells the client what is going to happen.
+func (w work) announce(job *stage.Job) {
+	if w.plan.Smaller {
+		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: fmt.Sprintf("Memory ran out, so the images were made smaller: %d pixels.", w.longEdgePx),
+			Advice: "Ask for fewer images (max_images) or a shorter long_edge_px."})
+	}
+	job.Progress(pipeline.Progress{Step: "planning", Message: fmt.Sprintf("%d images of %dx%d, %s matching of %d pairs: about %s until the splat is there",
+		w.plan.Images, w.plan.Width, w.plan.Height, w.plan.Matcher, w.plan.Pairs, roughly(w.plan.WallS()))})
+}
+
+// roughly rounds a time for people.
+func roughly(seconds float64) time.Duration {
+	d := time.Duration(seconds * float64(time.Second))
+	if d < time.Minute {
+		return d.Round(5 * time.Second)
+	}
+	return d.Round(30 * time.Second)
+}

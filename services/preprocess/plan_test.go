@@ -1,0 +1,68 @@
+package preprocess
+
+import (
+	"testing"
+
+	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+func decide(t *testing.T, c Config, options pipeline.Options, smaller bool, report frames.Report, images int) work {
+	t.Helper()
+	w, err := c.decide(options.WithDefaults(), smaller, report, images, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestPlanOfAVideo(t *testing.T) {
+	video := frames.Report{DurationS: 20, Width: 1080, Height: 1920}
+	w := decide(t, Config{Threads: 2}, pipeline.Options{}, false, video, 50)
+	p := w.plan
+	if p.Preset != pipeline.Standard || p.Images != 50 || p.Width != 378 || p.Height != 672 || p.Matcher != "sequential" || p.Threads != 2 || p.Smaller {
+		t.Errorf("plan %+v", p)
+	}
+	if p.TrainBudgetS != 75 || !(p.Iterations > 1000 && p.Iterations < 20_000) || p.Gaussians <= 0 || p.Features <= 0 || p.Pairs <= 0 {
+		t.Errorf("plan %+v", p)
+	}
+	if len(p.Stages) != 3 || p.Stages[0].Stage != pipeline.Preprocess || !(p.Stages[0].PlannedWallS > 10 && p.Stages[0].PlannedWallS < 300) || p.Stages[0].PlannedMemoryBytes < 100<<20 {
+		t.Errorf("stages %+v", p.Stages)
+	}
+	budget := decide(t, Config{Threads: 2}, pipeline.Options{TrainBudgetS: 10}, false, video, 50)
+	if budget.plan.TrainBudgetS != 10 || budget.plan.Gaussians >= p.Gaussians {
+		t.Errorf("ten seconds: %+v", budget.plan)
+	}
+}
+
+// Each preset does more than the one before.
+func TestPlansGrowWithThePreset(t *testing.T) {
+	photos := frames.Report{Width: 4000, Height: 3000}
+	last := work{}
+	for _, preset := range []pipeline.Preset{pipeline.Preview, pipeline.Standard, pipeline.High} {
+		w := decide(t, Config{Threads: 4}, pipeline.Options{Preset: preset}, false, photos, 40)
+		if w.longEdgePx <= last.longEdgePx || w.features <= last.features || w.plan.Features <= last.plan.Features ||
+			!(w.plan.WallS() > last.plan.WallS()) || w.plan.Stages[0].PlannedMemoryBytes <= 0 || w.plan.Matcher != "exhaustive" {
+			t.Errorf("%s: %+v after %+v", preset, w, last)
+		}
+		last = w
+	}
+}
+
+// After memory ran out everything that takes memory is less; with little memory threads are.
+func TestPlanAfterMemoryRanOut(t *testing.T) {
+	photos := frames.Report{Width: 4000, Height: 3000}
+	options := pipeline.Options{Preset: pipeline.High}
+	whole := decide(t, Config{Threads: 8}, options, false, photos, 100)
+	smaller := decide(t, Config{Threads: 8}, options, true, photos, 100)
+	if !smaller.plan.Smaller || smaller.longEdgePx >= whole.longEdgePx || smaller.threads != 4 || smaller.features >= whole.features {
+		t.Errorf("%+v after %+v", smaller, whole)
+	}
+	if 2*smaller.plan.Stages[0].PlannedMemoryBytes > whole.plan.Stages[0].PlannedMemoryBytes {
+		t.Errorf("the smaller plan takes %d of %d bytes", smaller.plan.Stages[0].PlannedMemoryBytes, whole.plan.Stages[0].PlannedMemoryBytes)
+	}
+	const memory = 1 << 30
+	if tight := decide(t, Config{Threads: 8, MemoryBytes: memory}, options, false, photos, 100); tight.threads >= 8 || tight.plan.Stages[0].PlannedMemoryBytes > memory {
+		t.Errorf("in 1 GiB: %+v", tight)
+	}
+}
