@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
+	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
 
@@ -13,7 +15,7 @@ type doctorCommand struct {
 }
 
 func (cmd doctorCommand) Run(ctx context.Context, c console) error {
-	reports := toolchain.Check(ctx)
+	reports := append(toolchain.Check(ctx), depthModel())
 	missing := 0
 	for _, r := range reports {
 		if !r.OK && !r.Optional {
@@ -41,4 +43,26 @@ func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 		return errors.New("not every tool is here")
 	}
 	return nil
+}
+
+// depthModel says whether the default depth model is here.
+func depthModel() toolchain.Report {
+	const get = "splatworks models fetch"
+	r := toolchain.Report{Name: "depth model", NeededFor: "depth maps", Optional: true, Version: depth.DefaultModel}
+	folder, err := modelsFolder{Dir: os.Getenv("SPLATWORKS_MODELS")}.folder()
+	if err == nil {
+		var d depth.Descriptor
+		if d, err = depth.FindModel(folder, depth.DefaultModel); err == nil {
+			r.Path = depth.ModelPath(folder, d)
+			err = depth.Verify(r.Path, d)
+		}
+	}
+	if r.OK = err == nil; !r.OK {
+		r.Path, r.Problem, r.Debian, r.MacOS = "", err.Error(), get, get
+		var f *depth.Failure
+		if errors.As(err, &f) {
+			r.Problem = f.Message
+		}
+	}
+	return r
 }

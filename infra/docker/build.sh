@@ -6,6 +6,7 @@
 #   OUT                                         folder of the notes
 #   GO_IMAGE DEBIAN_IMAGE DEBIAN_SID_IMAGE      base images; without @sha256: their digest is looked up now, and printed
 #   RUNTIME_URL RUNTIME_SHA256 MODEL_URL MODEL_SHA256   for depth with a model; without them depth says that it has none
+#   CUDA_IMAGE                                  with them: CUDA's libraries for depth on a GPU, from this image
 set -eu
 kind=$1
 : "${REPOSITORY:?}" "${OUT:?}"
@@ -41,7 +42,9 @@ train) arguments=$(static) ;;
 depth)
 	arguments="$go $debian --target plain"
 	if [ -n "${MODEL_URL:-}" ]; then
-		arguments="$go $debian --target full --build-arg RUNTIME_URL=${RUNTIME_URL:?} --build-arg RUNTIME_SHA256=${RUNTIME_SHA256:?} --build-arg MODEL_URL=$MODEL_URL --build-arg MODEL_SHA256=${MODEL_SHA256:?}"
+		target="--target full"
+		if [ -n "${CUDA_IMAGE:-}" ]; then target="--target gpu --build-arg CUDA_IMAGE=$CUDA_IMAGE"; fi
+		arguments="$go $debian $target --build-arg RUNTIME_URL=${RUNTIME_URL:?} --build-arg RUNTIME_SHA256=${RUNTIME_SHA256:?} --build-arg MODEL_URL=$MODEL_URL --build-arg MODEL_SHA256=${MODEL_SHA256:?}"
 	fi
 	;;
 *) echo "build.sh: static, media, preprocess, depth or train" >&2; exit 1 ;;

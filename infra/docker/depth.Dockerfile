@@ -4,12 +4,16 @@
 # fetched at build from pinned addresses and refused when the SHA-256 is another. Without a model the stage says so in its
 # manifest and the pipeline goes on: build with --target plain.
 #
-#   RUNTIME_URL, RUNTIME_SHA256   onnxruntime-linux-x64-VERSION.tgz, or -gpu_cuda12- for train_gpu's driver (CUDA 12.2)
-#   MODEL_URL, MODEL_SHA256       Depth-Anything-V2 Small as ONNX (Apache-2.0); other sizes are non-commercial
+#   RUNTIME_URL, RUNTIME_SHA256   onnxruntime-linux-x64-VERSION.tgz, or -gpu_cuda12- for depth_gpu's driver (CUDA 12.2)
+#   MODEL_URL, MODEL_SHA256       of engines/depth/models/depth-anything-v2-small.json (Apache-2.0); the program knows the
+#                                 model by its descriptor and refuses another file
+#   CUDA_IMAGE                    for --target gpu: an image with CUDA 12 and cuDNN 9 (nvidia/cuda:...-cudnn-runtime-...),
+#                                 whose libraries ONNX Runtime's CUDA part needs. Without them it works on the CPU.
 #   GO_IMAGE and DEBIAN_IMAGE must be of the same Debian release: the program links to its libc.
 
 ARG GO_IMAGE
 ARG DEBIAN_IMAGE
+ARG CUDA_IMAGE=scratch
 
 FROM ${GO_IMAGE} AS build
 WORKDIR /src
@@ -41,4 +45,13 @@ ARG MODEL_URL
 ARG MODEL_SHA256
 COPY --from=runtime /opt/onnxruntime /opt/onnxruntime
 ADD --checksum=sha256:${MODEL_SHA256} --chmod=0444 ${MODEL_URL} /opt/models/depth_anything_v2_small.onnx
-ENV LD_LIBRARY_PATH=/opt/onnxruntime/lib
+ENV ONNXRUNTIME_LIBRARY=/opt/onnxruntime/lib/libonnxruntime.so DEPTH_MODELS=/opt/models
+
+FROM ${CUDA_IMAGE} AS cuda
+RUN mkdir /cuda && cp -L /usr/local/cuda/lib64/libcublas.so.12 /usr/local/cuda/lib64/libcublasLt.so.12 \
+    /usr/local/cuda/lib64/libcudart.so.12 /usr/local/cuda/lib64/libcufft.so.11 /usr/local/cuda/lib64/libcurand.so.10 \
+    /usr/local/cuda/lib64/libnvrtc.so.12 /usr/lib/x86_64-linux-gnu/libcudnn*.so.9 /cuda/
+
+FROM full AS gpu
+COPY --from=cuda /cuda /opt/cuda
+ENV LD_LIBRARY_PATH=/opt/cuda
