@@ -3,6 +3,7 @@ package trainer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/splatworks/splatworks/engines/splat"
@@ -31,10 +32,14 @@ type Config struct {
 	Degree       int              `json:"sh_degree"`     // final SH degree, 0..3
 	Mode         splat.RenderMode `json:"render_mode"`
 	Background   [3]float32       `json:"background"`
-	HoldOut      int              `json:"hold_out"` // every HoldOut-th image, from the first by name, is for evaluation; 0: none
-	Threads      int              `json:"threads"`  // 0: all processors
-	Seed         uint64           `json:"seed"`
-	Exposure     bool             `json:"exposure"` // compensate brightness and white balance of each training image
+	// BackgroundMode and Sky say what stands behind the scene.
+	BackgroundMode BackgroundMode `json:"background_mode"`
+	Sky            SkyMode        `json:"sky"`
+
+	HoldOut  int    `json:"hold_out"` // every HoldOut-th image, from the first by name, is for evaluation; 0: none
+	Threads  int    `json:"threads"`  // 0: all processors
+	Seed     uint64 `json:"seed"`
+	Exposure bool   `json:"exposure"` // compensate brightness and white balance of each training image
 	// RefinePoses moves the cameras of the training images along with the Gaussians, where structure from motion was off
 	// by a pixel or so. It costs a third more for each iteration, and pays only there.
 	RefinePoses bool `json:"refine_poses"`
@@ -93,6 +98,8 @@ func (c *Config) Validate() error {
 	check(c.Threads >= 0, "threads: %d is negative", c.Threads)
 	check(c.CheckpointEvery >= 0, "checkpoint_every: %v is negative", c.CheckpointEvery)
 	check(c.EvaluateEvery >= 0 && c.EvaluateEvery <= 1, "evaluate_every: %v is outside 0..1", c.EvaluateEvery)
+	check(slices.Contains([]BackgroundMode{BackgroundAuto, BackgroundFixed, BackgroundRandom}, c.BackgroundMode), "background_mode: %q is not known", c.BackgroundMode)
+	check(slices.Contains([]SkyMode{SkyAuto, SkyOn, SkyOff}, c.Sky), "sky: %q is not known", c.Sky)
 	for _, b := range c.Background {
 		check(b >= 0 && b <= 1, "background: %v is outside 0..1", b)
 	}

@@ -66,7 +66,7 @@ func (d *Dataset) bytes() (images, largestFrame int64) {
 		for _, v := range views {
 			for level := range v.Levels {
 				pic := &v.Levels[level]
-				images += int64(len(pic.Pix[0])+len(pic.Pix[1])+len(pic.Pix[2])+len(pic.Mask)) + 4*int64(len(pic.inverseDepth))
+				images += int64(len(pic.Pix[0])+len(pic.Pix[1])+len(pic.Pix[2])+len(pic.Alpha)+len(pic.Mask)) + 4*int64(len(pic.inverseDepth))
 			}
 			cam := &v.Levels[0].Camera
 			largestFrame = max(largestFrame, int64(cam.Width)*int64(cam.Height))

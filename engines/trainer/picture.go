@@ -31,6 +31,7 @@ type View struct {
 type Picture struct {
 	Camera raster.Camera
 	Pix    [3][]uint8 // red, green, blue
+	Alpha  []uint8    // 255 where the image is opaque; Pix has the background behind the rest; nil: it is opaque everywhere
 	Mask   []uint8    // 255 where the image counts, 0 where it does not; nil: it counts everywhere
 	// inverseDepth is the prior of AttachInverseDepth, or nil.
 	inverseDepth []float32
@@ -124,16 +125,18 @@ func decode(name string) (image.Image, error) {
 	return img, nil
 }
 
-// composite lays an image with transparency over the background that training renders behind the splats; the planes
-// hold premultiplied colours.
+// composite lays an image with transparency over the background and keeps how opaque it was; the planes hold
+// premultiplied colours.
 func (p *Picture) composite(img image.Image, background [3]float32) {
-	if o, ok := img.(interface{ Opaque() bool }); !ok || o.Opaque() || background == [3]float32{} {
+	if o, ok := img.(interface{ Opaque() bool }); !ok || o.Opaque() {
 		return
 	}
 	b := img.Bounds()
+	p.Alpha = make([]uint8, len(p.Pix[0]))
 	for y := range p.Camera.Height {
 		for x := range p.Camera.Width {
 			_, _, _, a := img.At(b.Min.X+x, b.Min.Y+y).RGBA()
+			p.Alpha[y*p.Camera.Width+x] = uint8(a >> 8)
 			for channel := range p.Pix {
 				v := &p.Pix[channel][y*p.Camera.Width+x]
 				*v = uint8(min(255, float32(*v)+255*background[channel]*(1-float32(a)/0xffff)+0.5))
@@ -142,9 +145,12 @@ func (p *Picture) composite(img image.Image, background [3]float32) {
 	}
 }
 
-// planes lists the channels, the mask's included.
+// planes lists the channels, those of transparency and mask included.
 func (p *Picture) planes() []*[]uint8 {
 	planes := []*[]uint8{&p.Pix[0], &p.Pix[1], &p.Pix[2]}
+	if p.Alpha != nil {
+		planes = append(planes, &p.Alpha)
+	}
 	if p.Mask != nil {
 		planes = append(planes, &p.Mask)
 	}

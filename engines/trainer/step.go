@@ -11,8 +11,7 @@ import (
 func (t *training) step(fraction float64) {
 	t.setLevel(fraction)
 	image := t.nextView()
-	pic := &t.data.Train[image].Levels[t.level]
-	truth := t.truth(image)
+	background, pic, truth := t.scenery(image)
 	degree := t.degree(t.cfg.Degree, fraction)
 	t.rates(t.lr, fraction, t.data.Extent)
 
@@ -23,7 +22,7 @@ func (t *training) step(fraction float64) {
 		cam = t.poses.apply(&pic.Camera, image, t.data.Extent)
 		t.poses.begin(t.params.Groups())
 	}
-	f := t.renderer.Forward(t.params, &cam, raster.Options{Degree: degree, Background: t.cfg.Background, Depth: withDepth, Abs: true})
+	f := t.renderer.Forward(t.params, &cam, raster.Options{Degree: degree, Background: background, Depth: withDepth, Abs: true})
 	if t.cfg.Exposure {
 		t.exposure.apply(t.renderer.Workers(), f, image)
 	}

@@ -59,6 +59,7 @@ type training struct {
 	exposure     exposures
 	moments      moments
 	poses        poses
+	recolored    Picture // scratch of scenery
 	pcg          *rand.PCG
 	rng          *rand.Rand
 	order        []int // of the views in this epoch
@@ -135,7 +136,11 @@ func (t *training) start() {
 	for _, w := range t.data.Warnings {
 		t.say(Warning{w})
 	}
-	initialise(t.params, t.data, &t.cfg, t.InitialOpacity, t.rng)
+	sky, spacing := skyPoints(t.data, t.cfg.Sky, t.cfg.MaxGaussians/4)
+	solid := t.cfg
+	solid.MaxGaussians -= len(sky)
+	initialise(t.params, t.data, &solid, t.InitialOpacity, t.rng)
+	t.addSky(sky, spacing)
 	t.first = t.params.Len()
 	t.m.Resize(t.first)
 	t.v.Resize(t.first)

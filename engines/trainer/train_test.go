@@ -326,17 +326,19 @@ func TestConfigValidate(t *testing.T) {
 		t.Errorf("an unknown preset: %v", err)
 	}
 	for want, spoil := range map[string]func(*Config){
-		"budget":         func(c *Config) { c.Budget, c.Iterations = 0, 0 },
-		"iterations":     func(c *Config) { c.Iterations = -1 },
-		"max_gaussians":  func(c *Config) { c.MaxGaussians = 0 },
-		"memory_bytes":   func(c *Config) { c.MemoryBytes = 1000 },
-		"max_side":       func(c *Config) { c.MaxSide = 0 },
-		"sh_degree":      func(c *Config) { c.Degree = 4 },
-		"render_mode":    func(c *Config) { c.Mode = 7 },
-		"hold_out":       func(c *Config) { c.HoldOut = 1 },
-		"threads":        func(c *Config) { c.Threads = -1 },
-		"background":     func(c *Config) { c.Background[1] = float32(nan()) },
-		"evaluate_every": func(c *Config) { c.EvaluateEvery = nan() },
+		"budget":          func(c *Config) { c.Budget, c.Iterations = 0, 0 },
+		"iterations":      func(c *Config) { c.Iterations = -1 },
+		"max_gaussians":   func(c *Config) { c.MaxGaussians = 0 },
+		"memory_bytes":    func(c *Config) { c.MemoryBytes = 1000 },
+		"max_side":        func(c *Config) { c.MaxSide = 0 },
+		"sh_degree":       func(c *Config) { c.Degree = 4 },
+		"render_mode":     func(c *Config) { c.Mode = 7 },
+		"hold_out":        func(c *Config) { c.HoldOut = 1 },
+		"threads":         func(c *Config) { c.Threads = -1 },
+		"background_mode": func(c *Config) { c.BackgroundMode = "checked" },
+		"sky":             func(c *Config) { c.Sky = "blue" },
+		"background":      func(c *Config) { c.Background[1] = float32(nan()) },
+		"evaluate_every":  func(c *Config) { c.EvaluateEvery = nan() },
 	} {
 		cfg := testConfig(10)
 		spoil(&cfg)

@@ -1,0 +1,52 @@
+package trainer
+
+import "github.com/splatworks/splatworks/engines/simd"
+
+// BackgroundMode says what training draws behind the splats. Measurement and pictures always have Config.Background there.
+type BackgroundMode string
+
+const (
+	// BackgroundAuto is BackgroundRandom for images with transparency, BackgroundFixed for all others.
+	BackgroundAuto  BackgroundMode = ""
+	BackgroundFixed BackgroundMode = "fixed" // Config.Background
+	// BackgroundRandom is another colour at each visit, behind the splats and in the transparent parts of the image: what
+	// is empty must stay so, as no Gaussian can have a colour that is always right there; and what is solid becomes so.
+	BackgroundRandom BackgroundMode = "random"
+)
+
+// scenery is what a visit to an image draws behind the splats, and the image as it is compared.
+func (t *training) scenery(image int) (background [3]float32, pic *Picture, truth *[3]simd.Truth) {
+	pic = &t.data.Train[image].Levels[t.level]
+	mode := t.cfg.BackgroundMode
+	if mode == BackgroundFixed || mode == BackgroundAuto && pic.Alpha == nil {
+		return t.cfg.Background, pic, t.truth(image)
+	}
+	for k := range background {
+		background[k] = t.rng.Float32()
+	}
+	if pic.Alpha == nil {
+		return background, pic, t.truth(image)
+	}
+	pic = t.recolor(pic, background)
+	t.loss.truth(pic, &t.moments.spare)
+	return background, pic, &t.moments.spare
+}
+
+// recolor is a picture with another background, in memory that is reused.
+func (t *training) recolor(pic *Picture, background [3]float32) *Picture {
+	planes := t.recolored.Pix
+	t.recolored = *pic
+	for channel, from := range pic.Pix {
+		plane := planes[channel]
+		if cap(plane) < len(from) {
+			plane = make([]uint8, len(from))
+		}
+		plane = plane[:len(from)]
+		change := 255 * (background[channel] - t.cfg.Background[channel])
+		for i, v := range from {
+			plane[i] = uint8(min(max(float32(v)+change*float32(255-pic.Alpha[i])/255+0.5, 0), 255))
+		}
+		t.recolored.Pix[channel] = plane
+	}
+	return &t.recolored
+}
