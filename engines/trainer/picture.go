@@ -7,6 +7,7 @@ import (
 	"image/color"
 	_ "image/jpeg" // the formats that COLMAP writes
 	_ "image/png"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -112,12 +113,21 @@ func loadView(model *scene.Reconstruction, im *scene.Image, dir string, cfg *Con
 // masks/a/b.jpg.png, black where to look away.
 func masksOf(images string) string { return filepath.Join(filepath.Dir(images), "masks") }
 
+const mostPixels = 200_000_000 // of an image file
+
 func decode(name string) (image.Image, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	// A few bytes can promise gigabytes.
+	if head, _, err := image.DecodeConfig(file); err == nil && head.Width*head.Height > mostPixels {
+		return nil, fmt.Errorf("%dx%d pixels are more than can be trained on (%d million)", head.Width, head.Height, mostPixels/1_000_000)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
 	img, _, err := image.Decode(file)
 	if err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
