@@ -90,23 +90,31 @@ func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
 // mostImages is how many a second try may use where the client set no bound.
 const mostImages = 600
 
-// denser chooses again, twice as many frames as before, if the capture and the client allow that: ok is false when
-// there are not clearly more. Where the camera moved too far between frames for their overlap, those between help.
-func (c *capture) denser(ctx context.Context, job *stage.Job) (ok bool, err error) {
-	before := len(c.selection.Frames)
+// twice is how many images a second try should choose, and whether the capture and the client allow clearly more than
+// before.
+func twice(s frames.Selection, clientsLimit int) (wanted int, ok bool) {
 	most := mostImages
-	if limit := job.Request.Options.MaxImages; limit > 0 {
-		most = limit
+	if clientsLimit > 0 {
+		most = clientsLimit
 	}
-	wanted := min(2*before, most)
-	const clearly = 1.25
-	if left := c.selection.Thinned + c.selection.Blurred; left == 0 || float64(min(wanted, before+left)) < clearly*float64(before) {
+	before := len(s.Frames)
+	wanted = min(2*before, most)
+	return wanted, clearlyMore(min(wanted, before+s.Thinned+s.Blurred), before)
+}
+
+func clearlyMore(images, before int) bool { return 4*images >= 5*before }
+
+// denser chooses again, more frames than before; ok is false when there are none. Where the camera moved too far between
+// frames for their overlap, those between help.
+func (c *capture) denser(ctx context.Context, job *stage.Job) (ok bool, err error) {
+	wanted, ok := twice(c.selection, job.Request.Options.MaxImages)
+	if !ok {
 		return false, nil
 	}
 	selection, _, err := c.Choose(ctx, frames.SelectOptions{MaxImages: wanted, KeepAll: wanted}, func(done, expected int) {
 		job.Progress(pipeline.Progress{Step: "looking for more frames", Done: float64(done), Total: float64(expected)})
 	})
-	if err != nil || float64(len(selection.Frames)) < clearly*float64(before) {
+	if err != nil || !clearlyMore(len(selection.Frames), len(c.selection.Frames)) {
 		return false, ignoreRefusal(err)
 	}
 	c.selection = selection

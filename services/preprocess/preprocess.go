@@ -89,16 +89,24 @@ func (c Config) attempt(ctx context.Context, job *stage.Job, capture *capture, w
 // poorly is the part of the images below which a second try with more of them is worth its time.
 const poorly = 0.8
 
+// placed is the part of the images that have a pose.
+func (a attempt) placed() float64 {
+	return float64(a.result.Quality.RegisteredImages) / float64(max(a.result.Images, 1))
+}
+
+// wantsMore says whether more images of the same capture may do better than this attempt, which ended with err.
+func (a attempt) wantsMore(err error) bool {
+	var f *colmap.Failure
+	if errors.As(err, &f) {
+		return f.OverlapMayHelp()
+	}
+	return err == nil && a.placed() < poorly
+}
+
 // secondTry reconstructs from more frames where too few of the first could be placed; more says that its outcome is the
 // better one.
 func (c Config) secondTry(ctx context.Context, job *stage.Job, capture *capture, w work, first attempt, firstErr error) (second attempt, more bool, err error) {
-	var f *colmap.Failure
-	switch {
-	case errors.As(firstErr, &f):
-		if !f.OverlapMayHelp() {
-			return second, false, nil
-		}
-	case firstErr != nil || float64(first.result.Quality.RegisteredImages) >= poorly*float64(first.result.Images):
+	if !first.wantsMore(firstErr) {
 		return second, false, nil
 	}
 	denser, err := capture.denser(ctx, job)
@@ -114,11 +122,8 @@ func (c Config) secondTry(ctx context.Context, job *stage.Job, capture *capture,
 		return second, true, err
 	}
 	job.Metric("second_try_images", float64(len(capture.selection.Frames)))
-	share := func(a attempt) float64 {
-		return float64(a.result.Quality.RegisteredImages) / float64(max(a.result.Images, 1))
-	}
 	// When both fail, what the first says is about the frames that the client was told of.
-	if err != nil || firstErr == nil && share(second) <= share(first) {
+	if err != nil || firstErr == nil && second.placed() <= first.placed() {
 		return second, false, nil
 	}
 	job.Metric("images_placed_at_first", float64(first.result.Quality.RegisteredImages))

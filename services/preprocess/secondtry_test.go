@@ -1,0 +1,59 @@
+package preprocess
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/scene"
+)
+
+func TestWhenASecondTryIsWorthIt(t *testing.T) {
+	placed := func(n, of int) attempt {
+		return attempt{result: colmap.Result{Images: of, Quality: scene.Quality{RegisteredImages: n}}}
+	}
+	for name, test := range map[string]struct {
+		attempt attempt
+		err     error
+		want    bool
+	}{
+		"all placed":     {placed(50, 50), nil, false},
+		"most placed":    {placed(40, 50), nil, false},
+		"many missing":   {placed(39, 50), nil, true},
+		"no model":       {attempt{}, &colmap.Failure{Code: colmap.NoSparseModel}, true},
+		"few registered": {placed(9, 50), &colmap.Failure{Code: colmap.TooFewRegistered}, true},
+		"no texture":     {attempt{}, &colmap.Failure{Code: colmap.NoFeatures}, false},
+		"turned only":    {placed(50, 50), &colmap.Failure{Code: colmap.DegenerateBaseline}, false},
+		"out of memory":  {attempt{}, &colmap.Failure{Code: colmap.Killed}, false},
+		"another error":  {attempt{}, errors.New("disk"), false},
+	} {
+		if got := test.attempt.wantsMore(test.err); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestASecondTryNeedsMoreFrames(t *testing.T) {
+	selected := func(n, thinned, blurred int) frames.Selection {
+		return frames.Selection{Frames: make([]frames.Frame, n), Thinned: thinned, Blurred: blurred}
+	}
+	for name, test := range map[string]struct {
+		selection frames.Selection
+		limit     int
+		wanted    int
+		ok        bool
+	}{
+		"many left":            {selected(100, 500, 0), 0, 200, true},
+		"none left":            {selected(100, 0, 0), 0, 200, false},
+		"hardly any left":      {selected(100, 20, 4), 0, 200, false},
+		"blurred ones are too": {selected(100, 0, 25), 0, 200, true},
+		"the client's limit":   {selected(100, 500, 0), 110, 110, false},
+		"below the limit":      {selected(100, 500, 0), 150, 150, true},
+		"our own limit":        {selected(400, 5000, 0), 0, 600, true},
+	} {
+		if wanted, ok := twice(test.selection, test.limit); wanted != test.wanted || ok != test.ok {
+			t.Errorf("%s: %d, %v", name, wanted, ok)
+		}
+	}
+}
