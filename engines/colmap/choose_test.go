@@ -302,3 +302,39 @@ func TestOverallProgressNeverFalls(t *testing.T) {
 		t.Errorf("the weights sum to %v", sum)
 	}
 }
+
+// COLMAP leaves out images whose mask is missing: those get one that hides nothing.
+func TestMasksAreCompleted(t *testing.T) {
+	dir := t.TempDir()
+	r := reconstructor{plan: Plan{ImagePath: filepath.Join(dir, "images"), MaskPath: filepath.Join(dir, "masks"), WorkPath: filepath.Join(dir, "work")}, images: []string{"a.png", "sub/b.png"}}
+	if path, err := r.completeMasks(); path != "" || err != nil {
+		t.Fatalf("no masks gave %q, %v", path, err)
+	}
+	for name, ink := range map[string]uint8{"images/a.png": 90, "images/sub/b.png": 90, "masks/a.png.png": 0} {
+		picture := image.NewGray(image.Rect(0, 0, 8, 6))
+		for i := range picture.Pix {
+			picture.Pix[i] = ink
+		}
+		var b bytes.Buffer
+		if err := errors.Join(png.Encode(&b, picture), os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, err := r.completeMasks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]uint32{"a.png.png": 0, "sub/b.png.png": 0xffff} {
+		data, err := os.ReadFile(filepath.Join(path, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mask, err := png.Decode(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ink, _, _, _ := mask.At(3, 3).RGBA(); ink != want || mask.Bounds() != image.Rect(0, 0, 8, 6) {
+			t.Errorf("%s is %#x in %v", name, ink, mask.Bounds())
+		}
+	}
+}

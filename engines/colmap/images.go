@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	_ "image/jpeg" // sizes of photos
-	_ "image/png"
 	"io"
 	"io/fs"
 	"os"

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,6 +29,51 @@ func (p Plan) maskPath() (string, error) {
 		return "", err
 	}
 	return p.MaskPath, nil
+}
+
+// completeMasks is a folder with a mask for every image, or empty when there are none: COLMAP leaves out an image whose
+// mask is missing, so those get one that hides nothing.
+func (r *reconstructor) completeMasks() (string, error) {
+	masks, err := r.plan.maskPath()
+	if masks == "" {
+		return "", err
+	}
+	complete := filepath.Join(r.plan.WorkPath, "masks")
+	for _, name := range r.images {
+		name = filepath.FromSlash(name)
+		to := filepath.Join(complete, name+maskSuffix)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return "", fmt.Errorf("preparing masks: %w", err)
+		}
+		err := copyFile(to, filepath.Join(masks, name+maskSuffix))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = writeOpenMask(to, filepath.Join(r.plan.ImagePath, name))
+		}
+		if err != nil {
+			return "", fmt.Errorf("preparing masks: %w", err)
+		}
+	}
+	return complete, nil
+}
+
+// writeOpenMask writes a white mask of an image's size.
+func writeOpenMask(to, picture string) error {
+	size, _, err := inspect(picture)
+	if err != nil {
+		return err
+	}
+	mask := image.NewGray(image.Rectangle{Max: size})
+	for i := range mask.Pix {
+		mask.Pix[i] = 255
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if size == (image.Point{}) { // COLMAP will say of the image itself that it cannot be read
+		return out.Close()
+	}
+	return errors.Join(png.Encode(out, mask), out.Close())
 }
 
 // undistortMasks leaves the masks beside the undistorted images, through the same cameras and in the same size: the same

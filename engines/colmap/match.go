@@ -14,7 +14,7 @@ func (r *reconstructor) extract(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	masks, err := r.plan.maskPath()
+	masks, err := r.completeMasks()
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (w *extractorWatch) line(message string) (Progress, bool) {
 		}
 		w.Features[w.name] = number(m[1])
 		w.Images++
-	} else if strings.Contains(message, "BITMAP_ERROR") {
+	} else if strings.Contains(message, "BITMAP_ERROR") || strings.Contains(message, "MASK_ERROR") {
 		w.Unreadable = append(w.Unreadable, message)
 	}
 	return w.counter.line(message)
