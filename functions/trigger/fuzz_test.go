@@ -65,3 +65,53 @@ func FuzzReading(f *testing.F) {
 		}
 	})
 }
+
+// FuzzUploads: whatever asks for uploads or completes them is answered or refused with a 4xx, and no link leads outside of the
+// request's own folder.
+func FuzzUploads(f *testing.F) {
+	for _, seed := range []string{`{"files":[{"name":"a.jpg"}]}`, `{"files":[{"name":"../a"}]}`, `{"names":["a"]}`, `{"names":null}`, `{"files":[{"name":"a","content_type":"video/mp4"},{"name":"a"}]}`, `[`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		w := newWorld(t)
+		a := decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s","uploads":"several"}`))
+		w.put("inbox-filter", a.RequestID+"/uploads/a", "x")
+		for _, path := range []string{"/uploads", "/uploads/complete"} {
+			rec := w.call("POST", path, string(body), "Authorization: Bearer "+a.CallbackToken)
+			if rec.Code != http.StatusOK && (rec.Code < 400 || rec.Code > 499) {
+				t.Fatalf("%s: %d %s", path, rec.Code, rec.Body)
+			}
+			if path == "/uploads" && rec.Code == http.StatusOK {
+				for _, u := range decode[api.Uploads](t, rec).Uploads {
+					if u.Upload.Object != "gs://inbox-filter/"+a.RequestID+"/uploads/"+u.Name || strings.ContainsAny(u.Name, "/\\") || strings.Contains(u.Name, "..") {
+						t.Fatalf("%+v", u)
+					}
+				}
+			}
+		}
+	})
+}
+
+// FuzzSource: only objects of the allowed bucket can be named, by their exact names.
+func FuzzSource(f *testing.F) {
+	for _, seed := range []string{"gs://sources/v", "gs://sources/../artifacts/x", "gs://sources//v", "gs://SOURCES/v", "gs://sources@artifacts/x", "gs://sources/v#1", "s3://sources/v", "gs://"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, uri string) {
+		w := newWorld(t)
+		w.put("sources", "v", "a video")
+		w.put("inbox-filter", "secret", "another's video")
+		body, err := json.Marshal(api.Trigger{SessionID: "s", Source: uri})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := w.call("POST", "/trigger-reconstruction", string(body))
+		if rec.Code == http.StatusAccepted && uri != "" {
+			if got := w.captured(decode[api.Accepted](t, rec).RequestID); uri != "gs://sources/v" || len(got) != 1 || got[0].Bucket != "sources" {
+				t.Fatalf("%q captured %v", uri, got)
+			}
+		} else if rec.Code != http.StatusAccepted && (rec.Code < 400 || rec.Code > 499) {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+	})
+}
