@@ -43,7 +43,11 @@ func (c *Client) UploadSeveral(ctx context.Context, token string, files []File, 
 			ask.Files = append(ask.Files, api.File{Name: f.Name, ContentType: f.ContentType})
 		}
 		var links api.Uploads
-		if err := c.post(ctx, "/uploads", token, ask, &links); err != nil {
+		err := c.post(ctx, "/uploads", token, ask, &links)
+		if problem := (*Problem)(nil); errors.As(err, &problem) && problem.Code == "already_begun" {
+			break // an earlier try got as far as this, and its answer was lost
+		}
+		if err != nil {
 			return nil, fmt.Errorf("ask for uploads: %w", err)
 		}
 		if len(links.Uploads) != len(batch) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/artifacts/gcs"
 	"github.com/splatworks/splatworks/client"
 	"github.com/splatworks/splatworks/functions/trigger"
@@ -101,5 +102,50 @@ func TestClientUploadsWaitsAndDownloads(t *testing.T) {
 	}
 	if _, err := c.Cancel(ctx, accepted.CallbackToken); err == nil {
 		t.Error("a finished request can be canceled")
+	}
+}
+
+// TestClientUploadsSeveral: all files arrive and are pinned in their order, and the whole may be repeated after it broke off.
+func TestClientUploadsSeveral(t *testing.T) {
+	ctx := t.Context()
+	w, server := newCloudWorld(t, nil)
+	c := &client.Client{BaseURL: server.URL, ChunkBytes: 256 << 10}
+	accepted, err := c.Trigger(ctx, client.Trigger{SessionID: "garden", Uploads: client.Several})
+	if err != nil || accepted.Upload != nil {
+		t.Fatal(accepted, err)
+	}
+	var files []client.File
+	total := int64(0)
+	for i := range 5 {
+		content := strings.Repeat(string(rune('a'+i)), 300_000*(i%2)+1)
+		files = append(files, client.File{Name: string(rune('1'+i)) + ".jpg", ContentType: "image/jpeg", Content: strings.NewReader(content), Size: int64(len(content))})
+		total += int64(len(content))
+	}
+	broken := append(files[:2:2], client.File{Name: "3.jpg", Content: strings.NewReader(""), Size: 0})
+	if _, err := c.UploadSeveral(ctx, accepted.CallbackToken, broken, nil); err == nil || w.captured(accepted.RequestID) != nil {
+		t.Fatal("complete without its last file", err)
+	}
+	last := int64(0)
+	for range 2 { // said again when all is done, it finds the capture complete
+		s, err := c.UploadSeveral(ctx, accepted.CallbackToken, files, func(sent, of int64) {
+			if last = sent; of != total || sent > of {
+				t.Errorf("progress %d of %d", sent, of)
+			}
+		})
+		if last != total {
+			t.Errorf("progress ended at %d of %d", last, total)
+		}
+		if err != nil || s.RequestID != accepted.RequestID {
+			t.Fatal(s, err)
+		}
+	}
+	captured := w.captured(accepted.RequestID)
+	if len(captured) != len(files) {
+		t.Fatalf("captured %v", captured)
+	}
+	for i, o := range captured {
+		if o.Name != artifacts.PartName(accepted.RequestID, files[i].Name) || o.Size != files[i].Size || o.Generation == 0 {
+			t.Errorf("file %d is %v", i, o)
+		}
 	}
 }
