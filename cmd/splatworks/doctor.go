@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/infra/toolchain"
@@ -49,7 +48,7 @@ func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 func depthModel() toolchain.Report {
 	const get = "splatworks models fetch"
 	r := toolchain.Report{Name: "depth model", NeededFor: "depth maps", Optional: true, Version: depth.DefaultModel}
-	folder, err := modelsFolder{Dir: os.Getenv("SPLATWORKS_MODELS")}.folder()
+	folder, err := toolchain.ModelsFolder()
 	if err == nil {
 		var d depth.Descriptor
 		if d, err = depth.FindModel(folder, depth.DefaultModel); err == nil {

@@ -1,6 +1,7 @@
 package toolchain
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -63,7 +64,11 @@ func TestLocateOrder(t *testing.T) {
 
 func TestPrivateRoots(t *testing.T) {
 	t.Setenv("SPLATWORKS_TOOLS", "")
+	t.Setenv("SPLATWORKS_MODELS", "")
 	t.Setenv("XDG_CACHE_HOME", "/x")
+	if got, err := ModelsFolder(); err != nil || got != filepath.Join("/x", "splatworks", "models") {
+		t.Errorf("models in %q, %v", got, err)
+	}
 	if got, err := privateRoots(); err != nil || got != filepath.Join("/x", "splatworks") {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -71,6 +76,28 @@ func TestPrivateRoots(t *testing.T) {
 	t.Setenv("HOME", "/home/a")
 	if got, err := privateRoots(); err != nil || got != "/home/a/.cache/splatworks" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A library has no place in PATH: it is looked for where libraries are, and need not be executable.
+func TestLocateLibrary(t *testing.T) {
+	root, _ := isolate(t)
+	private := filepath.Join(root, "onnxruntime", "lib", "libonnxruntime.so")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(private), 0o755), os.WriteFile(private, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Locate("onnxruntime"); err != nil || got != private {
+		t.Errorf("%q, %v", got, err)
+	}
+	t.Setenv("SPLATWORKS_ONNXRUNTIME", private+".other")
+	if got, err := Locate("onnxruntime"); err == nil {
+		t.Errorf("a setting that names nothing fell through to %q", got)
+	}
+	// A library that is none is a problem of doctor's, not the end of it.
+	t.Setenv("SPLATWORKS_ONNXRUNTIME", private)
+	reports := Check(t.Context())
+	if r := reports[len(reports)-1]; r.Name != "onnxruntime" || r.OK || !r.Optional || r.Problem == "" {
+		t.Errorf("%+v", r)
 	}
 }
 
