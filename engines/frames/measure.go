@@ -25,6 +25,10 @@ type Frame struct {
 	Matched    float64 `json:"matched"`    // share of textured blocks that were found again in the frame before
 	Duplicate  bool    `json:"duplicate"`  // shows nothing that the frame before did not
 	Travel     float64 `json:"travel"`     // way of the camera since the first frame, in longer picture edges; see track
+
+	// Parallax is the share of the motion that a camera turning on the spot would not cause; see parallax. It is measured
+	// now and then, and else 0.
+	Parallax float64 `json:"parallax,omitempty"`
 }
 
 // analysisEdge is the longer edge of the pictures that are measured. Blur that matters to feature detection at the

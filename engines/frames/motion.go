@@ -43,8 +43,8 @@ func newPyramid(g gray) pyramid {
 
 // track follows the camera from frame to frame.
 type track struct {
-	before, anchor       pyramid
-	travel, anchorTravel float64
+	before, anchor, far             pyramid
+	travel, anchorTravel, farTravel float64
 }
 
 // step fills in what a frame tells together with those before it.
@@ -65,6 +65,15 @@ func (t *track) step(f *Frame, now pyramid) {
 	if renew {
 		t.anchor, t.anchorTravel = now, t.travel
 	}
+	if f.Index == 0 || t.travel-t.farTravel >= parallaxStep {
+		if f.Index > 0 {
+			moves, _, _ := blockMotion(now, t.far)
+			if share, ok := parallax(moves); ok {
+				f.Parallax = max(share, math.SmallestNonzeroFloat32)
+			}
+		}
+		t.far, t.farTravel = now, t.travel
+	}
 	t.before, f.Travel = now, t.travel
 }
 
@@ -75,7 +84,7 @@ func (f *Frame) compare(now, before pyramid) {
 	f.Texture = float64(textured) / float64(max(1, blocks))
 	if textured > 0 {
 		f.Matched = float64(len(moves)) / float64(textured)
-		f.Motion = median(moves)
+		f.Motion = median(lengths(moves))
 		// What left the reach moved at least that far.
 		if f.Matched < 0.5 {
 			f.Motion = max(f.Motion, motionReach)
@@ -106,7 +115,7 @@ func difference(a, b gray) float64 {
 
 // blockMotion looks for each textured block of the present picture in the one before. It returns the displacements of
 // those that were found, as shares of the longer edge, how many were looked for, and how many blocks there are.
-func blockMotion(now, before pyramid) (moves []float64, textured, blocks int) {
+func blockMotion(now, before pyramid) (moves []move, textured, blocks int) {
 	c := now.coarse
 	if len(c.pix) == 0 || len(c.pix) != len(before.coarse.pix) || len(now.fine.pix) != len(before.fine.pix) {
 		return nil, 0, 0
@@ -126,7 +135,10 @@ func blockMotion(now, before pyramid) (moves []float64, textured, blocks int) {
 				continue
 			}
 			fx, fy := refine(now.fine, pastFine, 2*x, 2*y, 2*coarseBlock, 2*dx, 2*dy)
-			moves = append(moves, math.Hypot(fx, fy)/edge)
+			middle := float64(coarseBlock) // of a block of the finer picture
+			moves = append(moves, move{
+				(float64(2*x) + middle - float64(now.fine.w)/2) / edge, (float64(2*y) + middle - float64(now.fine.h)/2) / edge, fx / edge, fy / edge,
+			})
 		}
 	}
 	return moves, textured, blocks

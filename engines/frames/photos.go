@@ -89,7 +89,7 @@ func (s Photos) check(l Limits) error {
 	switch {
 	case n > l.MaxPhotos:
 		return fail(TooManyPhotos, "Send the sharpest ones, or a video.", "There are %d photos; at most %d are accepted.", n, l.MaxPhotos)
-	case n == 0 && len(s.Skipped) > 0:
+	case n == 0 && l.MinPhotos > 0 && len(s.Skipped) > 0:
 		return fail(NotAPhoto, adviceFormats, "None of the files can be used; the first, %s, %s.", s.Skipped[0].Name, s.Skipped[0].Reason)
 	case n < l.MinPhotos:
 		return fail(TooFewPhotos, "Take 20 to 200 photos all around the subject, each overlapping the last by two thirds.",

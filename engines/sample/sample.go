@@ -44,7 +44,7 @@ const (
 	// Spherical is filmed by a camera that sees all directions: pictures twice as wide as high, as longitude and latitude
 	// (equirectangular), with the metadata that say so. The truth is that of the views that are cut from them.
 	Spherical Disturbance = "spherical"
-	// Pan turns the camera around on the spot: no other point of view, no depth.
+	// Pan turns the camera by a quarter of a circle on the spot: no other point of view, no depth.
 	Pan Disturbance = "pan"
 	// Still shows the first picture all the time: nothing can be reconstructed.
 	Still Disturbance = "still"
@@ -146,6 +146,9 @@ func (c *Capture) at(frame float64) Camera {
 			walked = max(from, frame-(to-from))
 		}
 		frame = walked * n / (n - (to - from))
+	}
+	if c.with[Pan] {
+		frame /= 4
 	}
 	k := c.orbit.camera(frame/n, c.options.Width, c.options.Height)
 	if c.with[Pan] {
