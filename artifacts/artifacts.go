@@ -35,6 +35,7 @@ const (
 	Checkpoint    Kind = "checkpoint"     // training state, replaced while training; never in a manifest
 	Trained       Kind = "trained"        // PLY as the trainer left it
 	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
+	Comparison    Kind = "comparison"     // JPEG: the worst and the best measured view beside what the splat shows there
 	Splat         Kind = "splat"          // PLY: the result
 	Orbit         Kind = "orbit"          // MP4: a walk around the result
 	Thumbnail     Kind = "thumbnail"      // JPEG: its first picture
@@ -51,6 +52,7 @@ var files = map[Kind]struct{ name, contentType string }{
 	DepthReport:   {"depth_report.json", "application/json"},
 	DepthMaps:     {"depth_maps.tar", "application/x-tar"},
 	DepthGrid:     {"depth_grid.jpg", "image/jpeg"},
+	Comparison:    {"comparison.jpg", "image/jpeg"},
 	Checkpoint:    {"train.checkpoint", "application/octet-stream"},
 	Trained:       {"trained.ply", "application/octet-stream"},
 	TrainReport:   {"train_report.json", "application/json"},
@@ -68,7 +70,7 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, Cameras, CaptureReport, ContactSheet, DepthGrid}
+	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
 }
 
 // Buckets are the names a deployment chose.
