@@ -44,7 +44,14 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
+// ServerVariable names an environment variable with the server to test against, where it is not the first of redis-server and
+// valkey-server in the PATH.
+const ServerVariable = "REDISQ_TEST_SERVER"
+
 func lookPath() (string, error) {
+	if bin := os.Getenv(ServerVariable); bin != "" {
+		return exec.LookPath(bin)
+	}
 	if bin, err := exec.LookPath("redis-server"); err == nil {
 		return bin, nil
 	}
