@@ -53,7 +53,7 @@ func WriteComparison(w io.Writer, cloud *splat.Cloud, views []*View, q *Quality,
 		top := sheet.Bounds().Dy()
 		taller := image.NewRGBA(image.Rect(0, 0, sheet.Bounds().Dx(), top+height+comparisonCaption+comparisonGap))
 		draw.Draw(taller, taller.Bounds(), image.NewUniform(color.RGBA{24, 26, 30, 255}), image.Point{}, draw.Src)
-		draw.Draw(taller, sheet.Bounds(), sheet, image.Point{}, draw.Src)
+		draw.Draw(taller, sheet.Bounds(), sheet, image.Point{}, draw.Over)
 		sheet = taller
 		shown, drawn := pic.Image(), painter.Paint(&pic.Camera)
 		captions := [3]string{

@@ -7,8 +7,9 @@
 //
 //	Load -> Train( initialise -> step, step, ... refine, step, ... -> finish ) -> Result
 //
-// One step draws one view, compares it (loss.go), differentiates it (engines/raster) and updates at once the Gaussians
-// that the view saw (step.go). A refinement prunes, splits and lays the model out anew (density.go). Every rate and every
+// One step draws one view before its background (background.go), compares it (loss.go), differentiates it (engines/raster)
+// and updates at once the Gaussians that the view saw (step.go), and what is asked for besides: the image's exposure
+// (exposure.go), its camera (poses.go). How memory is shared out stands in memory.go. A refinement prunes, splits and lays the model out anew (density.go). Every rate and every
 // phase is a function of the budget that is spent (schedule.go).
 //
 // Measured on the fox capture (43 images of 358×638 for training, 7 held out, 6645 points), two threads of a shared
