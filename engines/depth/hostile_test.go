@@ -78,6 +78,11 @@ func TestHostileModels(t *testing.T) {
 			{Op: "ConstantOfShape", Inputs: []string{"huge"}, Outputs: []string{"zeros"}},
 			{Op: "Add", Inputs: []string{"before", "zeros"}, Outputs: []string{dav2.OutputName}},
 		}, onnx.Tensor{Name: "huge", Dims: []int64{3}, Ints: []int64{1 << 12, 1 << 13, 1 << 13}}), code: depth.ModelDamaged},
+		"a terabyte by an attribute": {body: behind([]onnx.Node{
+			{Op: "Constant", Outputs: []string{"huge"}, Attrs: []onnx.Attr{{Name: "value_ints", Value: []int64{1 << 12, 1 << 13, 1 << 13}}}},
+			{Op: "ConstantOfShape", Inputs: []string{"huge"}, Outputs: []string{"zeros"}},
+			{Op: "Add", Inputs: []string{"before", "zeros"}, Outputs: []string{dav2.OutputName}},
+		}), code: depth.ModelDamaged},
 		"constant of a false size": {body: stand(func(m *onnx.Model) { m.Tensors[1].Dims = []int64{1 << 20} }), code: depth.ModelDamaged},
 		"negative size":            {body: stand(func(m *onnx.Model) { m.Tensors[1].Dims = []int64{-1} }), code: depth.ModelDamaged},
 		"overflowing size":         {body: stand(func(m *onnx.Model) { m.Tensors[1].Dims = []int64{1 << 40, 1 << 40} }), code: depth.ModelDamaged},

@@ -230,6 +230,11 @@ func (i *inspection) node(r *reader, n int64) error {
 					_, ints, err := i.tensor(r, n)
 					constant = ints
 					return err
+				case field == 8 && wire == 0 && len(constant) < 16: // a Constant may say its values as an attribute
+					constant = append(constant, n)
+					return nil
+				case field == 8 && wire == 2 && n <= 160:
+					return r.varints(n, 16, &constant)
 				case field == 6 && wire == 2: // a branch of an If
 					if i.nested++; i.nested > maxNested {
 						return errors.New("the graph nests graphs too deeply")
