@@ -343,7 +343,9 @@ func (c *Capture) writeMasks(ctx context.Context, images []Image, dir string) er
 		names := []string{m.Name}
 		if m.Source == len(c.videos) {
 			photo = c.photos.Photos[m.Index]
-			names = []string{photo.Name, m.Name}
+			if names = []string{photo.Name, m.Name}; photo.Spherical {
+				names = names[1:] // a mask of the whole sphere fits none of its views
+			}
 		}
 		mask, ok := c.masks.of(names...)
 		if !ok {

@@ -13,6 +13,9 @@ import (
 // the pictures has one too. All are made of one good capture, which causes none. What is refused by its headers stands in
 // TestBadFiles, TestHostileMedia, TestPhotoRefusals and TestSeveralSources.
 func TestCaptures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("films two dozen captures")
+	}
 	tools := ffmpegTools(t)
 	dir := t.TempDir()
 	if err := sample.Write(t.Context(), tools.FFmpeg, sample.Options{Seed: 1}, dir, nil); err != nil {

@@ -135,7 +135,12 @@ func (c *Capture) lostMasks() []string {
 	known := map[string]bool{}
 	for _, p := range c.photos.Photos {
 		key, _ := maskKey(p.Name)
-		known[key] = true
+		known[key] = !p.Spherical
+		for k := range sphericalViews {
+			if p.Spherical {
+				known[fmt.Sprintf("%s_view_%d", key, k)] = true
+			}
+		}
 	}
 	var lost []string
 	for key, f := range c.masks {
