@@ -38,6 +38,8 @@ const (
 	largestHole = 0.125
 	// blurredRatio of the local median of sharpness makes a frame blurred.
 	blurredRatio = 0.88
+	// equallySharp is the part of the best sharpness around from which a frame is as good.
+	equallySharp = 0.95
 	// blurNeighbours frames on each side are what a frame is compared with.
 	blurNeighbours = 7
 )
@@ -113,26 +115,36 @@ func (s *Selection) dropDuplicates(usable []int, frames []Frame) []int {
 	return views
 }
 
-// thin keeps the sharpest frame of each window of travel.
+// thin keeps one frame of each window of travel: of those about as sharp as the sharpest, the one in the middle. Between
+// frames that are equally good, even distances are worth more than a trace of sharpness.
 func (s *Selection) thin(views []int, frames []Frame, o SelectOptions) []int {
 	first, last := frames[views[0]].Travel, frames[views[len(views)-1]].Travel
 	total := last - first
 	windows := int(total / comfortableStep)
 	windows = max(o.KeepAll, min(o.MaxImages, windows))
+	// place is where a view lies, in windows.
+	place := func(i int) float64 {
+		if !(total > 0) {
+			return 0
+		}
+		return min(float64(windows)*(frames[i].Travel-first)/total, float64(windows)-1e-9)
+	}
 	var kept []int
-	present := -1
-	for _, i := range views {
-		w := 0
-		if total > 0 {
-			w = min(windows-1, int(float64(windows)*(frames[i].Travel-first)/total))
+	for at := 0; at < len(views); {
+		window := math.Floor(place(views[at]))
+		end, sharpest := at, 0.0
+		for end < len(views) && math.Floor(place(views[end])) == window {
+			sharpest = max(sharpest, frames[views[end]].Sharpness)
+			end++
 		}
-		switch {
-		case w != present:
-			present = w
-			kept = append(kept, i)
-		case frames[i].Sharpness > frames[kept[len(kept)-1]].Sharpness:
-			kept[len(kept)-1] = i
+		best, distance := -1, math.Inf(1)
+		for _, i := range views[at:end] {
+			if d := math.Abs(place(i) - window - 0.5); frames[i].Sharpness >= equallySharp*sharpest && d < distance {
+				best, distance = i, d
+			}
 		}
+		kept = append(kept, best)
+		at = end
 	}
 	s.Thinned += len(views) - len(kept)
 	return kept

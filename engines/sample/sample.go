@@ -26,7 +26,8 @@ type Options struct {
 type Disturbance string
 
 const (
-	// MotionBlur smears three frames in ten along the walk, by about a fifth of the way to the next frame.
+	// MotionBlur smears three frames in ten along the walk, by about a fifth of the way to the next frame, and however many
+	// frames there are by no less than a three hundredth of the walk.
 	MotionBlur Disturbance = "motion-blur"
 	// Static lets the camera stand still from 40 to 65 % of the frames.
 	Static Disturbance = "static"
@@ -187,7 +188,7 @@ func (c *Capture) Frame(i int) []byte {
 		const poses = 16
 		samples = poses
 		for k := range poses {
-			shutter := ((float64(k)+0.5)/poses - 0.5) * 0.2
+			shutter := ((float64(k)+0.5)/poses - 0.5) * 0.2 * max(1, float64(o.Frames)/60)
 			sums = c.world.accumulate(c.at(float64(i)+shutter), 1, sums)
 		}
 	} else {
