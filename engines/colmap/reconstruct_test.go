@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
@@ -143,6 +144,7 @@ func TestFox(t *testing.T) {
 		t.Errorf("%s registered %d of 50 images", result.Mapper, result.Quality.RegisteredImages)
 	}
 	// Measured 0.07 to 0.08 %; the reference is a reconstruction too, from images of three times the size.
+	checkCandidates(t, result)
 	comparePoses(t, result, 0.12)
 }
 
@@ -165,6 +167,49 @@ func TestFoxThinned(t *testing.T) {
 			checkCandidates(t, result)
 			// Measured 0.08 to 0.23 %; the global mapper alone is off by 17 to 30 % at 10 and 8 frames.
 			comparePoses(t, result, 0.5)
+		})
+	}
+}
+
+// The synthetic walk, whose true poses are known, of five scenes.
+func TestSampleSeeds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes one and a half minutes")
+	}
+	c := installed(t)
+	ffmpeg, err := toolchain.Locate("ffmpeg")
+	if err != nil {
+		t.Skip(err)
+	}
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprintf("seed_%d", seed), func(t *testing.T) {
+			capture, folder := t.TempDir(), t.TempDir()
+			options := sample.Options{Seed: seed, Frames: 40, Width: 480, Height: 270}
+			if err := sample.Write(t.Context(), ffmpeg, options, capture, nil); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(ffmpeg, "-v", "error", "-i", filepath.Join(capture, sample.VideoFile), "-q:v", "2", filepath.Join(folder, "frame_%06d.jpg")).CombinedOutput()
+			if err != nil {
+				t.Fatalf("decoding the video: %v: %s", err, out)
+			}
+			result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, Video: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			comparison, err := scene.Compare(read(t, result.SparsePath), read(t, filepath.Join(capture, sample.SparseFolder)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("position RMSE %.3f %%, rotation median %.3f°", comparison.PositionRMSEPct, comparison.RotationMedianDeg)
+			// Measured 0.04° at 640x360.
+			if comparison.Images != options.Frames || !(comparison.RotationMedianDeg < 0.2) {
+				t.Errorf("%d of %d cameras, rotation median %.3f°", comparison.Images, options.Frames, comparison.RotationMedianDeg)
+			}
+			// The sample's z axis points up.
+			up := comparison.Similarity.Rotation
+			if down := [3]float64{up[0][1], up[1][1], up[2][1]}; !(down[2] < -0.999) {
+				t.Errorf("down is %.3f in the sample's world", down)
+			}
 		})
 	}
 }

@@ -132,7 +132,7 @@ func TestSample(t *testing.T) {
 	c := poses(t, dir, truth)
 	const radius = sample.OrbitRadius
 	t.Logf("rotation median %.3f degree, position RMSE %.3f %% of the orbit radius", c.RotationMedianDeg, 100*c.PositionRMSE/radius)
-	if !(c.RotationMedianDeg < 0.3) {
+	if !(c.RotationMedianDeg < 0.2) {
 		t.Errorf("median rotation error %.3f degree", c.RotationMedianDeg)
 	}
 	if !(c.PositionRMSE < 0.005*radius) {
