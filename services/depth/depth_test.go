@@ -13,7 +13,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +24,6 @@ import (
 	engine "github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/depth/depthtest"
 	"github.com/splatworks/splatworks/engines/sample"
-	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
@@ -342,56 +340,5 @@ func TestStopInTheMiddle(t *testing.T) {
 	}
 	if s, err := w.queue.Lookup(t.Context(), w.request.ID); err != nil || s.Failure != nil {
 		t.Errorf("state %+v, %v", s, err)
-	}
-}
-
-// Three hundred images of two megapixels take no more memory than the few that are on their way.
-func TestMemoryIsBoundedByWhatIsOnItsWay(t *testing.T) {
-	if testing.Short() {
-		t.Skip("three hundred images")
-	}
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "images"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	var body bytes.Buffer
-	img := image.NewYCbCr(image.Rect(0, 0, 1632, 1224), image.YCbCrSubsampleRatio420)
-	for i := range img.Y {
-		img.Y[i] = uint8(i % 251)
-	}
-	if err := jpeg.Encode(&body, img, nil); err != nil {
-		t.Fatal(err)
-	}
-	model := &scene.Reconstruction{Cameras: []scene.Camera{{CameraID: 1, Model: scene.Pinhole, Width: 1632, Height: 1224, Params: []float64{1500, 1500, 816, 612}}}}
-	for i := range 300 {
-		model.Images = append(model.Images, scene.Image{ImageID: uint32(i + 1), CameraID: 1, Name: sample.Name(i), CamFromWorld: scene.Rigid3{Rotation: [4]float64{1, 0, 0, 0}}})
-		if err := os.WriteFile(filepath.Join(dir, "images", sample.Name(i)), body.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := model.Write(filepath.Join(dir, "sparse")); err != nil {
-		t.Fatal(err)
-	}
-	var most uint64
-	w := newWorld(t, pipeline.Options{}, depth.Config{Model: "stand-in", Open: func(ctx context.Context, name string) (engine.Estimator, error) {
-		e, err := standIn(ctx, name)
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		before := m.HeapAlloc
-		return &faulty{Estimator: e, fault: func(context.Context) error {
-			runtime.ReadMemStats(&m)
-			most = max(most, m.HeapAlloc-min(before, m.HeapAlloc))
-			return nil
-		}}, err
-	}})
-	w.submit(dir)
-	if err := w.worker.Run(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	part, _ := w.report()
-	t.Logf("%d images, at most %.0f MiB more than before", part.Images, float64(most)/(1<<20))
-	if part.Images != 300 || !(most < 256<<20) {
-		t.Errorf("%d images, %d bytes", part.Images, most)
 	}
 }
