@@ -19,6 +19,7 @@ func (c *Capture) join(parts []part) (Selection, Report, error) {
 		s.Unusable += p.selection.Unusable
 		s.Duplicates += p.selection.Duplicates
 		s.Blurred += p.selection.Blurred
+		s.Loose += p.selection.Loose
 		s.Thinned += p.selection.Thinned
 	}
 	if len(parts) == 1 {

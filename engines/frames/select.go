@@ -25,6 +25,7 @@ type Selection struct {
 	Unusable   int     `json:"unusable"`   // black, white or without any detail
 	Duplicates int     `json:"duplicates"` // showed nothing new
 	Blurred    int     `json:"blurred"`    // clearly less sharp than their neighbours
+	Loose      int     `json:"loose"`      // before the camera settled at the start, or after at the end; see settled
 	Thinned    int     `json:"thinned"`    // good, but a sharper one stands close by
 }
 
@@ -38,6 +39,8 @@ const (
 	largestHole = 0.125
 	// blurredRatio of the local median of sharpness makes a frame blurred.
 	blurredRatio = 0.88
+	// looseEnds is the part of a capture at each end that may be given up.
+	looseEnds = 0.12
 	// equallySharp is the part of the best sharpness around from which a frame is as good.
 	equallySharp = 0.95
 	// blurNeighbours frames on each side are what a frame is compared with.
@@ -55,13 +58,17 @@ func Select(frames []Frame, o SelectOptions) Selection {
 	var s Selection
 	blurred := blurredOf(frames)
 
+	from, to := settled(frames)
 	var usable []int
 	for i, f := range frames {
-		if unusable(f) {
+		switch {
+		case i < from || i >= to:
+			s.Loose++
+		case unusable(f):
 			s.Unusable++
-			continue
+		default:
+			usable = append(usable, i)
 		}
-		usable = append(usable, i)
 	}
 	views := s.dropDuplicates(usable, frames)
 	if len(views) > o.KeepAll {
@@ -72,6 +79,31 @@ func Select(frames []Frame, o SelectOptions) Selection {
 		s.Frames = append(s.Frames, frames[i])
 	}
 	return s
+}
+
+// settled is the range of frames between the last jump of the view near the start and the first near the end: where
+// filming began while the camera was still being raised, and went on when it was put away. A few frames that nothing
+// connects with the rest find no place. A capture that jumps all the time is left as it is.
+func settled(frames []Frame) (from, to int) {
+	jump := func(i int) bool { return frames[i].Matched < 0.5 && frames[i].Texture > 0 }
+	from, to = 0, len(frames)
+	edge, jumps := int(looseEnds*float64(len(frames))), 0
+	for i := 1; i < len(frames); i++ {
+		if !jump(i) {
+			continue
+		}
+		jumps++
+		if i <= edge {
+			from = i
+		}
+		if i >= len(frames)-edge {
+			to = min(to, i)
+		}
+	}
+	if jumps > 2*edge || to-from < 3 {
+		return 0, len(frames)
+	}
+	return from, to
 }
 
 func unusable(f Frame) bool {

@@ -126,6 +126,27 @@ func TestBlurredFramesGoUnlessAHoleOpens(t *testing.T) {
 	}
 }
 
+func TestLooseEndsGo(t *testing.T) {
+	frames := walk(60, 0.03)
+	for _, i := range []int{1, 2, 4, 57} {
+		frames[i].Matched, frames[i].Motion = 0.2, 0.15
+	}
+	s := Select(along(frames), SelectOptions{})
+	if got := indices(s); s.Loose != 7 || got[0] != 4 || got[len(got)-1] != 56 {
+		t.Errorf("%d loose, from %d to %d", s.Loose, got[0], got[len(got)-1])
+	}
+	frames[30].Matched = 0.2 // a cut in the middle is none
+	if s := Select(frames, SelectOptions{}); s.Loose != 7 {
+		t.Errorf("%d loose", s.Loose)
+	}
+	for i := range frames {
+		frames[i].Matched = 0.4
+	}
+	if s := Select(frames, SelectOptions{}); s.Loose != 0 {
+		t.Errorf("%d loose of frames that all jump", s.Loose)
+	}
+}
+
 func TestUnusableFramesNeverAreSelected(t *testing.T) {
 	frames := walk(40, 0.03)
 	frames[3].Dark, frames[9].Bright, frames[12].Contrast, frames[20].Sharpness = 1, 1, 0, 0
@@ -158,7 +179,7 @@ func TestSelectionHoldsItsPromises(t *testing.T) {
 		if len(s.Frames) > o.MaxImages {
 			t.Fatalf("%d selected of at most %d", len(s.Frames), o.MaxImages)
 		}
-		if sum := len(s.Frames) + s.Unusable + s.Duplicates + s.Blurred + s.Thinned; sum != n {
+		if sum := len(s.Frames) + s.Unusable + s.Duplicates + s.Blurred + s.Loose + s.Thinned; sum != n {
 			t.Fatalf("%d of %d frames accounted for", sum, n)
 		}
 		window := frames[n-1].Travel / float64(min(o.MaxImages, 120))

@@ -72,6 +72,7 @@ func TestTroubledCapturesRegister(t *testing.T) {
 		views    int
 	}{
 		{landscape, []sample.Disturbance{sample.MotionBlur}, 1},
+		{landscape, []sample.Disturbance{sample.ExposureSteps, sample.VariableRate}, 1},
 	} {
 		t.Run(fmt.Sprint(test.troubles), func(t *testing.T) {
 			o := test.options
