@@ -182,7 +182,8 @@ func (s *Selection) thin(views []int, frames []Frame, o SelectOptions) []int {
 	return kept
 }
 
-// dropBlurred takes blurred frames out, the worst first, as long as no hole opens.
+// dropBlurred takes blurred frames out, the worst first, as long as no hole opens. At the ends none can: a run of blurred
+// frames there goes whole.
 func (s *Selection) dropBlurred(views []int, frames []Frame, blurred []bool) []int {
 	var bad []int
 	for _, i := range views {
@@ -192,8 +193,20 @@ func (s *Selection) dropBlurred(views []int, frames []Frame, blurred []bool) []i
 	}
 	slices.SortStableFunc(bad, func(a, b int) int { return cmp.Compare(frames[a].Sharpness, frames[b].Sharpness) })
 	views = slices.Clone(views)
+	isBad := func(at int) bool { return blurred[views[at]] }
+	for len(views) > 3 && isBad(0) {
+		views = views[1:]
+		s.Blurred++
+	}
+	for len(views) > 3 && isBad(len(views)-1) {
+		views = views[:len(views)-1]
+		s.Blurred++
+	}
 	for _, i := range bad {
-		at, _ := slices.BinarySearch(views, i)
+		at, there := slices.BinarySearch(views, i)
+		if !there {
+			continue
+		}
 		if at > 0 && at < len(views)-1 && !(frames[views[at+1]].Travel-frames[views[at-1]].Travel <= largestHole) {
 			continue
 		}

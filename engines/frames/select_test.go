@@ -126,6 +126,18 @@ func TestBlurredFramesGoUnlessAHoleOpens(t *testing.T) {
 	}
 }
 
+// A run of blurred frames at an end goes, however far apart they are.
+func TestBlurredEndsGo(t *testing.T) {
+	frames := walk(40, 0.11)
+	for _, i := range []int{0, 1, 2, 3, 39} {
+		frames[i].Sharpness = 0.4
+	}
+	s := Select(frames, SelectOptions{})
+	if got := indices(s); s.Blurred != 5 || got[0] != 4 || got[len(got)-1] != 38 {
+		t.Errorf("%d blurred, from %d to %d", s.Blurred, got[0], got[len(got)-1])
+	}
+}
+
 func TestLooseEndsGo(t *testing.T) {
 	frames := walk(60, 0.03)
 	for _, i := range []int{1, 2, 4, 57} {
