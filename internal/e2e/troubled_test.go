@@ -66,6 +66,7 @@ func TestTroubledCapturesRegister(t *testing.T) {
 		t.Skip(err)
 	}
 	landscape := sample.Options{Seed: 4, Frames: 40, Width: 480, Height: 270}
+	portrait := sample.Options{Seed: 4, Frames: 40, Width: 270, Height: 480}
 	for _, test := range []struct {
 		options  sample.Options
 		troubles []sample.Disturbance
@@ -73,6 +74,8 @@ func TestTroubledCapturesRegister(t *testing.T) {
 	}{
 		{landscape, []sample.Disturbance{sample.MotionBlur}, 1},
 		{landscape, []sample.Disturbance{sample.ExposureSteps, sample.VariableRate}, 1},
+		{portrait, []sample.Disturbance{sample.Rotated, sample.RollingStart}, 1},
+		{landscape, []sample.Disturbance{sample.Static, sample.TenBit}, 1},
 	} {
 		t.Run(fmt.Sprint(test.troubles), func(t *testing.T) {
 			o := test.options

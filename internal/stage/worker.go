@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -202,15 +203,15 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	beating := make(chan struct{})
-	go func() { defer close(beating); w.heartbeat(working, cancel, lease, job) }()
-	go w.watch(working, cancel, stop, job)
+	var beside sync.WaitGroup
+	beside.Go(func() { w.heartbeat(working, cancel, lease, job) })
+	beside.Go(func() { w.watch(working, cancel, stop, job) })
 	err = w.run(working, job)
 	if reason := context.Cause(working); err != nil && reason != nil && ctx.Err() == nil {
 		err = reason // whatever Run says is a consequence
 	}
 	cancel(nil)
-	<-beating
+	beside.Wait()
 	if err != nil {
 		return pipeline.Object{}, err
 	}
