@@ -17,6 +17,7 @@ type ReportDocument struct {
 	Plan      *pipeline.Plan     `json:"plan,omitempty"` // what was expected before the work started, and what it took
 	SfM       *SfMReport         `json:"sfm,omitempty"`
 	Depth     *DepthReportPart   `json:"depth,omitempty"`
+	Training  *TrainingReport    `json:"training,omitempty"`
 	Splat     *SplatReport       `json:"splat,omitempty"`
 	Quality   *QualityReport     `json:"quality,omitempty"`
 	Stages    []StageRecord      `json:"stages,omitempty"`
@@ -55,6 +56,15 @@ type DepthReportPart struct {
 	MedianScale float64 `json:"median_scale,omitempty"`
 	Residual    float64 `json:"residual,omitempty"`   // median over aligned images of their median |z/z_sfm - 1|
 	Alignments  any     `json:"alignments,omitempty"` // of every image: scale, shift, quality, or why it was left out
+}
+
+// TrainingReport is what came of the options that say what training is to expect of the capture.
+type TrainingReport struct {
+	BackgroundMode string  `json:"background_mode"`
+	SkyGaussians   int     `json:"sky_gaussians"`            // far behind the scene, at the start
+	RefinedPoses   int     `json:"refined_poses,omitempty"`  // cameras that moved along
+	RefinedDeg     float64 `json:"refined_deg,omitempty"`    // median of their turns
+	ExposureStops  float64 `json:"exposure_stops,omitempty"` // the most that an image was brighter or darker than the mean
 }
 
 // SplatReport describes the result.

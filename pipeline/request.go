@@ -103,12 +103,32 @@ type Options struct {
 	// Depth is what the depth stage does: DepthOff, or the name of a model that the deployment has; "" or DepthAuto: its
 	// default model.
 	Depth string `json:"depth,omitempty"`
+
+	// What training is to expect of the capture. Each costs time or quality where it does not apply (docs/captures.md).
+	Sky                string `json:"sky,omitempty"`             // SkyAuto, SkyOn, SkyOff; "" is SkyAuto
+	BackgroundMode     string `json:"background_mode,omitempty"` // BackgroundFixed, BackgroundRandom, BackgroundEmpty; "" is BackgroundFixed
+	RefinePoses        bool   `json:"refine_poses,omitempty"`    // move the cameras along with the Gaussians
+	CompensateExposure bool   `json:"compensate_exposure,omitempty"`
 }
 
 // Values of Options.Depth that name no model.
 const (
 	DepthAuto = "auto"
 	DepthOff  = "off"
+)
+
+// Values of Options.Sky: whether Gaussians far behind the scene stand for its sky.
+const (
+	SkyAuto = "auto" // where depth maps see one
+	SkyOn   = "on"   // wherever images show no sparse points
+	SkyOff  = "off"
+)
+
+// Values of Options.BackgroundMode: what training draws behind the splat.
+const (
+	BackgroundFixed  = "fixed"  // black
+	BackgroundRandom = "random" // another colour each time, so that what is solid becomes opaque
+	BackgroundEmpty  = "empty"  // the same, and what masks hide is to stay empty: it cuts a subject out
 )
 
 // Validate says what is wrong in words for the client.
@@ -130,6 +150,16 @@ func (o Options) Validate() error {
 	if !validModelName(o.Depth) {
 		return errors.New("depth must be auto, off or the name of a model: up to 64 lower-case letters, digits, dots, dashes and underscores")
 	}
+	switch o.Sky {
+	case "", SkyAuto, SkyOn, SkyOff:
+	default:
+		return fmt.Errorf("sky must be auto, on or off, not %q", o.Sky)
+	}
+	switch o.BackgroundMode {
+	case "", BackgroundFixed, BackgroundRandom, BackgroundEmpty:
+	default:
+		return fmt.Errorf("background_mode must be fixed, random or empty, not %q", o.BackgroundMode)
+	}
 	return nil
 }
 
@@ -149,6 +179,12 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.Depth == "" {
 		o.Depth = DepthAuto
+	}
+	if o.Sky == "" {
+		o.Sky = SkyAuto
+	}
+	if o.BackgroundMode == "" {
+		o.BackgroundMode = BackgroundFixed
 	}
 	if o.LongEdgePx == 0 {
 		o.LongEdgePx = presets[o.Preset].longEdgePx

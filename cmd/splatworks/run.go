@@ -25,11 +25,17 @@ type wishes struct {
 	LongEdge    int           `name:"long-edge" help:"Longer side of the training images in pixels; the preset's own when not given."`
 	Seed        uint64        `help:"Of everything that is left to chance."`
 	Depth       string        `default:"auto" help:"Depth maps for training: auto uses the default model if it is here, off uses none, NAME another one ('splatworks models' lists them)."`
+
+	Sky                string `enum:"auto,on,off" default:"auto" help:"Outdoors: a sphere of Gaussians far behind the scene for its sky. auto adds it where depth maps see one, on wherever the images show no sparse points: ${enum}."`
+	BackgroundMode     string `enum:"fixed,random,empty" default:"fixed" help:"What training draws behind the splat. random closes dark holes in what is solid; empty cuts the subject out along the masks or transparency of the photos: ${enum}."`
+	RefinePoses        bool   `help:"Move the cameras along with the Gaussians: where poses are a pixel off (see the reprojection error). A third more time for each step."`
+	CompensateExposure bool   `help:"Even out brightness and white balance: for captures with the warning exposure_changes."`
 }
 
 func (w wishes) options() (pipeline.Options, error) {
 	o := pipeline.Options{Preset: pipeline.Preset(w.Preset), TrainBudgetS: w.TrainBudget.Seconds(), MaxImages: w.MaxImages,
-		LongEdgePx: w.LongEdge, Seed: w.Seed, Depth: w.Depth}
+		LongEdgePx: w.LongEdge, Seed: w.Seed, Depth: w.Depth,
+		Sky: w.Sky, BackgroundMode: w.BackgroundMode, RefinePoses: w.RefinePoses, CompensateExposure: w.CompensateExposure}
 	if err := o.Validate(); err != nil {
 		return o, usageError{err}
 	}

@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
 )
 
 // readReport loads report.json of a result folder.
@@ -39,6 +41,9 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 	default:
 		fmt.Fprintf(w, "  depth         %s, %d of %d images aligned, off by %.1f %%\n", d.Model, d.Aligned, d.Images, 100*d.Residual)
 	}
+	if used := expectations(r.Training); used != "" {
+		fmt.Fprintf(w, "  training      %s\n", used)
+	}
 	if s := r.Splat; s != nil {
 		fmt.Fprintf(w, "  splat         %d Gaussians, spherical harmonics of degree %d, %s\n", s.Gaussians, s.SHDegree, megabytes(s.Bytes))
 	}
@@ -57,6 +62,27 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 	}
 	fmt.Fprintf(w, "  %-12s %9.1f %9.1f\n", "together", wall, cpu)
 	fmt.Fprintf(w, "\n  %s\n", filepath.Join(dir, artifacts.Splat.FileName()))
+}
+
+// expectations says what came of the options about the capture; nothing where they were left out and found nothing.
+func expectations(t *artifacts.TrainingReport) string {
+	if t == nil {
+		return ""
+	}
+	var parts []string
+	if t.SkyGaussians > 0 {
+		parts = append(parts, fmt.Sprintf("a sky of %d Gaussians", t.SkyGaussians))
+	}
+	if t.BackgroundMode != pipeline.BackgroundFixed {
+		parts = append(parts, "background "+t.BackgroundMode)
+	}
+	if t.RefinedPoses > 0 {
+		parts = append(parts, fmt.Sprintf("%d cameras turned by %.3f degree", t.RefinedPoses, t.RefinedDeg))
+	}
+	if t.ExposureStops > 0 {
+		parts = append(parts, fmt.Sprintf("exposures up to %.1f stops apart from their mean", t.ExposureStops))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func megabytes(bytes int64) string {

@@ -12,13 +12,20 @@ const (
 	// BackgroundRandom is another colour at each visit, behind the splats and in the transparent parts of the image: what
 	// is empty must stay so, as no Gaussian can have a colour that is always right there; and what is solid becomes so.
 	BackgroundRandom BackgroundMode = "random"
+	// BackgroundEmpty is BackgroundRandom where a mask also says what is empty, as if the images had been cut out along
+	// their masks: the splat holds what the masks leave, and nothing around it.
+	BackgroundEmpty BackgroundMode = "empty"
 )
+
+// changing says whether another background is drawn at each visit to the picture.
+func (m BackgroundMode) changing(pic *Picture) bool {
+	return m == BackgroundRandom || m == BackgroundEmpty || m == BackgroundAuto && pic.Alpha != nil
+}
 
 // scenery is what a visit to an image draws behind the splats, and the image as it is compared.
 func (t *training) scenery(image int) (background [3]float32, pic *Picture, truth *[3]simd.Truth) {
 	pic = &t.data.Train[image].Levels[t.level]
-	mode := t.cfg.BackgroundMode
-	if mode == BackgroundFixed || mode == BackgroundAuto && pic.Alpha == nil {
+	if !t.cfg.BackgroundMode.changing(pic) {
 		return t.cfg.Background, pic, t.truth(image)
 	}
 	for k := range background {

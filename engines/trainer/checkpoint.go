@@ -43,6 +43,7 @@ type checkpointHeader struct {
 	Data       uint32        `json:"data"` // Dataset.fingerprint
 	Gaussians  int           `json:"gaussians"`
 	First      int           `json:"first"`
+	Sky        int           `json:"sky"`
 	Iteration  int           `json:"iteration"`
 	Elapsed    time.Duration `json:"elapsed"`
 	RNG        []byte        `json:"rng"`
@@ -79,7 +80,7 @@ func (t *training) write(w io.Writer) error {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
 	header, err := json.Marshal(checkpointHeader{
-		Config: t.cfg, Data: t.data.fingerprint(), Gaussians: t.params.Len(), First: t.first, Iteration: t.iteration,
+		Config: t.cfg, Data: t.data.fingerprint(), Gaussians: t.params.Len(), First: t.first, Sky: t.sky, Iteration: t.iteration,
 		Elapsed: t.elapsed(), RNG: rng, Order: t.order, Cursor: t.cursor, LossMean: t.lossMean, RefinedAt: t.refinedAt, Rebuilt: t.rebuilt,
 		Relocated: t.relocated, NonFinite: t.nonFinite, Exposures: len(t.exposure.gains), Poses: len(t.poses.state), Curve: t.curve, Evaluation: t.evaluatedAt,
 	})
@@ -214,7 +215,7 @@ func (t *training) accept(h *checkpointHeader) error {
 	if h.Data != t.data.fingerprint() {
 		return fmt.Errorf("%w: it was made from other images", ErrCheckpoint)
 	}
-	if h.Gaussians < 0 || h.Gaussians > t.cfg.MaxGaussians || h.First < 0 || h.Iteration < 0 || h.Elapsed < 0 {
+	if h.Gaussians < 0 || h.Gaussians > t.cfg.MaxGaussians || h.First < 0 || h.Sky < 0 || h.Sky > h.First || h.Iteration < 0 || h.Elapsed < 0 {
 		return fmt.Errorf("%w: %d Gaussians after %d iterations in %v are out of range", ErrCheckpoint, h.Gaussians, h.Iteration, h.Elapsed)
 	}
 	if h.Exposures != len(t.exposure.gains) {
@@ -236,7 +237,7 @@ func (t *training) accept(h *checkpointHeader) error {
 	if err := t.pcg.UnmarshalBinary(h.RNG); err != nil {
 		return fmt.Errorf("%w: random state: %w", ErrCheckpoint, err)
 	}
-	t.first, t.iteration, t.before, t.order, t.cursor = h.First, h.Iteration, h.Elapsed, h.Order, h.Cursor
+	t.first, t.sky, t.iteration, t.before, t.order, t.cursor = h.First, h.Sky, h.Iteration, h.Elapsed, h.Order, h.Cursor
 	t.lossMean, t.refinedAt, t.rebuilt, t.relocated, t.nonFinite = h.LossMean, h.RefinedAt, h.Rebuilt, h.Relocated, h.NonFinite
 	t.curve, t.evaluatedAt = h.Curve, h.Evaluation
 	return nil

@@ -98,7 +98,7 @@ func (c *Config) Validate() error {
 	check(c.Threads >= 0, "threads: %d is negative", c.Threads)
 	check(c.CheckpointEvery >= 0, "checkpoint_every: %v is negative", c.CheckpointEvery)
 	check(c.EvaluateEvery >= 0 && c.EvaluateEvery <= 1, "evaluate_every: %v is outside 0..1", c.EvaluateEvery)
-	check(slices.Contains([]BackgroundMode{BackgroundAuto, BackgroundFixed, BackgroundRandom}, c.BackgroundMode), "background_mode: %q is not known", c.BackgroundMode)
+	check(slices.Contains([]BackgroundMode{BackgroundAuto, BackgroundFixed, BackgroundRandom, BackgroundEmpty}, c.BackgroundMode), "background_mode: %q is not known", c.BackgroundMode)
 	check(slices.Contains([]SkyMode{SkyAuto, SkyOn, SkyOff}, c.Sky), "sky: %q is not known", c.Sky)
 	for _, b := range c.Background {
 		check(b >= 0 && b <= 1, "background: %v is outside 0..1", b)

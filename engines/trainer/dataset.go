@@ -100,6 +100,11 @@ func (d *Dataset) warn(model *scene.Reconstruction, shrink float64, cfg *Config)
 	}
 }
 
+// CutOut says whether any training image has transparent parts.
+func (d *Dataset) CutOut() bool {
+	return slices.ContainsFunc(d.Train, func(v *View) bool { return v.Levels[0].Alpha != nil })
+}
+
 // sceneExtent is the median over images of the median depth of the points each sees; without points, the largest
 // distance of a camera from their middle; without that, 1.
 func sceneExtent(model *scene.Reconstruction) float64 {

@@ -73,7 +73,7 @@ func (v *View) prior(level int) *Picture {
 
 // depthLoss is w·mean|D − prior| in units of 1/extent, so that its weight does not depend on the size of the world, with
 // D = Σ w/z as drawn, not divided by alpha (Kerbl et al. 2024, "Hierarchical 3D Gaussians", section 4.4). It returns the
-// loss, and the gradient in a plane that the next call reuses. What a mask hides does not count.
+// loss, and the gradient in a plane that the next call reuses. What the mask hides does not count.
 func (t *training) depthLoss(f *raster.Frame, prior *Picture, mask []uint8, weight float64) (loss float64, grad []float32) {
 	pixels := f.Width * f.Height
 	if cap(t.depthGrad) < pixels {

@@ -24,6 +24,12 @@ const (
 	exposureFloor = 0.02 // mean of a channel below which its ratio says nothing
 )
 
+// Exposure is what compensation found out about an image: how much brighter than the mean of all it was taken.
+type Exposure struct {
+	Name  string     `json:"name"`
+	Stops [3]float64 `json:"stops"` // of red, green, blue
+}
+
 func newExposures(images int) exposures { return exposures{gains: make([]float32, 3*images)} }
 
 func (e *exposures) of(image int) []float32 { return e.gains[3*image : 3*image+3] }
@@ -76,4 +82,16 @@ func (e *exposures) fixGauge() {
 			e.of(i)[channel] -= float32(mean)
 		}
 	}
+}
+
+// changes lists what was found out about each image.
+func (e *exposures) changes(d *Dataset) (list []Exposure) {
+	for i := range len(e.gains) / 3 {
+		x := Exposure{Name: d.Train[i].Name}
+		for channel, gain := range e.of(i) {
+			x.Stops[channel] = float64(gain) / math.Ln2
+		}
+		list = append(list, x)
+	}
+	return list
 }

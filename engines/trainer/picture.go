@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -101,7 +102,11 @@ func loadView(model *scene.Reconstruction, im *scene.Image, dir string, cfg *Con
 		return nil, fmt.Errorf("mask of image %s has %v pixels, the image %v", im.Name, mask.Bounds().Size(), size.Size())
 	default:
 		planes, _, _ := simd.Planes(mask)
-		pic.Mask = planes[0]
+		if cfg.BackgroundMode == BackgroundEmpty {
+			pic.cutOut(planes[0], cfg.Background)
+		} else {
+			pic.Mask = planes[0]
+		}
 	}
 	if factor := max(float64(max(size.Dx(), size.Dy()))/float64(cfg.MaxSide), shrink); factor > 1 {
 		pic = pic.shrunk(factor)
@@ -153,6 +158,28 @@ func (p *Picture) composite(img image.Image, background [3]float32) {
 			}
 		}
 	}
+}
+
+// cutOut makes what a mask hides transparent.
+func (p *Picture) cutOut(mask []uint8, background [3]float32) {
+	if p.Alpha == nil {
+		p.Alpha = bytes.Repeat([]byte{255}, len(mask))
+	}
+	for i, m := range mask {
+		p.Alpha[i] = uint8(int(p.Alpha[i]) * int(m) / 255)
+		for channel := range p.Pix {
+			v := &p.Pix[channel][i]
+			*v = uint8(float32(*v)*float32(m)/255 + background[channel]*float32(255-m) + 0.5)
+		}
+	}
+}
+
+// solid is 255 where the picture shows something that counts: its mask, or else its opacity; nil: everywhere.
+func (p *Picture) solid() []uint8 {
+	if p.Mask != nil {
+		return p.Mask
+	}
+	return p.Alpha
 }
 
 // planes lists the channels, those of transparency and mask included.

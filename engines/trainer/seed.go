@@ -52,9 +52,10 @@ func seedPoints(d *Dataset, known []Point, most int, rng *rand.Rand) []Point {
 	var seeds []Point
 	for i, v := range views {
 		w, h := v.Camera.Width, v.Camera.Height
+		solid := v.solid()
 		for y := stride / 2; y < h; y += stride {
 			for x := stride / 2; x < w; x += stride {
-				if !poor[i][cellAt(v, x, y)] || v.edge(x, y) || v.Mask != nil && v.Mask[y*w+x] < 128 {
+				if !poor[i][cellAt(v, x, y)] || v.edge(x, y) || solid != nil && solid[y*w+x] < maskHalf {
 					continue
 				}
 				z := 1 / float64(v.inverseDepth[y*w+x])

@@ -1,9 +1,14 @@
 package trainer
 
 import (
+	"bytes"
+	"image"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/simd"
@@ -86,6 +91,9 @@ func TestSkySphereHelps(t *testing.T) {
 		cfg.MaxGaussians, cfg.Sky = 4000, mode
 		res := train(t, cfg, skyScene(t, false))
 		psnr[mode] = res.Held.PSNR
+		if (res.Sky > 0) != (mode == SkyOn) {
+			t.Errorf("%q: %d Gaussians of the sky", mode, res.Sky)
+		}
 		for i := range res.Cloud.Len() {
 			m := res.Cloud.Means[3*i : 3*i+3]
 			if distance([3]float64{float64(m[0]), float64(m[1]), float64(m[2])}, [3]float64{}) > 20 {
@@ -99,6 +107,25 @@ func TestSkySphereHelps(t *testing.T) {
 	}
 	if far[SkyOff] != 0 || far[SkyOn] < 100 {
 		t.Errorf("%d far Gaussians with a sky, %d without", far[SkyOn], far[SkyOff])
+	}
+}
+
+// A run that is resumed still knows that it began with a sky.
+func TestCheckpointKeepsTheSky(t *testing.T) {
+	cfg := testConfig(400)
+	cfg.MaxGaussians, cfg.Sky = 4000, SkyOn
+	run := newTraining(cfg, skyScene(t, false), Hooks{Clock: ticking(time.Millisecond)})
+	run.start()
+	var checkpoint bytes.Buffer
+	if err := run.write(&checkpoint); err != nil {
+		t.Fatal(err)
+	}
+	resumed := newTraining(cfg, run.data, run.hooks)
+	if err := resumed.read(&checkpoint); err != nil {
+		t.Fatal(err)
+	}
+	if resumed.sky != run.sky || run.sky < 100 {
+		t.Errorf("%d Gaussians of the sky, %d before", resumed.sky, run.sky)
 	}
 }
 
@@ -150,20 +177,70 @@ func TestRandomBackgroundKeepsTheEmptyEmpty(t *testing.T) {
 		if !(res.Held.PSNR > 20) {
 			t.Errorf("%q: %.2f dB", mode, res.Held.PSNR)
 		}
-		// Before black, the empty parts must be black.
-		for _, v := range d.Test {
-			pic := &v.Levels[0]
-			img := Render(res.Cloud, &pic.Camera, &Config{Threads: 1})
-			for i, alpha := range pic.Alpha {
-				if alpha == 0 {
-					wrong[mode] += float64(img.NRGBAAt(i%48, i/48).B) / 255
-				}
-			}
+		wrong[mode] = lightInTheEmpty(res.Cloud, d.Test)
+		if want := map[bool]int{false: 0, true: len(d.Train)}[mode == BackgroundAuto]; res.Recolored != want {
+			t.Errorf("%q: %d images recolored, want %d", mode, res.Recolored, want)
 		}
 	}
 	t.Logf("light in empty pixels: %.1f with a fixed background, %.1f with a random one", wrong[BackgroundFixed], wrong[BackgroundAuto])
 	if !(wrong[BackgroundAuto] < wrong[BackgroundFixed]/2) {
 		t.Errorf("light in empty pixels: %.1f with a fixed background, %.1f with a random one", wrong[BackgroundFixed], wrong[BackgroundAuto])
+	}
+}
+
+// lightInTheEmpty is the blue light before black where the views are transparent: it must be none.
+func lightInTheEmpty(cloud *splat.Cloud, views []*View) (light float64) {
+	for _, v := range views {
+		pic := &v.Levels[0]
+		img := Render(cloud, &pic.Camera, &Config{Threads: 1})
+		for i, alpha := range pic.Alpha {
+			if alpha == 0 {
+				light += float64(img.NRGBAAt(i%pic.Camera.Width, i/pic.Camera.Width).B) / 255
+			}
+		}
+	}
+	return light
+}
+
+// A mask only hides what is around a subject; where it says what is empty, the subject is cut out. The images have a blue
+// wall behind the ball, the masks hide it.
+func TestEmptyBackgroundCutsTheSubjectOut(t *testing.T) {
+	d := synthetic(16, 48, 40)
+	var cut []*View
+	for _, views := range [][]*View{d.Train, d.Test} {
+		for i, v := range views {
+			views[i] = newView(v.Name, cutOut(v.Levels[0].Camera, [3]float32{0.2, 0.3, 0.9}))
+		}
+		cut = append(cut, views...)
+	}
+	rng := rand.New(rand.NewPCG(5, 5))
+	for range 400 { // of the wall
+		d.Points = append(d.Points, Point{XYZ: [3]float64{2 * rng.NormFloat64(), 1.2 * rng.NormFloat64(), 2 * rng.NormFloat64()}, RGB: [3]uint8{51, 77, 230}})
+	}
+	dir := writeScene(t, d, nil)
+	if err := os.Mkdir(filepath.Join(dir, "masks"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range cut {
+		writePNG(t, filepath.Join(dir, "masks", v.Name+".png"), &image.Gray{Pix: v.Levels[0].Alpha, Stride: 48, Rect: image.Rect(0, 0, 48, 40)})
+	}
+	wrong := map[BackgroundMode]float64{}
+	for _, mode := range []BackgroundMode{BackgroundAuto, BackgroundEmpty} {
+		cfg := testConfig(500)
+		cfg.MaxGaussians, cfg.BackgroundMode = 1200, mode
+		loaded, err := Load(dir, &cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := train(t, cfg, loaded)
+		if mode == BackgroundEmpty && !(res.Held.PSNR > 20) {
+			t.Errorf("%.2f dB before the background that the masks leave", res.Held.PSNR)
+		}
+		wrong[mode] = lightInTheEmpty(res.Cloud, d.Test)
+	}
+	t.Logf("light in empty pixels: %.1f with masks that hide, %.1f with masks that cut out", wrong[BackgroundAuto], wrong[BackgroundEmpty])
+	if !(wrong[BackgroundEmpty] < wrong[BackgroundAuto]/10) {
+		t.Errorf("light in empty pixels: %.1f with masks that hide, %.1f with masks that cut out", wrong[BackgroundAuto], wrong[BackgroundEmpty])
 	}
 }
 

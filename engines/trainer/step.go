@@ -33,7 +33,7 @@ func (t *training) step(fraction float64) {
 	up := raster.Upstream{Color: t.loss.grad}
 	if withDepth {
 		var depth float64
-		depth, up.InverseDepth = t.depthLoss(f, prior, pic.Mask, t.depthWeight(fraction))
+		depth, up.InverseDepth = t.depthLoss(f, prior, pic.solid(), t.depthWeight(fraction))
 		loss += depth
 	}
 	if t.iteration == 0 {

@@ -35,13 +35,16 @@ var ErrStopped = errors.New("training was stopped before its end")
 type Result struct {
 	Cloud      *splat.Cloud  `json:"-"`
 	Iterations int           `json:"iterations"`
-	Elapsed    time.Duration `json:"elapsed"`         // of the clock, earlier runs that this one resumed included
-	Held       *Quality      `json:"held"`            // of the held-out images, or nil when none were held out
-	Curve      []Evaluated   `json:"curve"`           // the held-out quality on the way
-	NonFinite  int           `json:"non_finite"`      // Gaussians that were lost to NaN or infinities
-	Relocated  int           `json:"relocated"`       // Gaussians that had become invisible and were used again
-	Poses      []PoseChange  `json:"poses,omitempty"` // with Config.RefinePoses
-	Floaters   int           `json:"floaters"`        // Gaussians removed at the end because no training image needs them
+	Elapsed    time.Duration `json:"elapsed"`             // of the clock, earlier runs that this one resumed included
+	Held       *Quality      `json:"held"`                // of the held-out images, or nil when none were held out
+	Curve      []Evaluated   `json:"curve"`               // the held-out quality on the way
+	NonFinite  int           `json:"non_finite"`          // Gaussians that were lost to NaN or infinities
+	Relocated  int           `json:"relocated"`           // Gaussians that had become invisible and were used again
+	Poses      []PoseChange  `json:"poses,omitempty"`     // with Config.RefinePoses
+	Exposures  []Exposure    `json:"exposures,omitempty"` // with Config.Exposure
+	Sky        int           `json:"sky"`                 // Gaussians of the sphere that training started with
+	Recolored  int           `json:"recolored"`           // training images that were drawn before another background at each visit
+	Floaters   int           `json:"floaters"`            // Gaussians removed at the end because no training image needs them
 }
 
 // training is one run.
@@ -55,6 +58,7 @@ type training struct {
 	params, m, v *raster.Params // and Adam's moments
 	spare        *raster.Params // takes turns with them when they are laid out anew
 	first        int            // Gaussians at the start
+	sky          int            // of them, on the sphere
 	stats        statistics
 	exposure     exposures
 	moments      moments
@@ -141,6 +145,7 @@ func (t *training) start() {
 	solid.MaxGaussians -= len(sky)
 	initialise(t.params, t.data, &solid, t.InitialOpacity, t.rng)
 	t.addSky(sky, spacing)
+	t.sky = len(sky)
 	t.first = t.params.Len()
 	t.m.Resize(t.first)
 	t.v.Resize(t.first)
@@ -268,9 +273,15 @@ func (t *training) finish() (*Result, error) {
 	}
 	cloud := t.params.Cloud()
 	normalise(cloud)
+	recolored := 0
+	for _, v := range t.data.Train {
+		if t.cfg.BackgroundMode.changing(&v.Levels[0]) {
+			recolored++
+		}
+	}
 	return &Result{
-		Cloud: cloud, Iterations: t.iteration, Elapsed: elapsed, Held: held, Curve: t.curve,
-		Poses: t.poses.changes(t.data), NonFinite: t.nonFinite, Relocated: t.relocated, Floaters: floaters,
+		Cloud: cloud, Iterations: t.iteration, Elapsed: elapsed, Held: held, Curve: t.curve, Sky: t.sky, Recolored: recolored,
+		Poses: t.poses.changes(t.data), Exposures: t.exposure.changes(t.data), NonFinite: t.nonFinite, Relocated: t.relocated, Floaters: floaters,
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -301,8 +302,17 @@ func TestExposureCompensationHelps(t *testing.T) {
 		}
 		cfg := testConfig(400)
 		cfg.Exposure = on
-		held := train(t, cfg, d).Held
+		res := train(t, cfg, d)
+		held := res.Held
 		psnr[on] = held.PSNR
+		if on != (len(res.Exposures) == len(d.Train)) {
+			t.Errorf("%d exposures of %d images", len(res.Exposures), len(d.Train))
+		}
+		for i, x := range res.Exposures { // taken by 0.4 stops darker, right, by 0.3 brighter
+			if want := []float64{-0.4, 0, 0.3}[i%3]; !(math.Abs(x.Stops[1]-want) < 0.2) {
+				t.Errorf("%s was taken %v stops brighter, want %.1f", x.Name, x.Stops, want)
+			}
+		}
 		if !(held.ColorFitPSNR >= held.PSNR) {
 			t.Errorf("%.2f dB after a colour fit, %.2f before", held.ColorFitPSNR, held.PSNR)
 		}

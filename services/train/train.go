@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -56,6 +58,10 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err := attachDepth(ctx, job, data); err != nil {
 		return err
 	}
+	if cfg.BackgroundMode == trainer.BackgroundEmpty && !data.CutOut() {
+		job.Warn(pipeline.Warning{Code: "no_masks", Message: "The background is to stay empty, but no image has a mask that says where it is.",
+			Advice: "Send masks, or photos with transparent parts; without them leave background_mode out."})
+	}
 	for _, text := range data.Warnings {
 		job.Warn(pipeline.Warning{Code: "scene", Message: text})
 	}
@@ -95,6 +101,11 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 	cfg.EvaluateEvery = evaluateEvery
 	cfg.MaxSide = job.Options.LongEdgePx
 	cfg.Threads = c.Threads
+	if job.Options.Sky != pipeline.SkyAuto {
+		cfg.Sky = trainer.SkyMode(job.Options.Sky)
+	}
+	cfg.BackgroundMode = trainer.BackgroundMode(job.Options.BackgroundMode)
+	cfg.RefinePoses, cfg.Exposure = job.Options.RefinePoses, job.Options.CompensateExposure
 	known, err := job.ReportSoFar()
 	if err != nil {
 		return cfg, err
@@ -211,7 +222,23 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 			return err
 		}
 	}
-	return job.Report(artifacts.ReportDocument{Quality: &artifacts.QualityReport{
+	return job.Report(artifacts.ReportDocument{Training: expected(cfg, result), Quality: &artifacts.QualityReport{
 		PSNRdB: q.PSNR, SSIM: q.SSIM, HeldOut: heldOut, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
 	}})
+}
+
+// expected says what came of the options about the capture.
+func expected(cfg trainer.Config, result *trainer.Result) *artifacts.TrainingReport {
+	r := &artifacts.TrainingReport{BackgroundMode: string(cfg.BackgroundMode), SkyGaussians: result.Sky, RefinedPoses: len(result.Poses)}
+	var turns []float64
+	for _, p := range result.Poses {
+		turns = append(turns, 180/math.Pi*math.Hypot(p.Omega[0], math.Hypot(p.Omega[1], p.Omega[2])))
+	}
+	if slices.Sort(turns); len(turns) > 0 {
+		r.RefinedDeg = turns[len(turns)/2]
+	}
+	for _, x := range result.Exposures {
+		r.ExposureStops = max(r.ExposureStops, math.Abs(x.Stops[0]+x.Stops[1]+x.Stops[2])/3)
+	}
+	return r
 }

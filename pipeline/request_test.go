@@ -1,0 +1,34 @@
+package pipeline
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestOptionsValidate(t *testing.T) {
+	for _, o := range []Options{{}, Options{}.WithDefaults(), {Sky: SkyOn, BackgroundMode: BackgroundEmpty, RefinePoses: true, CompensateExposure: true}} {
+		if err := o.Validate(); err != nil {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	// A client reads the field's name in the message.
+	for field, o := range map[string]Options{
+		"preset": {Preset: "ultra"}, "train_budget_s": {TrainBudgetS: -1}, "max_images": {MaxImages: 2}, "long_edge_px": {LongEdgePx: 63},
+		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "background_mode": {BackgroundMode: "green"},
+	} {
+		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+// What the report shows as options leaves no choice open, so that a reader need not know the defaults.
+func TestDefaultsLeaveNoChoiceOpen(t *testing.T) {
+	o := reflect.ValueOf(Options{}.WithDefaults())
+	for i := range o.NumField() {
+		if f := o.Field(i); f.Kind() == reflect.String && f.IsZero() {
+			t.Errorf("%s is left open", o.Type().Field(i).Name)
+		}
+	}
+}
