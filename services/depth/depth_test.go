@@ -3,13 +3,10 @@ package depth_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
-	"io"
-	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,14 +17,11 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
-	"github.com/splatworks/splatworks/artifacts/memory"
 	engine "github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/depth/depthtest"
 	"github.com/splatworks/splatworks/engines/sample"
-	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/internal/stage/stagetest"
 	"github.com/splatworks/splatworks/pipeline"
-	"github.com/splatworks/splatworks/queue"
-	"github.com/splatworks/splatworks/queue/memq"
 	"github.com/splatworks/splatworks/services/depth"
 )
 
@@ -46,111 +40,10 @@ var capture = sync.OnceValue(func() *sample.Capture {
 	return c
 })
 
-// world is a backend in memory with one request at the depth stage.
-type world struct {
-	t       *testing.T
-	store   *memory.Store
-	queue   *memq.Queue
-	buckets artifacts.Buckets
-	request pipeline.Request
-	worker  stage.Worker
-}
-
-func newWorld(t *testing.T, options pipeline.Options, c depth.Config) *world {
+func newWorld(t *testing.T, options pipeline.Options, c depth.Config) *stagetest.World {
 	t.Helper()
-	now := func() time.Time { return time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) }
-	w := &world{t: t, store: memory.New(), buckets: artifacts.Buckets{Inbox: map[pipeline.Stage]string{}, Artifacts: "artifacts"}}
-	for _, s := range pipeline.Stages() {
-		w.buckets.Inbox[s] = "inbox-" + string(s)
-	}
-	w.queue = memq.New(queue.Config{Now: now, Rand: func() float64 { return 0 }})
-	id, err := pipeline.NewRequestID(now(), bytes.NewReader(bytes.Repeat([]byte{7}, 16)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.request = pipeline.Request{ID: id, SessionID: "s", TokenHash: "h", CreatedAt: now(), Options: options}
-	if err := w.queue.Submit(t.Context(), w.request); err != nil {
-		t.Fatal(err)
-	}
 	c.Now = time.Now
-	w.worker = stage.Worker{
-		Definition: depth.Stage(c), ID: "worker-1", Tasks: w.queue, Slots: w.queue, Limit: 1, Store: w.store, Buckets: w.buckets,
-		WorkDir: t.TempDir(), Beat: time.Millisecond, Now: now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Ended: func(context.Context, pipeline.Request, pipeline.Status) error { return nil },
-	}
-	return w
-}
-
-// submit publishes a scene folder as preprocess would and makes the task ready.
-func (w *world) submit(dir string) {
-	w.t.Helper()
-	var tar bytes.Buffer
-	if err := artifacts.Pack(&tar, dir); err != nil {
-		w.t.Fatal(err)
-	}
-	o, err := w.store.Put(w.t.Context(), "artifacts", artifacts.Path(w.request.ID, pipeline.Preprocess, 1, artifacts.Scene), &tar, artifacts.PutOptions{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	manifest, err := artifacts.WriteManifest(w.t.Context(), w.store, w.buckets, &artifacts.Manifest{
-		Version: artifacts.ManifestVersion, Request: w.request, Stage: pipeline.Preprocess, Fence: 1,
-		Outputs: []artifacts.Artifact{{Kind: artifacts.Scene, Object: o}}, History: []artifacts.StageRecord{{Stage: pipeline.Preprocess}},
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.queue.Enqueue(w.t.Context(), queue.Task{RequestID: w.request.ID, Stage: pipeline.Depth, Input: manifest}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// manifest that the stage left, or nil.
-func (w *world) manifest() *artifacts.Manifest {
-	w.t.Helper()
-	o, err := w.store.Stat(w.t.Context(), w.buckets.ManifestBucket(pipeline.Depth), artifacts.ManifestName(w.request.ID, pipeline.Depth))
-	if errors.Is(err, artifacts.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	m, err := artifacts.ReadManifest(w.t.Context(), w.store, o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return m
-}
-
-// report is the stage's part of report.json, and its warnings.
-func (w *world) report() (artifacts.DepthReportPart, []pipeline.Warning) {
-	w.t.Helper()
-	m := w.manifest()
-	if m == nil {
-		w.t.Fatal("the stage left no manifest")
-	}
-	d, err := artifacts.NewReport(w.request, m.History)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return *d.Depth, d.Warnings
-}
-
-func (w *world) body(kind artifacts.Kind) []byte {
-	w.t.Helper()
-	o, ok := w.manifest().Find(kind)
-	if !ok {
-		w.t.Fatalf("no %s", kind)
-	}
-	r, err := w.store.Open(w.t.Context(), o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer r.Close()
-	body, err := io.ReadAll(r)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return body
+	return stagetest.New(t, options, depth.Stage(c))
 }
 
 // paintedScene is a scene folder whose images carry their inverse depth in the red channel.
@@ -193,17 +86,16 @@ func standIn(context.Context, string) (engine.Estimator, error) {
 
 func TestMapsAreAligned(t *testing.T) {
 	w := newWorld(t, pipeline.Options{}, depth.Config{Model: "stand-in", Open: standIn})
-	w.submit(paintedScene(t))
-	if err := w.worker.Run(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	part, warnings := w.report()
+	w.Give(artifacts.Scene, paintedScene(t))
+	w.Work()
+	report := w.Report()
+	part, warnings := *report.Depth, report.Warnings
 	t.Logf("%+v", part)
 	if part.Model != "stand-in" || part.Images != frames || part.Aligned != frames-1 || part.Skipped != "" || len(warnings) != 0 || !(part.MedianScale > 0) {
 		t.Errorf("report %+v, warnings %v", part, warnings)
 	}
 	dir := t.TempDir()
-	if err := artifacts.Unpack(bytes.NewReader(w.body(artifacts.DepthMaps)), dir); err != nil {
+	if err := artifacts.Unpack(bytes.NewReader(w.Body(artifacts.DepthMaps)), dir); err != nil {
 		t.Fatal(err)
 	}
 	params, err := engine.ReadParams(dir)
@@ -238,7 +130,7 @@ func TestMapsAreAligned(t *testing.T) {
 	if !(off[len(off)/2] < 0.01) {
 		t.Errorf("median relative depth error %.2f %%", 100*off[len(off)/2])
 	}
-	grid := w.body(artifacts.DepthGrid)
+	grid := w.Body(artifacts.DepthGrid)
 	if config, err := jpeg.DecodeConfig(bytes.NewReader(grid)); err != nil || config.Width < 900 {
 		t.Errorf("the grid: %+v, %v", config, err)
 	}
@@ -275,18 +167,17 @@ func TestGoesOnWithout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, test.options, depth.Config{Model: "default", Open: test.open})
-			w.submit(scene)
-			if err := w.worker.Run(t.Context(), nil); err != nil {
-				t.Fatal(err)
-			}
-			part, warnings := w.report()
+			w.Give(artifacts.Scene, scene)
+			w.Work()
+			report := w.Report()
+			part, warnings := *report.Depth, report.Warnings
 			if !strings.Contains(part.Skipped, test.skipped) || part.Skipped == "" || part.Aligned != 0 {
 				t.Errorf("report %+v", part)
 			}
 			if test.warned == "" && len(warnings) != 0 || test.warned != "" && (len(warnings) != 1 || warnings[0].Code != test.warned) {
 				t.Errorf("warnings %+v, want %q", warnings, test.warned)
 			}
-			if _, ok := w.manifest().Find(artifacts.DepthMaps); ok {
+			if _, ok := w.Manifest().Find(artifacts.DepthMaps); ok {
 				t.Error("there are maps")
 			}
 		})
@@ -321,24 +212,24 @@ func TestStopInTheMiddle(t *testing.T) {
 			return ctx.Err()
 		}}, err
 	}})
-	w.submit(paintedScene(t))
+	w.Give(artifacts.Scene, paintedScene(t))
 	go func() {
 		<-reached
 		close(stop)
 	}()
-	if err := w.worker.Run(t.Context(), stop); err != nil {
+	if err := w.Worker.Run(t.Context(), stop); err != nil {
 		t.Fatal(err)
 	}
-	if w.manifest() != nil {
+	if w.Manifest() != nil {
 		t.Error("a stopped stage left a manifest")
 	}
-	for o, err := range w.store.List(t.Context(), "artifacts", artifacts.StagePrefix(w.request.ID, pipeline.Depth)) {
+	for o, err := range w.Store.List(t.Context(), "artifacts", artifacts.StagePrefix(w.Request.ID, pipeline.Depth)) {
 		t.Errorf("%v was left behind (%v)", o, err)
 	}
-	if left, err := os.ReadDir(w.worker.WorkDir); err != nil || len(left) != 0 {
+	if left, err := os.ReadDir(w.Worker.WorkDir); err != nil || len(left) != 0 {
 		t.Errorf("the work folder holds %v, %v", left, err)
 	}
-	if s, err := w.queue.Lookup(t.Context(), w.request.ID); err != nil || s.Failure != nil {
+	if s, err := w.Queue.Lookup(t.Context(), w.Request.ID); err != nil || s.Failure != nil {
 		t.Errorf("state %+v, %v", s, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/splatworks/splatworks/artifacts"
 	engine "github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/depth/dav2"
 	"github.com/splatworks/splatworks/engines/depth/depthtest"
@@ -64,11 +65,9 @@ func TestThreeHundredImagesInTwoGiB(t *testing.T) {
 	w := newWorld(t, pipeline.Options{}, depth.Config{Model: d.Name, Open: func(ctx context.Context, _ string) (engine.Estimator, error) {
 		return engine.Open(ctx, weights, d, engine.Options{Library: library, Provider: engine.CPU, Threads: 2})
 	}})
-	w.submit(manyImages(t, 300))
-	if err := w.worker.Run(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	part, _ := w.report()
+	w.Give(artifacts.Scene, manyImages(t, 300))
+	w.Work()
+	part := w.Report().Depth
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,143 @@
+// Package stagetest runs one stage over one request, against a backend in memory: what a service's tests need to see what
+// it makes of its inputs.
+package stagetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/artifacts/memory"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+	"github.com/splatworks/splatworks/queue/memq"
+)
+
+// World is a backend in memory, whose clock stands still, with one request.
+type World struct {
+	Store   *memory.Store
+	Queue   *memq.Queue
+	Buckets artifacts.Buckets
+	Request pipeline.Request
+	Worker  stage.Worker
+
+	t *testing.T
+}
+
+// New submits a request with options, to be worked on at the stage that is defined.
+func New(t *testing.T, options pipeline.Options, d stage.Definition) *World {
+	t.Helper()
+	now := func() time.Time { return time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) }
+	w := &World{t: t, Store: memory.New(), Buckets: artifacts.Buckets{Inbox: map[pipeline.Stage]string{}, Artifacts: "artifacts"}}
+	for _, s := range pipeline.Stages() {
+		w.Buckets.Inbox[s] = "inbox-" + string(s)
+	}
+	w.Queue = memq.New(queue.Config{Now: now, Rand: func() float64 { return 0 }})
+	id, err := pipeline.NewRequestID(now(), bytes.NewReader(bytes.Repeat([]byte{7}, 16)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Request = pipeline.Request{ID: id, SessionID: "s", TokenHash: "h", CreatedAt: now(), Options: options}
+	if err := w.Queue.Submit(t.Context(), w.Request); err != nil {
+		t.Fatal(err)
+	}
+	w.Worker = stage.Worker{
+		Definition: d, ID: "worker-1", Tasks: w.Queue, Slots: w.Queue, Limit: 1, Store: w.Store, Buckets: w.Buckets,
+		WorkDir: t.TempDir(), Beat: time.Millisecond, Now: now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Ended: func(context.Context, pipeline.Request, pipeline.Status) error { return nil },
+	}
+	return w
+}
+
+// Give publishes a folder as the artifact that the stage before leaves, and makes the task ready.
+func (w *World) Give(kind artifacts.Kind, dir string) {
+	w.t.Helper()
+	before, ok := w.Worker.Definition.Stage.Previous()
+	if !ok {
+		w.t.Fatalf("nothing comes before %s", w.Worker.Definition.Stage)
+	}
+	var tar bytes.Buffer
+	if err := artifacts.Pack(&tar, dir); err != nil {
+		w.t.Fatal(err)
+	}
+	o, err := w.Store.Put(w.t.Context(), w.Buckets.Artifacts, artifacts.Path(w.Request.ID, before, 1, kind), &tar, artifacts.PutOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	manifest, err := artifacts.WriteManifest(w.t.Context(), w.Store, w.Buckets, &artifacts.Manifest{
+		Version: artifacts.ManifestVersion, Request: w.Request, Stage: before, Fence: 1,
+		Outputs: []artifacts.Artifact{{Kind: kind, Object: o}}, History: []artifacts.StageRecord{{Stage: before}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.Queue.Enqueue(w.t.Context(), queue.Task{RequestID: w.Request.ID, Stage: w.Worker.Definition.Stage, Input: manifest}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Work lets the worker run until nothing is ready.
+func (w *World) Work() {
+	w.t.Helper()
+	if err := w.Worker.Run(w.t.Context(), nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Manifest that the stage left, or nil.
+func (w *World) Manifest() *artifacts.Manifest {
+	w.t.Helper()
+	s := w.Worker.Definition.Stage
+	o, err := w.Store.Stat(w.t.Context(), w.Buckets.ManifestBucket(s), artifacts.ManifestName(w.Request.ID, s))
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m, err := artifacts.ReadManifest(w.t.Context(), w.Store, o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return m
+}
+
+// Report is report.json as it would be if the stage were the last one.
+func (w *World) Report() *artifacts.ReportDocument {
+	w.t.Helper()
+	m := w.Manifest()
+	if m == nil {
+		state, err := w.Queue.Lookup(w.t.Context(), w.Request.ID)
+		w.t.Fatalf("the stage left no manifest: %+v, %v", state.Failure, err)
+	}
+	d, err := artifacts.NewReport(w.Request, m.History)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
+// Body is the content of an artifact that the stage left.
+func (w *World) Body(kind artifacts.Kind) []byte {
+	w.t.Helper()
+	o, ok := w.Manifest().Find(kind)
+	if !ok {
+		w.t.Fatalf("no %s", kind)
+	}
+	r, err := w.Store.Open(w.t.Context(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Close()
+	body, err := io.ReadAll(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return body
+}

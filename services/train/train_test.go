@@ -1,0 +1,137 @@
+package train_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/sample"
+	"github.com/splatworks/splatworks/engines/splat"
+	"github.com/splatworks/splatworks/engines/trainer"
+	"github.com/splatworks/splatworks/internal/stage/stagetest"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/services/train"
+)
+
+const (
+	frames        = 18 // so many that some are held out
+	width, height = 96, 64
+)
+
+// scene is what preprocess would leave of the synthetic sample. With masks, their left half is to be ignored.
+func scene(t *testing.T, masks bool) string {
+	t.Helper()
+	c, err := sample.New(sample.Options{Seed: 4, Frames: frames, Width: width, Height: height})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	folders := []string{"images"}
+	if masks {
+		folders = append(folders, "masks")
+	}
+	for _, folder := range folders {
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range frames {
+		rgb := c.Frame(i)
+		img, mask := image.NewNRGBA(image.Rect(0, 0, width, height)), image.NewGray(image.Rect(0, 0, width, height))
+		for at := range width * height {
+			img.SetNRGBA(at%width, at/width, color.NRGBA{rgb[3*at], rgb[3*at+1], rgb[3*at+2], 255})
+			if at%width >= width/2 {
+				mask.Pix[at] = 255
+			}
+		}
+		write(t, filepath.Join(dir, "images", sample.Name(i)), img)
+		if masks {
+			write(t, filepath.Join(dir, "masks", sample.Name(i)+".png"), mask)
+		}
+	}
+	if err := c.Reconstruction().Write(filepath.Join(dir, "sparse")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func write(t *testing.T, path string, img image.Image) {
+	t.Helper()
+	var body bytes.Buffer
+	if err := png.Encode(&body, img); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, body.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// trained lets the stage work with a clock that moves by ten milliseconds whenever it is looked at.
+func trained(t *testing.T, o pipeline.Options, scene string) (*stagetest.World, *artifacts.ReportDocument) {
+	t.Helper()
+	var looks atomic.Int64
+	o.TrainBudgetS, o.LongEdgePx = 1, width
+	w := stagetest.New(t, o, train.Stage(train.Config{Threads: 2, Now: func() time.Time { return time.UnixMilli(10 * looks.Add(1)) }}))
+	w.Give(artifacts.Scene, scene)
+	w.Work()
+	return w, w.Report()
+}
+
+func TestTrains(t *testing.T) {
+	w, r := trained(t, pipeline.Options{}, scene(t, false))
+	cloud, err := splat.ReadPLY(bytes.NewReader(w.Body(artifacts.Trained)))
+	if err != nil || cloud.Len() == 0 {
+		t.Fatalf("%v, %v", cloud, err)
+	}
+	if q := r.Quality; q == nil || q.HeldOut != 3 || !(q.PSNRdB > 10) || q.Width != width || q.Height != height || q.Iterations == 0 {
+		t.Errorf("quality %+v", r.Quality)
+	}
+	if *r.Training != (artifacts.TrainingReport{BackgroundMode: pipeline.BackgroundFixed}) {
+		t.Errorf("without options: %+v", *r.Training)
+	}
+	if len(r.Warnings) != 0 {
+		t.Errorf("warnings %+v", r.Warnings)
+	}
+}
+
+// What a client expects of its capture reaches the trainer, and the report says what came of it.
+func TestWishesReachTheTrainer(t *testing.T) {
+	o := pipeline.Options{Seed: 7, Sky: pipeline.SkyOn, BackgroundMode: pipeline.BackgroundEmpty, RefinePoses: true, CompensateExposure: true}
+	w, r := trained(t, o, scene(t, true))
+	var told struct {
+		Config trainer.Config
+		Result trainer.Result
+	}
+	if err := json.Unmarshal(w.Body(artifacts.TrainReport), &told); err != nil {
+		t.Fatal(err)
+	}
+	c := told.Config
+	if c.Seed != 7 || c.Sky != trainer.SkyOn || c.BackgroundMode != trainer.BackgroundEmpty || !c.RefinePoses || !c.Exposure || c.Budget != time.Second || c.MaxSide != width {
+		t.Errorf("configuration %+v", c)
+	}
+	if told.Result.Recolored != frames-3 {
+		t.Errorf("%d images before a changing background", told.Result.Recolored)
+	}
+	got := r.Training
+	if got.BackgroundMode != pipeline.BackgroundEmpty || got.RefinedPoses != frames-3 || !(got.RefinedDeg > 0 && got.RefinedDeg < 5) || !(got.ExposureStops > 0 && got.ExposureStops < 1) {
+		t.Errorf("report %+v", *got)
+	}
+	if len(r.Warnings) != 0 {
+		t.Errorf("warnings %+v", r.Warnings)
+	}
+}
+
+func TestEmptyBackgroundNeedsMasks(t *testing.T) {
+	_, r := trained(t, pipeline.Options{BackgroundMode: pipeline.BackgroundEmpty}, scene(t, false))
+	if len(r.Warnings) != 1 || r.Warnings[0].Code != "no_masks" || r.Warnings[0].Advice == "" {
+		t.Errorf("warnings %+v", r.Warnings)
+	}
+}
