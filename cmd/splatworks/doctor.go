@@ -13,6 +13,10 @@ type doctorCommand struct {
 	JSON bool `help:"Print JSON for scripts."`
 }
 
+func (doctorCommand) Help() string {
+	return "Exits with 1 while anything is missing that is not optional."
+}
+
 func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 	reports := append(toolchain.Check(ctx), depthModel())
 	missing := 0

@@ -17,23 +17,33 @@ import (
 )
 
 type commands struct {
-	Run      runCommand      `cmd:"" help:"Reconstruct a video, a zip of photos or a folder of photos on this machine."`
-	Up       upCommand       `cmd:"" help:"Run the whole backend on this machine until interrupted."`
-	Sample   sampleCommand   `cmd:"" help:"Render a synthetic capture with known camera poses."`
-	Eval     evalCommand     `cmd:"" help:"Measure any splat against a scene's images."`
-	Render   renderCommand   `cmd:"" help:"Render a film or pictures of any splat."`
-	Models   modelsCommand   `cmd:"" help:"List, fetch and check depth models."`
-	Doctor   doctorCommand   `cmd:"" help:"Say which native tools are here, and how to get what is missing."`
-	Submit   submitCommand   `cmd:"" help:"Send a capture to a running backend."`
-	Status   statusCommand   `cmd:"" help:"Show the status of a request."`
-	Watch    watchCommand    `cmd:"" help:"Follow a request to its end."`
-	Cancel   cancelCommand   `cmd:"" help:"Call a request off."`
-	Simulate simulateCommand `cmd:"" help:"Plan capacity: play traffic against the queue's scheduling in virtual time."`
-	Rebuild  rebuildCommand  `cmd:"" help:"Rebuild the queue of a backend from its buckets."`
-	Key      keyCommand      `cmd:"" help:"Make an API key for a deployment."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
-	Worker   workerCommand   `cmd:"" hidden:"" help:"Work on the tasks of one stage; started by 'up'."`
+	Run    runCommand    `cmd:"" group:"here" help:"Reconstruct a video, a zip of photos or a folder of photos on this machine."`
+	Doctor doctorCommand `cmd:"" group:"here" help:"Say which native tools are here, and how to get what is missing."`
+	Models modelsCommand `cmd:"" group:"here" help:"List, fetch and check depth models."`
+	Sample sampleCommand `cmd:"" group:"here" help:"Render a synthetic capture with known camera poses."`
+	Eval   evalCommand   `cmd:"" group:"here" help:"Measure any splat against a scene's images."`
+	Render renderCommand `cmd:"" group:"here" help:"Render a film or pictures of any splat."`
+
+	Up     upCommand     `cmd:"" group:"backend" help:"Run the whole backend on this machine until interrupted."`
+	Submit submitCommand `cmd:"" group:"backend" help:"Send a capture to a running backend."`
+	Status statusCommand `cmd:"" group:"backend" help:"Show the status of a request, as JSON."`
+	Watch  watchCommand  `cmd:"" group:"backend" help:"Follow a request to its end, and fetch what came out."`
+	Cancel cancelCommand `cmd:"" group:"backend" help:"Call a request off."`
+
+	Key      keyCommand      `cmd:"" group:"operate" help:"Make an API key for a deployment."`
+	Rebuild  rebuildCommand  `cmd:"" group:"operate" help:"Rebuild the queue of a backend from its buckets."`
+	Simulate simulateCommand `cmd:"" group:"operate" help:"Plan capacity: play traffic against the queue's scheduling in virtual time."`
+
+	Version versionCommand `cmd:"" group:"here" help:"Print the version."`
+	Worker  workerCommand  `cmd:"" hidden:"" help:"Work on the tasks of one stage; started by 'up'."`
 }
+
+const description = `A video or a set of photos goes in, a 3D Gaussian splat comes out.
+
+    splatworks doctor                    what is missing here, and how to get it
+    splatworks run my-video.mp4 -o out   the splat: out/splat.ply
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`
 
 // console is where commands write: results to out, everything for people to err.
 type console struct {
@@ -55,17 +65,28 @@ const (
 	exitStopped  = 130 // by Ctrl-C
 )
 
-func run(ctx context.Context, c console) int {
-	var cmd commands
-	exit := -1
-	parser, err := kong.New(&cmd,
+// newParser fills cmd from arguments; exit is called after --help.
+func newParser(ctx context.Context, c console, cmd *commands, exit func(int)) (*kong.Kong, error) {
+	return kong.New(cmd,
 		kong.Name("splatworks"),
-		kong.Description("A video or a set of photos goes in, a 3D Gaussian splat comes out."),
+		kong.Description(description),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "here", Title: "On this machine:"},
+			{Key: "backend", Title: "With a backend, here or elsewhere:"},
+			{Key: "operate", Title: "For operators:"},
+		}),
+		kong.Vars{"presets": presets()},
 		kong.Writers(c.out, c.err),
-		kong.Exit(func(code int) { exit = code }),
+		kong.Exit(exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(c))
+}
+
+func run(ctx context.Context, c console) int {
+	var cmd commands
+	exit := -1
+	parser, err := newParser(ctx, c, &cmd, func(code int) { exit = code })
 	if err != nil {
 		fmt.Fprintln(c.err, "splatworks:", err)
 		return exitFailed

@@ -12,7 +12,7 @@ import (
 // remote says which backend and which request.
 type remote struct {
 	Server string `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Where the request API answers."`
-	Token  string `required:"" env:"SPLATWORKS_TOKEN" help:"Callback token of the request, as printed by submit."`
+	Token  string `required:"" env:"SPLATWORKS_TOKEN" placeholder:"TOKEN" help:"Callback token of the request, as printed by submit."`
 }
 
 func (r remote) api() *client.Client { return &client.Client{BaseURL: r.Server} }
@@ -32,6 +32,11 @@ func (cmd statusCommand) Run(ctx context.Context, c console) error {
 type watchCommand struct {
 	Remote remote `embed:""`
 	Out    string `short:"o" placeholder:"DIR" help:"Fetch the results into this folder."`
+}
+
+func (watchCommand) Help() string {
+	return `Ends with 0 only when the request is COMPLETED, and says what to do when it FAILED. Interrupting it stops nothing but the
+watching.`
 }
 
 func (cmd watchCommand) Run(ctx context.Context, c console) error {

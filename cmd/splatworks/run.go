@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client"
+	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/app/laptop"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
@@ -19,17 +21,30 @@ import (
 
 // wishes are the options of a request, as flags.
 type wishes struct {
-	Preset      string        `enum:"preview,standard,high" default:"standard" help:"How much work to spend: ${enum}."`
-	TrainBudget time.Duration `placeholder:"60s" help:"Time for training; the preset's own when not given."`
-	MaxImages   int           `help:"Most frames or photos to use (300)."`
-	LongEdge    int           `name:"long-edge" help:"Longer side of the training images in pixels; the preset's own when not given."`
-	Seed        uint64        `help:"Of everything that is left to chance."`
-	Depth       string        `default:"auto" help:"Depth maps for training: auto uses the default model if it is here, off uses none, NAME another one ('splatworks models' lists them)."`
+	Preset      string        `enum:"preview,standard,high" default:"standard" help:"How much work to spend: ${presets}."`
+	TrainBudget time.Duration `placeholder:"60s" help:"Time for training instead of the preset's own."`
+	MaxImages   int           `placeholder:"300" help:"Most frames or photos to use."`
+	LongEdge    int           `name:"long-edge" placeholder:"PIXELS" help:"Longer side of the training images instead of the preset's own."`
+	Seed        uint64        `placeholder:"N" help:"Of what is left to chance in training."`
+	Depth       string        `default:"auto" help:"Depth maps for training: auto uses the default model if the backend has it, off uses none, NAME another one ('splatworks models list')."`
 
-	Sky                string `enum:"auto,on,off" default:"auto" help:"Outdoors: a sphere of Gaussians far behind the scene for its sky. auto adds it where depth maps see one, on wherever the images show no sparse points: ${enum}."`
-	BackgroundMode     string `enum:"fixed,random,empty" default:"fixed" help:"What training draws behind the splat. random closes dark holes in what is solid; empty cuts the subject out along the masks or transparency of the photos: ${enum}."`
-	RefinePoses        bool   `help:"Move the cameras along with the Gaussians: where poses are a pixel off (see the reprojection error). A third more time for each step."`
-	CompensateExposure bool   `help:"Even out brightness and white balance: for captures with the warning exposure_changes."`
+	Sky                string `enum:"auto,on,off" default:"auto" help:"Outdoors: Gaussians far behind the scene for its sky. auto: where depth maps see one; on: wherever images show no sparse points; off."`
+	BackgroundMode     string `enum:"fixed,random,empty" default:"fixed" help:"What training draws behind the splat. fixed: black; random: another colour each time, which closes dark holes in what is solid; empty: the subject is cut out along its masks or the transparency of its photos."`
+	RefinePoses        bool   `help:"Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A third more time for each step."`
+	CompensateExposure bool   `help:"Even out brightness and white balance between images: for captures with the warning exposure_changes."`
+}
+
+// presets says in one line what each preset stands for.
+func presets() string {
+	var list []string
+	for _, p := range []pipeline.Preset{pipeline.Preview, pipeline.Standard, pipeline.High} {
+		cfg, err := trainer.Defaults(trainer.Preset(p))
+		if err != nil {
+			panic(err) // the trainer and the pipeline have the same presets
+		}
+		list = append(list, fmt.Sprintf("%s (%d pixels, %.0f s of training)", p, pipeline.Options{Preset: p}.WithDefaults().LongEdgePx, cfg.Budget.Seconds()))
+	}
+	return strings.Join(list, ", ")
 }
 
 func (w wishes) options() (pipeline.Options, error) {
@@ -48,6 +63,15 @@ type runCommand struct {
 	Wishes wishes `embed:""`
 	JSON   bool   `help:"Print report.json on standard output for scripts."`
 	Data   string `placeholder:"DIR" help:"Keep the backend's own data (events, queue, intermediate results) here; default: removed at the end."`
+}
+
+func (runCommand) Help() string {
+	return `Nothing leaves this machine. The folder gets splat.ply, which every 3D Gaussian splat viewer opens, orbit.mp4, report.json
+(quality on images that training never saw, times, warnings), the camera poses, and pictures of what was chosen and found.
+
+    splatworks run kitchen.mp4 -o kitchen --preset preview      a first look
+    splatworks run photos -o garden --sky on                    outdoors
+    splatworks run shoe.zip -o shoe --background-mode empty     cut out by the masks in the zip`
 }
 
 func (cmd runCommand) Run(ctx context.Context, c console) (err error) {

@@ -11,11 +11,18 @@ import (
 
 type sampleCommand struct {
 	Out    string   `short:"o" required:"" placeholder:"DIR" help:"Folder for sample.mp4 and its true camera poses."`
-	Seed   uint64   `help:"Which scene and which walk around it."`
+	Seed   uint64   `placeholder:"N" help:"Which scene and which walk around it."`
 	Frames int      `default:"60" help:"Number of frames."`
 	Width  int      `default:"640" help:"Pixels, even."`
 	Height int      `default:"360" help:"Pixels, even."`
 	With   []string `placeholder:"TROUBLE" help:"What goes wrong while filming: motion-blur, static, exposure-steps, rotated, variable-rate, rolling-start, hevc-10bit, spherical (360 degrees; twice as wide as high), pan, still, noise, black."`
+}
+
+func (sampleCommand) Help() string {
+	return `For trying things out, and for measuring: the true poses lie beside the video in COLMAP's form.
+
+    splatworks sample -o sample --frames 40 --with motion-blur
+    splatworks run sample/sample.mp4 -o out`
 }
 
 func (cmd sampleCommand) Run(ctx context.Context, c console) error {

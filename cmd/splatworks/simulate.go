@@ -17,7 +17,8 @@ type simulateCommand struct {
 
 func (cmd simulateCommand) Help() string {
 	return "Plays arrivals in virtual time against the queue's real scheduling code, with stage times of the order of\n" +
-		"captures of some 150 frames, and prints waiting times, utilisation and cost."
+		"captures of some 150 frames, and prints waiting times, utilisation and cost.\n\n" +
+		"    splatworks simulate --arrivals 2000/h --slots train=12,preprocess=20"
 }
 
 func (cmd simulateCommand) Run(ctx context.Context, c console) error {

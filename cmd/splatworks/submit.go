@@ -16,9 +16,16 @@ import (
 type submitCommand struct {
 	Inputs  []string `arg:"" name:"input" help:"A video, a zip of photos, a folder of photos; several videos or photos; or gs://BUCKET/OBJECT in a bucket that the backend may read."`
 	Server  string   `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Where the request API answers."`
-	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" help:"Key of the deployment, when it asks for one. Better in the environment: command lines are seen by others."`
-	Session string   `help:"Your own name for the request; a session is reconstructed once."`
+	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" placeholder:"KEY" help:"Key of the deployment, when it asks for one. Better in the environment: command lines are seen by others."`
+	Session string   `placeholder:"NAME" help:"Your own name for the request; a session is reconstructed once."`
 	Wishes  wishes   `embed:""`
+}
+
+func (submitCommand) Help() string {
+	return `Prints the request's id and its callback token, which is shown this once, and ends when the upload is complete; the
+backend goes on by itself. To follow it:
+
+    splatworks watch --token TOKEN -o out`
 }
 
 func (cmd submitCommand) Run(ctx context.Context, c console) error {

@@ -27,6 +27,14 @@ type upCommand struct {
 	Chaos     string        `hidden:"" help:"How events misbehave: duplicate=N,reorder,delay=DURATION."`
 }
 
+func (upCommand) Help() string {
+	return `Prints one line, ready and the address, once everything answers. Then, in another terminal:
+
+    splatworks submit my-video.mp4
+
+Started again with the same folder, it goes on where it was interrupted.`
+}
+
 func (cmd upCommand) Run(ctx context.Context, c console) error {
 	chaos, err := parseChaos(cmd.Chaos)
 	if err != nil {
