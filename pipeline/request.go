@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -67,6 +68,17 @@ func ValidRequestID(s string) bool {
 	_, err := crockford.DecodeString(s)
 	return err == nil && strings.ToLower(s) == s
 }
+
+// clientName starts with a letter or digit, so that it is never ".", ".." or an option on somebody's command line.
+var clientName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// ValidName says whether a client's own name, of a session or a file, may become part of ours.
+func ValidName(name string) bool {
+	return clientName.MatchString(name) && !strings.Contains(name, "..")
+}
+
+// NameRule is ValidName in words.
+const NameRule = "must be 1 to 128 letters, digits, dots, underscores or hyphens, start with a letter or digit, and hold no two dots in a row"
 
 // NewToken returns a callback token: 256 random bits. It is shown once and only its hash is kept.
 func NewToken(random io.Reader) (string, error) {

@@ -151,6 +151,8 @@ type Upkeep interface {
 	// Announced says that the world was told of the end of a request.
 	Announced(ctx context.Context, requestID string) error
 	Counts(ctx context.Context) (map[pipeline.Stage]StageCounts, error)
+	// Next is whose tasks of a stage are ready, the first n of them in the order of claims. Looking takes nothing.
+	Next(ctx context.Context, stage pipeline.Stage, n int) (requestIDs []string, err error)
 	// StatusCounts counts requests by status, from counters.
 	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)
 }

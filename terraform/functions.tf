@@ -18,6 +18,7 @@ module "trigger" {
     CORS_ORIGINS      = join(",", var.cors_origins)
     RATE_LIMIT_CALLER = tostring(var.rate_limit.per_caller)
     RATE_LIMIT_GLOBAL = tostring(var.rate_limit.global)
+    MAX_UPLOAD_BYTES  = tostring(var.max_upload_bytes)
   }
   ingress  = "INGRESS_TRAFFIC_ALL"
   invokers = { for member in var.trigger_invokers : member => member }

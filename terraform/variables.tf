@@ -232,6 +232,17 @@ variable "rate_limit" {
   }
 }
 
+variable "max_upload_bytes" {
+  description = "Bytes that a capture may have, in one upload or in several."
+  type        = number
+  default     = 10737418240 # 10 GiB
+
+  validation {
+    condition     = var.max_upload_bytes >= 1
+    error_message = "A capture has at least one byte."
+  }
+}
+
 variable "source_buckets" {
   description = "Buckets whose objects clients may name in place of an upload (source). Whoever may call the trigger function may have anything in them reconstructed. Buckets of other projects must let these accounts be granted there."
   type        = list(string)

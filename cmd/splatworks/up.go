@@ -46,6 +46,7 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	log.Info("the operators' API answers, to you only", "unix_socket", backend.Operators)
 	fmt.Fprintln(c.out, "ready", backend.URL)
 	<-ctx.Done()
 	return backend.Close()

@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -25,9 +24,6 @@ const (
 // uploadTypes are the content types an upload may declare; octet-stream is recognised by its first bytes later.
 var uploadTypes = []string{"application/octet-stream", "video/mp4", "video/quicktime", "video/webm", "video/x-matroska",
 	"application/zip", "image/jpeg", "image/png", "image/webp", "image/heic"}
-
-// safeName starts with a letter or digit, so that it is never ".", ".." or an option on somebody's command line.
-var safeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 func invalid(code, detail, advice string) *serve.Problem {
 	return &serve.Problem{Status: http.StatusBadRequest, Code: code, Detail: detail, Advice: advice}
@@ -70,13 +66,9 @@ func readLongJSON(r *http.Request, v any, maxBytes int64) *serve.Problem {
 	return nil
 }
 
-// validName says whether a client's name may become part of ours.
-func validName(name string) bool { return safeName.MatchString(name) && !strings.Contains(name, "..") }
-
 func validate(t *api.Trigger) *serve.Problem {
-	if !validName(t.SessionID) {
-		return invalid("invalid_session_id", "session_id must be 1 to 128 letters, digits, dots, underscores or hyphens, start with a letter or digit, and hold no two dots in a row.",
-			"Choose such a name for this capture.")
+	if !pipeline.ValidName(t.SessionID) {
+		return invalid("invalid_session_id", "session_id "+pipeline.NameRule+".", "Choose such a name for this capture.")
 	}
 	if t.Priority < 0 || t.Priority > pipeline.MaxPriority {
 		return invalid("invalid_priority", fmt.Sprintf("priority must be between 0 and %d.", pipeline.MaxPriority), "Leave it out for the normal one, 0.")

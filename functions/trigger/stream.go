@@ -95,7 +95,9 @@ func waitOf(r *http.Request) (time.Duration, *serve.Problem) {
 // After the last event of an ended request a returning client is answered 204, which tells it to stop (HTML Living
 // Standard, 9.2).
 func (s *Service) events(w http.ResponseWriter, r *http.Request) {
-	state, ok := s.authorized(r.Context(), w, r)
+	look, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	state, ok := s.authorized(look, w, r)
 	if !ok {
 		return
 	}

@@ -69,9 +69,8 @@ func checkFiles(ask *api.UploadsAsked) *serve.Problem {
 		f := &ask.Files[i]
 		f.ContentType = cmp.Or(f.ContentType, uploadTypes[0])
 		switch {
-		case !validName(f.Name):
-			return invalid("invalid_files", "A file's name must be 1 to 128 letters, digits, dots, underscores or hyphens, start with a letter or digit, and hold no two dots in a row.",
-				"Choose such names; their order is the order of the capture.")
+		case !pipeline.ValidName(f.Name):
+			return invalid("invalid_files", "A file's name "+pipeline.NameRule+".", "Choose such names; their order is the order of the capture.")
 		case seen[f.Name]:
 			return invalid("invalid_files", "Two files have the name "+f.Name+".", "Give each a name of its own.")
 		case !slices.Contains(partTypes, f.ContentType):

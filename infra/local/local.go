@@ -8,6 +8,7 @@
 //	pubsub   Pub/Sub: topics for the client library, pushed by events
 //	redis    a redis-server child on a unix socket
 //	child    processes that end with this one
+//	socket   places for unix sockets
 //
 // The program that hosts the handlers of services and functions (cmd/splatworks) starts a Cloud, registers a trigger for
 // each of them, and points the clients at its addresses.

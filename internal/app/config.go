@@ -42,8 +42,9 @@ type Config struct {
 	APIKeys   []string `env:"API_KEYS"`       // NAME:SHA256 of the keys that the request API asks for; none: it asks for none
 	PublicURL string   `env:"PUBLIC_URL"`     // where clients reach the request API; empty: what the client called
 
-	RateCaller int `env:"RATE_LIMIT_CALLER, default=10"` // reconstructions a minute of one caller: a key, or an address
-	RateGlobal int `env:"RATE_LIMIT_GLOBAL, default=10"` // of all callers together
+	RateCaller int   `env:"RATE_LIMIT_CALLER, default=10"` // reconstructions a minute of one caller: a key, or an address
+	RateGlobal int   `env:"RATE_LIMIT_GLOBAL, default=10"` // of all callers together
+	MaxUpload  int64 `env:"MAX_UPLOAD_BYTES"`              // of a capture, in one upload or in several; 0: 10 GiB
 	// LoopbackWebhooks lets webhooks go to this machine, and over http: for a laptop only.
 	LoopbackWebhooks bool `env:"LOOPBACK_WEBHOOKS"`
 
@@ -102,6 +103,9 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 	if c.RateCaller < 1 || c.RateGlobal < 1 {
 		problems = append(problems, errors.New("RATE_LIMIT_CALLER and RATE_LIMIT_GLOBAL must be at least 1"))
 	}
+	if c.MaxUpload < 0 {
+		problems = append(problems, errors.New("MAX_UPLOAD_BYTES must not be negative"))
+	}
 	if !(c.USDPerS >= 0 && c.USDPerS < 1) {
 		problems = append(problems, errors.New("WORKER_USD_PER_S must be a price of one second: at least 0 and below 1"))
 	}
@@ -145,7 +149,7 @@ func (c Config) Environ() []string {
 		"PUBSUB_EMULATOR_HOST": c.PubSub, "TOPIC_REQUESTED": c.Requested, "TOPIC_FINISHED": c.Finished,
 		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SOURCE_BUCKETS": strings.Join(c.Sources, ","),
 		"CORS_ORIGINS": strings.Join(c.Origins, ","), "API_KEYS": strings.Join(c.APIKeys, ","), "LOOPBACK_WEBHOOKS": strconv.FormatBool(c.LoopbackWebhooks),
-		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "SLOTS": list(slots), "JOBS": list(c.Jobs),
+		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10), "SLOTS": list(slots), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "PORT": c.Port,

@@ -10,9 +10,6 @@ import (
 	"github.com/splatworks/splatworks/services/requests"
 )
 
-// rebuildTimeout bounds a call of the operators' API: a rebuild reads every record.
-const rebuildTimeout = 15 * time.Minute
-
 // RunRequests hosts the operators' API and the reaper's tick.
 func RunRequests(ctx context.Context, log *slog.Logger) error {
 	return withParts(ctx, log, func(c Config, parts *Parts) error {
@@ -20,14 +17,19 @@ func RunRequests(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		return serve.Server{Listen: ":" + c.Port, Handler: serve.Hardening{Log: log}.Wrap(api.Handler()), Log: log, WriteTimeout: rebuildTimeout}.Run(ctx)
+		return OperatorsServer(api, log, ":"+c.Port).Run(ctx)
 	})
+}
+
+// OperatorsServer hosts the operators' API.
+func OperatorsServer(api *requests.Service, log *slog.Logger, listen string) serve.Server {
+	return serve.Server{Listen: listen, Handler: serve.Hardening{Log: log}.Wrap(api.Handler()), Log: log, WriteTimeout: requests.LongestCall + time.Minute}
 }
 
 // Requests is the operators' API.
 func (p *Parts) Requests() (*requests.Service, error) {
 	return requests.New(requests.Config{
-		Queue: p.Queue, Reaper: p.Reaper(), Staffing: p.Staffing(), Store: p.Store, Buckets: p.Buckets, Log: p.Log,
+		Queue: p.Queue, Reaper: p.Reaper(), Staffing: p.Staffing(), Slots: p.config.Limits(), Store: p.Store, Buckets: p.Buckets, Log: p.Log,
 		Now: time.Now, Random: rand.Reader, Ended: p.Ended,
 	})
 }

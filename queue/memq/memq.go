@@ -165,6 +165,21 @@ func (q *Queue) Position(_ context.Context, requestID string) (int, error) {
 	return i + 1, nil
 }
 
+// Next implements queue.Upkeep.
+func (q *Queue) Next(_ context.Context, name pipeline.Stage, n int) ([]string, error) {
+	if _, err := pipeline.ParseStage(string(name)); err != nil {
+		return nil, fmt.Errorf("next: %w", err)
+	}
+	q.lock()
+	defer q.mu.Unlock()
+	var ids []string
+	ready := q.stages[name].ready
+	for _, r := range ready[:min(max(n, 0), len(ready))] {
+		ids = append(ids, r.ID)
+	}
+	return ids, nil
+}
+
 // Cancel implements queue.Requests.
 func (q *Queue) Cancel(_ context.Context, requestID string) error {
 	now := q.lock()

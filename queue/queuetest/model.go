@@ -118,6 +118,7 @@ func (m *model) compareAll(rt *rapid.T) {
 	wantCounts, wantErr := m.want.Counts(ctx)
 	m.same(rt, "Counts error", sort(err), sort(wantErr))
 	for stage, want := range wantCounts {
+		m.next(rt, stage, len(m.requests))
 		got := counts[stage]
 		if m.fair { // Config.FairShare says why
 			got.OldestReady, want.OldestReady = time.Time{}, time.Time{}
@@ -211,12 +212,19 @@ func (m *model) claim(rt *rapid.T) {
 		}
 	}
 	n := rapid.IntRange(1, 3).Draw(rt, "n")
+	m.next(rt, stage, n)
 	got, err := m.got.Claim(rt.Context(), stage, "worker", n)
 	want, wantErr := m.want.Claim(rt.Context(), stage, "worker", n)
 	m.same(rt, "Claim", []any{len(got), sort(err)}, []any{len(want), sort(wantErr)})
 	for i := range got {
 		m.claimed(rt, pair{got[i], want[i]})
 	}
+}
+
+func (m *model) next(rt *rapid.T, stage pipeline.Stage, n int) {
+	got, err := m.got.Next(rt.Context(), stage, n)
+	want, wantErr := m.want.Next(rt.Context(), stage, n)
+	m.same(rt, "Next", fmt.Sprint(got, sort(err)), fmt.Sprint(want, sort(wantErr)))
 }
 
 // claimed compares what was claimed, and keeps it.

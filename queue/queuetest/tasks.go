@@ -42,6 +42,26 @@ var orderTests = []test{
 		got, err = b.q.Position(b.ctx(), c.ID)
 		check(b, "position", got, err, 2)
 	}},
+	{"who is next is who would be claimed, and looking takes nothing", func(b *bench) {
+		b.waiting(pipeline.Filter, 10)
+		a, c := b.ready(), b.ready()
+		high := b.ready(priority(1))
+		b.submit()
+		b.waiting(pipeline.Train, 10)
+		for n, want := range [][]string{{}, {high.ID}, {high.ID, a.ID}, {high.ID, a.ID, c.ID}, {high.ID, a.ID, c.ID}} {
+			b.waiting(pipeline.Filter, n, want...)
+		}
+		l := b.claim(pipeline.Filter)
+		b.waiting(pipeline.Filter, 10, a.ID, c.ID)
+		b.must(l.GiveBack(b.ctx()))
+		b.waiting(pipeline.Filter, 10, high.ID, a.ID, c.ID)
+		b.must(b.q.Cancel(b.ctx(), a.ID))
+		b.order([]string{high.ID, c.ID})
+		b.waiting(pipeline.Filter, 10)
+		if _, err := b.q.Next(b.ctx(), "polish", 1); err == nil {
+			b.Error("an unknown stage was looked at")
+		}
+	}},
 	{"a claim takes no more than asked for and there are", func(b *bench) {
 		b.none(pipeline.Filter)
 		for range 5 {
@@ -91,6 +111,15 @@ var orderTests = []test{
 		check(b, "processing", statuses[pipeline.Processing], err, 2)
 		check(b, "canceled", statuses[pipeline.Canceled], err, 1)
 	}},
+}
+
+// waiting looks at the first n of a stage's queue.
+func (b *bench) waiting(stage pipeline.Stage, n int, want ...string) {
+	b.Helper()
+	got, err := b.q.Next(b.ctx(), stage, n)
+	if err != nil || !slices.Equal(got, want) {
+		b.Fatalf("next %d: %v, %v, want %v", n, got, err, want)
+	}
 }
 
 // order claims everything of the first stage and compares.

@@ -80,15 +80,15 @@ func (q *Queue) call(ctx context.Context, script string, now time.Time, args ...
 	return v, nil
 }
 
-// patiently repeats what fails because Redis is away.
+// patiently repeats what fails because Redis is away. A try against one that hangs takes long, so time counts and not tries.
 func (q *Queue) patiently(ctx context.Context, do func(try int) error) error {
-	pause, waited := q.pause, time.Duration(0)
+	pause, begin := q.pause, time.Now()
 	for try := 0; ; try++ {
 		err := do(try)
 		if errors.Is(err, redis.Nil) {
 			return nil
 		}
-		if err == nil || !passing(err) || waited >= q.patience || ctx.Err() != nil {
+		if err == nil || !passing(err) || time.Since(begin) >= q.patience || ctx.Err() != nil {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -98,7 +98,6 @@ func (q *Queue) patiently(ctx context.Context, do func(try int) error) error {
 			return errors.Join(err, ctx.Err())
 		case <-timer.C:
 		}
-		waited += pause
 		pause = min(2*pause, time.Second)
 	}
 }

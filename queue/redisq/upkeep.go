@@ -44,13 +44,30 @@ func (q *Queue) Reap(ctx context.Context) (queue.Reaped, error) {
 
 // unannounced returns a batch at most; the next pass has more.
 func (q *Queue) unannounced(ctx context.Context, now time.Time) ([]string, error) {
-	v, err := q.call(ctx, "reap_ended", now, reapBatch)
+	return q.ids(ctx, "reap_ended", now, reapBatch)
+}
+
+// Next implements queue.Upkeep.
+func (q *Queue) Next(ctx context.Context, stage pipeline.Stage, n int) ([]string, error) {
+	letter, ok := stageLetters[stage]
+	if !ok {
+		return nil, fmt.Errorf("next: unknown stage %q", stage)
+	}
+	if n <= 0 {
+		return nil, nil
+	}
+	return q.ids(ctx, "next", q.now(), letter, n)
+}
+
+// ids runs a script that answers with request ids.
+func (q *Queue) ids(ctx context.Context, script string, now time.Time, args ...any) ([]string, error) {
+	v, err := q.call(ctx, script, now, args...)
 	if err != nil {
 		return nil, err
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return nil, unexpected("reap_ended", v)
+		return nil, unexpected(script, v)
 	}
 	var ids []string
 	for _, id := range list {

@@ -156,6 +156,9 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 	}
 	token := ""
 	if ask.SessionID != "" && ask.SessionID != old.SessionID {
+		if !pipeline.ValidName(ask.SessionID) {
+			return 0, nil, refuse(http.StatusBadRequest, "invalid_session_id", "session_id "+pipeline.NameRule+".", "Choose such a name.")
+		}
 		if token, err = pipeline.NewToken(s.Random); err != nil {
 			return 0, nil, err
 		}
@@ -165,12 +168,11 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if token == "" {
-		if err := s.inheritWebhook(ctx, old.ID, request.ID); err != nil {
-			return 0, nil, err
-		}
+	webhookOf := old.ID
+	if token != "" {
+		webhookOf = "" // the client of the new session gave none
 	}
-	if err := s.begin(ctx, request, ask.Stage, input); err != nil {
+	if err := s.begin(ctx, request, ask.Stage, input, webhookOf); err != nil {
 		return 0, nil, err
 	}
 	s.Log.InfoContext(ctx, "retry", "request_id", request.ID, "of", old.ID, "stage", ask.Stage)
@@ -237,19 +239,20 @@ func (s *Service) inputOf(ctx context.Context, id string, name pipeline.Stage) (
 	return newest, nil
 }
 
-// begin enters a request that starts at a stage. A crash on the way leaves a request without a record, which the next
-// trigger of its session takes over.
-func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object) error {
-	var manifest *artifacts.Manifest
-	if _, ok := name.Previous(); ok {
-		var err error
-		if manifest, err = artifacts.ReadManifest(ctx, s.Store, input); err != nil {
-			return err
-		}
-		manifest.Request = request
+// begin enters a request that starts at a stage, with the webhook of another one if that is named. A crash on the way leaves a
+// request without a record, which the next trigger of its session takes over.
+func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object, webhookOf string) error {
+	start, err := s.copyOf(ctx, request, name, input)
+	if err != nil {
+		return err
 	}
 	if err := s.Queue.Submit(ctx, request); err != nil {
 		return err
+	}
+	if webhookOf != "" {
+		if err := s.inheritWebhook(ctx, webhookOf, request.ID); err != nil {
+			return err
+		}
 	}
 	body, err := json.Marshal(request)
 	if err != nil {
@@ -259,15 +262,40 @@ func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipe
 		artifacts.PutOptions{ContentType: "application/json", DoesNotExist: true}); err != nil {
 		return fmt.Errorf("write request record: %w", err)
 	}
-	if manifest != nil {
-		if input, err = artifacts.WriteManifest(ctx, s.Store, s.Buckets, manifest); err != nil {
-			return err
-		}
+	if input, err = start(); err != nil {
+		return err
 	}
-	// The manifest's event says the same; an upload of another request raises none.
+	// The event of what start wrote says the same.
 	if _, err := s.Queue.Enqueue(ctx, queue.Task{RequestID: request.ID, Stage: name, Input: input}); err != nil {
 		return err
 	}
 	s.want(ctx, name)
 	return nil
+}
+
+// copyOf reads what an earlier request left and returns what writes it down as the new one's own: a manifest, or a Capture that
+// pins the old uploads. So a rebuild finds where the new one begins, and a purge whose objects it needs.
+func (s *Service) copyOf(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object) (write func() (pipeline.Object, error), err error) {
+	if _, ok := name.Previous(); ok {
+		manifest, err := artifacts.ReadManifest(ctx, s.Store, input)
+		if err != nil {
+			return nil, err
+		}
+		manifest.Request = request
+		return func() (pipeline.Object, error) { return artifacts.WriteManifest(ctx, s.Store, s.Buckets, manifest) }, nil
+	}
+	uploads := []pipeline.Object{input}
+	if artifacts.IsCapture(input.Name) {
+		capture, err := artifacts.ReadCapture(ctx, s.Store, input)
+		if err != nil {
+			return nil, err
+		}
+		uploads = capture.Objects
+	}
+	return func() (pipeline.Object, error) {
+		if err := artifacts.WriteCapture(ctx, s.Store, s.Buckets, request.ID, uploads); err != nil {
+			return pipeline.Object{}, err
+		}
+		return s.Store.Stat(ctx, s.Buckets.Inbox[name], artifacts.CaptureName(request.ID))
+	}, nil
 }

@@ -1,7 +1,6 @@
 package requests
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,13 +66,15 @@ func (s *Service) find(ctx context.Context, id string) (queue.State, int, error)
 	return state, position, err
 }
 
+var statuses = []pipeline.Status{pipeline.Queued, pipeline.Processing, pipeline.Completed, pipeline.Failed, pipeline.Canceled}
+
 // overview serves GET /queue.
 func (s *Service) overview(r *http.Request) (int, any, error) {
 	stages, err := s.Queue.Counts(r.Context())
 	if err != nil {
 		return 0, nil, err
 	}
-	statuses, err := s.Queue.StatusCounts(r.Context())
+	counts, err := s.Queue.StatusCounts(r.Context())
 	if err != nil {
 		return 0, nil, err
 	}
@@ -82,6 +83,7 @@ func (s *Service) overview(r *http.Request) (int, any, error) {
 		Leased       int     `json:"leased"` // tasks that a worker has
 		Delayed      int     `json:"delayed"`
 		Workers      int     `json:"workers"` // slots taken
+		Slots        int     `json:"slots"`   // most workers at once
 		OldestReadyS float64 `json:"oldest_ready_s,omitempty"`
 	}
 	answer := struct {
@@ -90,14 +92,14 @@ func (s *Service) overview(r *http.Request) (int, any, error) {
 	}{map[pipeline.Stage]line{}, map[pipeline.Status]int{}}
 	for _, name := range pipeline.Stages() {
 		c := stages[name]
-		l := line{Ready: c.Ready, Leased: c.Leased, Delayed: c.Delayed, Workers: c.Slots}
+		l := line{Ready: c.Ready, Leased: c.Leased, Delayed: c.Delayed, Workers: c.Slots, Slots: s.Slots[name]}
 		if !c.OldestReady.IsZero() {
 			l.OldestReadyS = s.Now().Sub(c.OldestReady).Seconds()
 		}
 		answer.Stages[name] = l
 	}
-	for _, status := range []pipeline.Status{pipeline.Queued, pipeline.Processing, pipeline.Completed, pipeline.Failed, pipeline.Canceled} {
-		answer.Statuses[status] = statuses[status]
+	for _, status := range statuses {
+		answer.Statuses[status] = counts[status]
 	}
 	return http.StatusOK, answer, nil
 }
@@ -112,19 +114,21 @@ func (s *Service) next(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	ids, err := s.Queue.Next(r.Context(), name, limit)
+	if err != nil {
+		return 0, nil, err
+	}
 	waiting := []Request{}
-	_, err = s.scan(r.Context(), "", func(state queue.State) (bool, error) {
-		if state.Status.Terminal() || state.Stage != name {
-			return true, nil
+	for i, id := range ids {
+		state, err := s.Queue.Lookup(r.Context(), id)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) { // purged meanwhile
+			return 0, nil, err
 		}
-		position, err := s.Queue.Position(r.Context(), state.ID)
-		if err == nil && position > 0 && position <= limit {
-			waiting = append(waiting, requestOf(state, position))
+		if err == nil {
+			waiting = append(waiting, requestOf(state, i+1))
 		}
-		return true, err
-	})
-	slices.SortFunc(waiting, func(a, b Request) int { return cmp.Compare(a.Position, b.Position) })
-	return http.StatusOK, map[string]any{"requests": waiting}, err
+	}
+	return http.StatusOK, map[string]any{"requests": waiting}, nil
 }
 
 const maxLimit = 200
@@ -148,6 +152,14 @@ func (s *Service) list(r *http.Request) (int, any, error) {
 	limit, err := limitOf(r)
 	if err != nil {
 		return 0, nil, err
+	}
+	if status := pipeline.Status(q.Get("status")); status != "" && !slices.Contains(statuses, status) {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_status", fmt.Sprintf("There is no status %.40q.", status), fmt.Sprintf("Name one of %v.", statuses))
+	}
+	if name := q.Get("stage"); name != "" {
+		if _, err := pipeline.ParseStage(name); err != nil {
+			return 0, nil, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Leave it out for every stage.")
+		}
 	}
 	if cursor := q.Get("cursor"); cursor != "" && !pipeline.ValidRequestID(cursor) {
 		return 0, nil, refuse(http.StatusBadRequest, "invalid_cursor", "cursor is not one that a list answered.", "Start without it.")

@@ -17,8 +17,8 @@ const minPurgeAge = time.Hour
 
 // purge serves POST /purge {"older_than_s": 2592000, "dry_run": true}: everything that requests left which ended so long
 // ago is deleted from all buckets. A request that has not ended is never touched, whatever its age; nor is one whose
-// objects a retry of it may still read, since a retry's manifests name the first request's objects: those go when the
-// retry goes.
+// objects a retry of it may still read, since a retry's Capture and manifests name the first request's objects: those go when
+// the retry goes.
 func (s *Service) purge(r *http.Request) (int, any, error) {
 	var ask struct {
 		OlderThanS float64 `json:"older_than_s"`
@@ -65,20 +65,38 @@ func (s *Service) endedBefore(ctx context.Context, t time.Time) ([]string, error
 			old = append(old, record.Request.ID)
 			continue
 		}
-		if record.Manifest.Name == "" {
-			continue
-		}
-		m, err := artifacts.ReadManifest(ctx, s.Store, record.Manifest)
+		uses, err := s.uses(ctx, record)
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range m.Known() {
-			if owner, ok := artifacts.RequestOf(a.Object.Name); ok {
+		for _, o := range uses {
+			if owner, ok := artifacts.RequestOf(o.Name); ok {
 				kept[owner] = true
 			}
 		}
 	}
 	return slices.DeleteFunc(old, func(id string) bool { return kept[id] }), nil
+}
+
+// uses lists the objects that a request's next stage may read.
+func (s *Service) uses(ctx context.Context, record queue.Record) (objects []pipeline.Object, err error) {
+	switch {
+	case record.Manifest.Name != "":
+		m, err := artifacts.ReadManifest(ctx, s.Store, record.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range m.Known() {
+			objects = append(objects, a.Object)
+		}
+	case artifacts.IsCapture(record.Upload.Name):
+		capture, err := artifacts.ReadCapture(ctx, s.Store, record.Upload)
+		if err != nil {
+			return nil, err
+		}
+		objects = capture.Objects
+	}
+	return objects, nil
 }
 
 // ended is when a request ended; zero when it has not, or nobody knows.

@@ -11,7 +11,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -27,6 +30,7 @@ type Queue interface {
 	queue.Restorer
 	Enqueue(ctx context.Context, t queue.Task) (added bool, err error)
 	Counts(ctx context.Context) (map[pipeline.Stage]queue.StageCounts, error)
+	Next(ctx context.Context, s pipeline.Stage, n int) (requestIDs []string, err error)
 	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)
 }
 
@@ -39,6 +43,7 @@ type Config struct {
 	Staffing interface { // sees that a stage with new work has a worker
 		Want(ctx context.Context, s pipeline.Stage) error
 	}
+	Slots   map[pipeline.Stage]int // most workers of a stage at once
 	Store   artifacts.Store
 	Buckets artifacts.Buckets
 	Log     *slog.Logger
@@ -53,13 +58,20 @@ type Service struct{ Config }
 
 // New checks c.
 func New(c Config) (*Service, error) {
-	if c.Queue == nil || c.Reaper == nil || c.Staffing == nil || c.Store == nil || c.Buckets.Artifacts == "" || c.Log == nil || c.Now == nil || c.Random == nil {
+	if c.Queue == nil || c.Reaper == nil || c.Staffing == nil || c.Slots == nil || c.Store == nil || c.Buckets.Artifacts == "" || c.Log == nil || c.Now == nil || c.Random == nil {
 		return nil, errors.New("requests: a dependency is missing")
 	}
 	return &Service{c}, nil
 }
 
 func (s *Service) archive() stage.Archive { return stage.Archive{Store: s.Store, Buckets: s.Buckets} }
+
+// callTimeout bounds a call that speaks of one request or one stage. LongestCall bounds those that look at every request; a
+// host must let them answer.
+const (
+	callTimeout = 20 * time.Second
+	LongestCall = 15 * time.Minute
+)
 
 // openapi describes this API; the tests hold every answer they get to it.
 //
@@ -74,33 +86,19 @@ func (s *Service) Handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(openapi) // the caller has gone: nobody to tell
 	})
-	paths := map[string]map[string]func(*http.Request) (int, any, error){
-		"/queue":          {"GET": s.overview},
-		"/next":           {"GET": s.next},
-		"/enqueue":        {"POST": s.enqueue},
-		"/status/{id}":    {"GET": s.look, "PUT": s.set},
-		"/requests":       {"GET": s.list},
-		"/retry/{id}":     {"POST": s.retry},
-		"/redeliver/{id}": {"POST": s.redeliver},
-		"/purge":          {"POST": s.purge},
-		"/rebuild":        {"POST": s.rebuild},
-		"/reap":           {"POST": s.reap},
-	}
-	for path, methods := range paths {
-		allow := ""
-		for _, m := range []string{"GET", "POST", "PUT"} {
-			if methods[m] != nil {
-				allow += ", " + m
-			}
-		}
+	type call = func(*http.Request) (int, any, error)
+	serveAt := func(path string, within time.Duration, methods map[string]call) {
+		allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			h := methods[r.Method]
-			if h == nil {
-				serve.WriteProblem(w, serve.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: allow[2:],
-					Detail: r.Method + " is not served here.", Advice: "Use " + allow[2:] + "."})
+			do := methods[r.Method]
+			if do == nil {
+				serve.WriteProblem(w, serve.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: allow,
+					Detail: r.Method + " is not served here.", Advice: "Use " + allow + "."})
 				return
 			}
-			status, answer, err := h(r)
+			ctx, cancel := context.WithTimeout(r.Context(), within)
+			defer cancel()
+			status, answer, err := do(r.WithContext(ctx))
 			if err != nil {
 				s.problem(w, r, err)
 				return
@@ -109,6 +107,16 @@ func (s *Service) Handler() http.Handler {
 			serve.WriteJSON(w, status, answer)
 		})
 	}
+	serveAt("/queue", callTimeout, map[string]call{"GET": s.overview})
+	serveAt("/next", callTimeout, map[string]call{"GET": s.next})
+	serveAt("/enqueue", callTimeout, map[string]call{"POST": s.enqueue})
+	serveAt("/status/{id}", callTimeout, map[string]call{"GET": s.look, "PUT": s.set})
+	serveAt("/retry/{id}", callTimeout, map[string]call{"POST": s.retry})
+	serveAt("/redeliver/{id}", callTimeout, map[string]call{"POST": s.redeliver})
+	serveAt("/requests", LongestCall, map[string]call{"GET": s.list})
+	serveAt("/purge", LongestCall, map[string]call{"POST": s.purge})
+	serveAt("/rebuild", LongestCall, map[string]call{"POST": s.rebuild})
+	serveAt("/reap", LongestCall, map[string]call{"POST": s.reap})
 	return mux
 }
 

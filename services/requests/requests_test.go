@@ -59,7 +59,7 @@ func (w *world) start() {
 		limits[s] = 2
 	}
 	staffing := stage.Staffing{Slots: w.queue, Launcher: w, Limit: limits, StartBudget: time.Minute}
-	service, err := requests.New(requests.Config{Queue: w.queue, Reaper: &stage.Reaper{Queue: w.queue, Staffing: staffing, Log: log}, Staffing: staffing,
+	service, err := requests.New(requests.Config{Queue: w.queue, Reaper: &stage.Reaper{Queue: w.queue, Staffing: staffing, Log: log}, Staffing: staffing, Slots: limits,
 		Store: w.store, Buckets: w.buckets, Log: log, Now: w.now, Random: w.random,
 		Ended: func(_ context.Context, _ pipeline.Request, s pipeline.Status) error {
 			w.ended = append(w.ended, s)
@@ -230,13 +230,13 @@ func TestOverviewAndEnqueue(t *testing.T) {
 	w.time = w.time.Add(30 * time.Second)
 	type overview struct {
 		Stages map[pipeline.Stage]struct {
-			Ready, Leased, Workers int
-			OldestReadyS           float64 `json:"oldest_ready_s"`
+			Ready, Leased, Workers, Slots int
+			OldestReadyS                  float64 `json:"oldest_ready_s"`
 		}
 		Statuses map[pipeline.Status]int
 	}
 	o := get[overview](w, "GET", "/queue", "", 200)
-	if f := o.Stages[pipeline.Filter]; f.Ready != 2 || f.OldestReadyS != 30 || f.Workers != 2 || len(o.Stages) != 5 || o.Statuses[pipeline.Queued] != 2 || len(o.Statuses) != 5 {
+	if f := o.Stages[pipeline.Filter]; f.Ready != 2 || f.OldestReadyS != 30 || f.Workers != 2 || f.Slots != 2 || len(o.Stages) != 5 || o.Statuses[pipeline.Queued] != 2 || len(o.Statuses) != 5 {
 		t.Fatalf("%+v", o)
 	}
 	if len(w.launched) != 2 {
@@ -259,6 +259,19 @@ func TestOverviewAndEnqueue(t *testing.T) {
 		w.refused("POST", "/enqueue", body, 400, code)
 	}
 	w.refused("POST", "/enqueue", strings.Repeat(" ", 70_000), 413, "body_too_large")
+	ask := func(id string) string {
+		return `{"request_id":"` + id + `","stage":"filter","input":{"bucket":"inbox-filter","name":"` + id + `/input"}}`
+	}
+	lost, err := pipeline.NewRequestID(w.time, w.random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.put("inbox-filter", artifacts.UploadName(lost, "input"), "capture")
+	w.refused("POST", "/enqueue", ask(lost), 404, "unknown_request")
+	if err := w.queue.Cancel(context.Background(), a.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.refused("POST", "/enqueue", ask(a.ID), 409, "already_ended")
 }
 
 // TestPeekTakesNothing: the seed's GET /next only looked, and its worker worked on what it saw. Here looking stays
@@ -289,6 +302,8 @@ func TestPeekTakesNothing(t *testing.T) {
 func TestOnlyLegalTransitions(t *testing.T) {
 	w := newWorld(t)
 	a := w.submit("a", 0)
+	w.refused("PUT", "/status/"+a.ID, `{"status":`, 400, "invalid_body")
+	w.refused("PUT", "/status/"+a.ID, strings.Repeat(" ", 70_000), 413, "body_too_large")
 	for _, status := range []string{"QUEUED", "PROCESSING", "COMPLETED", "FAILED", "", "canceled"} {
 		w.refused("PUT", "/status/"+a.ID, `{"status":"`+status+`"}`, 409, "illegal_transition")
 	}
@@ -343,6 +358,8 @@ func TestListFiltersAndPages(t *testing.T) {
 		}
 	}
 	w.refused("GET", "/requests?cursor=../x", "", 400, "invalid_cursor")
+	w.refused("GET", "/requests?status=canceled", "", 400, "invalid_status")
+	w.refused("GET", "/requests?stage=cook", "", 400, "invalid_stage")
 	w.refused("GET", "/requests?limit=1000", "", 400, "invalid_limit")
 }
 
@@ -362,6 +379,11 @@ func TestRetryFromAStageWithOtherOptions(t *testing.T) {
 	w.refused("POST", "/retry/"+a.ID, `{"stage":"cook"}`, 400, "invalid_stage")
 	w.refused("POST", "/retry/"+a.ID, `{"stage":"train","options":{"preset":"ultra"}}`, 400, "invalid_options")
 	w.refused("POST", "/retry/"+a.ID, `{"stage":"train","priority":-1}`, 400, "invalid_priority")
+	w.refused("POST", "/retry/"+a.ID, `{"stage":"train","deadline_s":-1}`, 400, "invalid_deadline")
+	w.refused("POST", "/retry/"+a.ID, `{"stage":"train","session_id":"../a"}`, 400, "invalid_session_id")
+	w.refused("POST", "/retry/"+a.ID, `{"stage":1}`, 400, "invalid_body")
+	w.refused("POST", "/retry/"+a.ID, strings.Repeat(" ", 70_000), 413, "body_too_large")
+	w.refused("POST", "/retry/unknown", `{"stage":"train"}`, 404, "unknown_request")
 	w.time = w.time.Add(time.Second)
 	w.put("artifacts", artifacts.WebhookTargetName(a.ID), `{"url":"https://client.example/hook"}`)
 	answer := get[map[string]string](w, "POST", "/retry/"+a.ID, `{"stage":"train","options":{"train_budget_s":60}}`, 202)
@@ -403,7 +425,58 @@ func TestRetryFromAStageWithOtherOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.time = w.time.Add(time.Second)
-	get[map[string]string](w, "POST", "/retry/"+a.ID, `{"stage":"filter","session_id":"a-third"}`, 202)
+	id = get[map[string]string](w, "POST", "/retry/"+a.ID, `{"stage":"filter","session_id":"a-third"}`, 202)["request_id"]
+	if leases, err := w.queue.Claim(context.Background(), pipeline.Filter, "w", 1); err != nil || len(leases) != 1 || leases[0].Task().Input.Name != artifacts.CaptureName(id) {
+		t.Fatalf("%v %v", leases, err)
+	}
+}
+
+// TestRetryFromTheFirstStageKeepsTheUpload: until its first manifest, nothing but its Capture says that a retry reads an
+// older request's upload. A purge leaves that alone, a rebuild finds it, and so does a retry of the retry.
+func TestRetryFromTheFirstStageKeepsTheUpload(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	first := w.submit("a", 0)
+	cancel := func(id string) {
+		t.Helper()
+		if err := w.queue.Cancel(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		w.time = w.time.Add(time.Second)
+	}
+	cancel(first.ID)
+	retry := func(id string) string {
+		t.Helper()
+		return get[map[string]string](w, "POST", "/retry/"+id, `{"stage":"filter","deadline_s":2592000}`, 202)["request_id"]
+	}
+	second := retry(first.ID)
+	cancel(second)
+	third := retry(second)
+	w.time = w.time.Add(48 * time.Hour)
+	if purged := get[map[string]any](w, "POST", "/purge", `{"older_than_s":86400}`, 200); purged["requests"] != 1.0 { // the second
+		t.Fatalf("%v", purged)
+	}
+	w.start()
+	get[map[string]int](w, "POST", "/rebuild", "", 200)
+	next := get[list](w, "GET", "/next?stage=filter", "", 200).Requests
+	if len(next) == 0 || next[len(next)-1].RequestID != third {
+		t.Fatalf("%+v", next)
+	}
+	o, err := w.store.Stat(ctx, "inbox-filter", artifacts.CaptureName(third))
+	if err != nil {
+		t.Fatal(err)
+	}
+	capture, err := artifacts.ReadCapture(ctx, w.store, o)
+	if err != nil || len(capture.Objects) != 1 {
+		t.Fatal(capture, err)
+	}
+	upload, err := w.store.Open(ctx, capture.Objects[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(upload); err != nil || string(body) != "capture" {
+		t.Fatalf("%q %v", body, err)
+	}
 }
 
 func TestPurgeDeletesOnlyWhatEndedLongAgo(t *testing.T) {
@@ -433,6 +506,8 @@ func TestPurgeDeletesOnlyWhatEndedLongAgo(t *testing.T) {
 	before := count()
 	w.refused("POST", "/purge", `{"older_than_s":10}`, 400, "invalid_age")
 	w.refused("POST", "/purge", `{}`, 400, "invalid_age")
+	w.refused("POST", "/purge", `{"older":1}`, 400, "invalid_body")
+	w.refused("POST", "/purge", strings.Repeat(" ", 70_000), 413, "body_too_large")
 	if a := get[map[string]any](w, "POST", "/purge", `{"older_than_s":86400}`, 200); a["requests"] != 0.0 {
 		t.Fatalf("young ones purged: %v", a)
 	}
@@ -455,6 +530,7 @@ func TestPurgeDeletesOnlyWhatEndedLongAgo(t *testing.T) {
 func TestRedeliver(t *testing.T) {
 	w := newWorld(t)
 	a := w.submit("a", 0)
+	w.refused("POST", "/redeliver/unknown", "", 404, "unknown_request")
 	w.refused("POST", "/redeliver/"+a.ID, "", 409, "still_active")
 	w.finish(a.ID)
 	w.refused("POST", "/redeliver/"+a.ID, "", 409, "no_webhook")
@@ -495,29 +571,50 @@ func TestRebuildAndReap(t *testing.T) {
 	}
 }
 
+// TestFaultsAreClosed: every call answers that the queue is away when it is.
 func TestFaultsAreClosed(t *testing.T) {
 	w := newWorld(t)
-	service, err := requests.New(requests.Config{Queue: broken{w.queue}, Reaper: brokenReaper{}, Staffing: stage.Staffing{}, Store: w.store, Buckets: w.buckets,
+	a := w.submit("a", 0)
+	service, err := requests.New(requests.Config{Queue: broken{w.queue}, Reaper: brokenReaper{}, Staffing: stage.Staffing{}, Slots: map[pipeline.Stage]int{}, Store: w.store, Buckets: w.buckets,
 		Log: slog.New(slog.DiscardHandler), Now: w.now, Random: w.random})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.handler = service.Handler()
-	w.refused("GET", "/queue", "", 503, "unavailable")
-	w.refused("POST", "/reap", "", 503, "unavailable")
+	bodies := map[string]string{"/purge": `{"older_than_s":86400}`, "/enqueue": `{"request_id":"` + a.ID + `","stage":"filter","input":{"bucket":"inbox-filter","name":"` + a.ID + `/input"}}`}
+	for path, methods := range contract.Doc()["paths"].(map[string]any) {
+		for method := range methods.(map[string]any) {
+			target := strings.ReplaceAll(path, "{id}", a.ID)
+			if path == "/next" {
+				target += "?stage=filter"
+			}
+			w.refused(strings.ToUpper(method), target, bodies[path], 503, "unavailable")
+		}
+	}
 	if _, err := requests.New(requests.Config{}); err == nil {
 		t.Error("missing dependencies accepted")
 	}
 }
 
+// broken is a queue that is away.
 type broken struct{ *memq.Queue }
 
+var errAway = errors.New("refused")
+
+func (broken) Lookup(context.Context, string) (queue.State, error) { return queue.State{}, errAway }
+
+func (broken) Enqueue(context.Context, queue.Task) (bool, error) { return false, errAway }
+
+func (broken) Restore(context.Context, []queue.Record) (queue.Rebuilt, error) {
+	return queue.Rebuilt{}, errAway
+}
+
+func (broken) Next(context.Context, pipeline.Stage, int) ([]string, error) { return nil, errAway }
+
 func (broken) Counts(context.Context) (map[pipeline.Stage]queue.StageCounts, error) {
-	return nil, errors.New("refused")
+	return nil, errAway
 }
 
 type brokenReaper struct{}
 
-func (brokenReaper) Tick(context.Context) (queue.Reaped, error) {
-	return queue.Reaped{}, errors.New("refused")
-}
+func (brokenReaper) Tick(context.Context) (queue.Reaped, error) { return queue.Reaped{}, errAway }

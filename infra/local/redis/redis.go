@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/infra/local/child"
+	"github.com/splatworks/splatworks/infra/local/socket"
 )
 
 // Options of a Server.
@@ -38,7 +39,7 @@ type Server struct {
 	stop   context.CancelFunc
 	ended  chan struct{}
 
-	shortDir string // of the socket, when the data folder's path is too long for one
+	removeSocket func() error
 
 	mu       sync.Mutex
 	child    *child.Process
@@ -52,9 +53,6 @@ const (
 	restartMin  = 100 * time.Millisecond
 	restartMax  = 10 * time.Second
 )
-
-// maxSocketPath is the smallest limit of any system we run on (sockaddr_un: 104 bytes on macOS, 108 on Linux).
-const maxSocketPath = 100
 
 // Start brings up the server with its data in dir and returns when it answers. One that a crashed process left behind is
 // ended first: a lock that the server itself holds tells of it.
@@ -78,16 +76,13 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	if o.Restarted == nil {
 		o.Restarted = func() {}
 	}
-	s := &Server{dir: dir, path: path, log: o.Log, told: o.Restarted, socket: filepath.Join(dir, "redis.sock"), ended: make(chan struct{})}
-	if len(s.socket) > maxSocketPath {
-		if s.shortDir, err = os.MkdirTemp("", "redis-"); err != nil {
-			return nil, fmt.Errorf("make folder of the socket: %w", err)
-		}
-		s.socket = filepath.Join(s.shortDir, "redis.sock")
+	s := &Server{dir: dir, path: path, log: o.Log, told: o.Restarted, ended: make(chan struct{})}
+	if s.socket, s.removeSocket, err = socket.Place(dir, "redis.sock"); err != nil {
+		return nil, err
 	}
 	c, err := s.launch(ctx)
 	if err != nil {
-		return nil, errors.Join(err, s.removeShortDir())
+		return nil, errors.Join(err, s.removeSocket())
 	}
 	s.child = c
 	runCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -269,12 +264,5 @@ func (s *Server) Close() error {
 	<-s.ended
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.child.End(stopTimeout), s.removeShortDir())
-}
-
-func (s *Server) removeShortDir() error {
-	if s.shortDir == "" {
-		return nil
-	}
-	return os.RemoveAll(s.shortDir)
+	return errors.Join(s.child.End(stopTimeout), s.removeSocket())
 }

@@ -44,6 +44,7 @@ type Options struct {
 type Backend struct {
 	URL        string // of the request API
 	StorageURL string
+	Operators  string // unix socket of the operators' API
 
 	cloud    *local.Cloud
 	parts    *app.Parts
@@ -51,6 +52,9 @@ type Backend struct {
 	stop     context.CancelFunc
 	served   chan error
 	ticked   chan struct{}
+
+	operatorsServed chan error
+	removeSocket    func() error
 }
 
 // The buckets of the local cloud.
@@ -172,10 +176,15 @@ func (b *Backend) serve(ctx context.Context, o Options) error {
 	if err := b.serveNotify(mux); err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	operators, err := b.listenForOperators(ctx, o.Dir)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	b.stop, b.served, b.ticked = stop, make(chan error, 1), make(chan struct{})
+	b.stop, b.served, b.operatorsServed, b.ticked = stop, make(chan error, 1), make(chan error, 1), make(chan struct{})
 	server := serve.Server{Handler: b.parts.Harden(mux), Log: o.Log}
 	go func() { b.served <- server.RunOn(running, listener) }()
+	go func() { b.operatorsServed <- operators(running) }()
 	go func() { defer close(b.ticked); b.reap(running, o.Log) }()
 	return nil
 }
@@ -223,7 +232,10 @@ func (b *Backend) Close() error {
 		problems = append(problems, b.launcher.Close())
 	}
 	if b.served != nil {
-		problems = append(problems, <-b.served)
+		problems = append(problems, <-b.served, <-b.operatorsServed)
+	}
+	if b.removeSocket != nil {
+		problems = append(problems, b.removeSocket())
 	}
 	if b.parts != nil {
 		b.parts.Close()

@@ -19,6 +19,7 @@ module "splatworks" {
   cors_origins      = var.cors_origins
   api_keys          = var.api_keys
   rate_limit        = var.rate_limit
+  max_upload_bytes  = var.max_upload_bytes
   source_buckets    = var.source_buckets
   prices            = var.prices
   alert_emails      = var.alert_emails

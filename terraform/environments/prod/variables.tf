@@ -94,6 +94,12 @@ variable "rate_limit" {
   default = {}
 }
 
+variable "max_upload_bytes" {
+  description = "Bytes that a capture may have, in one upload or in several."
+  type        = number
+  default     = 10737418240 # 10 GiB
+}
+
 variable "source_buckets" {
   description = "Buckets whose objects clients may name in place of an upload."
   type        = list(string)
