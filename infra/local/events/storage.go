@@ -2,8 +2,6 @@ package events
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
 
 	"github.com/splatworks/splatworks/infra/local/gcs"
 )
@@ -40,17 +38,3 @@ func (r *Relay) Finalized(o gcs.Object) {
 
 // Heard implements gcs.Listener.
 func (r *Relay) Heard() int64 { return r.box.Mark() }
-
-// headerValue escapes what an HTTP header cannot hold (CloudEvents HTTP protocol binding 1.0, section 3.1.3.2): space,
-// double quote, percent and everything outside printable ASCII, as the bytes of its UTF-8.
-func headerValue(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c == '"' || c == '%' || c >= 0x7f {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}

@@ -1,0 +1,82 @@
+package events
+
+import (
+	"container/heap"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Trigger sends the events of one source and type to a URL.
+type Trigger struct {
+	Name   string `json:"name"`
+	Source string `json:"source"`
+	Type   string `json:"type"`
+	URL    string `json:"-"` // of this run: the next one may listen elsewhere
+}
+
+func (r *Relay) triggersPath() string { return filepath.Join(r.dir, "triggers.json") }
+
+// Register sets a trigger. From then on, and in later runs, it is sent every event that matches.
+func (r *Relay) Register(t Trigger) error {
+	if t.Name == "" || t.Source == "" || t.Type == "" || t.URL == "" {
+		return fmt.Errorf("trigger %+v lacks a name, source, type or URL", t)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known[t.Name] = t
+	if err := r.saveTriggers(); err != nil {
+		return err
+	}
+	waiting := r.parked[t.Name]
+	delete(r.parked, t.Name)
+	for _, d := range waiting {
+		r.stats.Pending--
+		r.add(d)
+	}
+	r.nudge()
+	return nil
+}
+
+// Unregister removes a trigger and what waits for it.
+func (r *Relay) Unregister(name string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, name)
+	if err := r.saveTriggers(); err != nil {
+		return err
+	}
+	var rest dueQueue
+	for _, d := range append(r.queue, r.parked[name]...) {
+		if d.entry.To != name {
+			rest = append(rest, d)
+			continue
+		}
+		r.forget(d)
+	}
+	delete(r.parked, name)
+	heap.Init(&rest)
+	r.queue = rest
+	return nil
+}
+
+// saveTriggers replaces the file; r.mu is held.
+func (r *Relay) saveTriggers() error {
+	list := []Trigger{}
+	for _, t := range r.known {
+		list = append(list, t)
+	}
+	body, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	tmp := r.triggersPath() + ".new"
+	if err := os.WriteFile(tmp, body, 0o600); err != nil {
+		return fmt.Errorf("keep triggers: %w", err)
+	}
+	if err := os.Rename(tmp, r.triggersPath()); err != nil {
+		return fmt.Errorf("keep triggers: %w", err)
+	}
+	return nil
+}

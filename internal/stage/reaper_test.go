@@ -1,0 +1,127 @@
+package stage_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+	"github.com/splatworks/splatworks/queue/memq"
+)
+
+func TestReaperRedoesLostHandover(t *testing.T) {
+	w := newWorld(t, func(context.Context, *stage.Job) error { return nil })
+	id := w.submit()
+	w.work() // the manifest is there, but its event never comes
+	var launched []pipeline.Stage
+	reaper := stage.Reaper{Queue: w.queue, Log: w.worker.Log, Staffing: stage.Staffing{Slots: w.queue,
+		Limit: map[pipeline.Stage]int{pipeline.Preprocess: 1}, StartBudget: time.Minute,
+		Launcher: launcher(func(s pipeline.Stage) error { launched = append(launched, s); return nil })}}
+	w.advance(time.Hour)
+	for range 2 {
+		if _, err := reaper.Tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := w.state(id); s.Stage != pipeline.Preprocess || len(launched) != 1 || launched[0] != pipeline.Preprocess {
+		t.Errorf("stage %s, launched %v", s.Stage, launched)
+	}
+}
+
+func TestReaperAnnouncesWhatItEnds(t *testing.T) {
+	w := newWorld(t, func(context.Context, *stage.Job) error { return nil })
+	id := w.submit()
+	reaper := stage.Reaper{Queue: w.queue, Log: w.worker.Log, Ended: w.worker.Ended,
+		Staffing: stage.Staffing{Slots: w.queue, Launcher: launcher(func(pipeline.Stage) error { return nil })}}
+	for range 4 { // a worker claims, and is never heard of again
+		if _, err := w.queue.Claim(t.Context(), pipeline.Filter, "silent", 1); err != nil {
+			t.Fatal(err)
+		}
+		w.advance(time.Hour)
+		if _, err := reaper.Tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := w.state(id); s.Status != pipeline.Failed || s.Failure.Code != "worker_lost" {
+		t.Fatalf("state %v %+v", s.Status, s.Failure)
+	}
+	if len(w.ended) != 1 || w.ended[0] != id+" FAILED" {
+		t.Errorf("announced %v", w.ended)
+	}
+}
+
+// Whoever ends a request may die before the world hears of it: the reaper tells it then, until it has worked, and once.
+func TestReaperAnnouncesWhatNobodyDid(t *testing.T) {
+	w := newWorld(t, func(context.Context, *stage.Job) error { return pipeline.Invalid("dark", "Too dark.", "Light it.") })
+	announce := w.worker.Ended
+	w.worker.Ended = func(context.Context, pipeline.Request, pipeline.Status) error { return errors.New("out of reach") }
+	id := w.submit()
+	w.work()
+	refuse := true
+	reaper := stage.Reaper{Queue: w.queue, Log: w.worker.Log,
+		Staffing: stage.Staffing{Slots: w.queue, Launcher: launcher(func(pipeline.Stage) error { return nil })},
+		Ended: func(ctx context.Context, r pipeline.Request, s pipeline.Status) error {
+			if refuse {
+				return errors.New("out of reach")
+			}
+			return announce(ctx, r, s)
+		}}
+	tick := func(want error, told int) {
+		t.Helper()
+		if _, err := reaper.Tick(t.Context()); (err == nil) != (want == nil) || len(w.ended) != told {
+			t.Fatalf("announced %v, %v", w.ended, err)
+		}
+	}
+	tick(nil, 0) // too early: its worker may be at it
+	w.advance(time.Minute)
+	tick(errors.New("refused"), 0)
+	refuse = false
+	tick(nil, 0) // the first try may still be under way
+	w.advance(time.Minute)
+	tick(nil, 1)
+	w.advance(time.Hour)
+	tick(nil, 1)
+	if w.ended[0] != id+" FAILED" {
+		t.Errorf("announced %v", w.ended)
+	}
+}
+
+func TestRebuildFromArchive(t *testing.T) {
+	w := newWorld(t, func(context.Context, *stage.Job) error { return nil })
+	id := w.submit()
+	w.work()
+	record, err := json.Marshal(w.state(id).Request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.Put(t.Context(), "artifacts", artifacts.RequestName(id), bytes.NewReader(record), artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	empty := memq.New(queue.Config{Now: w.clock})
+	archive := stage.Archive{Store: w.store, Buckets: w.buckets}
+	built, err := queue.Rebuild(t.Context(), empty, archive.Records(t.Context()))
+	if err != nil || built.Requests != 1 || built.Tasks != 1 {
+		t.Fatalf("rebuilt %+v, %v", built, err)
+	}
+	leases, err := empty.Claim(t.Context(), pipeline.Preprocess, "w", 1)
+	if err != nil || len(leases) != 1 || leases[0].Task().Input.Name != artifacts.ManifestName(id, pipeline.Filter) {
+		t.Errorf("leases %v, %v", leases, err)
+	}
+	if err := archive.NoteOutcome(t.Context(), id, queue.Outcome{Status: pipeline.Canceled, At: w.clock()}); err != nil {
+		t.Fatal(err)
+	}
+	empty = memq.New(queue.Config{Now: w.clock})
+	if built, err := queue.Rebuild(t.Context(), empty, archive.Records(t.Context())); err != nil || built.Tasks != 0 {
+		t.Errorf("a canceled request was taken up again: %+v, %v", built, err)
+	}
+}
+
+type launcher func(pipeline.Stage) error
+
+func (l launcher) Launch(_ context.Context, s pipeline.Stage) error { return l(s) }
