@@ -70,7 +70,7 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
+	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
 }
 
 // Buckets are the names a deployment chose.

@@ -19,8 +19,8 @@ import (
 
 // lookAt is a splat and the scene whose cameras look at it.
 type lookAt struct {
-	Splat    string `arg:"" help:"A PLY of any trainer."`
-	Scene    string `arg:"" help:"A folder with images/ and sparse/ as COLMAP's image_undistorter writes it."`
+	Splat    string `arg:"" help:"A 3DGS PLY, of this or any other trainer."`
+	Scene    string `arg:"" help:"A folder with images/ and sparse/: what 'splatworks run --scene' leaves, or COLMAP's image_undistorter."`
 	LongEdge int    `name:"long-edge" default:"4096" help:"Larger images are shrunk to this many pixels."`
 	HoldOut  int    `name:"hold-out" default:"8" help:"Every how many images one is held out; 0: none."`
 }
@@ -47,6 +47,11 @@ func (l lookAt) open() (*splat.Cloud, *trainer.Dataset, trainer.Config, error) {
 type evalCommand struct {
 	lookAt `embed:""`
 	JSON   bool `help:"Print JSON for scripts."`
+}
+
+func (evalCommand) Help() string {
+	return `    splatworks run kitchen.mp4 -o kitchen --scene
+    splatworks eval kitchen/splat.ply kitchen/scene`
 }
 
 func (cmd evalCommand) Run(c console) error {
@@ -76,6 +81,11 @@ type renderCommand struct {
 	lookAt `embed:""`
 	Out    string `short:"o" required:"" placeholder:"FILE.mp4|DIR" help:"A film of an orbit, or a folder for one picture per held-out image."`
 	Frames int    `default:"150" help:"Pictures of the film."`
+}
+
+func (renderCommand) Help() string {
+	return `    splatworks run kitchen.mp4 -o kitchen --scene
+    splatworks render kitchen/splat.ply kitchen/scene -o walk.mp4`
 }
 
 func (cmd renderCommand) Run(ctx context.Context, c console) error {

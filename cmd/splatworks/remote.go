@@ -32,6 +32,7 @@ func (cmd statusCommand) Run(ctx context.Context, c console) error {
 type watchCommand struct {
 	Remote remote `embed:""`
 	Out    string `short:"o" placeholder:"DIR" help:"Fetch the results into this folder."`
+	Scene  bool   `help:"Also the undistorted images with their poses, into scene/: for eval, render and other trainers."`
 }
 
 func (watchCommand) Help() string {
@@ -48,7 +49,7 @@ func (cmd watchCommand) Run(ctx context.Context, c console) error {
 	if err := os.MkdirAll(cmd.Out, 0o755); err != nil {
 		return err
 	}
-	if err := fetchResults(ctx, api, s, cmd.Out); err != nil {
+	if err := fetchResults(ctx, api, s, cmd.Out, cmd.Scene); err != nil {
 		return err
 	}
 	report, err := readReport(cmd.Out)

@@ -60,6 +60,7 @@ func (w wishes) options() (pipeline.Options, error) {
 type runCommand struct {
 	Input  string `arg:"" help:"A video, a zip of photos, or a folder of photos."`
 	Out    string `short:"o" required:"" placeholder:"DIR" help:"Folder for splat.ply, report.json, sparse/ and the rest."`
+	Scene  bool   `help:"Also leave the undistorted images with their poses in scene/: for eval, render and other trainers."`
 	Wishes wishes `embed:""`
 	JSON   bool   `help:"Print report.json on standard output for scripts."`
 	Data   string `placeholder:"DIR" help:"Keep the backend's own data (events, queue, intermediate results) here; default: removed at the end."`
@@ -123,7 +124,7 @@ func (cmd runCommand) Run(ctx context.Context, c console) (err error) {
 	if err != nil {
 		return cmd.explain(c, err)
 	}
-	if err := fetchResults(ctx, api, status, cmd.Out); err != nil {
+	if err := fetchResults(ctx, api, status, cmd.Out, cmd.Scene); err != nil {
 		return err
 	}
 	report, err := readReport(cmd.Out)
@@ -179,17 +180,25 @@ func (cmd runCommand) explain(c console, err error) error {
 	return err
 }
 
-// fetchResults downloads everything into dir; the sparse model becomes the folder sparse/.
-func fetchResults(ctx context.Context, api *client.Client, s *client.Status, dir string) error {
+// bundles are the results that come packed, and the folders they become.
+var bundles = map[artifacts.Kind]string{artifacts.SparseModel: "sparse", artifacts.Scene: "scene"}
+
+// fetchResults downloads everything into dir, the scene only when it is wanted: it is larger than all the rest.
+func fetchResults(ctx context.Context, api *client.Client, s *client.Status, dir string, scene bool) error {
 	for _, r := range s.Results {
+		kind := artifacts.Kind(r.Kind)
+		if kind == artifacts.Scene && !scene {
+			continue
+		}
 		path := filepath.Join(dir, filepath.Base(r.FileName))
 		if err := download(ctx, api, r, path); err != nil {
 			return err
 		}
-		if artifacts.Kind(r.Kind) != artifacts.SparseModel {
+		folder, packed := bundles[kind]
+		if !packed {
 			continue
 		}
-		if err := unpackInto(path, filepath.Join(dir, "sparse")); err != nil {
+		if err := unpackInto(path, filepath.Join(dir, folder)); err != nil {
 			return err
 		}
 		if err := os.Remove(path); err != nil {

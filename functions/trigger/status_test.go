@@ -61,7 +61,7 @@ func TestStatusFollowsARequestToItsEnd(t *testing.T) {
 		m, manifest = w.complete(w.claim(a.RequestID, stage, manifest), m)
 	}
 	s = w.status(token)
-	if s.Status != pipeline.Completed || s.Progress.Percent != 100 || s.Progress.Step != "done" || len(s.Results) != 1 || len(s.Timings.Stages) != 5 || s.ETAS != nil {
+	if s.Status != pipeline.Completed || s.Progress.Percent != 100 || s.Progress.Step != "done" || len(s.Results) != 2 || len(s.Timings.Stages) != 5 || s.ETAS != nil {
 		t.Fatalf("done: %+v", s)
 	}
 	want := api.Result{Kind: "splat", FileName: "splat.ply", ContentType: "application/octet-stream", Size: 16, CRC32C: s.Results[0].CRC32C,
@@ -104,8 +104,8 @@ func TestPollingIsCheap(t *testing.T) {
 	if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
 		t.Fatalf("again: %d %s", again.Code, again.Body)
 	}
-	if w.signed != 1 {
-		t.Errorf("%d links signed for two polls of one result", w.signed)
+	if w.signed != 2 {
+		t.Errorf("%d links signed for two polls of two results", w.signed)
 	}
 	if other := w.call("GET", "/status", "", auth, `If-None-Match: W/"x"`); other.Code != 200 {
 		t.Errorf("another tag: %d", other.Code)
@@ -214,7 +214,7 @@ func TestStatusIsToldEvenWhenItsLinksCannotBeMade(t *testing.T) {
 		}
 		w.fail(what, false)
 		again := w.call("GET", "/status", "", "Authorization: Bearer "+a.CallbackToken, "If-None-Match: "+rec.Header().Get("ETag"))
-		if s := decode[api.Status](t, again); len(s.Results) != 1 {
+		if s := decode[api.Status](t, again); len(s.Results) != 2 {
 			t.Fatalf("%s: no results afterwards: %+v", what, s)
 		}
 	}
