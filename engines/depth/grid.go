@@ -4,16 +4,11 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"io"
 	"math"
 	"slices"
 
-	"golang.org/x/image/draw"
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/goregular"
-	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/math/fixed"
+	"github.com/splatworks/splatworks/engines/sheet"
 )
 
 // Cell is one image of a grid with what became of its depth.
@@ -35,13 +30,7 @@ const (
 	gridLegend  = 34
 )
 
-var (
-	gridGround = color.RGBA{24, 26, 30, 255}
-	gridText   = color.RGBA{235, 235, 235, 255}
-	gridFaint  = color.RGBA{150, 160, 175, 255}
-	gridBad    = color.RGBA{240, 130, 110, 255}
-	gridBlank  = color.RGBA{44, 48, 56, 255} // nothing is known
-)
+var gridBlank = color.RGBA{44, 48, 56, 255} // nothing is known
 
 // inferno runs from far to near: every tenth of matplotlib's colour map of that name (Smith & van der Walt, CC0), whose
 // lightness rises evenly.
@@ -68,14 +57,6 @@ func WriteGrid(w io.Writer, cells []Cell) error {
 	if len(cells) == 0 {
 		return fmt.Errorf("drawing the depth grid: no images")
 	}
-	parsed, err := opentype.Parse(goregular.TTF)
-	if err != nil {
-		return fmt.Errorf("drawing the depth grid: %w", err)
-	}
-	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: 12, DPI: 72, Hinting: font.HintingFull})
-	if err != nil {
-		return fmt.Errorf("drawing the depth grid: %w", err)
-	}
 	tallest := 1
 	for _, c := range cells {
 		tallest = max(tallest, gridHeight(c.Image.Bounds()))
@@ -83,31 +64,30 @@ func WriteGrid(w io.Writer, cells []Cell) error {
 	columns := min(gridColumns, len(cells))
 	pitchX, pitchY := gridWidth+gridGap, 2*tallest+2+gridCaption+gridGap
 	rows := (len(cells) + columns - 1) / columns
-	sheet := image.NewRGBA(image.Rect(0, 0, columns*pitchX+gridGap, rows*pitchY+gridGap+gridLegend))
-	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(gridGround), image.Point{}, draw.Src)
-	far, near := scaleOf(cells)
-	text := func(x, y int, ink color.Color, line string) {
-		d := font.Drawer{Dst: sheet, Src: image.NewUniform(ink), Face: face, Dot: fixed.P(x, y)}
-		d.DrawString(fitting(face, line, gridWidth-4))
+	grid, err := sheet.New(columns*pitchX+gridGap, rows*pitchY+gridGap+gridLegend, 12)
+	if err != nil {
+		return fmt.Errorf("drawing the depth grid: %w", err)
 	}
+	far, near := scaleOf(cells)
 	for i, c := range cells {
 		x, y := gridGap+i%columns*pitchX, gridGap+i/columns*pitchY
 		photo := image.Rect(x, y, x+gridWidth, y+gridHeight(c.Image.Bounds()))
-		draw.ApproxBiLinear.Scale(sheet, photo, c.Image, c.Image.Bounds(), draw.Src, nil)
+		grid.Photo(photo, c.Image)
 		below := photo.Add(image.Pt(0, photo.Dy()+2))
-		draw.Draw(sheet, below, image.NewUniform(gridBlank), image.Point{}, draw.Src)
+		grid.Fill(below, gridBlank)
 		if c.Map != nil {
-			paint(sheet, below, c.Map, far, near)
+			paint(grid, below, c.Map, far, near)
 		}
-		ink := gridFaint
+		ink := sheet.Faint
 		if c.Map == nil {
-			ink = gridBad
+			ink = sheet.Bad
 		}
-		text(x+2, y+2*tallest+2+15, gridText, c.Title)
-		text(x+2, y+2*tallest+2+31, ink, c.Note)
+		under := photo.Min.Add(image.Pt(2, 2*tallest+2))
+		grid.Write(under.Add(image.Pt(0, 15)), sheet.Ink, grid.Fit(c.Title, gridWidth-4))
+		grid.Write(under.Add(image.Pt(0, 31)), ink, grid.Fit(c.Note, gridWidth-4))
 	}
-	legend(sheet, text, far, near)
-	if err := jpeg.Encode(w, sheet, &jpeg.Options{Quality: 88}); err != nil {
+	legend(grid, far, near)
+	if err := grid.JPEG(w); err != nil {
 		return fmt.Errorf("drawing the depth grid: %w", err)
 	}
 	return nil
@@ -139,41 +119,32 @@ func scaleOf(cells []Cell) (far, near float64) {
 	return float64(all[len(all)/100]), float64(all[len(all)-1-len(all)/100])
 }
 
-func paint(sheet *image.RGBA, at image.Rectangle, m *Map, far, near float64) {
+func paint(grid *sheet.Sheet, at image.Rectangle, m *Map, far, near float64) {
 	for y := at.Min.Y; y < at.Max.Y; y++ {
 		for x := at.Min.X; x < at.Max.X; x++ {
 			v := m.Values[(y-at.Min.Y)*m.Height/at.Dy()*m.Width+(x-at.Min.X)*m.Width/at.Dx()]
 			if v >= 0 {
-				sheet.SetRGBA(x, y, heat((float64(v)-far)/(near-far)))
+				grid.SetRGBA(x, y, heat((float64(v)-far)/(near-far)))
 			}
 		}
 	}
 }
 
 // legend draws the scale of colours at the bottom with the depths at its ends.
-func legend(sheet *image.RGBA, text func(x, y int, ink color.Color, line string), far, near float64) {
-	b := sheet.Bounds()
+func legend(grid *sheet.Sheet, far, near float64) {
+	b := grid.Bounds()
 	bar := image.Rect(gridGap, b.Max.Y-gridLegend+4, b.Max.X-gridGap, b.Max.Y-gridLegend+12)
 	for x := bar.Min.X; x < bar.Max.X; x++ {
 		c := heat(float64(x-bar.Min.X) / float64(bar.Dx()-1))
 		for y := bar.Min.Y; y < bar.Max.Y; y++ {
-			sheet.SetRGBA(x, y, c)
+			grid.SetRGBA(x, y, c)
 		}
 	}
 	farthest := "far"
 	if far > 0 {
 		farthest = fmt.Sprintf("far: depth %.3g", 1/far)
 	}
-	text(bar.Min.X, bar.Max.Y+16, gridFaint, farthest)
-	text(bar.Max.X-110, bar.Max.Y+16, gridFaint, fmt.Sprintf("near: depth %.3g", 1/near))
-}
-
-// fitting shortens a line to a width in pixels.
-func fitting(face font.Face, line string, width int) string {
-	for runes := []rune(line); len(runes) > 0; runes = runes[:len(runes)-1] {
-		if line = string(runes); font.MeasureString(face, line).Ceil() <= width {
-			return line
-		}
-	}
-	return ""
+	nearest := fmt.Sprintf("near: depth %.3g", 1/near)
+	grid.Write(image.Pt(bar.Min.X, bar.Max.Y+16), sheet.Faint, farthest)
+	grid.Write(image.Pt(bar.Max.X-grid.Width(nearest), bar.Max.Y+16), sheet.Faint, nearest)
 }

@@ -5,17 +5,14 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"io"
 	"math"
 	"slices"
 
 	"golang.org/x/image/draw"
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/goregular"
-	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/math/fixed"
 	"golang.org/x/image/vector"
+
+	"github.com/splatworks/splatworks/engines/sheet"
 )
 
 const (
@@ -25,28 +22,17 @@ const (
 	legendPx   = 40 // below them
 )
 
-var (
-	pictureGround = color.RGBA{24, 26, 30, 255}
-	panelGround   = color.RGBA{33, 36, 41, 255}
-	inkBright     = color.RGBA{235, 235, 235, 255}
-	inkDim        = color.RGBA{150, 160, 175, 255}
-)
+var panelGround = color.RGBA{33, 36, 41, 255}
 
 // WritePicture draws a settled reconstruction, one JPEG: the points in their colours and the cameras, blue for the first
 // by name to orange for the last, from above and from the side. The caption is for people; unit is [World]'s.
 func (r *Reconstruction) WritePicture(w io.Writer, caption, unit string) error {
-	parsed, err := opentype.Parse(goregular.TTF)
+	picture, err := sheet.New(2*panelPx+3*pictureGap, captionPx+panelPx+legendPx, 17)
 	if err != nil {
 		return fmt.Errorf("drawing the reconstruction: %w", err)
 	}
-	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: 17, DPI: 72, Hinting: font.HintingFull})
-	if err != nil {
-		return fmt.Errorf("drawing the reconstruction: %w", err)
-	}
-	picture := image.NewRGBA(image.Rect(0, 0, 2*panelPx+3*pictureGap, captionPx+panelPx+legendPx))
-	draw.Draw(picture, picture.Bounds(), image.NewUniform(pictureGround), image.Point{}, draw.Src)
 	middle, reach := r.window()
-	write(picture, face, image.Pt(pictureGap, 29), inkBright, caption)
+	picture.Write(image.Pt(pictureGap, 29), sheet.Ink, caption)
 	for i, v := range []struct {
 		title  string
 		across [3]float64 // to the right
@@ -58,7 +44,7 @@ func (r *Reconstruction) WritePicture(w io.Writer, caption, unit string) error {
 		area := image.Rect(0, 0, panelPx, panelPx).Add(image.Pt(pictureGap+i*(panelPx+pictureGap), captionPx))
 		p := panel{picture: picture.SubImage(area).(*image.RGBA), middle: middle, across: v.across, upward: v.upward, scale: panelPx / (2 * reach)}
 		r.drawInto(p)
-		write(picture, face, area.Min.Add(image.Pt(12, 26)), inkDim, v.title)
+		picture.Write(area.Min.Add(image.Pt(12, 26)), sheet.Faint, v.title)
 	}
 	bar := roundBelow(reach / 2)
 	name := fmt.Sprintf("%g × the median view distance", bar)
@@ -67,12 +53,11 @@ func (r *Reconstruction) WritePicture(w io.Writer, caption, unit string) error {
 	}
 	y := captionPx + panelPx + legendPx/2
 	length := int(bar * panelPx / (2 * reach))
-	draw.Draw(picture, image.Rect(pictureGap, y-1, pictureGap+length, y+2), image.NewUniform(inkBright), image.Point{}, draw.Src)
-	write(picture, face, image.Pt(pictureGap+length+10, y+6), inkDim, name)
+	picture.Fill(image.Rect(pictureGap, y-1, pictureGap+length, y+2), sheet.Ink)
+	picture.Write(image.Pt(pictureGap+length+10, y+6), sheet.Faint, name)
 	legend := "cameras: blue first, orange last"
-	width := font.MeasureString(face, legend).Ceil()
-	write(picture, face, image.Pt(picture.Bounds().Dx()-pictureGap-width, y+6), inkDim, legend)
-	if err := jpeg.Encode(w, picture, &jpeg.Options{Quality: 90}); err != nil {
+	picture.Write(image.Pt(picture.Bounds().Dx()-pictureGap-picture.Width(legend), y+6), sheet.Faint, legend)
+	if err := picture.JPEG(w); err != nil {
 		return fmt.Errorf("drawing the reconstruction: %w", err)
 	}
 	return nil
@@ -217,9 +202,4 @@ func roundBelow(x float64) float64 {
 		}
 	}
 	return power
-}
-
-func write(dst draw.Image, face font.Face, at image.Point, ink color.Color, line string) {
-	d := font.Drawer{Dst: dst, Src: image.NewUniform(ink), Face: face, Dot: fixed.P(at.X, at.Y)}
-	d.DrawString(line)
 }

@@ -4,15 +4,9 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"io"
 
-	"golang.org/x/image/draw"
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/goregular"
-	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/math/fixed"
-
+	"github.com/splatworks/splatworks/engines/sheet"
 	"github.com/splatworks/splatworks/engines/splat"
 )
 
@@ -29,32 +23,28 @@ func WriteComparison(w io.Writer, cloud *splat.Cloud, views []*View, q *Quality,
 	if len(q.Views) == 0 {
 		return fmt.Errorf("drawing the comparison: no view was measured")
 	}
-	parsed, err := opentype.Parse(goregular.TTF)
-	if err != nil {
-		return fmt.Errorf("drawing the comparison: %w", err)
-	}
-	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: 13, DPI: 72, Hinting: font.HintingFull})
-	if err != nil {
-		return fmt.Errorf("drawing the comparison: %w", err)
-	}
 	rows := []struct {
 		what string
 		at   int
-	}{{"worst", q.Worst()}, {"best", q.Best()}}
-	painter := NewPainter(cloud, cfg)
-	sheet := image.NewRGBA(image.Rect(0, 0, 3*(comparisonWidth+comparisonGap)+comparisonGap, comparisonGap))
-	for _, row := range rows {
-		measured := q.Views[row.at]
-		pic := viewNamed(views, measured.Name)
-		if pic == nil {
-			return fmt.Errorf("drawing the comparison: there is no view %s", measured.Name)
+		pic  *Picture
+	}{{"worst", q.Worst(), nil}, {"best", q.Best(), nil}}
+	heightOf := func(pic *Picture) int { return max(1, comparisonWidth*pic.Camera.Height/pic.Camera.Width) }
+	height := comparisonGap
+	for i := range rows {
+		name := q.Views[rows[i].at].Name
+		if rows[i].pic = viewNamed(views, name); rows[i].pic == nil {
+			return fmt.Errorf("drawing the comparison: there is no view %s", name)
 		}
-		height := max(1, comparisonWidth*pic.Camera.Height/pic.Camera.Width)
-		top := sheet.Bounds().Dy()
-		taller := image.NewRGBA(image.Rect(0, 0, sheet.Bounds().Dx(), top+height+comparisonCaption+comparisonGap))
-		draw.Draw(taller, taller.Bounds(), image.NewUniform(color.RGBA{24, 26, 30, 255}), image.Point{}, draw.Src)
-		draw.Draw(taller, sheet.Bounds(), sheet, image.Point{}, draw.Over)
-		sheet = taller
+		height += heightOf(rows[i].pic) + comparisonCaption + comparisonGap
+	}
+	drawing, err := sheet.New(3*(comparisonWidth+comparisonGap)+comparisonGap, height, 13)
+	if err != nil {
+		return fmt.Errorf("drawing the comparison: %w", err)
+	}
+	painter := NewPainter(cloud, cfg)
+	top := comparisonGap
+	for _, row := range rows {
+		measured, pic, height := q.Views[row.at], row.pic, heightOf(row.pic)
 		shown, drawn := pic.Image(), painter.Paint(&pic.Camera)
 		captions := [3]string{
 			fmt.Sprintf("%s: %s", row.what, measured.Name), fmt.Sprintf("the splat: %.2f dB, SSIM %.3f", measured.PSNR, measured.SSIM),
@@ -67,12 +57,12 @@ func WriteComparison(w io.Writer, cloud *splat.Cloud, views []*View, q *Quality,
 				}
 			}
 			x := comparisonGap + k*(comparisonWidth+comparisonGap)
-			draw.ApproxBiLinear.Scale(sheet, image.Rect(x, top, x+comparisonWidth, top+height), img, img.Bounds(), draw.Src, nil)
-			text := font.Drawer{Dst: sheet, Src: image.NewUniform(color.RGBA{235, 235, 235, 255}), Face: face, Dot: fixed.P(x, top+height+17)}
-			text.DrawString(captions[k])
+			drawing.Photo(image.Rect(x, top, x+comparisonWidth, top+height), img)
+			drawing.Write(image.Pt(x, top+height+17), sheet.Ink, captions[k])
 		}
+		top += height + comparisonCaption + comparisonGap
 	}
-	if err := jpeg.Encode(w, sheet, &jpeg.Options{Quality: 88}); err != nil {
+	if err := drawing.JPEG(w); err != nil {
 		return fmt.Errorf("drawing the comparison: %w", err)
 	}
 	return nil

@@ -33,7 +33,7 @@ var layers = map[string][]string{
 }
 
 // engineOrder lists the engines from the bottom up: one may import only what stands before it.
-var engineOrder = []string{"tool", "simd", "scene", "splat", "raster", "trainer", "frames", "colmap", "depth", "sample", "mesh", "cuda"}
+var engineOrder = []string{"tool", "simd", "sheet", "scene", "splat", "raster", "trainer", "frames", "colmap", "depth", "sample", "mesh", "cuda"}
 
 // adapters speak to the outside world. Only a main and internal/app, where all mains are wired, may name one; infra/local
 // offers the same things on one machine.
