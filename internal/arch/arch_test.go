@@ -28,12 +28,11 @@ var layers = map[string][]string{
 	"services":     {"pipeline", "queue", "artifacts", "engines", "internal"},
 	"client":       {"pipeline", "client"},
 	"infra":        {"pipeline", "queue", "artifacts", "engines", "internal", "infra"},
-	"web":          {},
 	"internal/app": {"pipeline", "queue", "artifacts", "engines", "internal", "services", "functions", "client", "infra"},
 }
 
 // engineOrder lists the engines from the bottom up: one may import only what stands before it.
-var engineOrder = []string{"tool", "simd", "sheet", "scene", "splat", "raster", "trainer", "frames", "colmap", "depth", "sample", "mesh", "cuda"}
+var engineOrder = []string{"tool", "simd", "sheet", "scene", "splat", "raster", "trainer", "frames", "colmap", "depth", "sample"}
 
 // adapters speak to the outside world. Only a main and internal/app, where all mains are wired, may name one; infra/local
 // offers the same things on one machine.
