@@ -153,7 +153,7 @@ func compareGroup(t *testing.T, rng *rand.Rand, k *simd.Kernels, cam *Camera, gs
 			g := simd.Grad{H: n(), HX: n(), HY: n(), HXX: n(), HXY: n(), HYY: n(), R: n(), G: n(), B: n(), InvZ: n(), AbsU: n(), AbsV: n()}
 			grads = append(grads, g)
 		}
-		sums[lane] = groupSum(grads[slots[lane]:])
+		sums[lane] = sumOf(grads[slots[lane]:])
 	}
 
 	const guard = 77
@@ -267,22 +267,4 @@ func groupView(v *view[float32], mode splat.RenderMode) *simd.View {
 		k.Mip = 1
 	}
 	return k
-}
-
-func groupSum(grads []simd.Grad) (sum simd.Grad) {
-	for _, g := range grads {
-		sum.H += g.H
-		sum.HX += g.HX
-		sum.HY += g.HY
-		sum.HXX += g.HXX
-		sum.HXY += g.HXY
-		sum.HYY += g.HYY
-		sum.R += g.R
-		sum.G += g.G
-		sum.B += g.B
-		sum.InvZ += g.InvZ
-		sum.AbsU += g.AbsU
-		sum.AbsV += g.AbsV
-	}
-	return sum
 }

@@ -9,15 +9,8 @@ import (
 // tile is the edge, in pixels, of the squares that share a list of the things that may be seen in them.
 const tile = 16
 
-// render draws what a camera sees as 8-bit RGB, rows from the top: side² rays a pixel on a regular grid.
-func (w *world) render(c Camera, side int) []byte {
-	out := make([]byte, c.Width*c.Height*3)
-	sums := w.accumulate(c, side, nil)
-	develop(sums, uint32(side*side), out)
-	return out
-}
-
-// accumulate adds side² samples a pixel, linear with full as white, to sums (made when nil).
+// accumulate adds what a camera sees, side² rays a pixel on a regular grid, to sums (made when nil): RGB, rows from the top,
+// linear with full as white.
 func (w *world) accumulate(c Camera, side int, sums []uint32) []uint32 {
 	if sums == nil {
 		sums = make([]uint32, c.Width*c.Height*3)

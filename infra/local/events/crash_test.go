@@ -1,7 +1,6 @@
 package events_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,13 +10,13 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/infra/local/child/childtest"
 	"github.com/splatworks/splatworks/infra/local/events"
 	"github.com/splatworks/splatworks/infra/local/gcs"
 )
@@ -85,14 +84,14 @@ func TestEveryObjectHasItsEvent(t *testing.T) {
 	acknowledged := map[string]bool{}
 	const rounds, perRound = 5, 20
 	for round := range rounds {
-		p := serveProcess(t, dir, receiver.URL)
+		p := childtest.Start(t, "TEST_SERVE_CLOUD="+dir, "TEST_RECEIVER="+receiver.URL)
 		acked := make(chan string)
 		var writers sync.WaitGroup
 		for w := range 3 {
 			writers.Go(func() {
 				for i := 0; ; i++ {
 					name := fmt.Sprintf("%d/%d/%d", round, w, i)
-					if !put(ctx, p.url, name) {
+					if !put(ctx, p.Said, name) {
 						return // the process is gone
 					}
 					acked <- name
@@ -102,7 +101,7 @@ func TestEveryObjectHasItsEvent(t *testing.T) {
 		for range perRound {
 			acknowledged[<-acked] = true
 		}
-		go p.kill()
+		go p.Kill()
 		go func() {
 			writers.Wait()
 			close(acked)
@@ -111,8 +110,8 @@ func TestEveryObjectHasItsEvent(t *testing.T) {
 			acknowledged[name] = true
 		}
 	}
-	p := serveProcess(t, dir, receiver.URL)
-	exists := list(t, ctx, p.url)
+	p := childtest.Start(t, "TEST_SERVE_CLOUD="+dir, "TEST_RECEIVER="+receiver.URL)
+	exists := list(t, ctx, p.Said)
 	t.Logf("%d objects acknowledged, %d exist", len(acknowledged), len(exists))
 	for name := range acknowledged {
 		if exists[name] == "" {
@@ -176,42 +175,4 @@ func list(t *testing.T, ctx context.Context, base string) map[string]string {
 		ids[o.Name] = fmt.Sprintf("%s#%d", o.Name, o.Generation)
 	}
 	return ids
-}
-
-type process struct {
-	cmd  *exec.Cmd
-	url  string
-	once sync.Once
-}
-
-func serveProcess(t *testing.T, dir, receiver string) *process {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "TEST_SERVE_CLOUD="+dir, "TEST_RECEIVER="+receiver)
-	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: cmd}
-	t.Cleanup(p.kill)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the process did not start: %v", err)
-	}
-	p.url = strings.TrimSpace(line)
-	return p
-}
-
-func (p *process) kill() {
-	p.once.Do(func() {
-		_ = p.cmd.Process.Kill() // gone is as good
-		_ = p.cmd.Wait()         // it was killed: an error by design
-	})
 }

@@ -1,7 +1,6 @@
 package gcs
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,12 +9,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/splatworks/splatworks/infra/local/child/childtest"
 )
 
 // recorder is a Listener that remembers up to a generation, as an outbox would.
@@ -240,43 +240,13 @@ func serveForever(dir string) {
 	panic(http.Serve(l, s))
 }
 
-type process struct {
-	cmd *exec.Cmd
-	url string
-}
-
-func serveProcess(t *testing.T, dir string) *process {
+func serveProcess(t *testing.T, dir string) *childtest.Process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "TEST_SERVE_STORAGE="+dir)
-	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: cmd}
-	t.Cleanup(p.kill)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the server did not start: %v", err)
-	}
-	p.url = strings.TrimSpace(line)
-	return p
-}
-
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // gone is as good
-	_ = p.cmd.Wait()         // it was killed: an error by design
+	return childtest.Start(t, "TEST_SERVE_STORAGE="+dir)
 }
 
 // against points the rig's requests at a process instead of its own server.
-func (r *rig) against(p *process) { r.http.URL = p.url }
+func (r *rig) against(p *childtest.Process) { r.http.URL = p.Said }
 
 func TestKillInMidUpload(t *testing.T) {
 	r := newRig(t)
@@ -294,7 +264,7 @@ func TestKillInMidUpload(t *testing.T) {
 		ended <- err
 	}()
 	<-stalled.sent // everything is with the kernel, most of it with the server
-	p.kill()
+	p.Kill()
 	close(stalled.release)
 	if err := <-ended; err == nil {
 		t.Fatal("the request to a killed server succeeded")
@@ -307,7 +277,7 @@ func TestKillInMidUpload(t *testing.T) {
 	}
 	t.Logf("%d of %d bytes survived", stored, len(body))
 	r.want(200, r.chunk(u, fmt.Sprintf("bytes %d-%d/%d", stored, len(body)-1, len(body)), body[stored:]))
-	p.kill()
+	p.Kill()
 	p = serveProcess(t, r.dir)
 	r.against(p)
 	r.wantContent("big", body)
@@ -348,7 +318,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	r.want(200, r.do("PATCH", objectPath("media"), `{"metadata":{"a":"b"}}`))
 	r.want(200, r.do("POST", "/storage/v1/b/bucket/o/media/rewriteTo/b/bucket/o/copy", "{}"))
 	r.want(204, r.do("DELETE", objectPath("media"), ""))
-	peak := peakKB(t, p.cmd.Process.Pid)
+	peak := peakKB(t, p.Pid)
 	t.Logf("peak resident set %d KB", peak)
 	if !(peak <= limitKB) {
 		t.Errorf("the server took %d KB for uploads of %d bytes, more than %d", peak, size, limitKB)

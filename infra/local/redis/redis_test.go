@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	client "github.com/redis/go-redis/v9"
+
+	"github.com/splatworks/splatworks/infra/local/child/childtest"
 )
 
 // TestMain plays two parts when asked to: a program that runs a server and is killed, and a redis-server that is slow.
@@ -163,32 +165,13 @@ func TestServerIsStartedAgain(t *testing.T) {
 func TestServerEndsWithItsProgram(t *testing.T) {
 	need(t)
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "TEST_RUN_REDIS="+dir)
-	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := childtest.Start(t, "TEST_RUN_REDIS="+dir)
 	set(t, dial(t, &Server{socket: filepath.Join(dir, "redis.sock")}), "from the killed program")
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // it was killed: an error by design
+	program.Kill()
 	s := start(t, dir, Options{})
 	defer stop(t, s)
 	want(t, dial(t, s), "from the killed program")
-	if old := strings.TrimSpace(line); old == fmt.Sprint(s.Pid()) {
+	if old := program.Said; old == fmt.Sprint(s.Pid()) {
 		t.Errorf("pid %s is still the old server", old)
 	}
 }
