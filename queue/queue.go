@@ -90,7 +90,7 @@ type Lease interface {
 	Task() Task
 	Request() pipeline.Request
 	Attempt() int         // from 1
-	Fence() int64         // grows with every claim of any task; part of every path the work writes to
+	Fence() int64         // grows with every claim of a task; part of every path the work writes to
 	ExpiresAt() time.Time // pushed back by Heartbeat
 	// LastFailure is why an earlier attempt of this task failed; nil when none did. After ExhaustedResources the work must
 	// be planned smaller.

@@ -232,8 +232,10 @@ func (m *model) claimed(rt *rapid.T, p pair) {
 	g, w := p.got, p.want
 	m.same(rt, "lease", []any{g.Task(), g.Request(), g.Attempt(), g.LastFailure(), g.ExpiresAt()},
 		[]any{w.Task(), w.Request(), w.Attempt(), w.LastFailure(), w.ExpiresAt()})
-	if len(m.leases) > 0 && g.Fence() <= m.leases[len(m.leases)-1].got.Fence() {
-		rt.Fatalf("fence %d does not grow", g.Fence())
+	for _, earlier := range m.leases {
+		if earlier.got.Task().RequestID == g.Task().RequestID && g.Fence() <= earlier.got.Fence() {
+			rt.Fatalf("fence %d after %d", g.Fence(), earlier.got.Fence())
+		}
 	}
 	m.leases = append(m.leases, p)
 	m.compare(rt, g.Task().RequestID)

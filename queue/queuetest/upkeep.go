@@ -261,12 +261,14 @@ func (s Suite) durability(t *testing.T) {
 	b.reserve(1, false)
 	l := b.claim(pipeline.Filter)
 	check(b, "ready", l.Task().RequestID, nil, ready.ID)
-	if l.Fence() <= old.Fence() {
-		t.Fatalf("fence %d after %d", l.Fence(), old.Fence())
-	}
 	check(b, "events", len(b.events(high.ID)), nil, 3)
 	b.clock.Advance(b.cfg.LeaseFor)
 	check(b, "expired", b.reap().ExpiredLeases, nil, 2)
+	l = b.claim(pipeline.Filter)
+	check(b, "again", l.Task().RequestID, nil, high.ID)
+	if l.Fence() <= old.Fence() {
+		t.Fatalf("fence %d after %d", l.Fence(), old.Fence())
+	}
 }
 
 // fairShare: callers of equal priority take turns, and priorities stay strict.

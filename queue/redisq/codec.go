@@ -57,8 +57,11 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 
 // createdByID is the time that a request id tells, in milliseconds; 0 for an id of another form.
 func createdByID(id string) int64 {
-	b, err := idEncoding.DecodeString(id)
-	if err != nil || len(b) != 16 {
+	var b [16]byte
+	if len(id) != idEncoding.EncodedLen(len(b)) {
+		return 0
+	}
+	if _, err := idEncoding.Decode(b[:], []byte(id)); err != nil {
 		return 0
 	}
 	ms := int64(0)
@@ -167,18 +170,16 @@ func (r *reader) object(where, rest, requestID string) pipeline.Object {
 	if where == "" {
 		return o
 	}
-	parts := strings.SplitN(rest, " ", 4)
-	if len(parts) != 4 {
+	generation, sizes, _ := strings.Cut(rest, " ")
+	size, sums, _ := strings.Cut(sizes, " ")
+	crc, contentType, complete := strings.Cut(sums, " ")
+	if !complete {
 		r.err = errors.Join(r.err, fmt.Errorf("%q describes no object", rest))
 		return o
 	}
-	var err [3]error
-	var crc uint64
-	o.Generation, err[0] = strconv.ParseInt(parts[0], 10, 64)
-	o.Size, err[1] = strconv.ParseInt(parts[1], 10, 64)
-	crc, err[2] = strconv.ParseUint(parts[2], 10, 32)
-	o.CRC32C, o.ContentType = uint32(crc), parts[3]
-	if err := errors.Join(err[:]...); err != nil {
+	o.Generation, o.Size, o.ContentType = r.integer(generation), r.integer(size), contentType
+	sum, err := strconv.ParseUint(crc, 10, 32)
+	if o.CRC32C = uint32(sum); err != nil {
 		r.err = errors.Join(r.err, err)
 	}
 	if i := strings.IndexAny(where, "~/"); i >= 0 {

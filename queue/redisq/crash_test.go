@@ -80,7 +80,7 @@ func crashWorker(ctx context.Context, url, dir string) error {
 			}
 			for _, l := range leases {
 				for did = true; l != nil; {
-					if _, err := fmt.Fprintf(claims, "%d\n", l.Fence()); err != nil {
+					if _, err := fmt.Fprintln(claims, fenceOf(l)); err != nil {
 						return err
 					}
 					if l, err = crashTask(ctx, q, l, dir); err != nil {
@@ -95,6 +95,11 @@ func crashWorker(ctx context.Context, url, dir string) error {
 	}
 }
 
+// fenceOf tells a claim from every other.
+func fenceOf(l queue.Lease) string {
+	return fmt.Sprintf("%s.%s.%d", l.Task().RequestID, l.Task().Stage, l.Fence())
+}
+
 // crashTask is what internal/stage does, without the work. It returns the next task, if there is one.
 func crashTask(ctx context.Context, q *redisq.Queue, l queue.Lease, dir string) (queue.Lease, error) {
 	t := l.Task()
@@ -104,8 +109,8 @@ func crashTask(ctx context.Context, q *redisq.Queue, l queue.Lease, dir string) 
 		if err := l.Heartbeat(ctx, pipeline.Progress{}); err != nil {
 			return nil, dropped(err)
 		}
-		temporary := filepath.Join(dir, "claims", fmt.Sprintf("%d.tmp", l.Fence()))
-		if err := os.WriteFile(temporary, fmt.Append(nil, l.Fence()), 0o600); err != nil {
+		temporary := filepath.Join(dir, "claims", fenceOf(l)+".tmp")
+		if err := os.WriteFile(temporary, []byte(fenceOf(l)), 0o600); err != nil {
 			return nil, err
 		}
 		err := os.Link(temporary, path) // fails when there is one: written whole, and once

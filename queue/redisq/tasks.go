@@ -90,7 +90,7 @@ func (q *Queue) Claim(ctx context.Context, stage pipeline.Stage, worker string, 
 func (q *Queue) claim(ctx context.Context, now time.Time, stage pipeline.Stage, worker string, n int, complete ...any) ([]queue.Lease, error) {
 	expiresAt := now.Add(q.cfg.LeaseFor)
 	// Should the answer be lost, the second try finds what the first one took by the end of the lease and this name.
-	args := append([]any{stageLetters[stage], n, expiresAt.UnixMilli(), worker + " " + q.unique()}, complete...)
+	args := append([]any{stageLetters[stage], n, expiresAt.UnixMilli(), worker + " " + q.unique(), now.UnixMicro()}, complete...)
 	v, err := q.call(ctx, "claim", now, args...)
 	if err != nil {
 		return nil, err

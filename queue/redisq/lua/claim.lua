@@ -3,13 +3,14 @@
 --   ARGV[4]  how many at most
 --   ARGV[5]  end of the leases
 --   ARGV[6]  worker, followed by something unique to this call
---   ARGV[7]  to complete one of the same stage first: its request id, and [8] to [11] as [4] and [6] to [8] of complete
+--   ARGV[7]  the least fence to give: now, in microseconds
+--   ARGV[8]  to complete one of the same stage first: its request id, and [9] to [12] as [4] and [6] to [8] of complete
 -- Returns -1 or -2 as complete does, and has claimed nothing then. Else for each task: request id, fence, attempt, exhausted attempts, failure of an earlier attempt, more pieces of the
 -- request when there are more than three, and r r1 r2 i ig of the record.
 local stage, untilMs, worker = ARGV[3], ARGV[5], ARGV[6]
 
-if ARGV[7] then
-  local ok = completed(ARGV[7], ARGV[8], stage, ARGV[9] == '1', ARGV[10], ARGV[11])
+if ARGV[8] then
+  local ok = completed(ARGV[8], ARGV[9], stage, ARGV[10] == '1', ARGV[11], ARGV[12])
   if ok ~= 1 then return ok end
 end
 
@@ -30,7 +31,7 @@ local function answer(id, fence, attempt, r)
 end
 
 local function read(id)
-  return redis.call('HMGET', RECORD .. id, 'r', 'r1', 'r2', 'i', 'ig', 'S', 'a', 'z', 'k', 'g')
+  return redis.call('HMGET', RECORD .. id, 'r', 'r1', 'r2', 'i', 'ig', 'S', 'a', 'z', 'k', 'g', 'f')
 end
 
 local answers = {}
@@ -49,19 +50,20 @@ wake(stage, redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 
 local tasks = redis.call('ZPOPMIN', READY .. stage, ARGV[4])
 if #tasks == 0 then return answers end
 
--- The fence counts claims and never falls behind the clock, in microseconds: should the newest claims be lost with the
--- machine, no fence is given out twice.
-local fence, token = math.max(tonumber(redis.call('GET', FENCE) or 0), now * 1000), nil
+-- Fences grow with every claim of a task and never fall behind the clock: should its newest claims be lost with the machine,
+-- no fence is given out twice.
+local least = tonumber(ARGV[7])
+local newest = least - 1
 
 for t = 1, #tasks, 2 do
   local id = tasks[t]
   local r = read(id)
   if r[9] == 'r' and r[10] == stage then -- else half a script, see restore
-    fence = fence + 1
-    token = string.format('%.0f', fence)
+    newest = math.max(newest, math.abs(tonumber(r[11] or 0))) + 1
+    local fence = newest == least and ARGV[7] or string.format('%.0f', newest)
     local attempt = (r[7] or 0) + 1
     if r[6] == 'Q' then become('Q', 'P') end
-    redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', token, 'w', worker, 'x', untilMs, 'a', string.format('%d', attempt), 'u', now, 'z', r[8] or now)
+    redis.call('HSET', RECORD .. id, 'S', 'P', 'k', 'l', 'f', fence, 'w', worker, 'x', untilMs, 'a', attempt == 1 and '1' or attempt, 'u', now, 'z', r[8] or now)
     redis.call('ZADD', LEASED .. stage, untilMs, id)
     if FAIR_SHARE then
       local _, caller = identity(id)
@@ -73,8 +75,7 @@ for t = 1, #tasks, 2 do
       if tonumber(known[2] or 0) == place then redis.call('HDEL', turns, key) end
     end
     publish(id, stage, 'P', 'claimed')
-    answers[#answers + 1] = answer(id, token, attempt, r)
+    answers[#answers + 1] = answer(id, fence, attempt, r)
   end
 end
-if token then redis.call('SET', FENCE, token) end
 return answers

@@ -14,7 +14,7 @@ local function publish(id, stage, status, kind, rest)
 end
 
 local function become(from, to)
-  redis.call('HINCRBY', COUNTS, from .. to, 1)
+  redis.call('HINCRBY', COUNTS, from .. to, '1')
 end
 
 -- index names the hash and its field under which a value is found: the first 80 bits of its SHA-1. A hash of up to 128
@@ -70,10 +70,10 @@ end
 local function wake(stage, ids)
   for _, id in ipairs(ids) do
     redis.call('ZREM', DELAYED .. stage, id)
-    local r = redis.call('HMGET', RECORD .. id, 'S', 'q', 'k', 'g')
+    local r = redis.call('HMGET', RECORD .. id, 'S', 'q', 'k', 'g', 'f')
     if r[3] == 'd' and r[4] == stage then -- else half a script, see restore
-      redis.call('HSET', RECORD .. id, 'k', 'r')
-      redis.call('HDEL', RECORD .. id, 'x', 'f')
+      redis.call('HSET', RECORD .. id, 'k', 'r', 'f', '-' .. r[5])
+      redis.call('HDEL', RECORD .. id, 'x')
       redis.call('ZADD', READY .. stage, r[2], id)
       publish(id, stage, r[1], 'ready')
     end
@@ -91,14 +91,17 @@ end
 
 -- completed ends the task of a lease with its manifest; last says that no stage follows. It returns what held does.
 local function completed(id, fence, stage, last, where, rest)
-  local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'x', 'D', 'F', 'E')
-  -- Done by this very lease: the manifest's event came first, or this call is tried again.
-  if r[5] == stage and r[6] == fence then return 1 end
+  local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'x', 'E')
   local ok = held(r, fence)
-  if ok ~= 1 then return ok end
+  if ok ~= 1 then
+    -- Done by this very lease: the manifest's event came first, or this call is tried again.
+    local done = redis.call('HMGET', RECORD .. id, 'D', 'F')
+    if done[1] == stage and done[2] == fence then return 1 end
+    return ok
+  end
   redis.call('ZREM', LEASED .. stage, id)
   redis.call('HSET', RECORD .. id, 'k', '', 'a', '0', 'D', stage, 'F', fence, 'u', now, 'm', where, 'mg', rest)
-  if r[7] then redis.call('HDEL', EXTRA .. id, 'p', 'f') end
+  if r[5] then redis.call('HDEL', EXTRA .. id, 'p', 'f') end
   if last then
     finish(id, 'P', 'C', ANNOUNCE)
     publish(id, stage, 'C', 'completed')

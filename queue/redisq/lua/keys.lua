@@ -26,7 +26,6 @@ local AGENDA   = '{q}agenda'     -- sorted set: minutes for which there is a lis
 local MINUTE   = '{q}agenda:'    -- list, + minute: d or k and a request id: a deadline, or an end of keeping, in that minute
 local COUNTS   = '{q}counts'     -- hash: old and new status -> how often that happened; > is unknown, < is forgotten
 local SEQUENCE = '{q}sequence'   -- number of tasks enqueued
-local FENCE    = '{q}fence'      -- the newest fencing token
 local EVENTS   = '{q}events'     -- stream of transitions: e -> id stage status kind time [code or progress]
 
 -- The record, one or two letters a field: names are repeated in every record. Values of up to 64 bytes, in a hash of up to
@@ -35,7 +34,8 @@ local EVENTS   = '{q}events'     -- stream of transitions: e -> id stage status 
 --                  last; p priority, unless 0
 --   the request    S status: Q P C F X, u updated (when that was after e), z started, y finished, E 1 when it has an EXTRA
 --   the task       g stage: f p d t e, k state: r ready, l leased, d delayed (empty: there is no task), e enqueued, q score,
---                  a attempts, A exhausted attempts, x end of the lease or of the delay, f fence, w worker,
+--                  a attempts, A exhausted attempts, x end of the lease or of the delay, f fence of the newest
+--                  lease, with a minus when that ran out, w worker,
 --                  i ig input: bucket and name; generation, size, crc32c and content type
 --   what is done   D newest completed stage, F fence of the lease that did it, m mg its manifest
 

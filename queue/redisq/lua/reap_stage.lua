@@ -6,7 +6,7 @@ local stage, n = ARGV[3], ARGV[4]
 local expired = redis.call('ZRANGEBYSCORE', LEASED .. stage, '-inf', now, 'LIMIT', 0, n)
 for _, id in ipairs(expired) do
   local record = RECORD .. id
-  local r = redis.call('HMGET', record, 'a', 'q', 'k', 'g')
+  local r = redis.call('HMGET', record, 'a', 'q', 'k', 'g', 'f')
   redis.call('ZREM', LEASED .. stage, id)
   if r[3] ~= 'l' or r[4] ~= stage then
     -- half a script, see restore: the lease is not this request's any more
@@ -17,8 +17,8 @@ for _, id in ipairs(expired) do
     finish(id, 'P', 'F', 0)
     publish(id, stage, 'F', 'failed', 'worker_lost')
   else
-    redis.call('HDEL', record, 'f', 'x', 'w')
-    redis.call('HSET', record, 'k', 'r', 'u', now)
+    redis.call('HDEL', record, 'x', 'w')
+    redis.call('HSET', record, 'k', 'r', 'f', '-' .. r[5], 'u', now)
     redis.call('ZADD', READY .. stage, r[2], id)
     publish(id, stage, 'P', 'expired')
   end
