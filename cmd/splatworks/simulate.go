@@ -7,12 +7,13 @@ import (
 )
 
 type simulateCommand struct {
-	Arrivals string `default:"500/h" help:"How often requests come: 500/h, 12/min, 10000/day."`
-	Slots    string `placeholder:"STAGE=N,..." help:"Most workers at once, by stage; others keep their default."`
-	Requests int    `default:"5000" help:"How many requests to play."`
-	Sweep    bool   `help:"Play 10 to 1,000,000 requests a day instead, with as many slots as they take."`
-	Seed     uint64 `default:"1" help:"Of arrivals and durations."`
-	JSON     bool   `help:"Print JSON for scripts."`
+	Arrivals string  `default:"500/h" help:"How often requests come: 500/h, 12/min, 10000/day."`
+	Slots    string  `placeholder:"STAGE=N,..." help:"Most workers at once, by stage; others keep their default."`
+	Requests int     `default:"5000" help:"How many requests to play."`
+	Urgent   float64 `help:"Share of requests that have a higher priority, 0 to 1."`
+	Sweep    bool    `help:"Play 10 to 1,000,000 requests a day instead, with as many slots as they take."`
+	Seed     uint64  `default:"1" help:"Of arrivals and durations."`
+	JSON     bool    `help:"Print JSON for scripts."`
 }
 
 func (cmd simulateCommand) Help() string {
@@ -22,7 +23,7 @@ func (cmd simulateCommand) Help() string {
 }
 
 func (cmd simulateCommand) Run(ctx context.Context, c console) error {
-	cfg := simulate.Config{Stages: simulate.Defaults(), Requests: cmd.Requests, Seed: cmd.Seed}
+	cfg := simulate.Config{Stages: simulate.Defaults(), Requests: cmd.Requests, Urgent: cmd.Urgent, Seed: cmd.Seed}
 	var err error
 	if cfg.PerHour, err = simulate.ParseRate(cmd.Arrivals); err != nil {
 		return usageError{err}

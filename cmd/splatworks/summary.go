@@ -79,7 +79,7 @@ func expectations(t *artifacts.TrainingReport) string {
 	if t.RefinedPoses > 0 {
 		parts = append(parts, fmt.Sprintf("%d cameras turned by %.3f degree", t.RefinedPoses, t.RefinedDeg))
 	}
-	if t.ExposureStops > 0 {
+	if t.ExposureStops >= 0.05 { // as it is rounded below
 		parts = append(parts, fmt.Sprintf("exposures up to %.1f stops apart from their mean", t.ExposureStops))
 	}
 	return strings.Join(parts, ", ")

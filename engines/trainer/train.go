@@ -137,9 +137,6 @@ func newTraining(cfg Config, data *Dataset, hooks Hooks) *training {
 }
 
 func (t *training) start() {
-	for _, w := range t.data.Warnings {
-		t.say(Warning{w})
-	}
 	sky, spacing := skyPoints(t.data, t.cfg.Sky, t.cfg.MaxGaussians/4)
 	solid := t.cfg
 	solid.MaxGaussians -= len(sky)

@@ -27,7 +27,9 @@ const (
 )
 
 // scene is what preprocess would leave of the synthetic sample. With masks, their left half is to be ignored.
-func scene(t *testing.T, masks bool) string {
+func scene(t *testing.T, masks bool) string { return sceneOf(t, frames, masks) }
+
+func sceneOf(t *testing.T, frames int, masks bool) string {
 	t.Helper()
 	c, err := sample.New(sample.Options{Seed: 4, Frames: frames, Width: width, Height: height})
 	if err != nil {
@@ -133,5 +135,22 @@ func TestEmptyBackgroundNeedsMasks(t *testing.T) {
 	_, r := trained(t, pipeline.Options{BackgroundMode: pipeline.BackgroundEmpty}, scene(t, false))
 	if len(r.Warnings) != 1 || r.Warnings[0].Code != "no_masks" || r.Warnings[0].Advice == "" {
 		t.Errorf("warnings %+v", r.Warnings)
+	}
+}
+
+// What is to be said of the scene is said once.
+func TestAWarningComesOnce(t *testing.T) {
+	_, r := trained(t, pipeline.Options{}, sceneOf(t, 6, false))
+	seen := map[string]int{}
+	for _, w := range r.Warnings {
+		seen[w.Message]++
+	}
+	if len(seen) == 0 {
+		t.Error("six images are no reason for a warning")
+	}
+	for message, times := range seen {
+		if times > 1 {
+			t.Errorf("said %d times: %s", times, message)
+		}
 	}
 }
