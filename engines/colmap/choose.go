@@ -32,6 +32,9 @@ func (m *model) readLargest(outputPath string) error {
 		}
 		m.models++
 		for i := range reconstruction.Images {
+			reconstruction.Images[i].Name = m.rigs.file(reconstruction.Images[i].Name)
+		}
+		for i := range reconstruction.Images {
 			registered[reconstruction.Images[i].Name] = true
 		}
 		if m.reconstruction == nil || larger(reconstruction, m.reconstruction) {
@@ -51,7 +54,7 @@ func larger(a, b *scene.Reconstruction) bool {
 
 // complete says that a model has all n images, none of them weakly.
 func (m *model) complete(n int) bool {
-	return m.reconstruction != nil && len(m.reconstruction.Images) == n && len(weakImages(m.reconstruction)) == 0
+	return m.reconstruction != nil && len(m.reconstruction.Images) == n && len(m.weakImages()) == 0
 }
 
 // clearly is by how much global_mapper's score must be ahead where the mappers disagree: it is the one that is known to
@@ -155,7 +158,7 @@ func (r *reconstructor) choose(models []model) (*scene.Reconstruction, error) {
 	}
 	r.result.Mapper = c.model.mapper
 	reconstruction := c.model.reconstruction
-	if weak := weakImages(reconstruction); len(weak) > 0 {
+	if weak := c.model.weakImages(); len(weak) > 0 {
 		reconstruction = reconstruction.Without(weak)
 		r.warn("weak_images", adviceCapture, "%d images share hardly any points with the others and were left out, first: %s", len(weak), weak[0])
 	}

@@ -109,17 +109,17 @@ func TestChooseModel(t *testing.T) {
 }
 
 func TestWeakImages(t *testing.T) {
-	if weak := weakImages(ring(9, 400)); weak != nil {
+	if weak := (&model{reconstruction: ring(9, 400)}).weakImages(); weak != nil {
 		t.Errorf("%v of equal images are weak", weak)
 	}
-	if weak := weakImages(blind(ring(9, 400), 5, 29)); !reflect.DeepEqual(weak, []string{"5.jpg"}) {
+	if weak := (&model{reconstruction: blind(ring(9, 400), 5, 29)}).weakImages(); !reflect.DeepEqual(weak, []string{"5.jpg"}) {
 		t.Errorf("weak: %v", weak)
 	}
 	// 40 of 400 are few, but enough for a pose; 20 of 100 are what everybody has.
-	if weak := weakImages(blind(ring(9, 400), 5, 40)); weak != nil {
+	if weak := (&model{reconstruction: blind(ring(9, 400), 5, 40)}).weakImages(); weak != nil {
 		t.Errorf("weak: %v", weak)
 	}
-	if weak := weakImages(blind(ring(9, 100), 5, 20)); weak != nil {
+	if weak := (&model{reconstruction: blind(ring(9, 100), 5, 20)}).weakImages(); weak != nil {
 		t.Errorf("weak: %v", weak)
 	}
 }

@@ -45,6 +45,15 @@ func (c *Colmap) FeatureExtractor(ctx context.Context, o FeatureExtractorOptions
 	return run, watch.Extracted, err
 }
 
+// RigConfigurator tells the images of a database that they belong to the rigs and frames that a file describes
+// (https://colmap.github.io/rigs.html). It comes before matching.
+func (c *Colmap) RigConfigurator(ctx context.Context, databasePath, rigConfigPath string) (Run, error) {
+	var a arguments
+	a.text("database_path", databasePath)
+	a.text("rig_config_path", rigConfigPath)
+	return c.run(ctx, "rig_configurator", a, beginning{})
+}
+
 // SequentialMatcherOptions are the options of sequential_matcher that are used.
 type SequentialMatcherOptions struct {
 	DatabasePath     string
@@ -57,6 +66,7 @@ type SequentialMatcherOptions struct {
 	// like it and are at least LoopDistance images away.
 	VocabTreePath                        string
 	LoopPeriod, LoopImages, LoopDistance int
+	Rigs                                 bool // see arguments.rigs; Overlap then counts frames, whose images are all matched
 }
 
 // SequentialMatcher matches images that follow one another.
@@ -74,6 +84,7 @@ func (c *Colmap) SequentialMatcher(ctx context.Context, o SequentialMatcherOptio
 		a.integer("SequentialMatching.num_threads", c.Threads)
 	}
 	a.matching(c, o.GuidedMatching, o.MaxNumMatches, o.MinNumInliers)
+	a.rigs(o.Rigs)
 	return c.run(ctx, "sequential_matcher", a, &sequentialWatch{})
 }
 
@@ -84,6 +95,7 @@ type ExhaustiveMatcherOptions struct {
 	MaxNumMatches  int
 	MinNumInliers  int
 	GuidedMatching bool
+	Rigs           bool // see arguments.rigs
 }
 
 // ExhaustiveMatcher matches every image with every other.
@@ -92,6 +104,7 @@ func (c *Colmap) ExhaustiveMatcher(ctx context.Context, o ExhaustiveMatcherOptio
 	a.text("database_path", o.DatabasePath)
 	a.integer("ExhaustiveMatching.block_size", o.BlockSize)
 	a.matching(c, o.GuidedMatching, o.MaxNumMatches, o.MinNumInliers)
+	a.rigs(o.Rigs)
 	return c.run(ctx, "exhaustive_matcher", a, blockWatch{})
 }
 
@@ -100,6 +113,7 @@ type SpatialMatcherOptions struct {
 	DatabasePath    string
 	MaxNumNeighbors int
 	MaxDistanceM    int
+	Rigs            bool // see arguments.rigs
 }
 
 // SpatialMatcher matches images that were taken near each other, by the positions in their EXIF data.
@@ -109,6 +123,7 @@ func (c *Colmap) SpatialMatcher(ctx context.Context, o SpatialMatcherOptions) (R
 	a.integer("SpatialMatching.max_num_neighbors", o.MaxNumNeighbors)
 	a.integer("SpatialMatching.max_distance", o.MaxDistanceM)
 	a.matching(c, false, 0, 0)
+	a.rigs(o.Rigs)
 	return c.run(ctx, "spatial_matcher", a, &counter{pattern: processingImage, message: "matching features"})
 }
 
@@ -139,7 +154,8 @@ func (c *Colmap) VocabTreeBuilder(ctx context.Context, o VocabTreeBuilderOptions
 type VocabTreeMatcherOptions struct {
 	DatabasePath  string
 	VocabTreePath string
-	NumImages     int // each is matched with so many that look most like it
+	NumImages     int  // each is matched with so many that look most like it
+	Rigs          bool // see arguments.rigs
 }
 
 // VocabTreeMatcher matches images that look alike.
@@ -150,6 +166,7 @@ func (c *Colmap) VocabTreeMatcher(ctx context.Context, o VocabTreeMatcherOptions
 	a.integer("VocabTreeMatching.num_images", o.NumImages)
 	a.integer("VocabTreeMatching.num_threads", c.Threads)
 	a.matching(c, false, 0, 0)
+	a.rigs(o.Rigs)
 	return c.run(ctx, "vocab_tree_matcher", a, &counter{pattern: processingImage, message: "matching features"})
 }
 
@@ -185,6 +202,8 @@ type MapperOptions struct {
 	// MinNumMatches is the smallest number of verified matches with which a pair of images counts; COLMAP's default is
 	// 15.
 	MinNumMatches int
+	// KnownIntrinsics keeps the cameras' parameters as they are, KnownRigs the way from each sensor to its rig.
+	KnownIntrinsics, KnownRigs bool
 }
 
 // GlobalMapper estimates all poses at once (GLOMAP). It can place cameras wrongly without noticing when there are few
@@ -196,6 +215,8 @@ func (c *Colmap) GlobalMapper(ctx context.Context, o MapperOptions) (Run, error)
 	a.text("output_path", o.OutputPath)
 	a.integer("GlobalMapper.min_model_size", o.MinModelSize)
 	a.integer("GlobalMapper.min_num_matches", o.MinNumMatches)
+	a.keep(o.KnownIntrinsics, "GlobalMapper.ba_refine_focal_length", "GlobalMapper.ba_refine_extra_params")
+	a.keep(o.KnownRigs, "GlobalMapper.refine_sensor_from_rig")
 	a.integer("GlobalMapper.num_threads", c.Threads)
 	a.text("GlobalMapper.gp_use_gpu", "0")
 	a.text("GlobalMapper.ba_ceres_use_gpu", "0")
@@ -213,6 +234,8 @@ func (c *Colmap) Mapper(ctx context.Context, o MapperOptions) (Run, error) {
 	a.text("output_path", o.OutputPath)
 	a.integer("Mapper.min_model_size", o.MinModelSize)
 	a.integer("Mapper.min_num_matches", o.MinNumMatches)
+	a.keep(o.KnownIntrinsics, "Mapper.ba_refine_focal_length", "Mapper.ba_refine_extra_params")
+	a.keep(o.KnownRigs, "Mapper.ba_refine_sensor_from_rig")
 	a.integer("Mapper.num_threads", c.Threads)
 	if err := os.MkdirAll(o.OutputPath, 0o755); err != nil {
 		return Run{}, err
@@ -283,6 +306,22 @@ func (a *arguments) flag(name string, value bool) {
 	if value {
 		a.text(name, "1")
 	}
+}
+
+// keep turns refinements off.
+func (a *arguments) keep(known bool, refinements ...string) {
+	for _, name := range refinements {
+		if known {
+			a.text(name, "0")
+		}
+	}
+}
+
+// rigs has matches of two frames verified with the sensors' known places in the rig, all pairs of their images together.
+// Images of one frame are not matched: they see different things, or the same from one place.
+func (a *arguments) rigs(any bool) {
+	a.flag("FeatureMatching.rig_verification", any)
+	a.flag("FeatureMatching.skip_image_pairs_in_same_frame", any)
 }
 
 func (a *arguments) matching(c *Colmap, guided bool, maxNumMatches, minNumInliers int) {

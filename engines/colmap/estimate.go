@@ -8,6 +8,7 @@ type Size struct {
 	Width, Height int  // of the images that features are found in
 	Frames        bool // of videos, or else photos
 	Located       bool // by GPS
+	PerFrame      int  // images that a rig takes at once; 0 and 1 without one
 }
 
 // Estimate is what a reconstruction is expected to take.
@@ -28,6 +29,8 @@ const (
 	featuresGrowth     = 0.6    //
 	matchSPerFeature2  = 1.6e-8 // a pair, times the features of both; measured 1.3 to 2.0e-8
 	undistortSPerPixel = 8e-8
+	// rigShare is the part of its features that a sensor keeps which sees 90 degrees, where each has 60 for itself.
+	rigShare = 0.58
 	// The global mapper's time grows with the observations, the incremental one's with its repeated adjustment of all.
 	globalSPerFeature       = 1.2e-4
 	incrementalSPerFeature  = 6.5e-5
@@ -52,7 +55,10 @@ func (p Plan) Estimate(size Size, threads int) Estimate {
 	limit := p.featureLimit(size.Images)
 	e := Estimate{Matcher: MatcherFor(size.Images, size.Frames, size.Located)}
 	e.Features = min(limit, int(featuresAtPixel*math.Pow(pixels, featuresGrowth)))
-	e.Pairs = e.Matcher.Pairs(size.Images)
+	if size.PerFrame > 1 {
+		e.Features = int(float64(e.Features) * rigShare)
+	}
+	e.Pairs = e.Matcher.Pairs(size.Images, max(size.PerFrame, 1))
 	features := float64(e.Features)
 
 	extract := n * pixels * extractSPerPixel

@@ -47,13 +47,20 @@ func TestMatcherFor(t *testing.T) {
 			t.Errorf("%+v: %s", test, m)
 		}
 		all := test.images * (test.images - 1) / 2
-		if n := m.Pairs(test.images); n <= 0 || n > all || m == Exhaustive && n != all {
+		if n := m.Pairs(test.images, 1); n <= 0 || n > all || m == Exhaustive && n != all {
 			t.Errorf("%+v: %d of %d pairs", test, n, all)
 		}
 	}
 	// 49+48+…+40 neighbours, 34 and 18 at distances 16 and 32, and 10 frames that ask for 6 look-alikes.
-	if n := Sequential.Pairs(50); n != 445+34+18+60 {
+	if n := Sequential.Pairs(50, 1); n != 445+34+18+60 {
 		t.Errorf("%d pairs of 50 frames", n)
+	}
+	// 49+48+47+46+45 neighbours, 42 and 34 at distances 8 and 16, of six images each.
+	if n := Sequential.Pairs(300, 6); n != (235+42+34)*36 {
+		t.Errorf("%d pairs of 50 frames of a rig", n)
+	}
+	if n := Exhaustive.Pairs(72, 6); n != 12*11/2*36 {
+		t.Errorf("%d pairs of 12 frames of a rig", n)
 	}
 }
 

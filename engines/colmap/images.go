@@ -59,6 +59,8 @@ type ImageInput struct {
 	FocalLengthPx float64
 	// Frame says that the image is a frame of a video, and that its neighbours by name are its neighbours in time.
 	Frame bool
+	// Sensor is set for an image that was taken by a rig, beside FocalLengthPx.
+	Sensor *Sensor
 	// ENU is where the image was taken, by GPS, in metres to the east, to the north and up from a place near by.
 	ENU *[3]float64
 }
@@ -74,6 +76,15 @@ func (p Plan) frames() bool {
 	return p.Video || 2*n > len(p.Images)
 }
 
+// knownIntrinsics says whether the focal lengths of all files are exact.
+func (p Plan) knownIntrinsics(files []string) bool {
+	known := make(map[string]bool, len(p.Images))
+	for i := range p.Images {
+		known[p.Images[i].Name] = p.Images[i].FocalLengthPx > 0
+	}
+	return !slices.ContainsFunc(files, func(file string) bool { return !known[file] })
+}
+
 // positions are the places by name that are known.
 func (r *reconstructor) positions() map[string][3]float64 {
 	positions := make(map[string][3]float64)
@@ -87,8 +98,8 @@ func (r *reconstructor) positions() map[string][3]float64 {
 
 // cameraGroup is a set of images for one call of feature_extractor.
 type cameraGroup struct {
-	names  []string
-	single bool // they share one camera
+	names  []string // of files
+	single bool     // they share one camera
 	model  string
 	params []float64
 }
@@ -121,6 +132,7 @@ func cameraGroups(plan Plan, names []string) ([]cameraGroup, error) {
 	}
 	type key struct {
 		camera int
+		sensor int
 		size   image.Point
 	}
 	withEXIF := cameraGroup{model: model(false)}
@@ -137,6 +149,9 @@ func cameraGroups(plan Plan, names []string) ([]cameraGroup, error) {
 			continue
 		}
 		k := key{camera: input.Camera, size: size}
+		if input.Sensor != nil {
+			k.sensor = input.Sensor.Number
+		}
 		if groups[k] == nil {
 			g := &cameraGroup{single: true, model: model(input.Frame)}
 			if f := input.FocalLengthPx; f > 0 && size != (image.Point{}) {

@@ -57,6 +57,10 @@ func (r *reconstructor) mapImages(ctx context.Context) ([]model, error) {
 // well as focal lengths, and mapper is more accurate without that and independent of its mistakes. Where the focal length
 // that came out is not plausible, global_mapper gets the database as it was; other is mapper's model, if it is known.
 func (r *reconstructor) mapGlobally(ctx context.Context, minNumMatches int, other *scene.Reconstruction) (model, error) {
+	options := MapperOptions{DatabasePath: r.databasePath(), MinNumMatches: minNumMatches}
+	if r.plan.knownIntrinsics(r.images) {
+		return r.mapWith(ctx, globalMapper, r.colmap.GlobalMapper, options)
+	}
 	calibrated := filepath.Join(r.plan.WorkPath, "calibrated.db")
 	if err := copyFile(calibrated, r.databasePath()); err != nil {
 		return model{}, fmt.Errorf("preparing global_mapper: %w", err)
@@ -65,7 +69,7 @@ func (r *reconstructor) mapGlobally(ctx context.Context, minNumMatches int, othe
 	if canceled(err) {
 		return model{}, err
 	}
-	options := MapperOptions{DatabasePath: calibrated, MinNumMatches: minNumMatches}
+	options.DatabasePath = calibrated
 	// Without calibration global_mapper may still succeed; the other mapper's model is there to check it.
 	if err == nil {
 		plausible, err := r.calibrationPlausible(ctx, calibrated, other)
@@ -140,8 +144,9 @@ func (r *reconstructor) mapIncrementally(ctx context.Context) (model, error) {
 // mapWith runs one mapper and reads the largest of its models. A mapper that finds nothing or crashes is a model
 // without images; only a cancellation or a missing program is an error.
 func (r *reconstructor) mapWith(ctx context.Context, name string, mapper func(context.Context, MapperOptions) (Run, error), options MapperOptions) (model, error) {
-	m := model{mapper: name}
-	options.ImagePath, options.OutputPath = r.plan.ImagePath, filepath.Join(r.plan.WorkPath, name)
+	m := model{mapper: name, rigs: r.rigs}
+	options.KnownIntrinsics, options.KnownRigs = r.plan.knownIntrinsics(r.images), r.rigs.any()
+	options.ImagePath, options.OutputPath = r.rigs.imagePath, filepath.Join(r.plan.WorkPath, name)
 	options.MinModelSize = minImages
 	if err := os.RemoveAll(options.OutputPath); err != nil {
 		return m, fmt.Errorf("preparing %s: %w", name, err)

@@ -32,22 +32,28 @@ func (p Plan) maskPath() (string, error) {
 }
 
 // completeMasks is a folder with a mask for every image, or empty when there are none: COLMAP leaves out an image whose
-// mask is missing, so those get one that hides nothing.
+// mask is missing, so those get one that hides nothing. Images of rigs have theirs narrowed.
 func (r *reconstructor) completeMasks() (string, error) {
 	masks, err := r.plan.maskPath()
-	if masks == "" {
+	if err != nil || masks == "" && !r.rigs.any() {
 		return "", err
 	}
 	complete := filepath.Join(r.plan.WorkPath, "masks")
-	for _, name := range r.images {
-		name = filepath.FromSlash(name)
-		to := filepath.Join(complete, name+maskSuffix)
+	for _, file := range r.images {
+		name := filepath.FromSlash(file)
+		to := filepath.Join(complete, filepath.FromSlash(r.rigs.name(file))+maskSuffix)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return "", fmt.Errorf("preparing masks: %w", err)
 		}
-		err := copyFile(to, filepath.Join(masks, name+maskSuffix))
+		err := error(fs.ErrNotExist)
+		if masks != "" {
+			err = copyFile(to, filepath.Join(masks, name+maskSuffix))
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			err = writeOpenMask(to, filepath.Join(r.plan.ImagePath, name))
+		}
+		if err == nil && r.rigs.any() {
+			err = r.rigs.narrow(to, file)
 		}
 		if err != nil {
 			return "", fmt.Errorf("preparing masks: %w", err)

@@ -22,7 +22,7 @@ func (r *reconstructor) extract(ctx context.Context) error {
 	var unreadable []string
 	for i, group := range groups {
 		options := FeatureExtractorOptions{
-			DatabasePath: r.databasePath(), ImagePath: r.plan.ImagePath, MaskPath: masks,
+			DatabasePath: r.databasePath(), ImagePath: r.rigs.imagePath, MaskPath: masks,
 			CameraModel: group.model, CameraParams: group.params, SingleCamera: group.single, DefaultFocalLengthFactor: focalLengthFactor,
 			MaxImageSize: r.plan.MaxImageSize, MaxNumFeatures: r.plan.MaxNumFeatures,
 			ImageListPath: filepath.Join(r.plan.WorkPath, fmt.Sprintf("images-%d.txt", i)),
@@ -30,7 +30,11 @@ func (r *reconstructor) extract(ctx context.Context) error {
 		if i == 0 || len(group.names) > len(groups[0].names) {
 			r.result.CameraModel = group.model
 		}
-		if err := writeList(options.ImageListPath, group.names); err != nil {
+		names := make([]string, len(group.names))
+		for i, file := range group.names {
+			names[i] = r.rigs.name(file)
+		}
+		if err := writeList(options.ImageListPath, names); err != nil {
 			return fmt.Errorf("preparing reconstruction: %w", err)
 		}
 		run, extracted, err := r.colmap.FeatureExtractor(ctx, options)
@@ -83,21 +87,25 @@ func MatcherFor(images int, frames, located bool) Matcher {
 	return Vocabulary
 }
 
-// Pairs estimates how many pairs of images a matcher compares.
-func (m Matcher) Pairs(images int) int {
-	all := images * (images - 1) / 2
+// Pairs estimates how many pairs of images a matcher compares. A rig takes perFrame of them at once, other cameras one.
+func (m Matcher) Pairs(images, perFrame int) int {
+	frames := images / perFrame
+	all := frames * (frames - 1) / 2 * perFrame * perFrame
 	switch m {
 	case Sequential:
-		n := 0
+		n, overlap := 0, overlap
+		if perFrame > 1 {
+			overlap = rigOverlap
+		}
 		for distance := 1; distance <= 1<<(overlap-1); distance++ {
 			if power := distance&(distance-1) == 0; distance <= overlap || power {
-				n += max(images-distance, 0)
+				n += max(frames-distance, 0)
 			}
 		}
-		if images > 2*loopDistance {
-			n += images / loopPeriod * loopImages
+		if frames > 2*loopDistance && perFrame == 1 {
+			n += frames / loopPeriod * loopImages
 		}
-		return min(all, n)
+		return min(all, n*perFrame*perFrame)
 	case Spatial:
 		return min(all, images*spatialNeighbours*3/4) // half of them twice
 	case Vocabulary:
@@ -124,6 +132,9 @@ const (
 	exhaustiveSet = 200
 	// spatialReachM is how far apart photos may be that are matched by GPS.
 	spatialReachM = 1000
+	// rigOverlap is overlap in frames of rigs, which see much of each other: with quadratic overlap each meets the next 5, and
+	// those 8 and 16 later, by all of their images.
+	rigOverlap = 5
 )
 
 // match matches features between images that may overlap.
@@ -132,7 +143,11 @@ func (r *reconstructor) match(ctx context.Context) error {
 	r.result.Matcher = MatcherFor(len(r.images), r.plan.frames(), len(r.positions()) == len(r.images))
 	switch r.result.Matcher {
 	case Sequential:
-		options := SequentialMatcherOptions{DatabasePath: r.databasePath(), Overlap: overlap, QuadraticOverlap: true}
+		options := SequentialMatcherOptions{DatabasePath: r.databasePath(), Overlap: overlap, QuadraticOverlap: true, Rigs: r.rigs.any()}
+		if options.Rigs {
+			options.Overlap = rigOverlap
+			return r.ran(r.colmap.SequentialMatcher(ctx, options))
+		}
 		// Where every frame meets frames far away in any case, there is no loop left to find.
 		if len(r.images) > 2*loopDistance {
 			tree, err := r.vocabulary(ctx)
@@ -147,7 +162,7 @@ func (r *reconstructor) match(ctx context.Context) error {
 		return r.ran(r.colmap.SequentialMatcher(ctx, options))
 	case Spatial:
 		return r.ran(r.colmap.SpatialMatcher(ctx, SpatialMatcherOptions{
-			DatabasePath: r.databasePath(), MaxNumNeighbors: spatialNeighbours, MaxDistanceM: spatialReachM,
+			DatabasePath: r.databasePath(), MaxNumNeighbors: spatialNeighbours, MaxDistanceM: spatialReachM, Rigs: r.rigs.any(),
 		}))
 	case Vocabulary:
 		tree, err := r.vocabulary(ctx)
@@ -155,7 +170,7 @@ func (r *reconstructor) match(ctx context.Context) error {
 			return err
 		}
 		return r.ran(r.colmap.VocabTreeMatcher(ctx, VocabTreeMatcherOptions{
-			DatabasePath: r.databasePath(), VocabTreePath: tree, NumImages: vocabularyImages,
+			DatabasePath: r.databasePath(), VocabTreePath: tree, NumImages: vocabularyImages, Rigs: r.rigs.any(),
 		}))
 	}
 	return r.matchExhaustively(ctx)
@@ -167,7 +182,7 @@ func (r *reconstructor) matchExhaustively(ctx context.Context) error {
 	r.result.Matcher = Exhaustive
 	// Progress comes once a block: blocks of a fifth of the images give 25 of them.
 	return r.ran(r.colmap.ExhaustiveMatcher(ctx, ExhaustiveMatcherOptions{
-		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 10), 50),
+		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 10), 50), Rigs: r.rigs.any(),
 	}))
 }
 

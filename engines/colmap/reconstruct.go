@@ -126,6 +126,7 @@ type reconstructor struct {
 	plan     Plan
 	colmap   Colmap
 	images   []string
+	rigs     rigs
 	progress overall
 	mu       sync.Mutex // guards result.Runs while two mappers run
 	result   Result
@@ -144,7 +145,17 @@ func (r *reconstructor) run(ctx context.Context) error {
 	if err := os.MkdirAll(r.plan.WorkPath, 0o755); err != nil {
 		return fmt.Errorf("preparing reconstruction: %w", err)
 	}
+	r.rigs = rigsOf(r.plan, r.images)
+	r.rigs.imagePath = r.plan.ImagePath
+	if r.rigs.any() {
+		if err := r.rigs.link(r.images, r.plan.ImagePath, filepath.Join(r.plan.WorkPath, "images")); err != nil {
+			return fmt.Errorf("preparing reconstruction: %w", err)
+		}
+	}
 	if err := r.extract(ctx); err != nil {
+		return err
+	}
+	if err := r.configureRigs(ctx); err != nil {
 		return err
 	}
 	if err := r.match(ctx); err != nil {

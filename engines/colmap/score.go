@@ -1,6 +1,7 @@
 package colmap
 
 import (
+	"maps"
 	"math"
 	"slices"
 
@@ -54,6 +55,7 @@ type model struct {
 	models         int
 	registered     int // images in all models together
 	failure        *Failure
+	rigs           rigs // that took the images
 }
 
 // explained counts the observations in tracks of three images or more.
@@ -68,17 +70,19 @@ func explained(r *scene.Reconstruction) int {
 }
 
 // weakImages names the images with fewer than 30 observations (mapper's own limit for registering one) and fewer than a
-// tenth of the median.
-func weakImages(r *scene.Reconstruction) []string {
-	counts := make([]int, len(r.Images))
-	for i := range r.Images {
-		counts[i] = r.Images[i].NumObservations()
+// tenth of the median. Images that a rig took together have one pose, and its observations.
+func (m *model) weakImages() []string {
+	counts := make(map[string]int)
+	for i := range m.reconstruction.Images {
+		im := &m.reconstruction.Images[i]
+		counts[m.rigs.frame(im.Name)] += im.NumObservations()
 	}
-	sorted := slices.Sorted(slices.Values(counts))
+	sorted := slices.Sorted(maps.Values(counts))
 	var weak []string
-	for i, n := range counts {
-		if n < 30 && n*10 < sorted[len(sorted)/2] {
-			weak = append(weak, r.Images[i].Name)
+	for i := range m.reconstruction.Images {
+		name := m.reconstruction.Images[i].Name
+		if n := counts[m.rigs.frame(name)]; n < 30 && n*10 < sorted[len(sorted)/2] {
+			weak = append(weak, name)
 		}
 	}
 	return weak
@@ -116,7 +120,7 @@ func candidates(models []model, n int, agreement *Agreement) []Candidate {
 			c.Failure = models[i].failure.Message
 		}
 		if r := models[i].reconstruction; r != nil {
-			c.Quality, c.WeakImages = r.Quality(), weakImages(r)
+			c.Quality, c.WeakImages = r.Quality(), models[i].weakImages()
 			c.FocalLengthRatio, c.Evidence.Plausible = focalLengths(r.Cameras)
 			mostExplained = max(mostExplained, explained(r))
 			longest = max(longest, c.Quality.MeanTrackLength)

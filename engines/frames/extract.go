@@ -28,6 +28,7 @@ type Image struct {
 	// FocalLengthPx is the focal length where it is known exactly, 0 elsewhere: of a pinhole camera without distortion
 	// whose principal point is the middle.
 	FocalLengthPx float64 `json:"focal_length_px,omitempty"`
+	View          *View   `json:"view,omitempty"` // of a spherical picture
 }
 
 // FrameName is the file name of the frame with an index counted from 0. Names count from 1, as file names of frames

@@ -29,19 +29,39 @@ func viewEdge(width, maxEdge int) int {
 	return max(2, edge)
 }
 
+// View says which view of a spherical picture an image is. All views of a picture were taken from one place.
+type View struct {
+	Of     string `json:"of"` // the picture, named as an image without extension
+	Number int    `json:"number"`
+	// CamFromRig turns the axes of the picture's view 0 (x right, y down, z forward) to those of this view: a unit
+	// quaternion w, x, y, z.
+	CamFromRig [4]float64 `json:"cam_from_rig"`
+}
+
+// viewOf is the view of the image of that name.
+func viewOf(image string, view int) *View {
+	// A camera that turns to the right by an angle sees the world turn about its y axis by as much to the left.
+	s, c := math.Sincos(-math.Pi * float64(view) / sphericalViews)
+	return &View{Of: strings.TrimSuffix(image, ".jpg"), Number: view, CamFromRig: [4]float64{c, 0, s, 0}}
+}
+
 // viewName is the name of a view of the image of that name.
 func viewName(image string, view int) string {
 	return fmt.Sprintf("%s_view_%d.jpg", strings.TrimSuffix(image, ".jpg"), view)
 }
 
 // cutViews decodes with ffmpeg as the arguments before the filter say and writes the views of n pictures into dir, as
-// VIEW_NUMBER.jpg with numbers of six digits from 1. before is a filter that the pictures go through, ended by a comma, or "";
-// after gives each view its final form.
-func cutViews(ctx context.Context, tools Tools, in []string, stdin io.Reader, stream, before, after, dir string, n, edge int, limits Limits, progress func(done int)) error {
+// VIEW_NUMBER.jpg with numbers of six digits from 1. width is that of the pictures. before is a filter that the pictures
+// go through, ended by a comma, or ""; after gives each view its final form.
+func cutViews(ctx context.Context, tools Tools, in []string, stdin io.Reader, stream, before, after, dir string, n, width, edge int, limits Limits, progress func(done int)) error {
 	graph := fmt.Sprintf("[%s]%ssplit=%d", stream, before, sphericalViews)
 	for k := range sphericalViews {
 		graph += fmt.Sprintf("[a%d]", k)
 	}
+	// v360 takes the middles of the outermost pixels for the edges of the picture. Told how far these are apart it is right; the
+	// whole circle and half circle would put points half a pixel off, and tear the view that looks backwards.
+	across := 360 * float64(width-1) / float64(width)
+	down := 180 * float64(width/2-1) / float64(width/2)
 	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, in...)
 	var outputs []string
 	for k := range sphericalViews {
@@ -49,7 +69,7 @@ func cutViews(ctx context.Context, tools Tools, in []string, stdin io.Reader, st
 		if yaw > 180 {
 			yaw -= 360
 		}
-		graph += fmt.Sprintf(";[a%d]v360=input=e:output=flat:yaw=%d:h_fov=90:v_fov=90:w=%d:h=%d:interp=lanczos,%s[b%d]", k, yaw, edge, edge, after, k)
+		graph += fmt.Sprintf(";[a%d]v360=input=e:ih_fov=%.6f:iv_fov=%.6f:output=flat:yaw=%d:h_fov=90:v_fov=90:w=%d:h=%d:interp=lanczos,%s[b%d]", k, across, down, yaw, edge, edge, after, k)
 		outputs = append(outputs, "-map", fmt.Sprintf("[b%d]", k), "-fps_mode", "passthrough", "-frames:v", strconv.Itoa(n), "-map_metadata", "-1",
 			"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal",
 			"-f", "image2", filepath.Join(escapePattern(dir), fmt.Sprintf("%d_%%06d.jpg", k)))
@@ -86,7 +106,7 @@ func extractViews(ctx context.Context, tools Tools, v Video, selection Selection
 	defer os.RemoveAll(part)
 	edge, total := viewEdge(v.Width, maxEdge), len(selection.Frames)
 	err = cutViews(ctx, tools, input(v.Path), nil, fmt.Sprintf("0:%d", v.stream), v.picture(selectFilter(selection.Frames)+v.toSDR(ctx, tools)),
-		v.toJPEG(edge, edge), part, total, edge, Limits{}.withDefaults(), func(done int) {
+		v.toJPEG(edge, edge), part, total, v.Width, edge, Limits{}.withDefaults(), func(done int) {
 			if progress != nil {
 				progress(done, total)
 			}
@@ -116,7 +136,7 @@ func extractViews(ctx context.Context, tools Tools, v Video, selection Selection
 func takeViews(part string, i int, dir, name string, edge int) ([]Image, error) {
 	var images []Image
 	for k := range sphericalViews {
-		m := Image{Name: viewName(name, k), Width: edge, Height: edge, FocalLengthPx: float64(edge) / 2}
+		m := Image{Name: viewName(name, k), Width: edge, Height: edge, FocalLengthPx: float64(edge) / 2, View: viewOf(name, k)}
 		if err := os.Rename(filepath.Join(part, fmt.Sprintf("%d_%06d.jpg", k, i+1)), filepath.Join(dir, m.Name)); err != nil {
 			return images, err
 		}
@@ -141,15 +161,27 @@ func prepareViews(ctx context.Context, tools Tools, p Photo, dir, name string, m
 	edge := viewEdge(p.Width, maxEdge)
 	in := []string{"-f", "rawvideo", "-pix_fmt", "rgba", "-s", fmt.Sprintf("%dx%d", size.Dx(), size.Dy()), "-i", "pipe:0"}
 	err = cutViews(ctx, tools, in, &reel{n: 1, next: 1, rest: pixels.Pix}, "0:v", "format=gbrp,",
-		"scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1", part, 1, edge, Limits{}.withDefaults(), nil)
+		"scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1", part, 1, size.Dx(), edge, Limits{}.withDefaults(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("cutting views: %w", err)
 	}
 	images, err := takeViews(part, 0, dir, name, edge)
+	if err != nil {
+		return images, err
+	}
+	exif := uprightExif(p) // with the place
 	for k := range images {
 		images[k].GPS = p.Exif.GPS
+		file := filepath.Join(dir, images[k].Name)
+		encoded, err := os.ReadFile(file)
+		if err != nil {
+			return images, err
+		}
+		if err := os.WriteFile(file, insertExif(encoded, exif), 0o666); err != nil {
+			return images, err
+		}
 	}
-	return images, err
+	return images, nil
 }
 
 // looksSpherical says whether the first picture of a video without metadata is equirectangular: its left and right edges

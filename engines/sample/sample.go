@@ -158,7 +158,10 @@ func (c *Capture) at(frame float64) Camera {
 	if raising := math.Floor(n / 10); c.with[RollingStart] && frame < raising {
 		k.turn(0, (1-frame/raising)*60)
 	}
-	k.spherical = c.with[Spherical]
+	if c.with[Spherical] {
+		k.spherical = true
+		k.Fx, k.Fy = float64(k.Width)/(2*math.Pi), float64(k.Height)/math.Pi // pixels in a radian
+	}
 	return k
 }
 
@@ -203,6 +206,10 @@ func (c *Capture) Frame(i int) []byte {
 	develop(sums, samples, out)
 	return out
 }
+
+// View draws what the perspective camera of a view of frame i of a spherical capture sees, as Frame does: what the view that
+// is cut from the frame has to show.
+func (c *Capture) View(i, view int) []byte { return c.world.render(c.Camera(i).view(view), antialias) }
 
 // Blurred says whether frame i moves while its shutter is open.
 func (c *Capture) Blurred(i int) bool {

@@ -76,6 +76,7 @@ func TestTroubledCapturesRegister(t *testing.T) {
 		{landscape, []sample.Disturbance{sample.ExposureSteps, sample.VariableRate}, 1},
 		{portrait, []sample.Disturbance{sample.Rotated, sample.RollingStart}, 1},
 		{landscape, []sample.Disturbance{sample.Static, sample.TenBit}, 1},
+		{sample.Options{Seed: 4, Frames: 12, Width: 1280, Height: 640}, []sample.Disturbance{sample.Spherical}, 6},
 	} {
 		t.Run(fmt.Sprint(test.troubles), func(t *testing.T) {
 			o := test.options
@@ -89,13 +90,17 @@ func TestTroubledCapturesRegister(t *testing.T) {
 			}
 			var known []colmap.ImageInput
 			for _, m := range f.images {
-				known = append(known, colmap.ImageInput{Name: m.Name, Camera: m.Camera, FocalLengthPx: m.FocalLengthPx, Frame: true})
+				input := colmap.ImageInput{Name: m.Name, Camera: m.Camera, FocalLengthPx: m.FocalLengthPx, Frame: true}
+				if v := m.View; v != nil {
+					input.Sensor = &colmap.Sensor{Number: v.Number, Frame: v.Of, CamFromRig: v.CamFromRig}
+				}
+				known = append(known, input)
 			}
 			work := t.TempDir()
 			c := colmap.Colmap{Path: program, RandomSeed: 1}
 			r, err := c.Reconstruct(t.Context(), colmap.Plan{
 				ImagePath: f.dir, MaskPath: frames.MasksBeside(f.dir), WorkPath: filepath.Join(work, "work"), OutputPath: filepath.Join(work, "out"),
-				Video: f.capture.Video(), Images: known, UndistortedSize: 480,
+				Video: f.capture.Video() && f.images[0].View == nil, Images: known, UndistortedSize: 480,
 				MaxNumFeatures: 1500, // enough for pictures of this size, and matching is what takes long
 			})
 			if err != nil {

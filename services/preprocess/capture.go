@@ -76,6 +76,9 @@ func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
 	var placed []int
 	for i, m := range images {
 		inputs[i] = colmap.ImageInput{Name: m.Name, Camera: m.Camera, FocalLengthPx: m.FocalLengthPx, Frame: c.IsFrame(m)}
+		if v := m.View; v != nil {
+			inputs[i].Sensor = &colmap.Sensor{Number: v.Number, Frame: v.Of, CamFromRig: v.CamFromRig}
+		}
 		if m.GPS != nil {
 			places = append(places, scene.Geodetic{LatitudeDeg: m.GPS.LatitudeDeg, LongitudeDeg: m.GPS.LongitudeDeg, AltitudeM: m.GPS.AltitudeM})
 			placed = append(placed, i)
@@ -90,15 +93,15 @@ func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
 // mostImages is how many a second try may use where the client set no bound.
 const mostImages = 600
 
-// twice is how many images a second try should choose, and whether the capture and the client allow clearly more than
-// before.
-func twice(s frames.Selection, clientsLimit int) (wanted int, ok bool) {
+// twice is how many frames a second try should choose, each of which gives so many images, and whether the capture and the
+// client's limit of images allow clearly more than before.
+func twice(s frames.Selection, views, clientsLimit int) (wanted int, ok bool) {
 	most := mostImages
 	if clientsLimit > 0 {
 		most = clientsLimit
 	}
 	before := len(s.Frames)
-	wanted = min(2*before, most)
+	wanted = min(2*before, most/views)
 	return wanted, clearlyMore(min(wanted, before+s.Thinned+s.Blurred), before)
 }
 
@@ -107,11 +110,12 @@ func clearlyMore(images, before int) bool { return 4*images >= 5*before }
 // denser chooses again, more frames than before; ok is false when there are none. Where the camera moved too far between
 // frames for their overlap, those between help.
 func (c *capture) denser(ctx context.Context, job *stage.Job) (ok bool, err error) {
-	wanted, ok := twice(c.selection, job.Request.Options.MaxImages)
+	views := max(c.report.Views, 1)
+	wanted, ok := twice(c.selection, views, job.Request.Options.MaxImages)
 	if !ok {
 		return false, nil
 	}
-	selection, _, err := c.Choose(ctx, frames.SelectOptions{MaxImages: wanted, KeepAll: wanted}, func(done, expected int) {
+	selection, _, err := c.Choose(ctx, frames.SelectOptions{MaxImages: wanted * views, KeepAll: wanted}, func(done, expected int) {
 		job.Progress(pipeline.Progress{Step: "looking for more frames", Done: float64(done), Total: float64(expected)})
 	})
 	if err != nil || !clearlyMore(len(selection.Frames), len(c.selection.Frames)) {

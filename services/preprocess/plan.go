@@ -3,6 +3,7 @@ package preprocess
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"runtime"
 	"time"
 
@@ -38,11 +39,16 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 		w.longEdgePx, w.threads, w.features = w.longEdgePx*2/3, max(1, w.threads/2), w.features/2
 	}
 	edge := withMargin(w.longEdgePx)
-	width, height := report.Width, report.Height
+	width, height, views := report.Width, report.Height, max(report.Views, 1)
+	if views > 1 {
+		// A radian of the sphere, twice, is what a view of 90 degrees has.
+		width = int(math.Round(float64(report.Width) / math.Pi))
+		height, images = width, images*views
+	}
 	if longer := max(width, height); longer > edge {
 		width, height = width*edge/longer, height*edge/longer
 	}
-	size := colmap.Size{Images: images, Width: width, Height: height, Frames: report.DurationS > 0, Located: located}
+	size := colmap.Size{Images: images, Width: width, Height: height, Frames: report.DurationS > 0, Located: located, PerFrame: views}
 	engine := colmap.Plan{MaxNumFeatures: w.features}
 	if c.MemoryBytes > 0 {
 		w.threads = engine.ThreadsWithin(int64(usable*float64(c.MemoryBytes)), size, w.threads)

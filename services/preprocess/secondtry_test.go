@@ -40,19 +40,22 @@ func TestASecondTryNeedsMoreFrames(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		selection frames.Selection
+		views     int
 		limit     int
 		wanted    int
 		ok        bool
 	}{
-		"many left":            {selected(100, 500, 0), 0, 200, true},
-		"none left":            {selected(100, 0, 0), 0, 200, false},
-		"hardly any left":      {selected(100, 20, 4), 0, 200, false},
-		"blurred ones are too": {selected(100, 0, 25), 0, 200, true},
-		"the client's limit":   {selected(100, 500, 0), 110, 110, false},
-		"below the limit":      {selected(100, 500, 0), 150, 150, true},
-		"our own limit":        {selected(400, 5000, 0), 0, 600, true},
+		"many left":            {selected(100, 500, 0), 1, 0, 200, true},
+		"none left":            {selected(100, 0, 0), 1, 0, 200, false},
+		"hardly any left":      {selected(100, 20, 4), 1, 0, 200, false},
+		"blurred ones are too": {selected(100, 0, 25), 1, 0, 200, true},
+		"the client's limit":   {selected(100, 500, 0), 1, 110, 110, false},
+		"below the limit":      {selected(100, 500, 0), 1, 150, 150, true},
+		"our own limit":        {selected(400, 5000, 0), 1, 0, 600, true},
+		"six views of each":    {selected(50, 400, 0), 6, 0, 100, true},
+		"their limit":          {selected(50, 400, 0), 6, 300, 50, false},
 	} {
-		if wanted, ok := twice(test.selection, test.limit); wanted != test.wanted || ok != test.ok {
+		if wanted, ok := twice(test.selection, test.views, test.limit); wanted != test.wanted || ok != test.ok {
 			t.Errorf("%s: %d, %v", name, wanted, ok)
 		}
 	}
