@@ -55,8 +55,8 @@ func TestMatcherFor(t *testing.T) {
 	if n := Sequential.Pairs(50, 1); n != 445+34+18+60 {
 		t.Errorf("%d pairs of 50 frames", n)
 	}
-	// 49+48+47+46+45 neighbours, 42 and 34 at distances 8 and 16, of six images each.
-	if n := Sequential.Pairs(300, 6); n != (235+42+34)*36 {
+	// 49+48+47+46+45 neighbours, 42 and 34 at distances 8 and 16, of six images each, and 60 images that ask.
+	if n := Sequential.Pairs(300, 6); n != (235+42+34)*36+360 {
 		t.Errorf("%d pairs of 50 frames of a rig", n)
 	}
 	if n := Exhaustive.Pairs(72, 6); n != 12*11/2*36 {

@@ -230,3 +230,46 @@ if [ $command = `+during+` ]; then cat "`+logs+`/$command.txt" >&2; exec sleep 6
 		cancel()
 	}
 }
+
+// A matcher whose pairs hold nothing together is followed by one with more, and so is a vocabulary that cannot be learned.
+func TestWiderMatchers(t *testing.T) {
+	for name, test := range map[string]struct {
+		images   int
+		first    Matcher
+		fails    string
+		want     string // matchers, in this order
+		warnings int
+	}{
+		"few":           {25, Spatial, "no", "spatial exhaustive", 0},
+		"many":          {201, Spatial, "no", "spatial vocab_tree", 0},
+		"all of few":    {25, Exhaustive, "no", "exhaustive", 0},
+		"frames":        {201, Sequential, "no", "sequential", 0},
+		"no vocabulary": {201, Vocabulary, "vocab_tree_builder", "exhaustive", 1},
+	} {
+		images, dir := t.TempDir(), t.TempDir()
+		for i := range test.images {
+			if err := os.WriteFile(filepath.Join(images, fmt.Sprintf("%03d.jpg", i)), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := fake(t, `echo $command >> "`+dir+`/log"; : > "`+dir+`/database.db"; [ $command != `+test.fails+` ]`)
+		result, err := c.Reconstruct(t.Context(), Plan{ImagePath: images, WorkPath: dir, OutputPath: dir + "/out", Matcher: test.first})
+		var failure *Failure
+		if !errors.As(err, &failure) || failure.Code != NoSparseModel {
+			t.Errorf("%s: %v", name, err)
+		}
+		log, err := os.ReadFile(filepath.Join(dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var matchers []string
+		for command := range strings.Lines(string(log)) {
+			if matcher, ok := strings.CutSuffix(strings.TrimSpace(command), "_matcher"); ok {
+				matchers = append(matchers, matcher)
+			}
+		}
+		if got := strings.Join(matchers, " "); got != test.want || len(result.Warnings) != test.warnings {
+			t.Errorf("%s: %s; warnings %+v", name, got, result.Warnings)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package colmap
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -102,10 +104,11 @@ func (m Matcher) Pairs(images, perFrame int) int {
 				n += max(frames-distance, 0)
 			}
 		}
-		if frames > 2*loopDistance && perFrame == 1 {
-			n += frames / loopPeriod * loopImages
+		n *= perFrame * perFrame
+		if frames > 2*loopDistance {
+			n += images / loopPeriod * loopImages
 		}
-		return min(all, n*perFrame*perFrame)
+		return min(all, n)
 	case Spatial:
 		return min(all, images*spatialNeighbours*3/4) // half of them twice
 	case Vocabulary:
@@ -133,23 +136,40 @@ const (
 	// spatialReachM is how far apart photos may be that are matched by GPS.
 	spatialReachM = 1000
 	// rigOverlap is overlap in frames of rigs, which see much of each other: with quadratic overlap each meets the next 5, and
-	// those 8 and 16 later, by all of their images.
+	// those 8 and 16 later, all of their images.
 	rigOverlap = 5
 )
 
 // match matches features between images that may overlap.
 func (r *reconstructor) match(ctx context.Context) error {
+	return r.matchBy(ctx, cmp.Or(r.plan.Matcher, MatcherFor(len(r.images), r.plan.frames(), len(r.positions()) == len(r.images))))
+}
+
+// wider is the matcher to try where the pairs of the first did not hold the images together; ok is false where there is
+// none. Frames need not be one continuous walk, and receivers of GPS are lost in houses: what is far apart in time or on
+// the ground may show the same.
+func (r *reconstructor) wider() (m Matcher, ok bool) {
+	switch first := r.result.Matcher; {
+	case first != Exhaustive && len(r.images) <= exhaustiveSet:
+		return Exhaustive, true
+	case first == Spatial:
+		return Vocabulary, true
+	}
+	return "", false
+}
+
+// matchBy matches the pairs of a matcher that are not matched yet.
+func (r *reconstructor) matchBy(ctx context.Context, matcher Matcher) error {
 	r.progress.phase(phaseMatch)
-	r.result.Matcher = MatcherFor(len(r.images), r.plan.frames(), len(r.positions()) == len(r.images))
-	switch r.result.Matcher {
+	r.result.Matcher = matcher
+	switch matcher {
 	case Sequential:
 		options := SequentialMatcherOptions{DatabasePath: r.databasePath(), Overlap: overlap, QuadraticOverlap: true, Rigs: r.rigs.any()}
 		if options.Rigs {
 			options.Overlap = rigOverlap
-			return r.ran(r.colmap.SequentialMatcher(ctx, options))
 		}
 		// Where every frame meets frames far away in any case, there is no loop left to find.
-		if len(r.images) > 2*loopDistance {
+		if r.rigs.frames(r.images) > 2*loopDistance {
 			tree, err := r.vocabulary(ctx)
 			if canceled(err) {
 				return err
@@ -166,24 +186,27 @@ func (r *reconstructor) match(ctx context.Context) error {
 		}))
 	case Vocabulary:
 		tree, err := r.vocabulary(ctx)
-		if err != nil {
+		if hopeless(err) {
 			return err
+		}
+		if err != nil {
+			r.warn("no_vocabulary", "Send fewer photos, or photos with more texture.", "the images show too little to tell which look alike, so every one was compared with every other")
+			return r.matchBy(ctx, Exhaustive)
 		}
 		return r.ran(r.colmap.VocabTreeMatcher(ctx, VocabTreeMatcherOptions{
 			DatabasePath: r.databasePath(), VocabTreePath: tree, NumImages: vocabularyImages, Rigs: r.rigs.any(),
 		}))
 	}
-	return r.matchExhaustively(ctx)
-}
-
-// matchExhaustively matches the pairs that are not matched yet.
-func (r *reconstructor) matchExhaustively(ctx context.Context) error {
-	r.progress.phase(phaseMatch)
-	r.result.Matcher = Exhaustive
 	// Progress comes once a block: blocks of a fifth of the images give 25 of them.
 	return r.ran(r.colmap.ExhaustiveMatcher(ctx, ExhaustiveMatcherOptions{
 		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 10), 50), Rigs: r.rigs.any(),
 	}))
+}
+
+// hopeless says whether an error ends the work: the next command would fail alike.
+func hopeless(err error) bool {
+	var failure *Failure
+	return err != nil && (!errors.As(err, &failure) || failure.Exhausted() || failure.Code == MissingTool)
 }
 
 // vocabulary learns visual words from the images' own features. A general vocabulary would be larger, but it is a file

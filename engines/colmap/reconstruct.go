@@ -26,6 +26,7 @@ type Plan struct {
 	// photos, of which each camera may have taken few).
 	CameraModel string
 
+	Matcher         Matcher // how pairs are found; empty lets MatcherFor choose
 	MaxImageSize    int     // longer side in pixels at which features are found (1280)
 	MaxNumFeatures  int     // features kept for an image (4096); of many images at most 2500
 	UndistortedSize int     // longer side in pixels of the undistorted images; 0 keeps that of the originals
@@ -46,8 +47,8 @@ const (
 	// video's cameras by 57° against the other, at the usual reprojection error.
 	strongPair    = 50
 	strongestPair = 100
-	// rematchBelow is the part of a video's frames that must be registered after sequential matching, or every pair is
-	// matched and the mappers run again.
+	// rematchBelow is the part of the images that must be registered after the first matching, or more pairs are matched and
+	// the mappers run again.
 	rematchBelow = 0.8
 	// manyImages is where matching, whose time grows with the square of the features, begins to rule: 0.05 CPU seconds a
 	// pair at 2200 features on an idle core. 2200 features for each of 50 frames gave poses right to 0.07 %.
@@ -165,9 +166,8 @@ func (r *reconstructor) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n := len(r.images); r.result.Matcher != Exhaustive && n <= exhaustiveSet && mostRegistered(models) < rematchBelow*float64(n) {
-		// The frames are not one continuous walk: pairs that are far apart in time may be neighbours in space.
-		if err := r.matchExhaustively(ctx); err != nil {
+	if matcher, ok := r.wider(); ok && mostRegistered(models) < rematchBelow*float64(len(r.images)) {
+		if err := r.matchBy(ctx, matcher); err != nil {
 			return err
 		}
 		if models, err = r.mapImages(ctx); err != nil {
