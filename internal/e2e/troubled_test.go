@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -116,6 +117,11 @@ func TestTroubledCapturesRegister(t *testing.T) {
 			}
 			t.Logf("%d of %d frames chosen, %d of %d images registered by %s, rotations off by %.3f degree, positions by %.2f %% of the orbit's radius",
 				len(f.selection.Frames), o.Frames, r.Quality.RegisteredImages, len(f.images), r.Mapper, compared.RotationMedianDeg, 100*compared.PositionRMSE/sample.OrbitRadius)
+			cpuS := map[string]float64{}
+			for _, run := range r.Runs {
+				cpuS[run.Command] += math.Round(10*run.CPUS) / 10
+			}
+			t.Logf("CPU seconds: %v", cpuS)
 			if 100*r.Quality.RegisteredImages < 95*len(f.images) {
 				t.Errorf("%d of %d images registered; not %v", r.Quality.RegisteredImages, len(f.images), r.Unregistered)
 			}
