@@ -209,7 +209,12 @@ func (c *Capture) Frame(i int) []byte {
 
 // View draws what the perspective camera of a view of frame i of a spherical capture sees, as Frame does: what the view that
 // is cut from the frame has to show.
-func (c *Capture) View(i, view int) []byte { return c.world.render(c.Camera(i).view(view), antialias) }
+func (c *Capture) View(i, view int) []byte {
+	k := c.Camera(i).view(view)
+	out := make([]byte, k.Width*k.Height*3)
+	develop(c.world.accumulate(k, antialias, nil), antialias*antialias, out)
+	return out
+}
 
 // Blurred says whether frame i moves while its shutter is open.
 func (c *Capture) Blurred(i int) bool {
