@@ -81,8 +81,8 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 		Warnings:   []Warning{},
 	}
 	blurred, static, lost, cuts := 0, 0, 0, 0
-	for i, b := range blurredOf(all) {
-		if b {
+	for i, clarity := range clarities(all) {
+		if clarity < blurredRatio {
 			blurred++
 		}
 		if all[i].Duplicate {

@@ -26,7 +26,7 @@ type Selection struct {
 	Duplicates int     `json:"duplicates"` // showed nothing new
 	Blurred    int     `json:"blurred"`    // clearly less sharp than their neighbours
 	Loose      int     `json:"loose"`      // before the camera settled at the start, or after at the end; see settled
-	Thinned    int     `json:"thinned"`    // good, but a sharper one stands close by
+	Thinned    int     `json:"thinned"`    // good, but another one stands close by
 }
 
 const (
@@ -37,26 +37,23 @@ const (
 	// largestHole is the travel that a dropped frame may leave between its neighbours: with an eighth of the picture
 	// gone from the view, sequential matching is still easy.
 	largestHole = 0.125
-	// blurredRatio of the local median of sharpness makes a frame blurred.
+	// blurredRatio is the clarity below which a frame is blurred.
 	blurredRatio = 0.88
 	// looseEnds is the part of a capture at each end that may be given up.
 	looseEnds = 0.12
-	// equallySharp is the part of the best sharpness around from which a frame is as good.
-	equallySharp = 0.95
 	// blurNeighbours frames on each side are what a frame is compared with.
 	blurNeighbours = 7
 )
 
 // Select chooses the frames that a reconstruction should use.
 //
-// Frames are placed along the Travel of the camera, and not along time: where the camera
-// stands still few are taken, where it hurries many. The travel is cut into windows of equal length and from each the
-// sharpest frame is taken, so that neighbours keep overlapping. When there are few different frames, all are kept,
-// but for a blurred one whose neighbours see enough of each other without it.
+// Frames are placed along the way of the camera, and not along time: where the camera stands still few are taken, where
+// it hurries many, evenly but for what it takes to avoid blurred ones; see spread. When there are few different frames, all
+// are kept, but for a blurred one whose neighbours see enough of each other without it.
 func Select(frames []Frame, o SelectOptions) Selection {
 	o = o.withDefaults()
 	var s Selection
-	blurred := blurredOf(frames)
+	clarity := clarities(frames)
 
 	from, to := settled(frames)
 	var usable []int
@@ -71,10 +68,10 @@ func Select(frames []Frame, o SelectOptions) Selection {
 		}
 	}
 	views := s.dropDuplicates(usable, frames)
-	if len(views) > o.KeepAll {
-		views = s.thin(views, frames, o)
+	if n := o.enough(views, frames); len(views) > n {
+		views = s.spread(views, frames, clarity, n)
 	}
-	views = s.dropBlurred(views, frames, blurred)
+	views = s.dropBlurred(views, frames, clarity)
 	for _, i := range views {
 		s.Frames = append(s.Frames, frames[i])
 	}
@@ -110,10 +107,19 @@ func unusable(f Frame) bool {
 	return !(f.Contrast >= 0.015 && f.Dark <= 0.97 && f.Bright <= 0.97 && f.Sharpness > 0)
 }
 
-// blurredOf says which frames are clearly less sharp than those around them: a median over neighbours, since how
-// sharp a scene can look depends on the scene.
-func blurredOf(frames []Frame) []bool {
-	out := make([]bool, len(frames))
+// enough is the number of images beyond which more would add nothing, or that is all that was asked for.
+func (o SelectOptions) enough(views []int, frames []Frame) int {
+	if len(views) == 0 {
+		return 0
+	}
+	travel := frames[views[len(views)-1]].Travel - frames[views[0]].Travel
+	return max(o.KeepAll, min(o.MaxImages, int(travel/comfortableStep)))
+}
+
+// clarities are the frames' sharpness as parts of what is usual around them, since how sharp a scene can look depends on
+// the scene. Usual is the upper quartile: half of a run of frames may be blurred, and then the median is a blurred one's.
+func clarities(frames []Frame) []float64 {
+	out := make([]float64, len(frames))
 	for i := range frames {
 		lo, hi := max(0, i-blurNeighbours), min(len(frames), i+blurNeighbours+1)
 		around := make([]float64, 0, hi-lo)
@@ -122,7 +128,10 @@ func blurredOf(frames []Frame) []bool {
 				around = append(around, f.Sharpness)
 			}
 		}
-		out[i] = frames[i].Sharpness < blurredRatio*median(around)
+		if out[i] = 1; len(around) > 0 {
+			slices.Sort(around)
+			out[i] = frames[i].Sharpness / around[len(around)*3/4]
+		}
 	}
 	return out
 }
@@ -147,53 +156,18 @@ func (s *Selection) dropDuplicates(usable []int, frames []Frame) []int {
 	return views
 }
 
-// thin keeps one frame of each window of travel: of those about as sharp as the sharpest, the one in the middle. Between
-// frames that are equally good, even distances are worth more than a trace of sharpness.
-func (s *Selection) thin(views []int, frames []Frame, o SelectOptions) []int {
-	first, last := frames[views[0]].Travel, frames[views[len(views)-1]].Travel
-	total := last - first
-	windows := int(total / comfortableStep)
-	windows = max(o.KeepAll, min(o.MaxImages, windows))
-	// place is where a view lies, in windows.
-	place := func(i int) float64 {
-		if !(total > 0) {
-			return 0
-		}
-		return min(float64(windows)*(frames[i].Travel-first)/total, float64(windows)-1e-9)
-	}
-	var kept []int
-	for at := 0; at < len(views); {
-		window := math.Floor(place(views[at]))
-		end, sharpest := at, 0.0
-		for end < len(views) && math.Floor(place(views[end])) == window {
-			sharpest = max(sharpest, frames[views[end]].Sharpness)
-			end++
-		}
-		best, distance := -1, math.Inf(1)
-		for _, i := range views[at:end] {
-			if d := math.Abs(place(i) - window - 0.5); frames[i].Sharpness >= equallySharp*sharpest && d < distance {
-				best, distance = i, d
-			}
-		}
-		kept = append(kept, best)
-		at = end
-	}
-	s.Thinned += len(views) - len(kept)
-	return kept
-}
-
 // dropBlurred takes blurred frames out, the worst first, as long as no hole opens. At the ends none can: a run of blurred
 // frames there goes whole.
-func (s *Selection) dropBlurred(views []int, frames []Frame, blurred []bool) []int {
+func (s *Selection) dropBlurred(views []int, frames []Frame, clarity []float64) []int {
 	var bad []int
 	for _, i := range views {
-		if blurred[i] {
+		if clarity[i] < blurredRatio {
 			bad = append(bad, i)
 		}
 	}
 	slices.SortStableFunc(bad, func(a, b int) int { return cmp.Compare(frames[a].Sharpness, frames[b].Sharpness) })
 	views = slices.Clone(views)
-	isBad := func(at int) bool { return blurred[views[at]] }
+	isBad := func(at int) bool { return clarity[views[at]] < blurredRatio }
 	for len(views) > 3 && isBad(0) {
 		views = views[1:]
 		s.Blurred++

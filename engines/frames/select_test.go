@@ -2,6 +2,8 @@ package frames
 
 import (
 	"errors"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +138,117 @@ func TestBlurredEndsGo(t *testing.T) {
 	if got := indices(s); s.Blurred != 5 || got[0] != 4 || got[len(got)-1] != 38 {
 		t.Errorf("%d blurred, from %d to %d", s.Blurred, got[0], got[len(got)-1])
 	}
+}
+
+// Three in ten frames are blurred: what is chosen of four times as many stays even and has few of them, those of long runs.
+func TestSpreadAvoidsBlur(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	frames := walk(1200, 0.01)
+	for i := range frames {
+		if r.Float64() < 0.3 {
+			frames[i].Sharpness = 0.54
+		}
+	}
+	s := Select(frames, SelectOptions{MaxImages: 300})
+	got := indices(s)
+	blurred := 0
+	for k, i := range got {
+		if frames[i].Sharpness < 0.6 {
+			blurred++
+		}
+		if k > 0 && i-got[k-1] > 7 {
+			t.Errorf("%d follows %d", i, got[k-1])
+		}
+	}
+	if len(got) != 300 || blurred > 9 || got[0] > 2 || got[299] < 1197 {
+		t.Errorf("%d selected, %d blurred, from %d to %d", len(got), blurred, got[0], got[len(got)-1])
+	}
+}
+
+// Where the picture moves five times as much because the camera turns, not because it walks faster, there are not many more
+// frames; where it stands almost still, not many fewer.
+func TestSpreadFollowsTheWayAndTheFrames(t *testing.T) {
+	frames := walk(900, 0.005)
+	for i := 300; i < 600; i++ {
+		frames[i].Motion = 0.025
+	}
+	part := map[int]int{}
+	for _, i := range indices(Select(along(frames), SelectOptions{MaxImages: 90})) {
+		part[i/300]++
+	}
+	// By travel alone 13, 64 and 13.
+	if !(part[0] >= 25 && part[1] <= 40 && part[2] >= 25) {
+		t.Errorf("chosen of each third: %v", part)
+	}
+	// Where nothing else keeps overlap, travel does: an even number would leave gaps of 0.3.
+	frames = walk(1000, 0.003)
+	for i := 900; i < 1000; i++ {
+		frames[i].Motion = 0.06
+	}
+	along(frames)
+	got := Select(frames, SelectOptions{MaxImages: 200}).Frames
+	for k := 1; k < len(got); k++ {
+		if gap := got[k].Travel - got[k-1].Travel; !(gap <= largestHole) {
+			t.Errorf("a hole of %.3f before frame %d", gap, got[k].Index)
+		}
+	}
+}
+
+// What is found window by window is the best of all choices.
+func TestSpreadIsTheBestChoice(t *testing.T) {
+	square := func(x float64) float64 { return x * x }
+	rapid.Check(t, func(t *rapid.T) {
+		views := make([]int, rapid.IntRange(5, 14).Draw(t, "views"))
+		frames := walk(len(views), 0)
+		clarity := make([]float64, len(views))
+		for i := range views {
+			views[i], clarity[i] = i, rapid.Float64Range(0.7, 1.1).Draw(t, "clarity")
+			frames[i].Motion = rapid.Float64Range(0.002, 0.1).Draw(t, "motion")
+		}
+		along(frames)
+		n := rapid.IntRange(1, 4).Draw(t, "n")
+		end := float64(n - 1)
+		travel := func(i int) float64 { return frames[i].Travel - frames[0].Travel }
+		place := func(i int) float64 {
+			last := len(views) - 1
+			return end * (travelShare*travel(i)/travel(last) + (1-travelShare)*float64(i)/float64(last))
+		}
+		cost := func(chosen []int) float64 {
+			sum := square(place(chosen[0])) + square(end-place(chosen[len(chosen)-1]))
+			for k, i := range chosen {
+				sum += square(max(0, (1-clarity[i])/(1-blurredRatio)))
+				if k > 0 {
+					sum += square(max(place(i)-place(chosen[k-1]), 2*(travel(i)-travel(chosen[k-1]))/largestHole) - 1)
+				}
+			}
+			return sum
+		}
+		windows := map[float64][]int{}
+		var order []float64
+		for i := range views {
+			w := math.Round(place(i))
+			if windows[w] == nil {
+				order = append(order, w)
+			}
+			windows[w] = append(windows[w], i)
+		}
+		least := math.Inf(1)
+		var choose func(chosen []int)
+		choose = func(chosen []int) {
+			if len(chosen) == len(order) {
+				least = min(least, cost(chosen))
+				return
+			}
+			for _, i := range windows[order[len(chosen)]] {
+				choose(append(slices.Clone(chosen), i))
+			}
+		}
+		choose(nil)
+		got := new(Selection).spread(views, frames, clarity, n)
+		if len(got) != len(order) || !(cost(got) < least+1e-9) {
+			t.Fatalf("%v of %d windows costs %v, the best %v", got, len(order), cost(got), least)
+		}
+	})
 }
 
 func TestLooseEndsGo(t *testing.T) {

@@ -144,8 +144,8 @@ func TestDisturbedVideos(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, b := range blurredOf(scores.Frames) {
-				if b != c.Blurred(i) {
+			for i, clarity := range clarities(scores.Frames) {
+				if b := clarity < blurredRatio; b != c.Blurred(i) {
 					t.Errorf("motion blur: frame %d blurred: %v, want %v", i, b, c.Blurred(i))
 				}
 			}
