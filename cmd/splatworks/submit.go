@@ -18,6 +18,7 @@ type submitCommand struct {
 	Server  string   `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Where the request API answers."`
 	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" placeholder:"KEY" help:"Key of the deployment, when it asks for one. Better in the environment: command lines are seen by others."`
 	Session string   `placeholder:"NAME" help:"Your own name for the request; a session is reconstructed once."`
+	JSON    bool     `help:"Print the backend's answer, with request, token and addresses, as JSON on standard output for scripts."`
 	Wishes  wishes   `embed:""`
 }
 
@@ -48,7 +49,12 @@ func (cmd submitCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	// Before the upload: whoever holds the token can call the request off even if the upload fails.
-	if _, err := fmt.Fprintf(c.out, "request %s\ntoken   %s\n", accepted.RequestID, accepted.CallbackToken); err != nil {
+	if cmd.JSON {
+		err = printJSON(c, accepted)
+	} else {
+		_, err = fmt.Fprintf(c.out, "request %s\ntoken   %s\n", accepted.RequestID, accepted.CallbackToken)
+	}
+	if err != nil {
 		return err
 	}
 	if send == nil {
@@ -59,10 +65,25 @@ func (cmd submitCommand) Run(ctx context.Context, c console) error {
 		b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
 	}); err != nil {
 		b.fail()
-		return fmt.Errorf("%w; call the request off with: splatworks cancel --token %s", err, accepted.CallbackToken)
+		return abandon(ctx, c, api, accepted, err)
 	}
 	b.end()
 	return nil
+}
+
+// abandon deals with a request whose upload did not arrive. After Ctrl-C it is called off: nobody can go on with that upload,
+// and the session would stay taken for a day.
+func abandon(ctx context.Context, c console, api *client.Client, a *client.Accepted, err error) error {
+	if errors.Is(err, context.Canceled) {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if _, cancelErr := api.Cancel(last, a.CallbackToken); cancelErr == nil {
+			fmt.Fprintf(c.err, "  request %s was called off\n", a.RequestID)
+			return err
+		}
+	}
+	fmt.Fprintf(c.err, "  the upload is not whole; call the request off with: splatworks cancel --token %s\n", a.CallbackToken)
+	return err
 }
 
 type sender func(ctx context.Context, api *client.Client, a *client.Accepted, progress func(sent, total int64)) error

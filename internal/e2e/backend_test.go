@@ -23,23 +23,34 @@ import (
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
 
-// built is the folder of the binary, once it is built.
+// built is the folder of the binaries, once one is built.
 var built string
 
-// program is the path of the built binary.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "splatworks-e2e-")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	path := filepath.Join(dir, "splatworks")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/splatworks/splatworks/cmd/splatworks").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return path, nil
+var folder = sync.OnceValues(func() (dir string, err error) {
+	built, err = os.MkdirTemp("", "splatworks-e2e-")
+	return built, err
 })
+
+// program and functions are the paths of the built binaries: everything in one, and the functions as they are deployed.
+var (
+	program   = build("splatworks", "cmd/splatworks")
+	functions = build("functions", "functions/cmd")
+)
+
+func build(name, main string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		dir, err := folder()
+		if err != nil {
+			return "", err
+		}
+		path := filepath.Join(dir, name)
+		out, err := exec.Command("go", "build", "-o", path, "github.com/splatworks/splatworks/"+main).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("build: %w\n%s", err, out)
+		}
+		return path, nil
+	})
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
