@@ -63,7 +63,7 @@ type SignedRequest struct {
 // can be made once (x-goog-if-generation-match: 0) and not be larger than MaxBytes; an empty one is let in, so that the
 // pipeline can tell its sender what is wrong. Whether Cloud Storage holds a
 // resumable upload to that range is not documented: check the size in the event, too.
-func (s *Signer) SignUpload(_ context.Context, spec UploadSpec) (SignedRequest, error) {
+func (s *Signer) SignUpload(ctx context.Context, spec UploadSpec) (SignedRequest, error) {
 	if spec.ContentType == "" || spec.MaxBytes < 1 || spec.Expires <= 0 {
 		return SignedRequest{}, errors.New("sign upload: content type, size limit and expiry are needed")
 	}
@@ -80,7 +80,7 @@ func (s *Signer) SignUpload(_ context.Context, spec UploadSpec) (SignedRequest, 
 	for k, v := range headers {
 		opts.Headers = append(opts.Headers, k+":"+v)
 	}
-	signed, err := s.client.Bucket(spec.Bucket).SignedURL(spec.Name, opts)
+	signed, err := s.sign(ctx, spec.Bucket, spec.Name, opts)
 	if err != nil {
 		return SignedRequest{}, fmt.Errorf("sign upload of gs://%s/%s: %w", spec.Bucket, spec.Name, err)
 	}
@@ -89,7 +89,7 @@ func (s *Signer) SignUpload(_ context.Context, spec UploadSpec) (SignedRequest, 
 }
 
 // SignDownload returns a URL from which a browser saves exactly this generation of an object as filename.
-func (s *Signer) SignDownload(_ context.Context, o pipeline.Object, filename string, expires time.Duration) (string, error) {
+func (s *Signer) SignDownload(ctx context.Context, o pipeline.Object, filename string, expires time.Duration) (string, error) {
 	if expires <= 0 {
 		return "", errors.New("sign download: an expiry is needed")
 	}
@@ -101,11 +101,34 @@ func (s *Signer) SignDownload(_ context.Context, o pipeline.Object, filename str
 	if o.Generation != 0 {
 		opts.QueryParameters.Set("generation", strconv.FormatInt(o.Generation, 10))
 	}
-	signed, err := s.client.Bucket(o.Bucket).SignedURL(o.Name, opts)
+	signed, err := s.sign(ctx, o.Bucket, o.Name, opts)
 	if err != nil {
 		return "", fmt.Errorf("sign download of %v: %w", o, err)
 	}
 	return signed, nil
+}
+
+// signAttempts bounds the calls to the IAM Credentials API for one signature.
+const signAttempts = 3
+
+// sign makes a URL. The library asks the IAM Credentials API without a context and without end: while that is away, a caller
+// would wait for ever.
+func (s *Signer) sign(ctx context.Context, bucket, name string, opts *storage.SignedURLOptions) (string, error) {
+	type answer struct {
+		url string
+		err error
+	}
+	signed := make(chan answer, 1)
+	go func() {
+		url, err := s.client.Bucket(bucket).Retryer(storage.WithMaxAttempts(signAttempts)).SignedURL(name, opts)
+		signed <- answer{url, err}
+	}()
+	select {
+	case a := <-signed:
+		return a.url, a.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 func (s *Signer) options(method string, expires time.Duration) *storage.SignedURLOptions {
