@@ -180,6 +180,9 @@ func (s *Service) reap(r *http.Request) (int, any, error) {
 	if counted := s.logTick(r.Context(), reaped); err == nil {
 		err = counted
 	}
+	if reaped.Wanting == nil {
+		reaped.Wanting = map[pipeline.Stage]int{} // none, not null
+	}
 	return http.StatusOK, map[string]any{"expired_leases": reaped.ExpiredLeases, "delayed_ready": reaped.DelayedReady, "dead_slots": reaped.DeadSlots,
 		"past_deadline": reaped.PastDeadline, "forgotten": reaped.Forgotten, "lost_handovers": len(reaped.LostHandovers), "wanting": reaped.Wanting}, err
 }

@@ -544,6 +544,7 @@ func TestRedeliver(t *testing.T) {
 
 func TestRebuildAndReap(t *testing.T) {
 	w := newWorld(t)
+	get[map[string]any](w, "POST", "/reap", "", 200) // nothing to do
 	a := w.submit("a", 0)
 	w.enqueue(a.ID, pipeline.Filter)
 	w.work(pipeline.Filter, nil)
