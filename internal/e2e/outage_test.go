@@ -1,0 +1,256 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// checkOutages gets the answers of a request API that something behind it lets down, and of one that asks for keys and takes
+// little: it puts the functions' own program, as it is deployed, between the local cloud's Redis and its storage, behind a gate. several is the token of a request that waits for several uploads; upload sends the first.
+func (b *backend) checkOutages(public, operators *driven, done accepted, several string, upload func(), good map[string]string) {
+	t := b.t
+	t.Helper()
+	storage := newGate(t, b.storageURL(done))
+	const key = "splatworks_e2e"
+	front := b.startFront(storage.server.URL, key)
+	deployed := *public
+	deployed.base = front
+	withKey := []string{"X-Api-Key: " + key}
+
+	deployed.call(ask{operation: postTrigger, body: good[postTrigger]})
+	// It has no account to sign with.
+	deployed.call(ask{operation: postTrigger, body: `{"session_id":"unsigned"}`, headers: withKey})
+	deployed.call(ask{operation: postUploads, token: several, body: good[postUploads]})
+	upload()
+	deployed.call(ask{operation: postUploads, token: several, body: good[postUploads]})
+	deployed.call(ask{operation: postComplete, token: several, body: good[postComplete]})
+	storage.closed.Store(true)
+	deployed.together(ask{operation: postTrigger, body: `{"session_id":"unread","source":"gs://sources/x"}`, headers: withKey},
+		ask{operation: "GET /result/{kind}", token: done.CallbackToken},
+		ask{operation: postUploads, token: several, body: good[postUploads]},
+		ask{operation: postComplete, token: several, body: good[postComplete]})
+
+	// Redis lets the rate limit through, and not the queue.
+	redis := b.redis()
+	redis.command("ACL SETUSER default resetkeys ~trigger{rl}*")
+	deployed.call(ask{operation: postTrigger, body: `{"session_id":"unqueued"}`, headers: withKey})
+	redis.command("ACL SETUSER default allkeys")
+
+	resume := redis.pause()
+	defer resume()
+	bodies := map[string]string{
+		postTrigger: `{"session_id":"unlimited"}`, postUploads: good[postUploads], postComplete: good[postComplete],
+		"POST /enqueue": fmt.Sprintf(`{"request_id":%q,"stage":"filter","input":{"bucket":"inbox-filter","name":"%s/input"}}`, done.RequestID, done.RequestID),
+		"POST /purge":   `{"older_than_s":1e9,"dry_run":true}`,
+	}
+	var finish []func() []*httptest.ResponseRecorder
+	for _, d := range []*driven{public, operators} {
+		var asks []ask
+		for operation := range d.operations() {
+			asks = append(asks, ask{operation: operation, token: done.CallbackToken, body: bodies[operation], query: map[string]string{"GET /next": "?stage=filter"}[operation]})
+		}
+		finish = append(finish, d.begin(asks...))
+	}
+	for _, answers := range finish {
+		for _, rec := range answers() {
+			if rec.Code != http.StatusServiceUnavailable {
+				t.Errorf("without Redis: %d %s", rec.Code, rec.Body)
+			}
+		}
+	}
+}
+
+// startFront runs the trigger function as it is deployed, on the backend's Redis and the storage at a URL. It asks for a key,
+// takes ten bytes, and has no account that signs for it.
+func (b *backend) startFront(storage, key string) (url string) {
+	t := b.t
+	t.Helper()
+	path, err := functions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().(*net.TCPAddr)
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var inboxes []string
+	for _, s := range pipeline.Stages() {
+		inboxes = append(inboxes, string(s)+":inbox-"+string(s))
+	}
+	sum := sha256.Sum256([]byte(key))
+	var log bytes.Buffer
+	cmd := exec.Command(path)
+	cmd.Stderr = &log
+	cmd.Env = []string{"FUNCTION_TARGET=trigger", "PORT=" + strconv.Itoa(address.Port), "REDIS_URL=unix://" + b.redis().socket, "STORAGE_EMULATOR_HOST=" + storage,
+		"PUBSUB_EMULATOR_HOST=127.0.0.1:1", "INBOX_BUCKETS=" + strings.Join(inboxes, ","), "ARTIFACTS_BUCKET=artifacts", "SOURCE_BUCKETS=sources",
+		"SIGNER_ACCOUNT=nobody@example.com", "HTTPS_PROXY=http://127.0.0.1:1", // nothing is asked outside of this machine
+		"API_KEYS=e2e:" + hex.EncodeToString(sum[:]), "MAX_UPLOAD_BYTES=10", "RATE_LIMIT_CALLER=1000000", "RATE_LIMIT_GLOBAL=1000000", "TMPDIR=" + os.TempDir()}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-ended
+		for _, secret := range append(b.secrets, key) {
+			if strings.Contains(log.String(), secret) {
+				t.Error("a token, a key or the signature of a link stands in the log of the functions")
+			}
+		}
+		if t.Failed() {
+			t.Logf("log of the functions:\n%s", log.String())
+		}
+	})
+	url = "http://127.0.0.1:" + strconv.Itoa(address.Port)
+	for {
+		resp, err := http.Get(url + "/healthz")
+		if err == nil {
+			resp.Body.Close()
+			return url
+		}
+		select {
+		case <-ended:
+			t.Fatal("the functions did not start")
+		case <-time.After(20 * time.Millisecond): // polling a program that runs on its own
+		}
+	}
+}
+
+// gate leads to the storage until it is closed: then nobody may do anything there any more.
+type gate struct {
+	server *httptest.Server
+	closed atomic.Bool
+}
+
+func newGate(t *testing.T, storage string) *gate {
+	t.Helper()
+	u, err := url.Parse(storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	g := &gate{}
+	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.closed.Load() {
+			http.Error(w, "forbidden", http.StatusForbidden)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(g.server.Close)
+	return g
+}
+
+// redisServer is the backend's.
+type redisServer struct {
+	t      *testing.T
+	pid    int
+	socket string
+}
+
+var redisTitle = regexp.MustCompile(`redis-server unixsocket:(\S+)`)
+
+// redis finds the redis-server that the backend started, by /proc.
+func (b *backend) redis() redisServer {
+	b.t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		b.t.Skip("no /proc to find the redis-server in")
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		title, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		found := redisTitle.FindSubmatch(bytes.ReplaceAll(title, []byte{0}, []byte{' '}))
+		stat, statErr := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
+		_, rest, _ := strings.Cut(string(stat), ") ") // state, parent, ...
+		fields := strings.Fields(rest)
+		if err == nil && statErr == nil && found != nil && len(fields) > 1 && fields[1] == strconv.Itoa(b.cmd.Process.Pid) {
+			return redisServer{b.t, pid, string(found[1])}
+		}
+	}
+	b.t.Fatal("the backend has no redis-server")
+	return redisServer{}
+}
+
+// command gives an order that is answered OK.
+func (r redisServer) command(line string) {
+	r.t.Helper()
+	conn, err := net.Dial("unix", r.socket)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer conn.Close()
+	answer := make([]byte, 5)
+	if _, err = conn.Write([]byte(line + "\r\n")); err == nil {
+		_, err = io.ReadFull(conn, answer)
+	}
+	if err != nil || string(answer) != "+OK\r\n" {
+		r.t.Fatalf("%s: %q %v", line, answer, err)
+	}
+}
+
+// pause stops the server as a machine that hangs does.
+func (r redisServer) pause() (resume func()) {
+	r.t.Helper()
+	if err := syscall.Kill(r.pid, syscall.SIGSTOP); err != nil {
+		r.t.Fatal(err)
+	}
+	return func() { _ = syscall.Kill(r.pid, syscall.SIGCONT) }
+}
+
+// put stores an object through the storage's own API.
+func (b *backend) put(storage, bucket, name, body string) {
+	b.t.Helper()
+	resp, err := http.Post(storage+"/upload/storage/v1/b/"+bucket+"/o?uploadType=media&name="+url.QueryEscape(name), "application/octet-stream", strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b.t.Fatalf("put %s: %s", name, resp.Status)
+	}
+}
+
+// logged waits until the backend has logged what a pattern describes, and returns its first group.
+func (b *backend) logged(pattern string) string {
+	b.t.Helper()
+	wanted := regexp.MustCompile(pattern)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if found := wanted.FindStringSubmatch(b.log()); found != nil {
+			return found[1]
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("nothing like %s in the log", pattern)
+		}
+		time.Sleep(10 * time.Millisecond) // what was written is on its way through a pipe
+	}
+}
