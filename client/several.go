@@ -13,7 +13,7 @@ import (
 )
 
 // Several is the value of Trigger.Uploads for a capture of more than one file.
-const Several = "several"
+const Several = api.Several
 
 // File is one file of a capture. Names are 1 to 128 of A-Z a-z 0-9 . _ - and their order is the capture's.
 type File struct {

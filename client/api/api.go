@@ -16,9 +16,12 @@ type Trigger struct {
 	Options     pipeline.Options `json:"options,omitzero"`       //
 	ContentType string           `json:"content_type,omitempty"` // of the upload; default application/octet-stream
 	Source      string           `json:"source,omitempty"`       // gs://BUCKET/OBJECT in place of an upload, where the deployment allows the bucket
-	Uploads     string           `json:"uploads,omitempty"`      // "several": the capture is more than one file; absent: one upload
+	Uploads     string           `json:"uploads,omitempty"`      // Several; absent: one upload
 	CallbackURL string           `json:"callback_url,omitempty"` // public https address to be told of the end
 }
+
+// Several is the value of Trigger.Uploads for a capture of more than one file.
+const Several = "several"
 
 // Accepted answers a Trigger.
 type Accepted struct {

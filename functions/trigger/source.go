@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -68,13 +69,10 @@ func checkSources(allowed []string, b artifacts.Buckets) error {
 	return nil
 }
 
-// several is the value of uploads that asks for more than one.
-const several = "several"
-
 // checkUploads says whether the ways of bringing the capture contradict each other.
 func checkUploads(uploads, source, contentType string) *serve.Problem {
 	switch {
-	case uploads != "" && uploads != several:
+	case uploads != "" && uploads != api.Several:
 		return &serve.Problem{Status: http.StatusBadRequest, Code: "invalid_uploads", Detail: `uploads must be "several".`, Advice: "Leave it out for one upload."}
 	case uploads != "" && source != "":
 		return &serve.Problem{Status: http.StatusBadRequest, Code: "invalid_uploads", Detail: "With a source there is nothing to upload.", Advice: "Send source or uploads, not both."}

@@ -110,7 +110,7 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 	}
 	switch {
 	case source != nil: // nothing to upload
-	case ask.Uploads == several:
+	case ask.Uploads == api.Several:
 		accepted.UploadsURL, accepted.CompleteURL = publicURL+"/uploads", publicURL+"/uploads/complete"
 	default:
 		upload, err := s.signUpload(ctx, request, artifacts.UploadName(request.ID, uploadFile), ask.ContentType, s.MaxUploadBytes, now)
