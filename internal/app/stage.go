@@ -18,10 +18,16 @@ import (
 
 // RunStage is the whole life of a stage's deployable, configured by the environment. As a Cloud Run job (CLOUD_RUN_JOB is
 // set there) it is a worker, as a Cloud Run service the stage's receiver.
-func RunStage(ctx context.Context, log *slog.Logger, define func(Config) (stage.Definition, error)) error {
-	if os.Getenv("CLOUD_RUN_JOB") != "" {
-		return RunWorker(ctx, log, define)
+func RunStage(define func(Config) (stage.Definition, error)) Program {
+	return func(ctx context.Context, log *slog.Logger) error {
+		if os.Getenv("CLOUD_RUN_JOB") != "" {
+			return RunWorker(ctx, log, define)
+		}
+		return runReceiver(ctx, log, define)
 	}
+}
+
+func runReceiver(ctx context.Context, log *slog.Logger, define func(Config) (stage.Definition, error)) error {
 	return withParts(ctx, log, func(c Config, parts *Parts) error {
 		def, err := define(c)
 		if err != nil {

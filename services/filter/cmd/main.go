@@ -2,28 +2,13 @@
 package main
 
 import (
-	"context"
-	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
-
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/internal/app"
-	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/services/filter"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	log := serve.NewLogger(os.Stderr, os.Getenv("PROJECT_ID"), slog.LevelInfo)
-	if err := app.RunStage(ctx, log, definition); err != nil {
-		log.Error(err.Error())
-		os.Exit(1)
-	}
-}
+func main() { app.Main(app.RunStage(definition)) }
 
 func definition(app.Config) (stage.Definition, error) {
 	return filter.Stage(filter.Config{Tools: frames.Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}}), nil

@@ -2,28 +2,14 @@
 package main
 
 import (
-	"context"
-	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/splatworks/splatworks/internal/app"
-	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/services/train"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	log := serve.NewLogger(os.Stderr, os.Getenv("PROJECT_ID"), slog.LevelInfo)
-	if err := app.RunStage(ctx, log, definition); err != nil {
-		log.Error(err.Error())
-		os.Exit(1)
-	}
-}
+func main() { app.Main(app.RunStage(definition)) }
 
 func definition(c app.Config) (stage.Definition, error) {
 	return train.Stage(train.Config{Threads: c.Threads, Now: time.Now}), nil
