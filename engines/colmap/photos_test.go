@@ -20,7 +20,7 @@ import (
 // Here a small set is, whose photos stand in no order.
 func TestMatchersOfLargeSets(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes half a minute")
+		t.Skip("takes a quarter of a minute")
 	}
 	c := installed(t)
 	ffmpeg, err := toolchain.Locate("ffmpeg")
@@ -28,7 +28,7 @@ func TestMatchersOfLargeSets(t *testing.T) {
 		t.Skip(err)
 	}
 	capture, folder := t.TempDir(), t.TempDir()
-	o := sample.Options{Seed: 2, Frames: 24, Width: 384, Height: 216}
+	o := sample.Options{Seed: 2, Frames: 20, Width: 320, Height: 180}
 	if err := sample.Write(t.Context(), ffmpeg, o, capture, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestMatchersOfLargeSets(t *testing.T) {
 	}
 	for _, matcher := range []colmap.Matcher{colmap.Spatial, colmap.Vocabulary} {
 		t.Run(string(matcher), func(t *testing.T) {
-			result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, Images: inputs, Matcher: matcher, MaxNumFeatures: 1500})
+			result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, Images: inputs, Matcher: matcher, MaxNumFeatures: 700})
 			if err != nil {
 				t.Fatal(err)
 			}
