@@ -76,7 +76,8 @@ func (p Plan) frames() bool {
 	return p.Video || 2*n > len(p.Images)
 }
 
-// knownIntrinsics says whether the focal lengths of all files are exact.
+// knownIntrinsics says whether the focal lengths of all files are exact. Where only some are, mappers refine all: what they
+// keep, global_mapper keeps for every camera.
 func (p Plan) knownIntrinsics(files []string) bool {
 	known := make(map[string]bool, len(p.Images))
 	for i := range p.Images {

@@ -11,7 +11,7 @@ import (
 )
 
 // The three files of COLMAP's binary model. COLMAP since 3.12 also writes rigs.bin and frames.bin; these three stay
-// self-sufficient for cameras that are not in a rig.
+// self-sufficient: images.bin holds the pose of each image, of a rig too.
 const (
 	CamerasFile  = "cameras.bin"
 	ImagesFile   = "images.bin"
