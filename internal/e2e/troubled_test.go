@@ -135,31 +135,43 @@ func TestTroubledCapturesRegister(t *testing.T) {
 	}
 }
 
-// Where a third of the frames is blurred, the chosen ones make a better splat than as many at even distances: trained with
-// the same true cameras for as long, and compared at sharp pictures that lie between the frames.
+// Where a third of the frames is blurred, the chosen ones make better splats than as many at even distances: trained with
+// the same true cameras for as long, and compared at sharp pictures between the frames. One pair of trainings proves nothing:
+// another seed of the trainer moves a splat by a tenth of a decibel, another phase of the even frames by three. So there are
+// six captures, with seeds that were named before any of them was made (the rule was settled on seeds 3 to 6), and the mean
+// gain must be more than twice its standard error: for six, one in twenty by chance.
 func TestChosenFramesBeatEvenOnes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains twelve splats")
+	}
 	need(t, "ffmpeg")
-	o := sample.Options{Seed: 3, Frames: 144, Width: 320, Height: 180, Disturbances: []sample.Disturbance{sample.MotionBlur}}
+	var gains []float64
+	for seed := uint64(101); seed <= 106; seed++ {
+		gains = append(gains, gainOfChoosing(t, seed))
+	}
+	n := float64(len(gains))
+	mean, spread := 0.0, 0.0
+	for _, g := range gains {
+		mean += g / n
+	}
+	for _, g := range gains {
+		spread += (g - mean) * (g - mean) / (n - 1)
+	}
+	standardError := math.Sqrt(spread / n)
+	t.Logf("gain %+.2f dB, standard error %.2f dB", mean, standardError)
+	if !(mean > 2*standardError) {
+		t.Errorf("chosen frames gain %+.2f dB over even ones, with a standard error of %.2f dB", mean, standardError)
+	}
+}
+
+// gainOfChoosing is how much better, in dB of held-out PSNR, a splat of the chosen frames of a blurred capture is than one of
+// as many even ones.
+func gainOfChoosing(t *testing.T, seed uint64) float64 {
+	// 37 judging views against 36 frames: they lie at all phases between the even ones.
+	const judging = 37
+	o := sample.Options{Seed: seed, Frames: 144, Width: 320, Height: 180, Disturbances: []sample.Disturbance{sample.MotionBlur}}
 	f := film(t, o, frames.SelectOptions{MaxImages: 36, KeepAll: 36})
-	between := film(t, sample.Options{Seed: o.Seed, Frames: 19, Width: o.Width, Height: o.Height}, frames.SelectOptions{})
-	capture, err := sample.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := len(f.selection.Frames)
-	chosen, even := map[string]bool{}, map[string]bool{}
-	blurred := [2]int{}
-	note := func(set map[string]bool, which, i int) {
-		set[frames.FrameName(i)] = true
-		if capture.Blurred(i) {
-			blurred[which]++
-		}
-	}
-	for k, frame := range f.selection.Frames {
-		note(chosen, 0, frame.Index)
-		note(even, 1, (2*k+1)*o.Frames/(2*n))
-	}
-	// All frames, as the videos show them.
+	between := film(t, sample.Options{Seed: seed, Frames: judging, Width: o.Width, Height: o.Height}, frames.SelectOptions{})
 	for _, f := range []filmed{f, between} {
 		var all frames.Selection
 		for i := range f.truth.Images {
@@ -169,29 +181,38 @@ func TestChosenFramesBeatEvenOnes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var chosen, even []int
+	n := len(f.selection.Frames)
+	for k, frame := range f.selection.Frames {
+		chosen = append(chosen, frame.Index)
+		even = append(even, (2*k+1)*o.Frames/(2*n))
+	}
+	first, last := max(chosen[0], even[0]), min(chosen[n-1], even[n-1])
+
 	config, err := trainer.Defaults(trainer.Preview)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.HoldOut, config.Iterations, config.MaxGaussians = 0, 1500, 15_000
+	config.HoldOut, config.Iterations, config.MaxGaussians = 0, 900, 15_000
 	held, err := trainer.FromModel(between.truth, between.dir, &config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	train := func(with map[string]bool) float64 {
+	var test []*trainer.View
+	for i, v := range held.Train {
+		if at := i * o.Frames / judging; at >= first && at < last { // neither has to guess what lies beyond its ends
+			test = append(test, v)
+		}
+	}
+	train := func(with []int) float64 {
 		data, err := trainer.FromModel(f.truth, f.dir, &config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		views := data.Train
-		data.Train, data.Test = nil, held.Train
-		for i, v := range views {
-			if with[frames.FrameName(i)] {
-				data.Train = append(data.Train, v)
-			}
-		}
-		if len(data.Train) != n || len(data.Test) != 19 {
-			t.Fatalf("%d for training, %d held out", len(data.Train), len(data.Test))
+		data.Train, data.Test = nil, test
+		for _, i := range with {
+			data.Train = append(data.Train, views[i])
 		}
 		start := time.Now()
 		r, err := trainer.Train(t.Context(), config, data, nil, trainer.Hooks{Clock: func() time.Duration { return time.Since(start) }})
@@ -200,9 +221,25 @@ func TestChosenFramesBeatEvenOnes(t *testing.T) {
 		}
 		return r.Held.PSNR
 	}
-	good, plain := train(chosen), train(even)
-	t.Logf("%d of %d frames; blurred: %d of the chosen, %d of the even; held-out PSNR %.2f dB against %.2f dB: %+.2f dB", n, o.Frames, blurred[0], blurred[1], good, plain, good-plain)
-	if blurred[0] >= blurred[1] || !(good > plain) {
-		t.Errorf("chosen frames: %.2f dB, even ones: %.2f dB", good, plain)
+
+	o.Disturbances = append(o.Disturbances, sample.Black) // which frames are blurred is known without lighting the scene
+	capture, err := sample.New(o)
+	if err != nil {
+		t.Fatal(err)
 	}
+	blurred := func(of []int) (count int) {
+		for _, i := range of {
+			if capture.Blurred(i) {
+				count++
+			}
+		}
+		return count
+	}
+	good, plain := train(chosen), train(even)
+	t.Logf("seed %d: %d of %d frames; blurred: %d of the chosen, %d of the even; PSNR of %d views %.2f dB against %.2f dB: %+.2f dB",
+		seed, n, o.Frames, blurred(chosen), blurred(even), len(test), good, plain, good-plain)
+	if !(blurred(chosen) < blurred(even)) {
+		t.Errorf("seed %d: %d of the chosen and %d of the even frames are blurred", seed, blurred(chosen), blurred(even))
+	}
+	return good - plain
 }
