@@ -193,7 +193,7 @@ func gainOfChoosing(t *testing.T, seed uint64) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.HoldOut, config.Iterations, config.MaxGaussians = 0, 900, 15_000
+	config.HoldOut, config.Iterations, config.MaxGaussians = 0, 800, 15_000
 	held, err := trainer.FromModel(between.truth, between.dir, &config)
 	if err != nil {
 		t.Fatal(err)
