@@ -136,10 +136,10 @@ func TestTroubledCapturesRegister(t *testing.T) {
 }
 
 // Where a third of the frames is blurred, the chosen ones make better splats than as many at even distances: trained with
-// the same true cameras for as long, and compared at sharp pictures between the frames. One pair of trainings proves nothing:
-// another seed of the trainer moves a splat by a tenth of a decibel, another phase of the even frames by three. So there are
-// six captures, with seeds that were named before any of them was made (the rule was settled on seeds 3 to 6), and the mean
-// gain must be more than twice its standard error: for six, one in twenty by chance.
+// the same true cameras for as long, and compared at sharp pictures between the frames. One capture proves nothing: another
+// phase of the even frames moves its splat by up to three tenths of a decibel. So there are six, with seeds that were named
+// before any of them was filmed (the rule was settled on seeds 3 to 6), and the mean gain must be more than twice its standard
+// error: with six, one in twenty by chance.
 func TestChosenFramesBeatEvenOnes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains twelve splats")
