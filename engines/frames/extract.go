@@ -67,11 +67,8 @@ func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 	filter := v.picture(selectFilter(selection.Frames) + v.toSDR(ctx, tools) + v.toJPEG(w, h))
 	total := len(selection.Frames)
 	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, input(v.Path)...)
-	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf", filter,
-		"-fps_mode", "passthrough", "-frames:v", strconv.Itoa(total), "-map_metadata", "-1",
-		// 2 is the best quality that ffmpeg's encoder is tuned for: about 95 on the usual scale.
-		"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal",
-		"-f", "image2", filepath.Join(escapePattern(part), "%06d.jpg"))
+	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf", filter)
+	args = append(args, jpegs(total, filepath.Join(escapePattern(part), "%06d.jpg"))...)
 	_, err = tool.Run(ctx, tool.Command{
 		Path: tools.FFmpeg, Args: args, Timeout: extractTimeout, MaxMemoryBytes: Limits{}.withDefaults().MaxMemory,
 		OnStdout: func(line string) {
@@ -104,6 +101,14 @@ func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 }
 
 const extractTimeout = 30 * time.Minute
+
+// jpegs are the arguments of an output of n frames, each of which becomes a file. 2 is the best quality that ffmpeg's encoder
+// is tuned for: about 95 on the usual scale. It counts time in frames of the average rate unless told otherwise, and refuses
+// two frames of a variable rate in one such count: 1/90000 s tells all apart.
+func jpegs(n int, pattern string) []string {
+	return []string{"-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-frames:v", strconv.Itoa(n), "-map_metadata", "-1",
+		"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal", "-f", "image2", pattern}
+}
 
 // selectFilter passes the frames with the selected indices. Runs of neighbours are written as intervals and the terms
 // as a balanced tree: ffmpeg's expression evaluator recurses.

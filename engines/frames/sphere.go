@@ -70,9 +70,7 @@ func cutViews(ctx context.Context, tools Tools, in []string, stdin io.Reader, st
 			yaw -= 360
 		}
 		graph += fmt.Sprintf(";[a%d]v360=input=e:ih_fov=%.6f:iv_fov=%.6f:output=flat:yaw=%d:h_fov=90:v_fov=90:w=%d:h=%d:interp=lanczos,%s[b%d]", k, across, down, yaw, edge, edge, after, k)
-		outputs = append(outputs, "-map", fmt.Sprintf("[b%d]", k), "-fps_mode", "passthrough", "-frames:v", strconv.Itoa(n), "-map_metadata", "-1",
-			"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal",
-			"-f", "image2", filepath.Join(escapePattern(dir), fmt.Sprintf("%d_%%06d.jpg", k)))
+		outputs = append(append(outputs, "-map", fmt.Sprintf("[b%d]", k)), jpegs(n, filepath.Join(escapePattern(dir), fmt.Sprintf("%d_%%06d.jpg", k)))...)
 	}
 	args = append(append(args, "-filter_complex", graph), outputs...)
 	if stdin != nil {

@@ -235,6 +235,25 @@ func TestExtractIsExact(t *testing.T) {
 	}
 }
 
+// Phones that lack light film with pauses: frames may follow each other much faster than their average rate.
+func TestExtractBursts(t *testing.T) {
+	tools := ffmpegTools(t)
+	path := filepath.Join(t.TempDir(), "bursts.mp4")
+	out, err := exec.Command(tools.FFmpeg, "-v", "error", "-i", clip(t), "-vf", "settb=1/90000,setpts='(floor(N/6)*0.61803+mod(N,6)*0.00317)/TB'",
+		"-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-c:v", "libx264", "-preset", "ultrafast", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	v, err := Probe(t.Context(), tools, path, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := Extract(t.Context(), tools, v, Selection{Frames: walk(12, 0.1)}, t.TempDir(), 0, nil)
+	if err != nil || len(images) != 12 {
+		t.Errorf("%d images, %v", len(images), err)
+	}
+}
+
 func TestExtractSmaller(t *testing.T) {
 	tools := ffmpegTools(t)
 	v, err := Probe(t.Context(), tools, clip(t), Limits{})
