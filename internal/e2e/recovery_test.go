@@ -96,7 +96,7 @@ while [ $# -gt 1 ]; do
 	shift
 done
 exit 0`)
-	code, _, stderr := splatworks(t, "run", "-o", t.TempDir(), "--preset", "preview", recorded(t, sample.Options{Seed: 2, Frames: 170, Width: 160, Height: 120}))
+	code, _, stderr := splatworks(t, "run", "-o", t.TempDir(), "--preset", "preview", recorded(t, sample.Options{Seed: 2, Frames: 300, Width: 160, Height: 120}))
 	if code != 1 || !strings.Contains(stderr, "no_sparse_model") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
