@@ -4,16 +4,10 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"image/color"
-	"image/jpeg"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/image/draw"
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/goregular"
-	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/math/fixed"
+	"github.com/splatworks/splatworks/engines/sheet"
 )
 
 const (
@@ -38,19 +32,13 @@ func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame,
 		_, h := thumbnail(shown[i])
 		tallest = max(tallest, h)
 	}
-	parsed, err := opentype.Parse(goregular.TTF)
-	if err != nil {
-		return fmt.Errorf("drawing the contact sheet: %w", err)
-	}
-	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: 12, DPI: 72, Hinting: font.HintingFull})
-	if err != nil {
-		return fmt.Errorf("drawing the contact sheet: %w", err)
-	}
 	columns := min(sheetColumns, n)
 	rows := (n + columns - 1) / columns
 	pitchX, pitchY := sheetCell+sheetGap, tallest+sheetCaption+sheetGap
-	sheet := image.NewRGBA(image.Rect(0, 0, columns*pitchX+sheetGap, rows*pitchY+sheetGap))
-	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.RGBA{24, 26, 30, 255}), image.Point{}, draw.Src)
+	paper, err := sheet.New(columns*pitchX+sheetGap, rows*pitchY+sheetGap, 12)
+	if err != nil {
+		return fmt.Errorf("drawing the contact sheet: %w", err)
+	}
 
 	measured := make(map[[2]int]Frame, len(frames))
 	for _, f := range frames {
@@ -71,7 +59,7 @@ func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame,
 		w, h := thumbnail(shown[i])
 		at := cell(i).Add(image.Pt((sheetCell-w)/2, (tallest-h)/2))
 		// Cells do not overlap: several can be drawn at once.
-		draw.ApproxBiLinear.Scale(sheet, image.Rectangle{at, at.Add(image.Pt(w, h))}, picture, picture.Bounds(), draw.Src, nil)
+		paper.Photo(image.Rectangle{at, at.Add(image.Pt(w, h))}, picture)
 		return nil
 	})
 	if err != nil {
@@ -79,9 +67,9 @@ func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame,
 	}
 	for i, m := range shown {
 		p := cell(i).Add(image.Pt(0, tallest))
-		write(sheet, face, p.Add(image.Pt(2, 14)), color.RGBA{235, 235, 235, 255}, caption(m))
+		paper.Write(p.Add(image.Pt(2, 14)), sheet.Ink, caption(m))
 		if f, ok := measured[[2]int{m.Source, m.Index}]; ok {
-			write(sheet, face, p.Add(image.Pt(2, 29)), color.RGBA{150, 160, 175, 255},
+			paper.Write(p.Add(image.Pt(2, 29)), sheet.Faint,
 				fmt.Sprintf("sharp %.2f   light %.2f   step %.1f %%", f.Sharpness, f.Brightness, 100*f.Motion))
 		}
 	}
@@ -89,7 +77,7 @@ func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame,
 	if err != nil {
 		return fmt.Errorf("drawing the contact sheet: %w", err)
 	}
-	if err := jpeg.Encode(out, sheet, &jpeg.Options{Quality: 85}); err != nil {
+	if err := paper.JPEG(out); err != nil {
 		out.Close()
 		return fmt.Errorf("drawing the contact sheet: %w", err)
 	}
@@ -110,9 +98,4 @@ func caption(m Image) string {
 		return fmt.Sprintf("%s   %.2f s", m.Name, m.TimeS)
 	}
 	return m.Name
-}
-
-func write(dst draw.Image, face font.Face, at image.Point, ink color.Color, line string) {
-	d := font.Drawer{Dst: dst, Src: image.NewUniform(ink), Face: face, Dot: fixed.P(at.X, at.Y)}
-	d.DrawString(line)
 }
