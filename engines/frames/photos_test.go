@@ -1,15 +1,12 @@
 package frames
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -414,135 +411,6 @@ func TestNatural(t *testing.T) {
 	})
 }
 
-// archive is a ZIP file of members in order; a name that ends in "->" is a link.
-func archive(t testing.TB, members ...string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "photos.zip")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z := zip.NewWriter(file)
-	for i := 0; i < len(members); i += 2 {
-		header := &zip.FileHeader{Name: members[i], Method: zip.Deflate}
-		header.SetMode(0o644)
-		if link, ok := strings.CutSuffix(members[i], "->"); ok {
-			header.Name = link
-			header.SetMode(0o777 | os.ModeSymlink)
-		}
-		w, err := z.CreateHeader(header)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, members[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(z.Close(), file.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func files(t testing.TB, dir string) []string {
-	t.Helper()
-	var found []string
-	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			name, _ := filepath.Rel(dir, p)
-			found = append(found, filepath.ToSlash(name))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
-}
-
-func TestUnpack(t *testing.T) {
-	big := strings.Repeat("x", 100_000)
-	for _, test := range []struct {
-		name    string
-		members []string
-		limits  Limits
-		code    string
-		files   []string
-	}{
-		{"good", []string{"set/b.jpg", "B", "set/a.jpg", "A", "set/", ""}, Limits{}, "", []string{"set/a.jpg", "set/b.jpg"}},
-		{"what archivers add", []string{"a.jpg", "A", "__MACOSX/._a.jpg", "x", ".DS_Store", "x", "Thumbs.db", "x"}, Limits{}, "", []string{"a.jpg"}},
-		{"twice the same name", []string{"a.jpg", "first", "a.jpg", "second"}, Limits{}, "", []string{"a.jpg"}},
-		{"a link", []string{"a.jpg->", "/etc/passwd", "b.jpg", "B"}, Limits{}, "", []string{"b.jpg"}},
-		{"upwards", []string{"a.jpg", "A", "../../evil.jpg", "E"}, Limits{}, BadArchive, nil},
-		{"absolute", []string{"/evil.jpg", "E"}, Limits{}, BadArchive, nil},
-		{"backslashes", []string{`..\..\evil.jpg`, "E"}, Limits{}, BadArchive, nil},
-		{"a large file", []string{"a.jpg", big}, Limits{MaxBytes: 99_999}, ArchiveTooLarge, nil},
-		{"much together", []string{"a.jpg", big, "b.jpg", big}, Limits{MaxUnpacked: 150_000}, ArchiveTooLarge, nil},
-	} {
-		parent := t.TempDir()
-		dir := filepath.Join(parent, "deep", "er")
-		err := Unpack(t.Context(), archive(t, test.members...), dir, test.limits)
-		if got := code(err); got != test.code {
-			t.Errorf("%s: %q, want %q", test.name, got, test.code)
-		}
-		if test.code == "" {
-			if got := files(t, dir); !slices.Equal(got, test.files) {
-				t.Errorf("%s: unpacked %v, want %v", test.name, got, test.files)
-			}
-		}
-		for _, f := range files(t, parent) {
-			if !strings.HasPrefix(f, "deep/er/") {
-				t.Errorf("%s: %s was written outside", test.name, f)
-			}
-		}
-	}
-}
-
-func TestUnpackDamaged(t *testing.T) {
-	whole, err := os.ReadFile(archive(t, "a.jpg", strings.Repeat("picture ", 1000), "b.jpg", "B"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cut := filepath.Join(dir, "cut.zip")
-	put(t, cut, whole[:len(whole)-30])
-	if err := Unpack(t.Context(), cut, filepath.Join(dir, "1"), Limits{}); code(err) != BadArchive {
-		t.Errorf("cut: %v", err)
-	}
-	for i := 40; i < 60; i++ {
-		whole[i] ^= 0x55
-	}
-	flipped := filepath.Join(dir, "flipped.zip")
-	put(t, flipped, whole)
-	if err := Unpack(t.Context(), flipped, filepath.Join(dir, "2"), Limits{}); code(err) != BadArchive {
-		t.Errorf("flipped: %v", err)
-	}
-	if err := Unpack(t.Context(), filepath.Join(dir, "absent.zip"), filepath.Join(dir, "3"), Limits{}); err == nil || isFailure(err) {
-		t.Errorf("absent: %v", err)
-	}
-}
-
-func FuzzUnpack(f *testing.F) {
-	for _, members := range [][]string{{"a.jpg", "A"}, {"../a.jpg", "A"}, {"d/b.jpg", strings.Repeat("b", 500)}, {"l->", "/etc/passwd"}} {
-		data, err := os.ReadFile(archive(f, members...))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		parent := t.TempDir()
-		path := filepath.Join(parent, "in.zip")
-		put(t, path, data)
-		_ = Unpack(t.Context(), path, filepath.Join(parent, "out"), Limits{MaxBytes: 1 << 16, MaxUnpacked: 1 << 18})
-		for _, name := range files(t, parent) {
-			if name != "in.zip" && !strings.HasPrefix(name, "out/") {
-				t.Errorf("%s was written outside", name)
-			}
-		}
-	})
-}
-
 func TestDetect(t *testing.T) {
 	dir := t.TempDir()
 	for _, test := range []struct {
@@ -567,68 +435,6 @@ func TestDetect(t *testing.T) {
 	}
 	if _, err := Detect(filepath.Join(dir, "absent")); err == nil {
 		t.Error("a missing file")
-	}
-}
-
-func TestGrayOfIsTheMean(t *testing.T) {
-	m := textured(400, 300, 3)
-	small := grayOf(m, 200)
-	if small.w != 200 || small.h != 150 {
-		t.Fatalf("%d x %d", small.w, small.h)
-	}
-	for _, p := range []image.Point{{0, 0}, {199, 149}, {77, 31}} {
-		sum := 0
-		for dy := range 2 {
-			for dx := range 2 {
-				sum += int(m.GrayAt(2*p.X+dx, 2*p.Y+dy).Y)
-			}
-		}
-		if got := small.pix[p.Y*200+p.X]; int(got) != sum/4 {
-			t.Errorf("at %v: %d, want %d", p, got, sum/4)
-		}
-	}
-	// Every format says the same about the same gray picture.
-	rgba, nrgba, sixteen := image.NewRGBA(m.Rect), image.NewNRGBA(m.Rect), image.NewGray16(m.Rect)
-	for y := range 300 {
-		for x := range 400 {
-			rgba.Set(x, y, m.GrayAt(x, y))
-			nrgba.Set(x, y, m.GrayAt(x, y))
-			sixteen.Set(x, y, m.GrayAt(x, y))
-		}
-	}
-	for _, other := range []image.Image{rgba, nrgba, sixteen} {
-		for i, p := range grayOf(other, 200).pix {
-			if absolute(int(p)-int(small.pix[i])) > 1 {
-				t.Fatalf("%T differs: %d, want %d", other, p, small.pix[i])
-			}
-		}
-	}
-}
-
-// Shrinking by averages first changes the picture no more than the scaler alone would be off.
-func TestShrink(t *testing.T) {
-	in := image.NewYCbCr(image.Rect(0, 0, 60, 40), image.YCbCrSubsampleRatio420)
-	for i := range in.Y {
-		in.Y[i] = byte(i * 7)
-	}
-	for i := range in.Cb {
-		in.Cb[i], in.Cr[i] = byte(i*3), byte(200-i)
-	}
-	out := shrink(in, 4).(*image.YCbCr)
-	if out.Rect.Dx() != 15 || out.Rect.Dy() != 10 {
-		t.Fatalf("%v", out.Rect)
-	}
-	sum := 0
-	for v := range 4 {
-		for u := range 4 {
-			sum += int(in.YCbCrAt(8+u, 12+v).Y)
-		}
-	}
-	if got := int(out.YCbCrAt(2, 3).Y); absolute(got-(sum+8)/16) > 0 {
-		t.Errorf("got %d, want %d", got, (sum+8)/16)
-	}
-	if got, want := out.YCbCrAt(2, 3).Cb, (int(in.YCbCrAt(8, 12).Cb)+int(in.YCbCrAt(10, 12).Cb)+int(in.YCbCrAt(8, 14).Cb)+int(in.YCbCrAt(10, 14).Cb)+2)/4; int(got) != want {
-		t.Errorf("Cb %d, want %d", got, want)
 	}
 }
 

@@ -3,7 +3,6 @@ package stage_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/artifacts/memory"
 	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/internal/stage/stagetest"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 	"github.com/splatworks/splatworks/queue/memq"
@@ -107,16 +107,5 @@ func (w *world) work() {
 
 func (w *world) manifest(id string, s pipeline.Stage) *artifacts.Manifest {
 	w.t.Helper()
-	o, err := w.store.Stat(w.t.Context(), w.buckets.ManifestBucket(s), artifacts.ManifestName(id, s))
-	if errors.Is(err, artifacts.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	m, err := artifacts.ReadManifest(w.t.Context(), w.store, o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return m
+	return stagetest.Manifest(w.t, w.store, w.buckets, id, s)
 }

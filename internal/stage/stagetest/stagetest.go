@@ -93,17 +93,22 @@ func (w *World) Work() {
 // Manifest that the stage left, or nil.
 func (w *World) Manifest() *artifacts.Manifest {
 	w.t.Helper()
-	s := w.Worker.Definition.Stage
-	o, err := w.Store.Stat(w.t.Context(), w.Buckets.ManifestBucket(s), artifacts.ManifestName(w.Request.ID, s))
+	return Manifest(w.t, w.Store, w.Buckets, w.Request.ID, w.Worker.Definition.Stage)
+}
+
+// Manifest that a stage left of a request, or nil.
+func Manifest(t *testing.T, store *memory.Store, buckets artifacts.Buckets, requestID string, s pipeline.Stage) *artifacts.Manifest {
+	t.Helper()
+	o, err := store.Stat(t.Context(), buckets.ManifestBucket(s), artifacts.ManifestName(requestID, s))
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	m, err := artifacts.ReadManifest(w.t.Context(), w.Store, o)
+	m, err := artifacts.ReadManifest(t.Context(), store, o)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return m
 }
