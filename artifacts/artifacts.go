@@ -131,15 +131,27 @@ const (
 // RequestName is where the record of a request lies in the artifacts bucket.
 func RequestName(requestID string) string { return RequestPrefix + requestID + ".json" }
 
+// RecordOf is the request that a record belongs to.
+func RecordOf(objectName string) (requestID string, ok bool) {
+	return between(objectName, RequestPrefix, ".json")
+}
+
 // OutcomeName is where it is noted that a request ended without a result.
 func OutcomeName(requestID string) string { return OutcomePrefix + requestID + ".json" }
 
 // OutcomeOf is the request that an outcome belongs to.
 func OutcomeOf(objectName string) (requestID string, ok bool) {
-	id, found := strings.CutPrefix(objectName, OutcomePrefix)
-	id, isJSON := strings.CutSuffix(id, ".json")
-	return id, found && isJSON && pipeline.ValidRequestID(id)
+	return between(objectName, OutcomePrefix, ".json")
 }
+
+func between(objectName, prefix, suffix string) (requestID string, ok bool) {
+	id, begins := strings.CutPrefix(objectName, prefix)
+	id, ends := strings.CutSuffix(id, suffix)
+	return id, begins && ends && pipeline.ValidRequestID(id)
+}
+
+// PurgeName is where it is noted which requests are being deleted, in the artifacts bucket.
+const PurgeName = "purge.json"
 
 // WebhookPrefix holds what is known of the webhook of a request: where it goes, and what became of each delivery.
 func WebhookPrefix(requestID string) string { return "webhooks/" + requestID + "/" }

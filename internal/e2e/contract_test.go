@@ -278,6 +278,8 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	d.call(ask{operation: "GET /status/{id}"})
 	d.call(ask{operation: "POST /purge", body: `{"older_than_s":1}`})
 	d.call(ask{operation: "POST /purge", body: `{"older_than_s":1e9,"dry_run":true}`})
+	b.put(b.storageURL(completed), "artifacts", "purge.json", `{"since":"9999-01-01T00:00:00Z"}`)
+	d.call(ask{operation: "POST /purge", body: `{"older_than_s":1e9}`})
 	d.call(ask{operation: "POST /rebuild"})
 	d.call(ask{operation: "POST /reap"})
 }

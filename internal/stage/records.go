@@ -41,14 +41,22 @@ func (a Archive) NoteOutcome(ctx context.Context, requestID string, o queue.Outc
 // Records yields every request the buckets know of, by request id: its own record, its newest upload, its latest
 // manifest and its outcome.
 func (a Archive) Records(ctx context.Context) iter.Seq2[queue.Record, error] {
+	return a.Others(ctx, nil)
+}
+
+// Others yields what Records does, without the requests that are known.
+func (a Archive) Others(ctx context.Context, known map[string]bool) iter.Seq2[queue.Record, error] {
 	return func(yield func(queue.Record, error) bool) {
-		known, err := a.survey(ctx)
+		traces, err := a.survey(ctx)
 		if err != nil {
 			yield(queue.Record{}, err)
 			return
 		}
 		for o, err := range a.Store.List(ctx, a.Buckets.Artifacts, artifacts.RequestPrefix) {
 			var r queue.Record
+			if id, ok := artifacts.RecordOf(o.Name); ok && known[id] {
+				continue
+			}
 			if err == nil {
 				err = a.readJSON(ctx, o, &r.Request)
 			}
@@ -59,11 +67,15 @@ func (a Archive) Records(ctx context.Context) iter.Seq2[queue.Record, error] {
 				yield(r, fmt.Errorf("request record: %w", err))
 				return
 			}
-			k := known[r.Request.ID]
+			k := traces[r.Request.ID]
 			r.Upload, r.Done, r.Manifest = k.upload, k.done, k.manifest
 			if k.outcome.Name != "" && k.done != pipeline.Export {
 				r.Outcome = new(queue.Outcome)
-				if err := a.readJSON(ctx, k.outcome, r.Outcome); err != nil {
+				err := a.readJSON(ctx, k.outcome, r.Outcome)
+				if errors.Is(err, artifacts.ErrNotFound) {
+					continue // the same: a record goes first
+				}
+				if err != nil {
 					yield(r, fmt.Errorf("outcome: %w", err))
 					return
 				}

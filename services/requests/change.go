@@ -239,60 +239,99 @@ func (s *Service) inputOf(ctx context.Context, id string, name pipeline.Stage) (
 	return newest, nil
 }
 
-// begin enters a request that starts at a stage, with the webhook of another one if that is named. A crash on the way leaves a
-// request without a record, which the next trigger of its session takes over.
+// begin enters a request that starts at a stage, with the webhook of another one if that is named. What fails after the queue knows
+// the request calls it off. A crash on the way leaves a request without a record, which the next trigger of its session takes over.
 func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object, webhookOf string) error {
-	start, err := s.copyOf(ctx, request, name, input)
+	uses, write, err := s.copyOf(ctx, request, name, input)
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return purged
+	}
 	if err != nil {
+		return err
+	}
+	if err := s.stays(ctx, uses); err != nil {
 		return err
 	}
 	if err := s.Queue.Submit(ctx, request); err != nil {
 		return err
 	}
-	if webhookOf != "" {
-		if err := s.inheritWebhook(ctx, webhookOf, request.ID); err != nil {
-			return err
-		}
+	input, err = s.writeDown(ctx, request, uses, write, webhookOf)
+	if err == nil {
+		// The event of what was written says the same.
+		_, err = s.Queue.Enqueue(ctx, queue.Task{RequestID: request.ID, Stage: name, Input: input})
 	}
-	body, err := json.Marshal(request)
 	if err != nil {
-		return fmt.Errorf("encode request record: %w", err)
-	}
-	if _, err := s.Store.Put(ctx, s.Buckets.Artifacts, artifacts.RequestName(request.ID), bytes.NewReader(body),
-		artifacts.PutOptions{ContentType: "application/json", DoesNotExist: true}); err != nil {
-		return fmt.Errorf("write request record: %w", err)
-	}
-	if input, err = start(); err != nil {
-		return err
-	}
-	// The event of what start wrote says the same.
-	if _, err := s.Queue.Enqueue(ctx, queue.Task{RequestID: request.ID, Stage: name, Input: input}); err != nil {
+		s.callOff(ctx, request, name)
 		return err
 	}
 	s.want(ctx, name)
 	return nil
 }
 
-// copyOf reads what an earlier request left and returns what writes it down as the new one's own: a manifest, or a Capture that
-// pins the old uploads. So a rebuild finds where the new one begins, and a purge whose objects it needs.
-func (s *Service) copyOf(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object) (write func() (pipeline.Object, error), err error) {
+// writeDown does the durable steps of begin: webhook, record, and what the stage starts from.
+func (s *Service) writeDown(ctx context.Context, request pipeline.Request, uses []pipeline.Object, write func() (pipeline.Object, error), webhookOf string) (pipeline.Object, error) {
+	if webhookOf != "" {
+		if err := s.inheritWebhook(ctx, webhookOf, request.ID); err != nil {
+			return pipeline.Object{}, err
+		}
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return pipeline.Object{}, fmt.Errorf("encode request record: %w", err)
+	}
+	if _, err := s.Store.Put(ctx, s.Buckets.Artifacts, artifacts.RequestName(request.ID), bytes.NewReader(body),
+		artifacts.PutOptions{ContentType: "application/json", DoesNotExist: true}); err != nil {
+		return pipeline.Object{}, fmt.Errorf("write request record: %w", err)
+	}
+	input, err := write()
+	if err != nil {
+		return input, err
+	}
+	return input, s.stays(ctx, uses) // once more: a purge that did not see what was written is seen here
+}
+
+// callOff ends a request that could not begin. Nobody was promised it, so its webhook is not called.
+func (s *Service) callOff(ctx context.Context, request pipeline.Request, name pipeline.Stage) {
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := s.Queue.Cancel(undo, request.ID)
+	inputs := []pipeline.Object{{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookTargetName(request.ID)}}
+	if previous, ok := name.Previous(); ok {
+		inputs = append(inputs, pipeline.Object{Bucket: s.Buckets.ManifestBucket(previous), Name: artifacts.ManifestName(request.ID, previous)})
+	} else {
+		inputs = append(inputs, pipeline.Object{Bucket: s.Buckets.Inbox[name], Name: artifacts.CaptureName(request.ID)})
+	}
+	for _, o := range inputs {
+		if gone := s.Store.Delete(undo, o); gone != nil && !errors.Is(gone, artifacts.ErrNotFound) {
+			err = errors.Join(err, gone)
+		}
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "retry not called off", "request_id", request.ID, "error", err.Error())
+	}
+}
+
+// copyOf reads what an earlier request left. It returns the objects that the new one will name, and what writes that down as the
+// new one's own: a manifest, or a Capture that pins the old uploads. So a rebuild finds where the new one begins, and a purge whose
+// objects it needs.
+func (s *Service) copyOf(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object) (uses []pipeline.Object, write func() (pipeline.Object, error), err error) {
 	if _, ok := name.Previous(); ok {
 		manifest, err := artifacts.ReadManifest(ctx, s.Store, input)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		manifest.Request = request
-		return func() (pipeline.Object, error) { return artifacts.WriteManifest(ctx, s.Store, s.Buckets, manifest) }, nil
+		return named(manifest), func() (pipeline.Object, error) { return artifacts.WriteManifest(ctx, s.Store, s.Buckets, manifest) }, nil
 	}
 	uploads := []pipeline.Object{input}
 	if artifacts.IsCapture(input.Name) {
 		capture, err := artifacts.ReadCapture(ctx, s.Store, input)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		uploads = capture.Objects
 	}
-	return func() (pipeline.Object, error) {
+	return uploads, func() (pipeline.Object, error) {
 		if err := artifacts.WriteCapture(ctx, s.Store, s.Buckets, request.ID, uploads); err != nil {
 			return pipeline.Object{}, err
 		}

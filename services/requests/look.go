@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -186,8 +185,8 @@ func (s *Service) scan(ctx context.Context, cursor string, see func(queue.State)
 		if err != nil {
 			return "", fmt.Errorf("list requests: %w", err)
 		}
-		id := strings.TrimSuffix(strings.TrimPrefix(o.Name, artifacts.RequestPrefix), ".json")
-		if !pipeline.ValidRequestID(id) || id <= cursor {
+		id, ok := artifacts.RecordOf(o.Name)
+		if !ok || id <= cursor {
 			continue
 		}
 		state, err := s.Queue.Lookup(ctx, id)

@@ -28,31 +28,65 @@ func (s *Service) purge(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if !(ask.OlderThanS >= minPurgeAge.Seconds() && ask.OlderThanS <= 1e9) {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_age", fmt.Sprintf("older_than_s must be at least %g.", minPurgeAge.Seconds()), "Think of a month: 2592000.")
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_age", fmt.Sprintf("older_than_s must be between %g and 1e9.", minPurgeAge.Seconds()), "Think of a month: 2592000.")
 	}
 	ctx := r.Context()
-	before := s.Now().Add(-time.Duration(ask.OlderThanS * float64(time.Second)))
-	old, err := s.endedBefore(ctx, before)
+	earlier, err := s.purging(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	objects, bytes := 0, int64(0)
-	for _, id := range old {
-		n, b, err := s.purgeRequest(ctx, id, ask.DryRun)
-		objects, bytes = objects+n, bytes+b
-		if err != nil {
-			return 0, nil, err
-		}
+	found, err := s.endedBefore(ctx, s.Now().Add(-time.Duration(ask.OlderThanS*float64(time.Second))))
+	if err != nil {
+		return 0, nil, err
 	}
-	s.Log.InfoContext(ctx, "purged", "requests", len(old), "objects", objects, "bytes", bytes, "dry_run", ask.DryRun)
-	return http.StatusOK, map[string]any{"requests": len(old), "objects": objects, "bytes": bytes, "dry_run": ask.DryRun}, nil
+	found.add(earlier.Requests)
+	requests, objects, bytes := 0, 0, int64(0)
+	visit := func(id string) error {
+		n, b, err := s.purgeRequest(ctx, id, ask.DryRun)
+		requests, objects, bytes = requests+1, objects+n, bytes+b
+		return err
+	}
+	if ask.DryRun {
+		for _, id := range found.old() {
+			if err := visit(id); err != nil {
+				return 0, nil, err
+			}
+		}
+	} else if err := s.claimed(ctx, earlier, found, visit); err != nil {
+		return 0, nil, err
+	}
+	s.Log.InfoContext(ctx, "purged", "requests", requests, "objects", objects, "bytes", bytes, "dry_run", ask.DryRun)
+	return http.StatusOK, map[string]any{"requests": requests, "objects": objects, "bytes": bytes, "dry_run": ask.DryRun}, nil
 }
 
-// endedBefore lists the requests that are known to have ended before t, without those that an unended or younger one
-// builds upon.
-func (s *Service) endedBefore(ctx context.Context, t time.Time) ([]string, error) {
+// survey is what is known of the requests in the buckets.
+type survey struct {
+	ended map[string]bool // ended long ago
+	named map[string]bool // whose objects the others name
+	known map[string]bool // nothing more can be learned of: they ended long ago, or what they name is in named
+}
+
+func (f *survey) add(ended []string) {
+	for _, id := range ended {
+		f.ended[id], f.known[id] = true, true
+	}
+}
+
+// old lists the requests that can go, by id.
+func (f *survey) old() []string {
 	var old []string
-	kept := map[string]bool{} // whose objects the ones that stay name
+	for id := range f.ended {
+		if !f.named[id] {
+			old = append(old, id)
+		}
+	}
+	slices.Sort(old)
+	return old
+}
+
+// endedBefore finds the requests that are known to have ended before t, and those that an unended or younger one builds upon.
+func (s *Service) endedBefore(ctx context.Context, t time.Time) (*survey, error) {
+	found := &survey{ended: map[string]bool{}, named: map[string]bool{}, known: map[string]bool{}}
 	for record, err := range s.archive().Records(ctx) {
 		if err != nil {
 			return nil, err
@@ -62,20 +96,24 @@ func (s *Service) endedBefore(ctx context.Context, t time.Time) ([]string, error
 			return nil, err
 		}
 		if !ended.IsZero() && ended.Before(t) {
-			old = append(old, record.Request.ID)
-			continue
-		}
-		uses, err := s.uses(ctx, record)
-		if err != nil {
+			found.add([]string{record.Request.ID})
+		} else if err := s.notes(ctx, found, record); err != nil {
 			return nil, err
 		}
-		for _, o := range uses {
-			if owner, ok := artifacts.RequestOf(o.Name); ok {
-				kept[owner] = true
-			}
-		}
 	}
-	return slices.DeleteFunc(old, func(id string) bool { return kept[id] }), nil
+	return found, nil
+}
+
+// notes takes down whose objects the next stage of a request may read.
+func (s *Service) notes(ctx context.Context, found *survey, record queue.Record) error {
+	uses, err := s.uses(ctx, record)
+	if err != nil {
+		return err
+	}
+	for _, id := range s.owners(uses) {
+		found.named[id], found.known[record.Request.ID] = true, true
+	}
+	return nil
 }
 
 // uses lists the objects that a request's next stage may read.
@@ -83,20 +121,46 @@ func (s *Service) uses(ctx context.Context, record queue.Record) (objects []pipe
 	switch {
 	case record.Manifest.Name != "":
 		m, err := artifacts.ReadManifest(ctx, s.Store, record.Manifest)
+		if errors.Is(err, artifacts.ErrNotFound) {
+			return nil, nil // of a retry that was called off meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range m.Known() {
-			objects = append(objects, a.Object)
-		}
+		objects = named(m)
 	case artifacts.IsCapture(record.Upload.Name):
 		capture, err := artifacts.ReadCapture(ctx, s.Store, record.Upload)
+		if errors.Is(err, artifacts.ErrNotFound) {
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}
 		objects = capture.Objects
 	}
 	return objects, nil
+}
+
+func named(m *artifacts.Manifest) (objects []pipeline.Object) {
+	for _, a := range m.Known() {
+		objects = append(objects, a.Object)
+	}
+	return objects
+}
+
+// owners lists the requests whose objects these are. A source in another bucket is nobody's.
+func (s *Service) owners(objects []pipeline.Object) []string {
+	ours := map[string]bool{s.Buckets.Artifacts: true}
+	for _, inbox := range s.Buckets.Inbox {
+		ours[inbox] = true
+	}
+	var ids []string
+	for _, o := range objects {
+		if id, ok := artifacts.RequestOf(o.Name); ok && ours[o.Bucket] && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // ended is when a request ended; zero when it has not, or nobody knows.
@@ -123,14 +187,14 @@ func (s *Service) ended(ctx context.Context, record queue.Record) (time.Time, er
 	return state.FinishedAt, nil
 }
 
-// purgeRequest deletes what a request left, its record last, so that an interrupted purge is found again.
+// purgeRequest deletes what a request left, its record first, so that no retry begins from the rest (see stays).
 func (s *Service) purgeRequest(ctx context.Context, id string, dryRun bool) (objects int, bytes int64, err error) {
 	type place struct{ bucket, prefix string }
-	places := []place{{s.Buckets.Artifacts, id + "/"}, {s.Buckets.Artifacts, artifacts.FinishedPrefix + id + "/"}}
+	places := []place{{s.Buckets.Artifacts, artifacts.RequestName(id)}, {s.Buckets.Artifacts, id + "/"}, {s.Buckets.Artifacts, artifacts.FinishedPrefix + id + "/"}}
 	for _, name := range pipeline.Stages() {
 		places = append(places, place{s.Buckets.Inbox[name], id + "/"})
 	}
-	places = append(places, place{s.Buckets.Artifacts, artifacts.WebhookPrefix(id)}, place{s.Buckets.Artifacts, artifacts.OutcomeName(id)}, place{s.Buckets.Artifacts, artifacts.RequestName(id)})
+	places = append(places, place{s.Buckets.Artifacts, artifacts.WebhookPrefix(id)}, place{s.Buckets.Artifacts, artifacts.OutcomeName(id)})
 	for _, p := range places {
 		var found []pipeline.Object // listed first: deleting while listing would shift pages
 		for o, err := range s.Store.List(ctx, p.bucket, p.prefix) {

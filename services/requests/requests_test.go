@@ -38,6 +38,7 @@ type world struct {
 	random   io.Reader
 	launched []pipeline.Stage
 	ended    []pipeline.Status
+	stored   func() // called before every operation of the service on the store
 }
 
 func newWorld(t testing.TB) *world {
@@ -60,7 +61,7 @@ func (w *world) start() {
 	}
 	staffing := stage.Staffing{Slots: w.queue, Launcher: w, Limit: limits, StartBudget: time.Minute}
 	service, err := requests.New(requests.Config{Queue: w.queue, Reaper: &stage.Reaper{Queue: w.queue, Staffing: staffing, Log: log}, Staffing: staffing, Slots: limits,
-		Store: w.store, Buckets: w.buckets, Log: log, Now: w.now, Random: w.random,
+		Store: hooked{w.store, w}, Buckets: w.buckets, Log: log, Now: w.now, Random: w.random,
 		Ended: func(_ context.Context, _ pipeline.Request, s pipeline.Status) error {
 			w.ended = append(w.ended, s)
 			return nil
