@@ -30,7 +30,7 @@ type wishes struct {
 
 	Sky                string `enum:"auto,on,off" default:"auto" help:"Outdoors: Gaussians far behind the scene for its sky. auto: where depth maps see one; on: wherever images show no sparse points; off."`
 	BackgroundMode     string `enum:"fixed,random,empty" default:"fixed" help:"What training draws behind the splat. fixed: black; random: another colour each time, which closes dark holes in what is solid; empty: the subject is cut out along its masks or the transparency of its photos."`
-	RefinePoses        bool   `help:"Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A third more time for each step."`
+	RefinePoses        bool   `help:"Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A third more time for each step, so a quarter fewer in the budget."`
 	CompensateExposure bool   `help:"Even out brightness and white balance between images: for captures with the warning exposure_changes."`
 }
 

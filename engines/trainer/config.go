@@ -18,6 +18,9 @@ const (
 	High     Preset = "high"     // where more time stops paying on a small capture
 )
 
+// PosesCost is how long an iteration takes with Config.RefinePoses, over one without. The budget stays, so fewer fit into it.
+const PosesCost = 4. / 3
+
 // Config is everything that decides what training does. Two runs with the same Config, an iteration budget, the same
 // data and the same instruction set write the same bytes, whatever the number of threads.
 type Config struct {
@@ -41,7 +44,7 @@ type Config struct {
 	Seed     uint64 `json:"seed"`
 	Exposure bool   `json:"exposure"` // compensate brightness and white balance of each training image
 	// RefinePoses moves the cameras of the training images along with the Gaussians, where structure from motion was off
-	// by a pixel or so. It costs a third more for each iteration, and pays only there.
+	// by a pixel or so. An iteration takes PosesCost times as long, and that pays only there.
 	RefinePoses bool `json:"refine_poses"`
 
 	// CheckpointEvery is the time between checkpoints by the clock; 0: only when told to stop.

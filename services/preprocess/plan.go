@@ -64,11 +64,15 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 		training.MaxGaussians = trainer.GaussiansFor(training.Budget)
 	}
 	budgetS, cores := training.Budget.Seconds(), float64(w.threads)
+	stepS := iterationS * float64(max(width*height, 1)) / iterationPixels / cores
+	if options.RefinePoses {
+		stepS *= trainer.PosesCost
+	}
 	w.plan = pipeline.Plan{
 		Preset: options.Preset, Images: size.Images, Width: width, Height: height, Features: e.Features,
 		Matcher: string(e.Matcher), Pairs: e.Pairs,
 		TrainBudgetS: budgetS, Gaussians: training.MaxGaussians, Threads: w.threads, Smaller: smaller,
-		Iterations: int(budgetS * cores / iterationS * iterationPixels / float64(max(width*height, 1))),
+		Iterations: int(budgetS / stepS),
 		Stages: []pipeline.StagePlan{
 			{Stage: pipeline.Preprocess, PlannedWallS: e.WallS, PlannedMemoryBytes: e.MemoryBytes},
 			{Stage: pipeline.Train, PlannedWallS: budgetS, PlannedMemoryBytes: training.MemoryBytes},

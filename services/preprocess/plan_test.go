@@ -1,9 +1,11 @@
 package preprocess
 
 import (
+	"math"
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -28,6 +30,11 @@ func TestPlanOfAVideo(t *testing.T) {
 	}
 	if len(p.Stages) != 3 || p.Stages[0].Stage != pipeline.Preprocess || !(p.Stages[0].PlannedWallS > 10 && p.Stages[0].PlannedWallS < 300) || p.Stages[0].PlannedMemoryBytes < 100<<20 {
 		t.Errorf("stages %+v", p.Stages)
+	}
+	// Training ends with its budget, and cameras that move leave time for fewer steps.
+	refined := decide(t, Config{Threads: 2}, pipeline.Options{RefinePoses: true}, false, video, 50).plan
+	if ratio := float64(p.Iterations) / float64(refined.Iterations); !(math.Abs(ratio-trainer.PosesCost) < 0.01) || refined.WallS() != p.WallS() {
+		t.Errorf("refined poses: %d steps in %v s, without %d in %v s", refined.Iterations, refined.WallS(), p.Iterations, p.WallS())
 	}
 	budget := decide(t, Config{Threads: 2}, pipeline.Options{TrainBudgetS: 10}, false, video, 50)
 	if budget.plan.TrainBudgetS != 10 || budget.plan.Gaussians >= p.Gaussians {
