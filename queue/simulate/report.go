@@ -48,15 +48,23 @@ type Report struct {
 	USDPerRequest     float64
 }
 
-// Overloaded lists the stages that cannot keep up, for ever longer waits.
+// Overloaded lists the stages that cannot keep up with what reaches them, for ever longer waits: the last of them limits the whole.
+// A stage behind one of them hears of no more requests than that one lets through.
 func (r Report) Overloaded() []pipeline.Stage {
 	var stages []pipeline.Stage
+	reaches := 1.0 // share of the arrivals
 	for _, s := range r.Stages {
-		if s.Needed >= float64(s.Slots) {
-			stages = append(stages, s.Stage)
+		if capacity := float64(s.Slots) / s.Needed; reaches >= capacity {
+			stages, reaches = append(stages, s.Stage), capacity
 		}
 	}
 	return stages
+}
+
+// perHour is how many requests a stage has slots for.
+func (r Report) perHour(stage pipeline.Stage) float64 {
+	s := r.Stages[slices.IndexFunc(r.Stages, func(s StageReport) bool { return s.Stage == stage })]
+	return r.PerHour * float64(s.Slots) / s.Needed
 }
 
 // collector gathers while a run goes on.
@@ -164,7 +172,7 @@ func (r Report) Print(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "cost of workers: %.2f USD, %.3f USD a request\n", r.USD, r.USDPerRequest)
 	for _, stage := range r.Overloaded() {
-		fmt.Fprintf(w, "%s cannot keep up: its wait grows for as long as requests arrive\n", stage)
+		fmt.Fprintf(w, "%s cannot keep up: its wait grows for as long as requests arrive, and it lets %s a day through\n", stage, round(24*r.perHour(stage)))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package simulate
 import (
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,37 @@ func TestFailuresAreRetriedAndCounted(t *testing.T) {
 	}
 	if attempts := float64(r.Stages[3].Attempts) / float64(r.Requests); !(math.Abs(attempts-(1+1./4+1./16)) <= 0.02) {
 		t.Errorf("%v attempts a task", attempts)
+	}
+}
+
+// A stage behind a bottleneck hears only of what that lets through.
+func TestOnlyTheBottleneckCannotKeepUp(t *testing.T) {
+	for _, test := range []struct {
+		train time.Duration
+		want  []pipeline.Stage
+	}{{50 * time.Second, []pipeline.Stage{pipeline.Preprocess}}, {2 * time.Minute, []pipeline.Stage{pipeline.Preprocess, pipeline.Train}}} {
+		stages := only(pipeline.Train, Stage{Time: StageTime{Median: test.train}, Slots: 1})
+		stages[pipeline.Preprocess] = Stage{Time: StageTime{Median: time.Minute}, Slots: 1}
+		r, err := Run(t.Context(), Config{PerHour: 100, Requests: 1_000, Seed: 5, Stages: stages})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var grew []pipeline.Stage
+		for _, s := range r.Stages {
+			if s.PeakReady > 100 {
+				grew = append(grew, s.Stage)
+			}
+		}
+		if got := r.Overloaded(); !slices.Equal(got, test.want) || !slices.Equal(grew, test.want) {
+			t.Errorf("training takes %v: %v are named, %v let many wait, want %v", test.train, got, grew, test.want)
+		}
+		var text strings.Builder
+		if err := r.Print(&text); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(text.String(), "cannot keep up") != len(test.want) || !strings.Contains(text.String(), "preprocess cannot keep up: its wait grows for as long as requests arrive, and it lets 1440 a day through\n") {
+			t.Error(text.String())
+		}
 	}
 }
 
