@@ -127,7 +127,7 @@ func (cmd modelsFetchCommand) Run(ctx context.Context, c console) error {
 type modelsCheckCommand struct {
 	modelsFolder
 	Names    []string `arg:"" optional:"" help:"Models; without any, all that are here."`
-	Provider string   `default:"auto" enum:"auto,cpu,cuda,webgpu" help:"Where to run them: auto, cpu, cuda or webgpu."`
+	Provider string   `default:"auto" enum:"auto,cpu,cuda,webgpu" env:"SPLATWORKS_DEPTH_PROVIDER" help:"Where to run them: auto (a GPU, if one is faster), cpu, cuda or webgpu."`
 }
 
 func (cmd modelsCheckCommand) Run(ctx context.Context, c console) error {
@@ -183,7 +183,7 @@ func (cmd modelsCheckCommand) Run(ctx context.Context, c console) error {
 
 // try runs a model on a picture of a slope.
 func (cmd modelsCheckCommand) try(ctx context.Context, library, folder string, d depth.Descriptor) (string, error) {
-	session, err := depth.Open(ctx, depth.ModelPath(folder, d), d, depth.Options{Library: library, Provider: depth.Provider(cmd.Provider)})
+	session, err := depth.Open(ctx, depth.ModelPath(folder, d), d, depth.Options{Library: library, Provider: depth.Provider(cmd.Provider), Clock: time.Now})
 	if err != nil {
 		return "", err
 	}
@@ -210,9 +210,9 @@ func (cmd modelsCheckCommand) try(ctx context.Context, library, folder string, d
 		}
 		took = time.Since(started)
 	}
-	said := fmt.Sprintf("%.1f s an image of %d x %d with ONNX Runtime %s on %s", took.Seconds(), input.Width, input.Height, session.RuntimeVersion(), session.Provider())
+	said := fmt.Sprintf("%.2f s an image of %d x %d with ONNX Runtime %s on %s", took.Seconds(), input.Width, input.Height, session.RuntimeVersion(), session.Provider())
 	if session.Fallback() != "" {
-		said += " (CUDA does not work: " + session.Fallback() + ")"
+		said += " (no GPU: " + session.Fallback() + ")"
 	}
 	return said, nil
 }

@@ -5,6 +5,7 @@ package depth_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/jpeg"
 	"os"
@@ -160,4 +161,73 @@ func BenchmarkPrepare(b *testing.B) {
 	b.ReportMetric(prepare.Seconds()*1e3/n, "prepare-ms")
 	b.ReportMetric(prepare.Seconds()/decode.Seconds(), "prepare/decode")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkProviders is the same network on a GPU, against the CPU of the same run: the model alone, one image and four at a
+// time, and everything from JPEG files of 1440 x 1440 to written maps. first-s is the first inference, which compiles.
+func BenchmarkProviders(b *testing.B) {
+	d := descriptor
+	d.ShortSide = 518
+	file := photo(b, 1440, 1440)
+	alone := func(b *testing.B, s *depth.Session, batch, n int) float64 {
+		var inputs []depth.Input
+		for i := range batch {
+			inputs = append(inputs, noise(518, 518, uint64(i)))
+		}
+		started := time.Now()
+		for range n / batch {
+			if _, err := s.Estimate(b.Context(), inputs); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return float64(n/batch*batch) / time.Since(started).Seconds()
+	}
+	whole := func(b *testing.B, s *depth.Session, n int) float64 {
+		dir := b.TempDir()
+		stats, err := depth.Run(b.Context(), s, n, decodeEach(file), func(_ context.Context, r depth.Result) error {
+			if r.Err != nil {
+				return r.Err
+			}
+			_, err := depth.WriteMap(dir, fmt.Sprint(r.Index), &r.Map)
+			return err
+		}, depth.RunOptions{Clock: time.Now, Batch: s.Batch(), Decoders: runtime.NumCPU(), Handlers: max(1, runtime.NumCPU()/4)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return float64(n) / stats.Wall.Seconds()
+	}
+	baseline := sync.OnceValue(func() (speed [2]float64) {
+		s := open(b, smallPath(b), d, depth.Options{Provider: depth.CPU})
+		alone(b, s, 1, 2)
+		return [2]float64{alone(b, s, 1, 8), whole(b, s, 16)}
+	})
+	for _, p := range []depth.Provider{depth.CUDA, depth.WebGPU} {
+		b.Run(string(p), func(b *testing.B) {
+			gpu, software := provider(b, p)
+			if software {
+				b.Skip("only a GPU in software is here: " + gpu)
+			}
+			b.Logf("on %s", gpu)
+			s := accelerated(b, smallPath(b), d, depth.Options{Provider: p})
+			started := time.Now()
+			alone(b, s, 1, 1)
+			first := time.Since(started)
+			alone(b, s, 4, 8)
+			cpu := baseline()
+			var one, four, all float64
+			for b.Loop() {
+				one += alone(b, s, 1, 32)
+				four += alone(b, s, 4, 32)
+				all += whole(b, s, 128)
+			}
+			n := float64(b.N)
+			b.ReportMetric(one/n, "images/s")
+			b.ReportMetric(one/n/cpu[0], "x-CPU")
+			b.ReportMetric(four/n, "images/s-by-4")
+			b.ReportMetric(all/n, "pipeline-images/s")
+			b.ReportMetric(all/n/cpu[1], "pipeline-x-CPU")
+			b.ReportMetric(first.Seconds(), "first-s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
 }

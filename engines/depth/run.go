@@ -25,7 +25,8 @@ type Result struct {
 type RunOptions struct {
 	Batch    int // images of one size that the model gets at once (1)
 	Decoders int // images that are decoded at once (half of the processors)
-	Ahead    int // images between decoding and the end of handling, all stages together (Decoders + 3·Batch)
+	Handlers int // maps that are handled at once (1)
+	Ahead    int // images between decoding and the end of handling, all stages together (Decoders + Handlers + 3·Batch)
 	// Clock measures Stats; without one they stay 0.
 	Clock func() time.Time
 }
@@ -39,9 +40,10 @@ type Stats struct {
 // Run estimates n images. It decodes ahead while the model works and handles maps while it works on: the model waits for
 // nobody who can keep up. At most Ahead images are in memory.
 //
-// decode is called from several goroutines, handle from one at a time but in no particular order of images. An image
+// decode is called from several goroutines, handle from Handlers at a time, in no particular order of images. An image
 // that cannot be decoded, or whose map is empty, reaches handle with its Err; that is no reason to stop. Run stops at
-// the first error of handle or of the model itself, and soon after ctx ends; handle is then not called again.
+// the first error of handle or of the model itself, and soon after ctx ends; handle is then not called again, and its calls
+// under way end.
 func Run(ctx context.Context, e Estimator, n int, decode func(ctx context.Context, i int) (image.Image, error),
 	handle func(ctx context.Context, r Result) error, o RunOptions) (Stats, error) {
 	o = o.withDefaults()
@@ -91,18 +93,20 @@ func Run(ctx context.Context, e Estimator, n int, decode func(ctx context.Contex
 			inModel += now() - from
 		})
 	})
-	group.Go(func() error {
-		for r := range results {
-			if err := ctx.Err(); err != nil {
-				return err
+	for range o.Handlers {
+		group.Go(func() error {
+			for r := range results {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if err := handle(ctx, r); err != nil {
+					return err
+				}
+				<-room
 			}
-			if err := handle(ctx, r); err != nil {
-				return err
-			}
-			<-room
-		}
-		return ctx.Err()
-	})
+			return ctx.Err()
+		})
+	}
 	err := group.Wait()
 	return Stats{Wall: now(), Model: inModel}, err
 }
@@ -112,10 +116,11 @@ func (o RunOptions) withDefaults() RunOptions {
 	if o.Decoders <= 0 {
 		o.Decoders = max(runtime.NumCPU()/2, 1)
 	}
+	o.Handlers = max(o.Handlers, 1)
 	// Less than this and a batch could wait for images that wait for room.
 	o.Ahead = max(o.Ahead, o.Decoders+o.Batch)
 	if o.Ahead == o.Decoders+o.Batch {
-		o.Ahead += 2 * o.Batch
+		o.Ahead += 2*o.Batch + o.Handlers - 1
 	}
 	return o
 }

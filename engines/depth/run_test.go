@@ -40,11 +40,14 @@ func shade(i int) image.Image {
 }
 
 // Every image comes through once, with its own map, whatever the batches are; a picture that cannot be decoded or shows
-// nothing stops nobody; and no more images are under way than allowed.
+// nothing stops nobody; no more images are under way than allowed, and as many maps are handled at once as asked for.
 func TestRun(t *testing.T) {
 	const n = 60
-	for _, o := range []depth.RunOptions{{}, {Batch: 4, Decoders: 3}, {Batch: 1, Decoders: 1, Ahead: 1}, {Batch: 8, Decoders: 2, Ahead: 30}} {
-		var under, most atomic.Int64
+	for _, o := range []depth.RunOptions{{}, {Batch: 4, Decoders: 3}, {Batch: 1, Decoders: 1, Ahead: 1}, {Batch: 8, Decoders: 2, Ahead: 30}, {Batch: 2, Decoders: 3, Handlers: 3}} {
+		var under, most, handling atomic.Int64
+		var mu sync.Mutex
+		var together sync.WaitGroup // of the first handlers
+		together.Add(max(o.Handlers, 1))
 		seen := make(map[int]bool)
 		broken := errors.New("broken file")
 		_, err := depth.Run(t.Context(), standIn(), n, func(_ context.Context, i int) (image.Image, error) {
@@ -62,6 +65,12 @@ func TestRun(t *testing.T) {
 			return shade(i), nil
 		}, func(_ context.Context, r depth.Result) error {
 			under.Add(-1)
+			if handling.Add(1) <= int64(max(o.Handlers, 1)) {
+				together.Done()
+				together.Wait()
+			}
+			mu.Lock()
+			defer mu.Unlock()
 			if seen[r.Index] {
 				t.Errorf("image %d twice", r.Index)
 			}
@@ -92,7 +101,7 @@ func TestRun(t *testing.T) {
 		if bound == 0 {
 			bound = 64
 		}
-		if err != nil || len(seen) != n || most.Load() > max(bound, int64(o.Decoders+3*o.Batch)) {
+		if err != nil || len(seen) != n || most.Load() > max(bound, int64(o.Decoders+o.Handlers+3*o.Batch)) {
 			t.Errorf("%+v: %d of %d images, %d at once, %v", o, len(seen), n, most.Load(), err)
 		}
 	}

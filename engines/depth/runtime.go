@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/splatworks/splatworks/engines/depth/onnx"
 )
@@ -18,19 +20,58 @@ import (
 type Provider string
 
 const (
-	Auto   Provider = "auto" // CUDA where it works, else the CPU
+	// Auto is CUDA where it works; else WebGPU where a GPU of hardware is seen at Open to give the CPU's maps in less time
+	// (Options.Clock); else the CPU. A GPU that fails later is given up for the CPU.
+	Auto   Provider = "auto"
 	CPU    Provider = "cpu"
 	CUDA   Provider = "cuda"
 	WebGPU Provider = "webgpu"
 )
+
+// GPU is one of this machine's, as Vulkan names it. In software, a driver computes on the processor what a GPU would: right,
+// and slower than the processor by itself.
+type GPU struct {
+	Name     string
+	Software bool
+}
+
+// hardwareGPU is the name of the first that is none in software.
+func hardwareGPU() (name string, ok bool) {
+	for _, g := range GPUs() {
+		if !g.Software {
+			return g.Name, true
+		}
+	}
+	return "", false
+}
 
 // Options of Open. The zero value of a field means its default.
 type Options struct {
 	Library     string   // path of libonnxruntime.so, 1.24 or later
 	Provider    Provider // (Auto)
 	Threads     int      // of the CPU (all processors)
-	MemoryBytes int64    // bound of what the runtime keeps for tensors, on the CPU or the GPU (unbounded)
-	Batch       int      // most images that Estimate is to be given at once (1 on the CPU, 4 elsewhere)
+	MemoryBytes int64    // bound of what the runtime keeps for tensors on the CPU or with CUDA; WebGPU keeps to none (unbounded)
+	Batch       int      // most images that Estimate is to be given at once (4 on CUDA, else 1)
+
+	// Clock times WebGPU against the CPU for Auto; without one Auto does not consider WebGPU.
+	Clock func() time.Time
+}
+
+// mostProviderDifference bounds what providers may differ by, relative to the largest value of a map.
+const mostProviderDifference = 1e-2
+
+// furthest is the largest difference between two maps, relative to the largest value of want; NaN or infinite if one is
+// not a number or the sizes differ.
+func (m Map) furthest(want Map) float64 {
+	if m.Width != want.Width || m.Height != want.Height {
+		return math.Inf(1)
+	}
+	worst, largest := 0.0, 0.0
+	for i, v := range want.Values {
+		largest = max(largest, math.Abs(float64(v))) // NaN stays
+		worst = max(worst, math.Abs(float64(m.Values[i])-float64(v)))
+	}
+	return worst / largest
 }
 
 // DefaultMemoryBytes bounds the tensors of a program that knows nothing of its machine: three times what a base model takes

@@ -29,7 +29,7 @@ func (*Session) Descriptor() Descriptor { return Descriptor{} }
 // Provider is where the session computes.
 func (*Session) Provider() Provider { return CPU }
 
-// Fallback says why CUDA is there and not used.
+// Fallback says why a GPU is there and not used.
 func (*Session) Fallback() string { return "" }
 
 // Batch is the most images that Estimate should be given at once.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -67,14 +68,17 @@ func runtimeFailure(library string, err error) error {
 
 // Session is a model that is loaded into the runtime.
 type Session struct {
-	d        Descriptor
-	g        *graph
+	d     Descriptor
+	g     *graph
+	path  string
+	o     Options
+	batch int
+
+	mu       sync.Mutex // one inference at a time: each uses all threads
 	provider Provider
 	fallback string
-	batch    int
-
-	mu      sync.Mutex // one inference at a time: each uses all threads
-	session *ort.DynamicAdvancedSession
+	sizes    map[[3]int]bool // batch, width and height that WebGPU keeps memory for
+	session  *ort.DynamicAdvancedSession
 }
 
 var _ Estimator = (*Session)(nil)
@@ -93,19 +97,19 @@ func Open(ctx context.Context, path string, d Descriptor, o Options) (*Session, 
 	if err := load(o.Library); err != nil {
 		return nil, runtimeFailure(o.Library, err)
 	}
-	s := &Session{d: d, g: g, provider: o.Provider, batch: o.Batch}
-	if s.provider == "" || s.provider == Auto {
-		s.provider = CUDA
-		if !hasCUDA(o.Library) {
-			s.provider = CPU
-		}
-	}
-	err = s.open(path, o)
-	if err != nil && s.provider == CUDA && o.Provider != CUDA {
-		s.fallback, s.provider = err.Error(), CPU
-		err = s.open(path, o)
+	s := &Session{d: d, g: g, path: path, o: o, provider: o.Provider, batch: o.Batch}
+	if s.auto() {
+		err = s.choose(ctx)
+	} else {
+		err = s.open()
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			if s.session != nil {
+				_ = s.session.Destroy()
+			}
+			return nil, ctx.Err()
+		}
 		code, advice := ModelUnsuitable, "Use the weights that the descriptor belongs to, or a newer ONNX Runtime."
 		if s.provider != CPU {
 			code, advice = RuntimeFailed, "Use the provider cpu, or install what "+string(s.provider)+" needs."
@@ -114,7 +118,7 @@ func Open(ctx context.Context, path string, d Descriptor, o Options) (*Session, 
 	}
 	if s.batch == 0 {
 		s.batch = 1
-		if s.provider != CPU {
+		if s.provider == CUDA {
 			s.batch = 4
 		}
 	}
@@ -125,6 +129,119 @@ func Open(ctx context.Context, path string, d Descriptor, o Options) (*Session, 
 	return s, nil
 }
 
+// auto says whether the provider is ours to choose.
+func (s *Session) auto() bool { return s.o.Provider == "" || s.o.Provider == Auto }
+
+// choose opens the session where the model is fastest: see Auto.
+func (s *Session) choose(ctx context.Context) error {
+	var failed []string
+	if hasCUDA(s.o.Library) {
+		s.provider = CUDA
+		err := s.open()
+		if err == nil {
+			return nil
+		}
+		failed = append(failed, err.Error())
+	}
+	s.provider = CPU
+	if err := s.open(); err != nil {
+		return err
+	}
+	if name, ok := hardwareGPU(); ok && s.o.Clock != nil {
+		gpu := &Session{d: s.d, g: s.g, path: s.path, o: s.o, provider: WebGPU}
+		gpu.o.Provider = WebGPU
+		better := false
+		err := gpu.open()
+		if err == nil {
+			better, err = gpu.outdoes(ctx, s, s.o.Clock)
+		}
+		if better {
+			s.session, gpu.session = gpu.session, s.session
+			s.provider, s.sizes = WebGPU, gpu.sizes
+		}
+		if err != nil {
+			failed = append(failed, name+": "+err.Error())
+		}
+		if gpu.session != nil {
+			_ = gpu.session.Destroy()
+		}
+	}
+	s.fallback = strings.Join(failed, "; ")
+	return ctx.Err()
+}
+
+// reopen gives back all that the session holds and loads the model anew. The caller holds s.mu.
+func (s *Session) reopen(p Provider) error {
+	environment.Lock()
+	defer environment.Unlock()
+	if s.session != nil {
+		_ = s.session.Destroy()
+		environment.sessions--
+	}
+	s.session, s.provider, s.sizes = nil, p, nil
+	if err := s.open(); err != nil {
+		s.session = nil
+		return fmt.Errorf("loading %s again: %w", s.d.Name, err)
+	}
+	environment.sessions++
+	return nil
+}
+
+// mostSizes bounds the memory that WebGPU keeps, which grows with every size that it meets: by half a gigabyte to one for
+// a small model. A capture rarely has more than two.
+const mostSizes = 4
+
+// admit makes room for one more size.
+func (s *Session) admit(batch, width, height int) error {
+	size := [3]int{batch, width, height}
+	if s.provider != WebGPU || s.sizes[size] {
+		return nil
+	}
+	if len(s.sizes) == mostSizes {
+		if err := s.reopen(WebGPU); err != nil {
+			return err
+		}
+	}
+	if s.sizes == nil {
+		s.sizes = make(map[[3]int]bool)
+	}
+	s.sizes[size] = true
+	return nil
+}
+
+// outdoes says whether the session gives the maps that the reference gives, which else is an error, and gives them sooner.
+// One image of the model's own size says so; the first inference compiles and allocates, the second counts.
+func (s *Session) outdoes(ctx context.Context, reference *Session, clock func() time.Time) (bool, error) {
+	width, height := s.d.Size(1, 1)
+	in := Input{Width: width, Height: height, Values: make([]float32, 3*width*height)}
+	for i := range in.Values { // slopes with a grain
+		in.Values[i] = float32(i%(width*height))/float32(width*height)*3 - 1.5 + float32(i*7919%101)/101
+	}
+	measure := func(s *Session) (m Map, took time.Duration, err error) {
+		for range 2 {
+			started := clock()
+			maps, err := s.Estimate(ctx, []Input{in})
+			if err != nil {
+				return m, 0, err
+			}
+			m, took = maps[0], clock().Sub(started)
+		}
+		return m, took, nil
+	}
+	got, took, err := measure(s)
+	if err != nil {
+		return false, err
+	}
+	want, limit, err := measure(reference)
+	if err != nil {
+		return false, err
+	}
+	if off := got.furthest(want); !(off < mostProviderDifference) {
+		return false, fmt.Errorf("its maps are off by %.2g of the largest value", off)
+	}
+	return took < limit, nil
+}
+
 // hasCUDA says whether the runtime's own CUDA part lies beside it.
 func hasCUDA(library string) bool {
 	_, err := os.Stat(filepath.Join(filepath.Dir(library), "libonnxruntime_providers_cuda.so"))
@@ -132,7 +249,8 @@ func hasCUDA(library string) bool {
 }
 
 // open makes the session for s.provider.
-func (s *Session) open(path string, o Options) error {
+func (s *Session) open() error {
+	o := s.o
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return err
@@ -163,7 +281,12 @@ func (s *Session) open(path string, o Options) error {
 			return err
 		}
 	case WebGPU:
-		if err := options.AppendExecutionProvider("WebGPU", nil); err != nil {
+		if runtime.GOOS == "linux" && len(GPUs()) == 0 {
+			return errors.New("no Vulkan driver shows a GPU")
+		}
+		// By itself it keeps buffers of up to 160 MiB only, and makes larger ones anew each time: images of 1036 x 518, and
+		// four of 518 x 518 at once, then take three to four times as long.
+		if err := options.AppendExecutionProvider("WebGPU", map[string]string{"storageBufferCacheMode": "simple"}); err != nil {
 			return err
 		}
 	default:
@@ -173,7 +296,7 @@ func (s *Session) open(path string, o Options) error {
 	for _, v := range s.g.constants {
 		inputs = append(inputs, v.Name)
 	}
-	s.session, err = ort.NewDynamicAdvancedSession(path, inputs, []string{s.d.OutputName}, options)
+	s.session, err = ort.NewDynamicAdvancedSession(s.path, inputs, []string{s.d.OutputName}, options)
 	return err
 }
 
@@ -231,10 +354,18 @@ func useCUDA(options *ort.SessionOptions, bytes int64) error {
 func (s *Session) Descriptor() Descriptor { return s.d }
 
 // Provider is where the session computes: never Auto.
-func (s *Session) Provider() Provider { return s.provider }
+func (s *Session) Provider() Provider {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.provider
+}
 
-// Fallback says why CUDA is there and not used; empty: nothing had to be given up.
-func (s *Session) Fallback() string { return s.fallback }
+// Fallback says why a GPU is there and not used, because it failed at Open or later; empty: none had to be given up.
+func (s *Session) Fallback() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fallback
+}
 
 // Batch is the most images that Estimate should be given at once.
 func (s *Session) Batch() int { return s.batch }
@@ -271,22 +402,43 @@ func (s *Session) Estimate(ctx context.Context, inputs []Input) ([]Map, error) {
 			values = append(values, in.Values...)
 		}
 	}
-	dims, out, err := s.run(ctx, values, len(inputs), width, height)
+	infer := func() ([]Map, error) {
+		if err := s.admit(len(inputs), width, height); err != nil {
+			return nil, err
+		}
+		dims, out, err := s.run(ctx, values, len(inputs), width, height)
+		if err != nil {
+			return nil, err
+		}
+		return split(s.d, dims, out, len(inputs), width, height)
+	}
+	maps, err := infer()
+	if err != nil && ctx.Err() == nil && s.auto() && s.provider != CPU {
+		s.fallback = err.Error()
+		if err = s.reopen(CPU); err == nil {
+			maps, err = infer()
+		}
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if err == nil {
-		var maps []Map
-		if maps, err = split(s.d, dims, out, len(inputs), width, height); err == nil {
-			return maps, nil
+		return maps, nil
+	}
+	text := err.Error()
+	for _, sign := range []string{"Available memory of", "Failed to allocate", "bad_alloc", "out of memory", "OUT_OF_DEVICE_MEMORY", "ALLOC_FAILED"} {
+		if strings.Contains(text, sign) {
+			return nil, &Failure{Code: OutOfMemory, Message: fmt.Sprintf("The memory does not suffice for %s on %d images of %d x %d.", s.d.Name, len(inputs), width, height),
+				Advice: "Use a machine with more memory, a smaller model, or a smaller short_side in its descriptor.", Err: err}
 		}
 	}
-	if text := err.Error(); strings.Contains(text, "Available memory of") || strings.Contains(text, "Failed to allocate") || strings.Contains(text, "bad_alloc") {
-		return nil, &Failure{Code: OutOfMemory, Message: fmt.Sprintf("The memory does not suffice for %s on %d images of %d x %d.", s.d.Name, len(inputs), width, height),
-			Advice: "Use a machine with more memory, a smaller model, or a smaller short_side in its descriptor.", Err: err}
-	}
-	return nil, &Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("%s does not work on images of %d x %d.", s.d.Name, width, height),
+	failure := &Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("%s does not work on images of %d x %d.", s.d.Name, width, height),
 		Advice: "Use the weights that the descriptor belongs to.", Err: err}
+	if s.provider != CPU {
+		failure.Message = fmt.Sprintf("%s does not work on images of %d x %d with %s.", s.d.Name, width, height, s.provider)
+		failure.Advice = "Use the provider cpu."
+	}
+	return nil, failure
 }
 
 // oneByOne is for graphs that take a single image.

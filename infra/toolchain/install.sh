@@ -8,8 +8,8 @@
 #   colmap, go   COLMAP 4.x with global_mapper (GLOMAP) and Go 1.26, which no stable distribution has yet: Debian's
 #                development suite, unpacked into private roots beside the host's libraries. The host is not changed
 #                and no root is needed.
-#   onnxruntime  ONNX Runtime for the CPU, for depth: the library out of the package onnxruntime-node, with npm, if npm is
-#                there. The program needs a C compiler at its build to be able to load it
+#   onnxruntime  ONNX Runtime for the CPU and WebGPU, for depth: the library out of the package onnxruntime-node, with npm,
+#                if npm is there. The program needs a C compiler at its build to be able to load it
 #   splat_transform
 #                PlayCanvas's converter, with npm, if npm is there: an independent reader for the tests of our files
 #

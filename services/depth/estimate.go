@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/depth"
@@ -28,9 +30,11 @@ const (
 
 // maps is what the stage has made of the scene: aligned maps in a folder, and how well each agrees with the points.
 type maps struct {
-	part       artifacts.DepthReportPart
-	dir        string // of the maps, as depth.WriteMap lays it out
-	images     string // folder of the scene's images
+	part   artifacts.DepthReportPart
+	dir    string // of the maps, as depth.WriteMap lays it out
+	images string // folder of the scene's images
+
+	mu         sync.Mutex // of what follows, while maps are taken
 	alignments []depth.Alignment
 	params     map[string]depth.Params // by image, of the maps that were written
 }
@@ -40,13 +44,14 @@ func (c Config) estimate(ctx context.Context, job *stage.Job, e depth.Estimator)
 	d := e.Descriptor()
 	m := &maps{dir: filepath.Join(job.Dir, "maps"), params: map[string]depth.Params{},
 		part: artifacts.DepthReportPart{Model: d.Name, License: d.License}}
-	options := depth.RunOptions{Clock: c.Now}
-	if s, ok := e.(*depth.Session); ok {
-		m.part.Provider = string(s.Provider())
-		job.Tool("onnxruntime", s.RuntimeVersion())
-		options.Batch = s.Batch()
-		if why := s.Fallback(); why != "" {
-			job.Warn(pipeline.Warning{Code: "depth_on_cpu", Message: "The GPU could not be used for depth: " + firstLine(why) + "."})
+	// Writing a map costs a processor about as long as a GPU needs to make one.
+	options := depth.RunOptions{Clock: c.Now, Handlers: max(1, runtime.NumCPU()/4)}
+	session, ok := e.(*depth.Session)
+	if ok {
+		job.Tool("onnxruntime", session.RuntimeVersion())
+		options.Batch = session.Batch()
+		if session.Provider() != depth.CPU {
+			options.Decoders = runtime.NumCPU() // the model leaves them all free
 		}
 	}
 	job.Progress(pipeline.Progress{Step: "fetching the scene", Percent: 1})
@@ -71,12 +76,23 @@ func (c Config) estimate(ctx context.Context, job *stage.Job, e depth.Estimator)
 	stats, err := depth.Run(ctx, e, len(images),
 		func(_ context.Context, i int) (image.Image, error) { return m.decode(images[i].Name) },
 		func(_ context.Context, r depth.Result) error {
+			a, params, err := m.take(model, images[r.Index], r, d.Output)
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.alignments[r.Index] = a
+			if err == nil && a.OK() {
+				m.params[a.Name] = params
+			}
 			done++
 			tell()
-			a, err := m.take(model, images[r.Index], r, d.Output)
-			m.alignments[r.Index] = a
 			return err
 		}, options)
+	if ok { // it may have given up its GPU on the way
+		m.part.Provider = string(session.Provider())
+		if why := session.Fallback(); why != "" {
+			job.Warn(pipeline.Warning{Code: "depth_on_cpu", Message: "The GPU could not be used for depth: " + firstLine(why) + "."})
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -88,26 +104,25 @@ func (c Config) estimate(ctx context.Context, job *stage.Job, e depth.Estimator)
 	return m, nil
 }
 
-// take aligns one map and writes it. What cannot be aligned is no error.
-func (m *maps) take(model *scene.Reconstruction, im *scene.Image, r depth.Result, kind depth.OutputKind) (depth.Alignment, error) {
+// take aligns one map and writes it; several at once. What cannot be aligned is no error.
+func (m *maps) take(model *scene.Reconstruction, im *scene.Image, r depth.Result, kind depth.OutputKind) (depth.Alignment, depth.Params, error) {
 	if r.Err != nil {
 		why := r.Err.Error()
 		if f := new(depth.Failure); errors.As(r.Err, &f) {
 			why = strings.TrimSuffix(f.Message, ".")
 		}
-		return depth.Alignment{Name: im.Name, Rejected: why}, nil
+		return depth.Alignment{Name: im.Name, Rejected: why}, depth.Params{}, nil
 	}
 	a := depth.Align(model, im, &r.Map, kind)
 	if !a.OK() {
-		return a, nil
+		return a, depth.Params{}, nil
 	}
 	aligned := a.Apply(&r.Map, kind)
 	params, err := depth.WriteMap(m.dir, im.Name, &aligned)
 	if err != nil {
-		return a, fmt.Errorf("depth map of %s: %w", im.Name, err)
+		return a, params, fmt.Errorf("depth map of %s: %w", im.Name, err)
 	}
-	m.params[im.Name] = params
-	return a, nil
+	return a, params, nil
 }
 
 func (m *maps) decode(name string) (image.Image, error) {

@@ -3,6 +3,7 @@ package laptop
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	engine "github.com/splatworks/splatworks/engines/depth"
@@ -38,7 +39,8 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 	return stage.Definition{}, fmt.Errorf("no stage %q", s)
 }
 
-// depthStage works without a model or a runtime, too: it says so then.
+// depthStage works without a model or a runtime, too: it says so then. SPLATWORKS_DEPTH_PROVIDER says where models run, as
+// 'models check --provider' does.
 func depthStage() (stage.Definition, error) {
 	models, err := toolchain.ModelsFolder()
 	if err != nil {
@@ -46,7 +48,9 @@ func depthStage() (stage.Definition, error) {
 	}
 	library, _ := toolchain.Locate("onnxruntime")
 	return depth.Stage(depth.Config{Model: engine.DefaultModel, Now: time.Now,
-		Open: depth.Folder(models, engine.Options{Library: library, MemoryBytes: engine.DefaultMemoryBytes})}), nil
+		Open: depth.Folder(models, engine.Options{
+			Library: library, Provider: engine.Provider(os.Getenv("SPLATWORKS_DEPTH_PROVIDER")), MemoryBytes: engine.DefaultMemoryBytes, Clock: time.Now,
+		})}), nil
 }
 
 func frameTools() (frames.Tools, error) {

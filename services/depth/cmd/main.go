@@ -14,6 +14,6 @@ func main() { app.Main(app.RunStage(definition)) }
 
 func definition(c app.Config) (stage.Definition, error) {
 	return depth.Stage(depth.Config{Model: c.DepthModel, Now: time.Now, Open: depth.Folder(c.DepthModels, engine.Options{
-		Library: c.ONNXRuntime, Provider: engine.Provider(c.DepthProvider), Threads: c.Threads, MemoryBytes: engine.DefaultMemoryBytes,
+		Library: c.ONNXRuntime, Provider: engine.Provider(c.DepthProvider), Threads: c.Threads, MemoryBytes: engine.DefaultMemoryBytes, Clock: time.Now,
 	})}), nil
 }

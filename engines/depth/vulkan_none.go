@@ -1,0 +1,6 @@
+//go:build !cgo || !linux
+
+package depth
+
+// GPUs are known on Linux only.
+func GPUs() []GPU { return nil }
