@@ -98,7 +98,7 @@ type Config struct {
 	Caller func(*http.Request) (string, error)
 	// PublicURL is where clients reach this API ("https://api.example.com"). Empty: what the client called.
 	PublicURL      string
-	MaxUploadBytes int64         // of one upload; 0: 10 GiB
+	MaxUploadBytes int64         // of a capture, in one upload or in several; 0: 10 GiB
 	UploadTTL      time.Duration // of the upload URL; 0: 15 minutes
 	DownloadTTL    time.Duration // of result links; 0: 15 minutes
 	RequestTTL     time.Duration // from submission to the request's deadline; 0: 24 hours

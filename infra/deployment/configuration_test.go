@@ -82,6 +82,52 @@ func namesInTerraform(t *testing.T) map[string]string {
 	return names
 }
 
+// TestSettingsAreDocumented compares the tables under Settings in docs/operations.md with terraform's variables and with what the
+// programs read.
+func TestSettingsAreDocumented(t *testing.T) {
+	_, rest, begun := strings.Cut(text(t, "docs", "operations.md"), "\n## Settings\n")
+	section, _, ended := strings.Cut(rest, "\n## ")
+	if !begun || !ended {
+		t.Fatal("docs/operations.md has no section Settings")
+	}
+	variables, others, _ := strings.Cut(section, "What else the programs read")
+	documented, read := map[string]int{}, map[string]int{}
+	for line := range strings.Lines(variables) {
+		if cells := strings.Split(line, "|"); len(cells) == 6 {
+			for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
+				documented[m[1]]++
+			}
+			others += cells[4]
+		}
+	}
+	for _, m := range regexp.MustCompile("`([A-Z][A-Z0-9_]+)`").FindAllStringSubmatch(others, -1) {
+		read[m[1]]++
+	}
+	same(t, "variables of terraform", documented, regexp.MustCompile(`(?m)^variable "(\w+)"`).FindAllStringSubmatch(text(t, "terraform", "variables.tf"), -1))
+	var names [][]string
+	for name := range namesInConfig(reflect.TypeFor[app.Config](), "") {
+		names = append(names, []string{name, name})
+	}
+	same(t, "variables of the programs", read, names)
+}
+
+// same fails for what is documented and does not exist, exists and is not documented, or is documented twice.
+func same(t *testing.T, what string, documented map[string]int, existing [][]string) {
+	t.Helper()
+	if len(existing) < 20 {
+		t.Fatalf("%d %s were found", len(existing), what)
+	}
+	for _, m := range existing {
+		if n := documented[m[1]]; n != 1 {
+			t.Errorf("%s: %s is documented %d times", what, m[1], n)
+		}
+		delete(documented, m[1])
+	}
+	for name := range documented {
+		t.Errorf("%s: %s is documented and does not exist", what, name)
+	}
+}
+
 var stringLiteral = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // namesInConfig returns the names in the env tags of a struct and of the structs in it; true for required ones.
