@@ -189,7 +189,7 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("not done after %v: %s", time.Since(started), c.count())
 		}
 		time.Sleep(100 * time.Millisecond)
-		c.sizes = append(c.sizes, c.fileSize())
+		c.sizes = append(c.sizes, size(c.T, appendOnlyFile(c.T, c.server)))
 		c.reap()
 		if tick%10 == 0 {
 			c.killAll(tick/10%2 == 0)
@@ -239,10 +239,10 @@ func (c *crash) killAll(cut bool) {
 	c.server.Kill()
 	c.kills++
 	if cut {
-		size := c.fileSize()
+		size := size(c.T, appendOnlyFile(c.T, c.server))
 		secondAgo := c.sizes[max(0, len(c.sizes)-10)]
 		keep := secondAgo + rand.Int64N(size-secondAgo+1)
-		if err := os.Truncate(c.file(), keep); err != nil {
+		if err := os.Truncate(appendOnlyFile(c.T, c.server), keep); err != nil {
 			c.Fatal(err)
 		}
 		c.cuts++
@@ -254,19 +254,21 @@ func (c *crash) killAll(cut bool) {
 	c.rebuild()
 }
 
-// file is where Redis 7 appends; it is not rewritten during the test.
-func (c *crash) file() string {
-	found, err := filepath.Glob(filepath.Join(c.server.Dir, "appendonlydir", "*.incr.aof"))
+// appendOnlyFile is where Redis 7 appends; it is not rewritten during these tests.
+func appendOnlyFile(t *testing.T, s *redistest.Server) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(s.Dir, "appendonlydir", "*.incr.aof"))
 	if err != nil || len(found) != 1 {
-		c.Fatalf("append-only files %v, %v", found, err)
+		t.Fatalf("append-only files %v, %v", found, err)
 	}
 	return found[0]
 }
 
-func (c *crash) fileSize() int64 {
-	s, err := os.Stat(c.file())
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	s, err := os.Stat(path)
 	if err != nil {
-		c.Fatal(err)
+		t.Fatal(err)
 	}
 	return s.Size()
 }
@@ -322,7 +324,10 @@ func (c *crash) reap() {
 	c.expired += did.ExpiredLeases
 	for _, m := range did.LostHandovers {
 		id, file, _ := strings.Cut(m.Name, "/")
-		next, _ := pipeline.Stage(strings.TrimSuffix(file, ".manifest.json")).Next()
+		next, more := pipeline.Stage(strings.TrimSuffix(file, ".manifest.json")).Next()
+		if !more {
+			c.Fatalf("%s is handed over, and nothing follows it", m.Name)
+		}
 		if _, err := c.q.Enqueue(c.Context(), queue.Task{RequestID: id, Stage: next, Input: m}); err != nil {
 			c.Fatal(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 	"github.com/splatworks/splatworks/queue/queuetest"
@@ -16,21 +18,43 @@ import (
 // shop is a small pipeline around the queue: "buckets" that outlive Redis, and workers that do nothing.
 type shop struct {
 	*testing.T
+	client    *redis.Client
 	q         *redisq.Queue
 	clock     *queuetest.Clock
+	deadline  time.Duration // of requests, from their submission; 0: none
 	requests  []pipeline.Request
 	uploads   map[string]bool
 	manifests map[string]map[pipeline.Stage]pipeline.Object
 	outcomes  map[string]*queue.Outcome
-	refused   int // second manifests
+	refused   int    // second manifests
+	what      string // is tried, for the reader of a failure
+}
+
+func newShop(t *testing.T, client *redis.Client, clock *queuetest.Clock, policy queue.Config) *shop {
+	return &shop{T: t, client: client, clock: clock, uploads: map[string]bool{}, manifests: map[string]map[pipeline.Stage]pipeline.Object{},
+		outcomes: map[string]*queue.Outcome{}, q: open(t, client, policy)}
+}
+
+func (s *shop) submit() pipeline.Request {
+	r := queuetest.Request(s.clock.Now(), len(s.requests))
+	if s.deadline > 0 {
+		r.Deadline = s.clock.Now().Add(s.deadline)
+	}
+	s.must(s.q.Submit(s.Context(), r))
+	s.requests = append(s.requests, r)
+	s.manifests[r.ID] = map[pipeline.Stage]pipeline.Object{}
+	return r
+}
+
+func (s *shop) rebuild() queue.Rebuilt {
+	did, err := queue.Rebuild(s.Context(), s.q, s.records())
+	s.must(err)
+	return did
 }
 
 // add makes a request and takes it to just before the given stage, whose task is then ready.
 func (s *shop) add(stage pipeline.Stage) pipeline.Request {
-	r := queuetest.Request(s.clock.Now(), len(s.requests))
-	s.must(s.q.Submit(s.Context(), r))
-	s.requests = append(s.requests, r)
-	s.manifests[r.ID] = map[pipeline.Stage]pipeline.Object{}
+	r := s.submit()
 	s.upload(r)
 	for _, before := range pipeline.Stages() {
 		if before == stage {
@@ -44,7 +68,7 @@ func (s *shop) add(stage pipeline.Stage) pipeline.Request {
 func (s *shop) must(err error) {
 	s.Helper()
 	if err != nil {
-		s.Fatal(err)
+		s.Fatal(s.what, err)
 	}
 }
 
@@ -75,9 +99,8 @@ func (s *shop) work(l queue.Lease, event bool) {
 		s.manifests[t.RequestID][t.Stage] = manifest
 	}
 	s.must(l.Complete(s.Context(), manifest))
-	if next, ok := t.Stage.Next(); ok && event {
-		_, err := s.q.Enqueue(s.Context(), queue.Task{RequestID: t.RequestID, Stage: next, Input: manifest})
-		s.must(err)
+	if _, more := t.Stage.Next(); more && event {
+		s.enqueueNext(t)
 	}
 }
 
@@ -101,15 +124,45 @@ func (s *shop) records() iter.Seq2[queue.Record, error] {
 	}
 }
 
+// What is left of a handover that half a script wrote, which comes back once the rest has happened: its request goes on, or has
+// ended, and is not handed over again.
+func TestLeftoverOfAHandover(t *testing.T) {
+	client := connect(t, redistest.Start(t))
+	clock := queuetest.NewClock()
+	s := newShop(t, client, clock, queue.Config{Now: clock.Now, LeaseFor: 24 * time.Hour})
+	s.add(pipeline.Train)
+	leased := s.claim(pipeline.Train).Task().RequestID
+	s.add(pipeline.Export)
+	l := s.claim(pipeline.Export)
+	s.work(l, true)
+	completed := l.Task().RequestID
+	s.add(pipeline.Export)
+	l = s.claim(pipeline.Export)
+	_, err := l.Fail(t.Context(), pipeline.Invalid("dark", "Too dark.", "Light it."))
+	s.must(err)
+	failed := l.Task().RequestID
+	ready := s.add(pipeline.Depth)
+	for _, id := range []string{ready.ID, leased, completed, failed} {
+		s.must(client.ZAdd(t.Context(), "{q}handover", redis.Z{Score: float64(clock.Now().UnixMilli()), Member: id}).Err())
+	}
+	clock.Advance(time.Hour)
+	did, err := s.q.Reap(t.Context())
+	s.must(err)
+	if len(did.LostHandovers) != 0 {
+		t.Errorf("handed over again: %v", did.LostHandovers)
+	}
+	if n, err := client.ZCard(t.Context(), "{q}handover").Result(); n != 0 || err != nil {
+		t.Errorf("%d are looked at again and again, %v", n, err)
+	}
+}
+
 // TestFlushAndRebuild empties Redis in the middle of a run with a hundred requests in every state, and rebuilds it: all
 // complete, no stage of any is done twice, and workers from before the flush can do nothing.
 func TestFlushAndRebuild(t *testing.T) {
 	const each = 100
 	client := connect(t, redistest.Start(t))
 	clock := queuetest.NewClock()
-	s := &shop{T: t, clock: clock, uploads: map[string]bool{}, manifests: map[string]map[pipeline.Stage]pipeline.Object{},
-		outcomes: map[string]*queue.Outcome{},
-		q:        open(t, client, queue.Config{Now: clock.Now, LeaseFor: 24 * time.Hour, BackoffMin: 24 * time.Hour, BackoffMax: 24 * time.Hour})}
+	s := newShop(t, client, clock, queue.Config{Now: clock.Now, LeaseFor: 24 * time.Hour, BackoffMin: 24 * time.Hour, BackoffMax: 24 * time.Hour})
 
 	var before []queue.Lease
 	ended := map[string]pipeline.Status{}
@@ -144,10 +197,7 @@ func TestFlushAndRebuild(t *testing.T) {
 	}
 	var waiting []pipeline.Request
 	for range each {
-		r := queuetest.Request(clock.Now(), len(s.requests))
-		s.must(s.q.Submit(t.Context(), r))
-		s.requests, waiting = append(s.requests, r), append(waiting, r)
-		s.manifests[r.ID] = map[pipeline.Stage]pipeline.Object{}
+		waiting = append(waiting, s.submit())
 	}
 	done := map[string]map[pipeline.Stage]pipeline.Object{}
 	for id, m := range s.manifests {
@@ -163,10 +213,7 @@ func TestFlushAndRebuild(t *testing.T) {
 			t.Fatalf("heartbeat after the flush: %v", err)
 		}
 	}
-	first, err := queue.Rebuild(t.Context(), s.q, s.records())
-	s.must(err)
-	again, err := queue.Rebuild(t.Context(), s.q, s.records())
-	s.must(err)
+	first, again := s.rebuild(), s.rebuild()
 	if first.Requests != len(s.requests) || again.Requests != 0 || again.Tasks != 0 {
 		t.Fatalf("rebuilt %+v, then %+v, of %d", first, again, len(s.requests))
 	}

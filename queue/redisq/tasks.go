@@ -3,6 +3,7 @@ package redisq
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/splatworks/splatworks/pipeline"
@@ -95,14 +96,14 @@ func (q *Queue) claim(ctx context.Context, now time.Time, stage pipeline.Stage, 
 	if err != nil {
 		return nil, err
 	}
-	answers, ok := v.([]any)
+	tasks, ok := v.(string)
 	if !ok {
 		return nil, answered("claim", v)
 	}
-	leases := make([]queue.Lease, 0, len(answers))
-	for _, a := range answers {
-		l, err := q.lease(stage, worker, expiresAt, a)
-		if err != nil {
+	var leases []queue.Lease
+	for tasks != "" {
+		l := &lease{q: q, worker: worker, expiresAt: expiresAt}
+		if tasks, err = l.read(tasks, stage); err != nil {
 			return leases, err
 		}
 		leases = append(leases, l)
@@ -110,27 +111,34 @@ func (q *Queue) claim(ctx context.Context, now time.Time, stage pipeline.Stage, 
 	return leases, nil
 }
 
-// lease reads an answer of claim.
-func (q *Queue) lease(stage pipeline.Stage, worker string, expiresAt time.Time, answer any) (*lease, error) {
-	a, _ := answer.([]any)
-	if len(a) != 11 {
-		return nil, unexpected("claim", answer)
-	}
-	text := func(i int) string {
-		s, _ := a[i].(string) // nil: there is no such field
+// read reads the first task of what claim answered, and returns the rest.
+func (l *lease) read(answer string, stage pipeline.Stage) (rest string, err error) {
+	var r reader
+	next := func(n uint32) string {
+		if uint64(n) > uint64(len(answer)) {
+			r.err = io.ErrUnexpectedEOF
+			n = uint32(len(answer))
+		}
+		s := answer[:n]
+		answer = answer[n:]
 		return s
 	}
-	var r reader
-	id, attempt := text(0), 0
-	if n, ok := a[2].(int64); ok {
-		attempt = int(n)
+	number := func() uint32 {
+		b := next(4)
+		if len(b) < 4 {
+			return 0
+		}
+		return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 	}
-	l := &lease{q: q, worker: worker, fence: r.integer(text(1)), attempt: attempt, exhausted: int(r.integer(text(3))),
-		failure: r.failure(text(4), stage), request: r.request(id, text(6)+text(7)+text(8)+text(5)),
-		task:      queue.Task{RequestID: id, Stage: stage, Input: r.object(text(9), text(10), id)},
-		expiresAt: expiresAt}
+	text := func() string { return next(number()) }
+
+	l.attempt = int(number())
+	id, fence, exhausted, failure, whole, where, sums := text(), text(), text(), text(), text(), text(), text()
+	l.fence, l.exhausted, l.failure = r.integer(fence), int(r.integer(exhausted)), r.failure(failure, stage)
+	l.request = r.request(id, whole)
+	l.task = queue.Task{RequestID: id, Stage: stage, Input: r.object(where, sums, id)}
 	if r.err != nil {
-		return nil, fmt.Errorf("queue: task of %s: %w", id, r.err)
+		return "", fmt.Errorf("queue: task of %s: %w", id, r.err)
 	}
-	return l, nil
+	return answer, nil
 }

@@ -6,7 +6,7 @@ local r = redis.call('HMGET', RECORD .. id, 'S', 'g', 'k', 'u')
 local status, stage = r[1], r[2]
 if not status then return -1 end
 if again and status == 'X' and r[4] == now then return 1 end
-if status ~= 'Q' and status ~= 'P' then return -2 end
+if not active(status) then return -2 end
 leave(id, stage, r[3])
 redis.call('HDEL', EXTRA .. id, 'f')
 finish(id, status, 'X', ANNOUNCE)

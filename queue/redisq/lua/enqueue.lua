@@ -8,7 +8,7 @@ local record = RECORD .. id
 local r = redis.call('HMGET', record, 'S', 'D', 'g', 'k', 'p', 'i', 'ig', 'f', 'e')
 local status, done, current, state, priority = r[1], r[2], r[3], r[4] or '', r[5] or '0'
 if not status then return -1 end
-if status == 'C' or status == 'F' or status == 'X' then return -2 end
+if not active(status) then return -2 end
 
 if state ~= '' and current == stage then
   if again and r[9] == now then return 1 end
@@ -45,9 +45,9 @@ if FAIR_SHARE then
 else
   place = redis.call('INCR', SEQUENCE)
 end
-if current then redis.call('HDEL', record, 'u', 'a', 'A', 'x', 'w') end
 place = string.format('%.0f', score(priority, place))
 redis.call('HSET', record, 'g', stage, 'k', 'r', 'e', now, 'q', place, 'i', ARGV[6], 'ig', ARGV[7])
+if current then redis.call('HDEL', record, 'u', 'a', 'A', 'x', 'w') end
 redis.call('ZADD', READY .. stage, place, id)
 publish(id, stage, status, 'enqueued')
 return 1

@@ -10,9 +10,9 @@ if again and r[1] == fence and r[3] == 'r' and r[6] == stage then return 1 end
 local ok = held(r, fence)
 if ok ~= 1 then return ok end
 redis.call('ZREM', LEASED .. stage, id)
+redis.call('HSET', record, 'k', 'r', 'u', now)
 redis.call('HINCRBY', record, 'a', -1)
 redis.call('HDEL', record, 'x', 'w')
-redis.call('HSET', record, 'k', 'r', 'u', now)
 redis.call('ZADD', READY .. stage, r[5], id)
 publish(id, stage, 'P', 'given_back')
 return 1

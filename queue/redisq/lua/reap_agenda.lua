@@ -17,21 +17,21 @@ local late, forgotten, present = 0, 0, tonumber(minute) == math.floor(now / 6000
 for _, entry in ipairs(redis.call('LPOP', MINUTE .. minute, ARGV[3]) or {}) do
   local what, id = string.sub(entry, 1, 1), string.sub(entry, 2)
   local r = redis.call('HMGET', RECORD .. id, 'S', 'y', 'g', 'k')
-  local status, active = r[1], r[1] == 'Q' or r[1] == 'P'
-  if what == 'd' and active then
+  local status = r[1]
+  if what == 'd' and active(status) then
     local _, _, deadline = identity(id)
     if tonumber(deadline) > tonumber(now) then
       plan(entry, deadline)
     else
       leave(id, r[3], r[4])
-      redis.call('HDEL', RECORD .. id, 'f')
       redis.call('HSET', RECORD .. id, 'E', 1)
       redis.call('HSET', EXTRA .. id, 'f', '!deadline_exceeded')
       finish(id, status, 'F', 0)
+      redis.call('HDEL', RECORD .. id, 'f')
       publish(id, r[3], 'F', 'failed', 'deadline_exceeded')
       late = late + 1
     end
-  elseif what == 'k' and status and not active then
+  elseif what == 'k' and status and not active(status) then
     local at = r[2] + KEEP
     if at > tonumber(now) then
       plan(entry, at)

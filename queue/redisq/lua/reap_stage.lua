@@ -6,19 +6,19 @@ local stage, n = ARGV[3], ARGV[4]
 local expired = redis.call('ZRANGEBYSCORE', LEASED .. stage, '-inf', now, 'LIMIT', 0, n)
 for _, id in ipairs(expired) do
   local record = RECORD .. id
-  local r = redis.call('HMGET', record, 'a', 'q', 'k', 'g', 'f')
+  local r = redis.call('HMGET', record, 'a', 'q', 'k', 'g', 'f', 'S')
   redis.call('ZREM', LEASED .. stage, id)
-  if r[3] ~= 'l' or r[4] ~= stage then
-    -- half a script, see restore: the lease is not this request's any more
+  if r[3] ~= 'l' or r[4] ~= stage or not active(r[6]) then
+    -- half a script: the lease is not this request's any more
   elseif tonumber(r[1]) >= ATTEMPTS then
-    redis.call('HDEL', record, 'f', 'x', 'w')
     redis.call('HSET', record, 'E', 1)
     redis.call('HSET', EXTRA .. id, 'f', '!worker_lost')
     finish(id, 'P', 'F', 0)
+    redis.call('HDEL', record, 'f')
     publish(id, stage, 'F', 'failed', 'worker_lost')
   else
+    redis.call('HSET', record, 'k', 'r', 'f', '-' .. (r[5] or 0), 'u', now)
     redis.call('HDEL', record, 'x', 'w')
-    redis.call('HSET', record, 'k', 'r', 'f', '-' .. r[5], 'u', now)
     redis.call('ZADD', READY .. stage, r[2], id)
     publish(id, stage, 'P', 'expired')
   end

@@ -9,12 +9,18 @@
 --   ARGV[10] fields of the record and their values, to the end
 -- Returns status when it was recorded, else the status of the request that is known already with a + before it.
 local id, status = ARGV[3], ARGV[7]
--- heal puts a known request back into the sets and indexes that its record calls for. They agree, unless the machine died
--- while Redis wrote what a script did and half of that came back.
+-- heal puts a known request back into the sets and indexes that its record calls for. They agree, unless half a script came back.
 local function heal(known)
-  local r = redis.call('HMGET', RECORD .. id, 'g', 'k', 'q', 'x', 'D', 'u')
+  local r = redis.call('HMGET', RECORD .. id, 'g', 'k', 'q', 'x', 'D', 'u', 'z')
   local stage, state, done = r[1], r[2], r[5]
-  if known ~= 'Q' and known ~= 'P' then return known end
+  if not active(known) then
+    if r[3] then -- it ended, and the rest of that is missing
+      leave(id, stage, state)
+      finish(id, r[7] and 'P' or 'Q', known, 0)
+      publish(id, stage, known, 'restored')
+    end
+    return known
+  end
   for _, entry in ipairs({{SESSIONS, ARGV[4]}, {TOKENS, ARGV[5]}}) do
     local hash, field = index(entry[1], entry[2])
     redis.call('HSETNX', hash, field, id)
@@ -55,7 +61,7 @@ if ARGV[9] ~= '' then
   redis.call('HSET', RECORD .. id, 'E', 1)
   redis.call('HSET', EXTRA .. id, 'f', ARGV[9])
 end
-if status == 'Q' or status == 'P' then
+if active(status) then
   if ARGV[6] ~= '' then plan('d' .. id, ARGV[6]) end
   if ARGV[8] ~= '' then redis.call('ZADD', HANDOVER, ARGV[8], id) end
 else
