@@ -157,16 +157,6 @@ func (c *Client) poll(ctx context.Context, token, tag string) (*Status, string, 
 	return &s, header.Get("ETag"), nil
 }
 
-// Find returns the result of a kind.
-func Find(s *Status, kind string) (Result, bool) {
-	for _, r := range s.Results {
-		if r.Kind == kind {
-			return r, true
-		}
-	}
-	return Result{}, false
-}
-
 func (c *Client) request(ctx context.Context, method, path, token string, body io.Reader) (*http.Request, error) {
 	base, err := url.Parse(c.BaseURL)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {

@@ -36,8 +36,10 @@ func Open(ctx context.Context, tools Tools, path, dir string, limits Limits) (*C
 		c.videos = []Video{v}
 		return c, err
 	case KindPhoto:
-		c.photos, err = ListPhotos(ctx, []string{path}, limits)
-		return c, err
+		if c.photos, err = listPhotos(ctx, []file{{path: path, name: filepath.Base(path)}}, c.limits); err != nil {
+			return c, err
+		}
+		return c, c.photos.check(c.limits)
 	case KindArchive:
 		if err := Unpack(ctx, path, dir, limits); err != nil {
 			return c, err
@@ -135,10 +137,6 @@ func (c *Capture) IsFrame(m Image) bool { return m.Source < len(c.videos) }
 func (c *Capture) Located() bool {
 	return len(c.videos) == 0 && !slices.ContainsFunc(c.photos.Photos, func(p Photo) bool { return p.Exif.GPS == nil })
 }
-
-// Masked says whether the client sent masks in files. Transparent photos have masks too, but that is seen only when they
-// are decoded: after Extract, the masks that there are lie in MasksBeside.
-func (c *Capture) Masked() bool { return len(c.masks) > 0 }
 
 // sources is the number of sources.
 func (c *Capture) sources() int {

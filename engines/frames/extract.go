@@ -35,18 +35,14 @@ type Image struct {
 // usually do, sort in order of time, and stay the same whichever other frames are selected.
 func FrameName(index int) string { return fmt.Sprintf("frame_%06d.jpg", index+1) }
 
-// Extract decodes the video once and writes exactly the selected frames into dir (made if missing) as JPEG of high
+// extract decodes the video once and writes exactly the selected frames into dir (made if missing) as JPEG of high
 // quality, upright, with square pixels, the longer edge at most maxEdge pixels (0: as in the video). progress, if not
-// nil, is told the number written.
+// nil, is told the number written. Names begin with the prefix.
 //
 // Of each frame of a spherical video, its views are written in its place.
 //
 // Frames are taken by their index in the order of display, so that a variable rate changes nothing. On an error dir
 // holds none of them.
-func Extract(ctx context.Context, tools Tools, v Video, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
-	return extract(ctx, tools, v, selection, dir, "", maxEdge, progress)
-}
-
 func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
 	if len(selection.Frames) == 0 {
 		return nil, errors.New("extracting frames: none selected")

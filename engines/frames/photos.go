@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 )
 
@@ -36,35 +35,7 @@ type Skipped struct {
 	Reason string `json:"reason"`
 }
 
-// FindPhotos lists the photos in a folder and below it, in natural order of their names (IMG_2 before IMG_10), by
-// reading headers only. Hidden files and links are ignored. The error is a *Failure when the set cannot be used.
-func FindPhotos(ctx context.Context, dir string, limits Limits) (Photos, error) {
-	files, err := findFiles(ctx, dir)
-	if err != nil {
-		return Photos{}, err
-	}
-	limits = limits.withDefaults()
-	set, err := listPhotos(ctx, files, limits)
-	if err != nil {
-		return set, err
-	}
-	return set, set.check(limits)
-}
-
-// ListPhotos is FindPhotos for files that are named one by one; their order is kept.
-func ListPhotos(ctx context.Context, paths []string, limits Limits) (Photos, error) {
-	files := make([]file, len(paths))
-	for i, p := range paths {
-		files[i] = file{path: p, name: filepath.Base(p)}
-	}
-	limits = limits.withDefaults()
-	set, err := listPhotos(ctx, files, limits)
-	if err != nil {
-		return set, err
-	}
-	return set, set.check(limits)
-}
-
+// listPhotos reads the headers of photos; see check for whether they suffice.
 func listPhotos(ctx context.Context, files []file, limits Limits) (Photos, error) {
 	var set Photos
 	for _, f := range files {

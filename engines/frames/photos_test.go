@@ -190,14 +190,14 @@ func TestPreparedPhotosAreUpright(t *testing.T) {
 		}
 		put(t, filepath.Join(dir, "in", string(rune('0'+o))+".jpg"), jpegOf(t, m, exifPayload(binary.BigEndian, uint16(o))))
 	}
-	set, err := FindPhotos(t.Context(), filepath.Join(dir, "in"), Limits{})
+	set, err := findPhotos(t, filepath.Join(dir, "in"), Limits{})
 	if err != nil || len(set.Photos) != 8 {
 		t.Fatalf("%d photos, %v", len(set.Photos), err)
 	}
 	selection := Selection{Frames: walk(8, 0)}
 	for _, edge := range []int{0, 120} {
 		out := filepath.Join(dir, "out")
-		images, err := PreparePhotos(t.Context(), set, selection, out, edge, nil)
+		images, err := preparePhotos(t.Context(), Tools{}, set, selection, out, "", edge, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +229,7 @@ func TestPreparedPhotosAreUpright(t *testing.T) {
 	}
 	// What needs no change is the very same file.
 	same, _ := os.ReadFile(filepath.Join(dir, "in", "1.jpg"))
-	if _, err := PreparePhotos(t.Context(), set, Selection{Frames: walk(1, 0)}, filepath.Join(dir, "copy"), 0, nil); err != nil {
+	if _, err := preparePhotos(t.Context(), Tools{}, set, Selection{Frames: walk(1, 0)}, filepath.Join(dir, "copy"), "", 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(filepath.Join(dir, "copy", "1.jpg")); !bytes.Equal(got, same) {
@@ -258,7 +258,7 @@ func TestPhotoSet(t *testing.T) {
 	put(t, filepath.Join(dir, ".hidden.jpg"), whole)
 	put(t, filepath.Join(dir, "__MACOSX", "IMG_9.jpg"), []byte("resource fork"))
 
-	set, err := FindPhotos(t.Context(), dir, Limits{})
+	set, err := findPhotos(t, dir, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,11 +288,11 @@ func TestPhotoSet(t *testing.T) {
 	if got := indices(selection); !slices.Equal(got, []int{0, 1, 2, 6}) || selection.Duplicates != 1 || selection.Unusable != 1 {
 		t.Errorf("selected %v, %+v", got, selection)
 	}
-	r, err := JudgePhotos(set, scores, selection)
+	r, err := judgedPhotos(set, scores, selection)
 	if err != nil || warned(r) != "low_resolution skipped_files few_images" || r.Width != 320 || r.Input != "photos" {
 		t.Errorf("%+v, %v", r, err)
 	}
-	images, err := PreparePhotos(t.Context(), set, selection, t.TempDir(), 160, nil)
+	images, err := preparePhotos(t.Context(), Tools{}, set, selection, t.TempDir(), "", 160, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,23 +307,23 @@ func TestPhotoSet(t *testing.T) {
 
 func TestPhotoRefusals(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := FindPhotos(t.Context(), dir, Limits{}); code(err) != TooFewPhotos {
+	if _, err := findPhotos(t, dir, Limits{}); code(err) != TooFewPhotos {
 		t.Errorf("an empty folder: %v", err)
 	}
 	put(t, filepath.Join(dir, "a.txt"), []byte("a"))
-	if _, err := FindPhotos(t.Context(), dir, Limits{}); code(err) != NotAPhoto {
+	if _, err := findPhotos(t, dir, Limits{}); code(err) != NotAPhoto {
 		t.Errorf("no photo: %v", err)
 	}
 	for i := range 4 {
 		put(t, filepath.Join(dir, string(rune('a'+i))+".jpg"), jpegOf(t, textured(160, 160, uint64(i)), nil))
 	}
-	if _, err := FindPhotos(t.Context(), dir, Limits{MaxPhotos: 3}); code(err) != TooManyPhotos {
+	if _, err := findPhotos(t, dir, Limits{MaxPhotos: 3}); code(err) != TooManyPhotos {
 		t.Errorf("too many: %v", err)
 	}
-	if set, err := FindPhotos(t.Context(), dir, Limits{MaxPixels: 20_000}); code(err) != NotAPhoto || len(set.Skipped) != 5 {
+	if set, err := findPhotos(t, dir, Limits{MaxPixels: 20_000}); code(err) != NotAPhoto || len(set.Skipped) != 5 {
 		t.Errorf("too many pixels: %v", err)
 	}
-	if _, err := ListPhotos(t.Context(), []string{filepath.Join(dir, "a.jpg")}, Limits{}); code(err) != TooFewPhotos {
+	if _, err := Open(t.Context(), Tools{}, filepath.Join(dir, "a.jpg"), "", Limits{}); code(err) != TooFewPhotos {
 		t.Errorf("one photo: %v", err)
 	}
 	judge := func(change func(*Frame)) string {
@@ -331,7 +331,7 @@ func TestPhotoRefusals(t *testing.T) {
 		for i := range frames {
 			change(&frames[i])
 		}
-		_, err := JudgePhotos(Photos{}, Scores{Frames: frames}, SelectPhotos(frames, SelectOptions{}))
+		_, err := judgedPhotos(Photos{}, Scores{Frames: frames}, SelectPhotos(frames, SelectOptions{}))
 		return code(err)
 	}
 	for _, test := range []struct {
@@ -443,7 +443,7 @@ func TestSceauxPhotos(t *testing.T) {
 	if _, err := os.Stat(dir); err != nil {
 		t.Skip("no real captures beside the project (../shared/data/sceaux)")
 	}
-	set, err := FindPhotos(t.Context(), dir, Limits{})
+	set, err := findPhotos(t, dir, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,8 +452,31 @@ func TestSceauxPhotos(t *testing.T) {
 		t.Fatal(err)
 	}
 	selection := SelectPhotos(scores.Frames, SelectOptions{})
-	r, err := JudgePhotos(set, scores, selection)
+	r, err := judgedPhotos(set, scores, selection)
 	if err != nil || len(selection.Frames) != 11 || warned(r) != "few_images" || set.Photos[0].Exif.FocalLengthMM != 5.85 {
 		t.Errorf("%d selected, warnings %q, %+v, %v", len(selection.Frames), warned(r), set.Photos[0].Exif, err)
 	}
+}
+
+// findPhotos lists the photos of a folder, as Open does where nothing else is in it.
+func findPhotos(t *testing.T, dir string, limits Limits) (Photos, error) {
+	t.Helper()
+	files, err := findFiles(t.Context(), dir)
+	if err != nil {
+		return Photos{}, err
+	}
+	limits = limits.withDefaults()
+	set, err := listPhotos(t.Context(), files, limits)
+	if err != nil {
+		return set, err
+	}
+	return set, set.check(limits)
+}
+
+// judgedPhotos is the report of a capture of photos alone, as Capture.Choose makes it.
+func judgedPhotos(set Photos, scores Scores, selection Selection) (Report, error) {
+	r, err := judgePhotos(set, scores, selection, 3)
+	r.warnSkipped(set.Skipped)
+	r.warnFew(true)
+	return r, err
 }

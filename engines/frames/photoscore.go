@@ -172,15 +172,7 @@ func SelectPhotos(frames []Frame, o SelectOptions) Selection {
 	return s
 }
 
-// JudgePhotos makes the capture report of a set of photos; see Judge.
-func JudgePhotos(set Photos, scores Scores, selection Selection) (Report, error) {
-	r, err := judgePhotos(set, scores, selection, 3)
-	r.warnSkipped(set.Skipped)
-	r.warnFew(true)
-	return r, err
-}
-
-// judgePhotos is JudgePhotos without what only a capture as a whole can lack; fewer than least photos are none.
+// judgePhotos makes the part of a capture report that is about its photos; see judgeVideo. Fewer than least photos are none.
 func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Report, error) {
 	all := scores.Frames
 	r := Report{

@@ -19,7 +19,7 @@ import (
 // jpegQuality is what pictures are written with: visually lossless for reconstruction, a third of the size of 100.
 const jpegQuality = 95
 
-// PreparePhotos writes the selected photos into dir (made if missing) as JPEG, upright, the longer edge at most maxEdge
+// preparePhotos writes the selected photos into dir (made if missing) as JPEG, upright, the longer edge at most maxEdge
 // pixels (0: as they are). A photo that is that already is copied bit by bit. EXIF data stay, since COLMAP takes the
 // focal length and the place from them; only the orientation is set to "upright" where the pixels were turned. Transparent
 // parts of a photo become its mask; see MasksBeside.
@@ -27,10 +27,6 @@ const jpegQuality = 95
 // Spherical photos are left to Capture.Extract, which has the tool to cut views from them.
 //
 // The files sort in the order of the selection. On an error dir holds none of them.
-func PreparePhotos(ctx context.Context, set Photos, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
-	return preparePhotos(ctx, Tools{}, set, selection, dir, "", maxEdge, progress)
-}
-
 func preparePhotos(ctx context.Context, tools Tools, set Photos, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("preparing photos: %w", err)

@@ -62,15 +62,8 @@ const (
 // turning, 0.28 and 0.32 while walking.
 const leastParallax = 0.08
 
-// Judge makes the capture report of a video. The error is a *Failure when nothing can be reconstructed from it; the
-// report is complete even then.
-func Judge(v Video, scores Scores, selection Selection) (Report, error) {
-	r, err := judgeVideo(v, scores, selection)
-	r.warnFew(false)
-	return r, err
-}
-
-// judgeVideo is Judge without what only a capture as a whole can lack.
+// judgeVideo makes the part of a capture report that is about a video: all but what only a capture as a whole can lack. The error
+// is a *Failure when nothing can be reconstructed from it; the part is complete even then.
 func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 	all := scores.Frames
 	r := Report{

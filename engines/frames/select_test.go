@@ -342,6 +342,13 @@ func TestSelectFilter(t *testing.T) {
 	}
 }
 
+// judged is the report of a capture that is one video, as Capture.Choose makes it.
+func judged(v Video, scores Scores, selection Selection) (Report, error) {
+	r, err := judgeVideo(v, scores, selection)
+	r.warnFew(false)
+	return r, err
+}
+
 func code(err error) string {
 	var f *Failure
 	if errors.As(err, &f) {
@@ -410,7 +417,7 @@ func TestJudge(t *testing.T) {
 		{"damaged", good, walk(60, 0.02), 3, "", "damaged_video"},
 		{"old film", Video{Width: 480, Height: 360, Interlaced: true, HDR: true}, walk(60, 0.02), 0, "", "low_resolution hdr_video interlaced_video"},
 	} {
-		r, err := Judge(test.video, Scores{Frames: test.frames, Damaged: test.damaged}, Select(test.frames, SelectOptions{}))
+		r, err := judged(test.video, Scores{Frames: test.frames, Damaged: test.damaged}, Select(test.frames, SelectOptions{}))
 		if got := code(err); got != test.refused {
 			t.Errorf("%s: refused with %q, want %q", test.name, got, test.refused)
 		}

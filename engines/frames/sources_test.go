@@ -47,7 +47,7 @@ func TestSeveralSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Video() || c.Masked() {
+	if c.Video() || len(c.masks) > 0 {
 		t.Error("taken for one video or masked")
 	}
 	last := [2]int{}
@@ -182,8 +182,8 @@ func TestMasks(t *testing.T) {
 	put(t, filepath.Join(dir, "masks", "IMG_5.png"), []byte("no picture"))
 
 	c, err := Open(t.Context(), tools, dir, "", Limits{})
-	if err != nil || !c.Masked() {
-		t.Fatalf("masked %v, %v", c.Masked(), err)
+	if err != nil || len(c.masks) == 0 {
+		t.Fatalf("%d masks, %v", len(c.masks), err)
 	}
 	selection, r, err := c.Choose(t.Context(), SelectOptions{}, nil)
 	if err != nil || warned(r) != "exposure_changes low_resolution skipped_files unmatched_masks few_images" || r.Masks != 4 || r.Selected != 5 {

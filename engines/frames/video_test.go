@@ -87,7 +87,7 @@ func chosen(t testing.TB, path string) (Video, Scores, Selection, Report, error)
 		return v, s, Selection{}, Report{}, err
 	}
 	selection := Select(s.Frames, SelectOptions{})
-	r, err := Judge(v, s, selection)
+	r, err := judged(v, s, selection)
 	return v, s, selection, r, err
 }
 
@@ -182,7 +182,7 @@ func TestExtractIsExact(t *testing.T) {
 		// A folder with a percent sign: the name is a pattern to ffmpeg.
 		dir := filepath.Join(t.TempDir(), "100%02d done")
 		reports := 0
-		images, err := Extract(t.Context(), tools, v, selection, dir, 0, func(done, total int) {
+		images, err := extract(t.Context(), tools, v, selection, dir, "", 0, func(done, total int) {
 			if reports = done; total != 6 {
 				t.Errorf("%d in all", total)
 			}
@@ -248,7 +248,7 @@ func TestExtractBursts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	images, err := Extract(t.Context(), tools, v, Selection{Frames: walk(12, 0.1)}, t.TempDir(), 0, nil)
+	images, err := extract(t.Context(), tools, v, Selection{Frames: walk(12, 0.1)}, t.TempDir(), "", 0, nil)
 	if err != nil || len(images) != 12 {
 		t.Errorf("%d images, %v", len(images), err)
 	}
@@ -261,7 +261,7 @@ func TestExtractSmaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	images, err := Extract(t.Context(), tools, v, Selection{Frames: walk(3, 0.1)}, dir, 200, nil)
+	images, err := extract(t.Context(), tools, v, Selection{Frames: walk(3, 0.1)}, dir, "", 200, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,12 +291,12 @@ func TestExtractLeavesNothingBehind(t *testing.T) {
 	}
 	dir := t.TempDir()
 	beyond := append(walk(2, 0.1), Frame{Index: 500})
-	if _, err := Extract(t.Context(), tools, v, Selection{Frames: beyond}, dir, 0, nil); err == nil {
+	if _, err := extract(t.Context(), tools, v, Selection{Frames: beyond}, dir, "", 0, nil); err == nil {
 		t.Error("a frame that does not exist was extracted")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Extract(ctx, tools, v, Selection{Frames: walk(2, 0.1)}, dir, 0, nil); !errors.Is(err, context.Canceled) {
+	if _, err := extract(ctx, tools, v, Selection{Frames: walk(2, 0.1)}, dir, "", 0, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
@@ -426,7 +426,7 @@ func TestHDR(t *testing.T) {
 		t.Fatalf("%+v, warnings %q, %v", v, warned(r), err)
 	}
 	selection.Frames = scores.Frames[:2]
-	images, err := Extract(t.Context(), tools, v, selection, dir, 0, nil)
+	images, err := extract(t.Context(), tools, v, selection, dir, "", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

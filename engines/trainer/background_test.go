@@ -91,7 +91,7 @@ func TestEmptyBackgroundCutsTheSubjectOut(t *testing.T) {
 func lightInTheEmpty(cloud *splat.Cloud, views []*View) (light float64) {
 	for _, v := range views {
 		pic := &v.Levels[0]
-		img := Render(cloud, &pic.Camera, &Config{Threads: 1})
+		img := render(cloud, &pic.Camera, &Config{Threads: 1})
 		for i, alpha := range pic.Alpha {
 			if alpha == 0 {
 				light += float64(img.NRGBAAt(i%pic.Camera.Width, i/pic.Camera.Width).B) / 255

@@ -2,9 +2,13 @@ package trainer
 
 import (
 	"bytes"
+	"image"
 	"image/jpeg"
 	"os"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/splat"
 )
 
 func TestComparisonShowsWorstAndBest(t *testing.T) {
@@ -16,7 +20,7 @@ func TestComparisonShowsWorstAndBest(t *testing.T) {
 	}
 	// One image is as the cloud has it.
 	pic := d.Test[1].Levels[0]
-	img := Render(cloud, &pic.Camera, &cfg)
+	img := render(cloud, &pic.Camera, &cfg)
 	for channel := range pic.Pix {
 		pic.Pix[channel] = make([]uint8, 96*72)
 		for i := range pic.Pix[channel] {
@@ -59,4 +63,8 @@ func TestComparisonShowsWorstAndBest(t *testing.T) {
 	if err := WriteComparison(&b, cloud, nil, &Quality{}, &cfg); err == nil {
 		t.Error("nothing measured: want an error")
 	}
+}
+
+func render(cloud *splat.Cloud, cam *raster.Camera, cfg *Config) *image.NRGBA {
+	return NewPainter(cloud, cfg).Paint(cam)
 }

@@ -150,11 +150,6 @@ func toByte(x float32) uint8 {
 	return uint8(min(x*255+0.5, 255))
 }
 
-// Render draws a cloud through a camera as an opaque image.
-func Render(cloud *splat.Cloud, cam *raster.Camera, cfg *Config) *image.NRGBA {
-	return NewPainter(cloud, cfg).Paint(cam)
-}
-
 // Painter draws one cloud many times.
 type Painter struct {
 	engine     *engine
@@ -167,7 +162,7 @@ func NewPainter(cloud *splat.Cloud, cfg *Config) *Painter {
 	return &Painter{newEngine(cfg), raster.Pack(cloud), cfg.Background}
 }
 
-// Paint draws the cloud through a camera.
+// Paint draws the cloud through a camera as an opaque image.
 func (p *Painter) Paint(cam *raster.Camera) *image.NRGBA {
 	f := p.engine.renderer.Forward(p.params, cam, raster.Options{Degree: p.params.Degree, Background: p.background})
 	img := image.NewNRGBA(image.Rect(0, 0, f.Width, f.Height))

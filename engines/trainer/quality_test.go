@@ -106,7 +106,7 @@ func TestSceneQuality(t *testing.T) {
 	for i, v := range data.Test {
 		t.Logf("%s  %.2f dB, %.2f after a colour fit, SSIM %.4f", v.Name, res.Held.Views[i].PSNR, res.Held.Views[i].ColorFitPSNR, res.Held.Views[i].SSIM)
 		if *sceneView != "" {
-			writePNG(t, filepath.Join(*sceneView, filepath.Base(v.Name)+".png"), Render(res.Cloud, &v.Levels[0].Camera, &cfg))
+			writePNG(t, filepath.Join(*sceneView, filepath.Base(v.Name)+".png"), render(res.Cloud, &v.Levels[0].Camera, &cfg))
 		}
 	}
 	if *sceneOut != "" {

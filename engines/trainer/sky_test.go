@@ -55,14 +55,14 @@ func skyScene(t *testing.T, depth bool) *Dataset {
 	for _, views := range [][]*View{d.Train, d.Test} {
 		for i, v := range views {
 			cam := v.Levels[0].Camera
-			pix, _, _ := simd.Planes(Render(truth, &cam, &Config{Threads: 1}))
+			pix, _, _ := simd.Planes(render(truth, &cam, &Config{Threads: 1}))
 			views[i] = newView(v.Name, Picture{Camera: cam, Pix: pix})
 		}
 	}
 	if depth {
 		for _, v := range d.Train {
 			cam := &v.Levels[0].Camera
-			near := Render(ball, cam, &Config{Threads: 1})
+			near := render(ball, cam, &Config{Threads: 1})
 			values := make([]float32, cam.Width*cam.Height)
 			for i := range values {
 				c := near.NRGBAAt(i%cam.Width, i/cam.Width)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,12 +93,12 @@ func TestClientUploadsWaitsAndDownloads(t *testing.T) {
 	if err != nil || last.Status != pipeline.Completed {
 		t.Fatal(last, err)
 	}
-	result, ok := client.Find(last, "splat")
-	if !ok {
+	splat := slices.IndexFunc(last.Results, func(r client.Result) bool { return r.Kind == "splat" })
+	if splat < 0 {
 		t.Fatalf("results %+v", last.Results)
 	}
 	var got bytes.Buffer
-	if err := c.Download(ctx, result, &got); err != nil || got.String() != "content of splat" {
+	if err := c.Download(ctx, last.Results[splat], &got); err != nil || got.String() != "content of splat" {
 		t.Fatal(got.String(), err)
 	}
 	if _, err := c.Cancel(ctx, accepted.CallbackToken); err == nil {

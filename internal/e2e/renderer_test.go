@@ -52,7 +52,7 @@ func TestRendererAgreesWithAnIndependentOne(t *testing.T) {
 	}
 	for _, eye := range [][3]float64{{0, 0, -3}, {2, -0.7, 1.9}} {
 		cam := lookingAtOrigin(eye, width, height, fov)
-		got := trainer.Render(cloud, &cam, &trainer.Config{Threads: 2})
+		got := trainer.NewPainter(cloud, &trainer.Config{Threads: 2}).Paint(&cam)
 		// The other program turns a file of 3D Gaussian splatting by half a turn about z, to have y up.
 		want := drawnBy(t, program, ply, fmt.Sprintf("%g,%g,%g", -eye[0], -eye[1], eye[2]), fmt.Sprintf("%dx%d", width, height), fov)
 		psnr := psnrOf(t, got, want)
