@@ -64,8 +64,8 @@ type Requests interface {
 	// Lookup and LookupToken return ErrNotFound for unknown ids and hashes.
 	Lookup(ctx context.Context, requestID string) (State, error)
 	LookupToken(ctx context.Context, tokenHash string) (State, error)
-	// Position is the place of the request's task among the ready tasks of its stage: 1 is claimed next; 0 when it is not
-	// waiting for a worker.
+	// Position is the place of the request's task among the ready tasks of its stage, retries whose time has come among them: 1 is
+	// claimed next; 0 when it is not waiting for a worker.
 	Position(ctx context.Context, requestID string) (int, error)
 	// Cancel ends a request that has not ended; its worker learns it at the next heartbeat. ErrTerminal when it has.
 	Cancel(ctx context.Context, requestID string) error
@@ -151,6 +151,7 @@ type Upkeep interface {
 	// Announced says that the world was told of the end of a request.
 	Announced(ctx context.Context, requestID string) error
 	Counts(ctx context.Context) (map[pipeline.Stage]StageCounts, error)
+	// Counts and Next speak of now: a retry whose time has come is ready, and is told to be so (Ready) when somebody asks.
 	// Next is whose tasks of a stage are ready, the first n of them in the order of claims. Looking takes nothing.
 	Next(ctx context.Context, stage pipeline.Stage, n int) (requestIDs []string, err error)
 	// StatusCounts counts requests by status, from counters.

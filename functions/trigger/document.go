@@ -22,7 +22,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	now := s.Now().UTC()
 	doc := api.Status{
 		RequestID: state.ID, SessionID: state.SessionID, Status: state.Status, Stage: state.Stage, Priority: state.Priority,
-		Progress: progressOf(state), Attempts: state.Attempt, RetryAt: state.RetryAt, Warnings: state.Warnings,
+		Attempts: state.Attempt, RetryAt: state.RetryAt, Warnings: state.Warnings,
 		Timings: api.Timings{CreatedAt: state.CreatedAt, StartedAt: state.StartedAt, UpdatedAt: state.UpdatedAt,
 			FinishedAt: state.FinishedAt, Deadline: state.Deadline},
 	}
@@ -41,6 +41,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 			doc.QueuePosition = &position
 		}
 	}
+	doc.Progress = progressOf(state, doc.QueuePosition != nil)
 	doc.ETAS, doc.ETAConfidence = eta(state, doc.Progress.Percent, now)
 
 	if state.Progress.Stage == state.Stage {
@@ -64,10 +65,15 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	return doc, etagOf(doc, window), nil
 }
 
-func progressOf(state queue.State) api.Progress {
+// progressOf tells how far a request is. While it waits for a worker, or for the time of another try, nothing else is left of what
+// the last attempt said.
+func progressOf(state queue.State, waits bool) api.Progress {
 	current := pipeline.Progress{}
 	if state.Progress.Stage == state.Stage {
 		current = state.Progress
+	}
+	if waits || !state.RetryAt.IsZero() {
+		current = pipeline.Progress{Percent: current.Percent}
 	}
 	p := api.Progress{Step: current.Step, Message: current.Message, Done: current.Done, Total: current.Total, Metrics: current.Metrics}
 	reached := state.Stage == "" // stages after the current one have not begun
@@ -86,13 +92,13 @@ func progressOf(state queue.State) api.Progress {
 	}
 	p.Percent = math.Round(p.Percent*10) / 10
 	if p.Step == "" {
-		p.Step = stepOf(state)
+		p.Step = stepOf(state, waits)
 	}
 	return p
 }
 
 // stepOf is what is going on when no worker says it.
-func stepOf(state queue.State) string {
+func stepOf(state queue.State, waits bool) string {
 	switch {
 	case state.Status == pipeline.Completed:
 		return "done"
@@ -104,7 +110,7 @@ func stepOf(state queue.State) string {
 		return "waiting for the upload"
 	case !state.RetryAt.IsZero():
 		return "waiting for another try"
-	case state.Attempt == 0:
+	case waits || state.Attempt == 0:
 		return "waiting for a worker"
 	}
 	return "starting"

@@ -45,12 +45,13 @@ func TestStatusFollowsARequestToItsEnd(t *testing.T) {
 	if retry, err := lease.Fail(ctx, &pipeline.Failure{Kind: pipeline.Transient, Code: "disk", Stage: pipeline.Preprocess, Message: "m", Advice: "a"}); err != nil || !retry {
 		t.Fatal(retry, err)
 	}
-	if s = w.status(token); s.Failure == nil || s.Failure.Code != "disk" || !s.Failure.Retryable || s.RetryAt.IsZero() {
+	if s = w.status(token); s.Failure == nil || s.Failure.Code != "disk" || !s.Failure.Retryable || s.RetryAt.IsZero() ||
+		s.QueuePosition != nil || s.Progress.Step != "waiting for another try" || s.Progress.Percent != 20 || s.Progress.Total != 0 {
 		t.Errorf("retrying: %+v", s)
 	}
-	w.advance(time.Hour)
-	if _, err := w.queue.Reap(ctx); err != nil {
-		t.Fatal(err)
+	w.advance(time.Hour) // and nobody ticked
+	if s = w.status(token); s.QueuePosition == nil || *s.QueuePosition != 1 || !s.RetryAt.IsZero() || s.Progress.Step != "waiting for a worker" {
+		t.Errorf("waiting again: %+v", s)
 	}
 	leases, err := w.queue.Claim(ctx, pipeline.Preprocess, "w", 1)
 	if err != nil || len(leases) != 1 {

@@ -131,9 +131,8 @@ func (l *lease) Fail(_ context.Context, f *pipeline.Failure) (retry bool, err er
 	if f.Kind == pipeline.ExhaustedResources {
 		r.exhausted++
 	}
-	l.q.take(r)
-	r.task, r.Failure, r.RetryAt, r.UpdatedAt = delayed, &told, now.Add(l.q.cfg.Backoff(l.attempt)), now
-	l.q.stages[r.Stage].delayed[r] = true
+	r.Failure, r.UpdatedAt = &told, now
+	l.q.delay(r, now.Add(l.q.cfg.Backoff(l.attempt)))
 	l.q.publish(r, queue.Retry, now)
 	return true, nil
 }

@@ -63,7 +63,7 @@ type request struct {
 type stage struct {
 	ready   []*request // in the order of claims
 	leased  map[*request]bool
-	delayed map[*request]bool
+	delayed []*request // by the time of their retry
 	slots   slots
 	turns   map[int]*turns // by priority, for FairShare
 }
@@ -81,7 +81,7 @@ func New(cfg queue.Config) *Queue {
 		counts: map[pipeline.Status]int{}, unannounced: map[string]time.Time{}, stages: map[pipeline.Stage]*stage{}, news: make(chan struct{}),
 	}
 	for _, s := range pipeline.Stages() {
-		q.stages[s] = &stage{leased: map[*request]bool{}, delayed: map[*request]bool{}, turns: map[int]*turns{},
+		q.stages[s] = &stage{leased: map[*request]bool{}, turns: map[int]*turns{},
 			slots: slots{workers: map[string]time.Time{}}}
 	}
 	return q
@@ -125,7 +125,7 @@ func (q *Queue) add(given pipeline.Request) *request {
 
 // Lookup implements queue.Requests.
 func (q *Queue) Lookup(_ context.Context, requestID string) (queue.State, error) {
-	q.lock()
+	now := q.lock()
 	defer q.mu.Unlock()
 	r := q.requests[requestID]
 	if r == nil {
@@ -133,6 +133,9 @@ func (q *Queue) Lookup(_ context.Context, requestID string) (queue.State, error)
 	}
 	s := r.State
 	s.Warnings = slices.Clone(s.Warnings)
+	if !s.RetryAt.After(now) {
+		s.RetryAt = time.Time{}
+	}
 	if r.done == s.Stage && s.Stage != "" {
 		s.Progress = pipeline.Progress{Stage: s.Stage, Percent: 100}
 	}
@@ -152,13 +155,16 @@ func (q *Queue) LookupToken(ctx context.Context, tokenHash string) (queue.State,
 
 // Position implements queue.Requests.
 func (q *Queue) Position(_ context.Context, requestID string) (int, error) {
-	q.lock()
+	now := q.lock()
 	defer q.mu.Unlock()
 	r := q.requests[requestID]
-	switch {
-	case r == nil:
+	if r == nil {
 		return 0, queue.ErrNotFound
-	case r.task != ready:
+	}
+	if r.task == ready || r.task == delayed {
+		q.wake(q.stages[r.Stage], now)
+	}
+	if r.task != ready {
 		return 0, nil
 	}
 	i, _ := slices.BinarySearchFunc(q.stages[r.Stage].ready, r, byPlace)
@@ -170,9 +176,10 @@ func (q *Queue) Next(_ context.Context, name pipeline.Stage, n int) ([]string, e
 	if _, err := pipeline.ParseStage(string(name)); err != nil {
 		return nil, fmt.Errorf("next: %w", err)
 	}
-	q.lock()
+	now := q.lock()
 	defer q.mu.Unlock()
 	var ids []string
+	q.wake(q.stages[name], now)
 	ready := q.stages[name].ready
 	for _, r := range ready[:min(max(n, 0), len(ready))] {
 		ids = append(ids, r.ID)
@@ -223,7 +230,9 @@ func (q *Queue) Counts(context.Context) (map[pipeline.Stage]queue.StageCounts, e
 	now := q.lock()
 	defer q.mu.Unlock()
 	counts := map[pipeline.Stage]queue.StageCounts{}
-	for name, s := range q.stages {
+	for _, name := range pipeline.Stages() {
+		s := q.stages[name]
+		q.wake(s, now)
 		c := queue.StageCounts{Ready: len(s.ready), Leased: len(s.leased), Delayed: len(s.delayed), Slots: s.slots.live(now)}
 		for _, r := range s.ready {
 			if c.OldestReady.IsZero() || r.enqueuedAt.Before(c.OldestReady) {

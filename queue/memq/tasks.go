@@ -97,7 +97,8 @@ func (q *Queue) take(r *request) {
 	case leased:
 		delete(s.leased, r)
 	case delayed:
-		delete(s.delayed, r)
+		i, _ := slices.BinarySearchFunc(s.delayed, r, byRetry)
+		s.delayed = slices.Delete(s.delayed, i, i+1)
 	}
 	r.task, r.RetryAt = "", time.Time{}
 }
@@ -111,27 +112,29 @@ func (q *Queue) makeReady(r *request) {
 	r.task = ready
 }
 
-// wake makes up to n delayed tasks of a stage ready whose time has come, the earliest first.
-func (q *Queue) wake(s *stage, n int, now time.Time) int {
-	due := first(s.delayed, n, now, func(r *request) time.Time { return r.RetryAt })
-	for _, r := range due {
+// byRetry is the order in which delayed tasks become ready.
+func byRetry(a, b *request) int {
+	return cmp.Or(a.RetryAt.Compare(b.RetryAt), strings.Compare(a.ID, b.ID))
+}
+
+// delay puts the task of r aside until then.
+func (q *Queue) delay(r *request, until time.Time) {
+	q.take(r)
+	s := q.stages[r.Stage]
+	r.task, r.RetryAt = delayed, until
+	i, _ := slices.BinarySearchFunc(s.delayed, r, byRetry)
+	s.delayed = slices.Insert(s.delayed, i, r)
+}
+
+// wake makes the delayed tasks of a stage ready whose time has come, the earliest first.
+func (q *Queue) wake(s *stage, now time.Time) (woken int) {
+	for ; len(s.delayed) > 0 && !s.delayed[0].RetryAt.After(now); woken++ {
+		r := s.delayed[0]
 		r.fence = 0
 		q.makeReady(r)
 		q.publish(r, queue.Ready, now)
 	}
-	return len(due)
-}
-
-// first returns up to n requests of a set whose time has come, the earliest first, equal ones by id.
-func first(set map[*request]bool, n int, now time.Time, at func(*request) time.Time) []*request {
-	var due []*request
-	for r := range set {
-		if !at(r).After(now) {
-			due = append(due, r)
-		}
-	}
-	slices.SortFunc(due, func(a, b *request) int { return cmp.Or(at(a).Compare(at(b)), strings.Compare(a.ID, b.ID)) })
-	return due[:min(n, len(due))]
+	return woken
 }
 
 // Claim implements queue.Tasks.
@@ -146,7 +149,7 @@ func (q *Queue) Claim(_ context.Context, name pipeline.Stage, worker string, n i
 
 func (q *Queue) claim(name pipeline.Stage, worker string, n int, now time.Time) []queue.Lease {
 	s := q.stages[name]
-	q.wake(s, n, now)
+	q.wake(s, now)
 	var leases []queue.Lease
 	for len(leases) < n && len(s.ready) > 0 {
 		r := s.ready[0]

@@ -3,7 +3,6 @@ package memq
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +20,7 @@ func (q *Queue) Reap(context.Context) (queue.Reaped, error) {
 	for _, name := range pipeline.Stages() {
 		s := q.stages[name]
 		did.ExpiredLeases += q.reapLeases(s, now)
-		did.DelayedReady += q.wake(s, math.MaxInt, now)
+		did.DelayedReady += q.wake(s, now)
 		did.DeadSlots += s.slots.bury(now)
 		if len(s.ready) > 0 && s.slots.count() == 0 {
 			if did.Wanting == nil {
@@ -53,7 +52,13 @@ func (q *Queue) reapDeadlines(now time.Time) int {
 }
 
 func (q *Queue) reapLeases(s *stage, now time.Time) int {
-	expired := first(s.leased, math.MaxInt, now, func(r *request) time.Time { return r.expiresAt })
+	var expired []*request
+	for r := range s.leased {
+		if !r.expiresAt.After(now) {
+			expired = append(expired, r)
+		}
+	}
+	slices.SortFunc(expired, func(a, b *request) int { return cmp.Or(a.expiresAt.Compare(b.expiresAt), strings.Compare(a.ID, b.ID)) })
 	for _, r := range expired {
 		r.fence = 0
 		if r.Attempt >= q.cfg.MaxAttempts {

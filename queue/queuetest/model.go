@@ -114,18 +114,24 @@ func (m *model) compareAll(rt *rapid.T) {
 	got, err := m.got.StatusCounts(ctx)
 	want, wantErr := m.want.StatusCounts(ctx)
 	m.same(rt, "StatusCounts", []any{got, sort(err)}, []any{want, sort(wantErr)})
-	counts, err := m.got.Counts(ctx)
-	wantCounts, wantErr := m.want.Counts(ctx)
-	m.same(rt, "Counts error", sort(err), sort(wantErr))
-	for stage, want := range wantCounts {
+	for stage := range m.counts(rt) {
 		m.next(rt, stage, len(m.requests))
-		got := counts[stage]
+	}
+	m.same(rt, "transitions", m.transitions(rt, m.got), m.transitions(rt, m.want))
+}
+
+func (m *model) counts(rt *rapid.T) map[pipeline.Stage]queue.StageCounts {
+	got, err := m.got.Counts(rt.Context())
+	want, wantErr := m.want.Counts(rt.Context())
+	m.same(rt, "Counts error", sort(err), sort(wantErr))
+	for stage, want := range want {
+		got := got[stage]
 		if m.fair { // Config.FairShare says why
 			got.OldestReady, want.OldestReady = time.Time{}, time.Time{}
 		}
 		m.same(rt, "Counts", got, want)
 	}
-	m.same(rt, "transitions", m.transitions(rt, m.got), m.transitions(rt, m.want))
+	return want
 }
 
 // transitions by request: what one pass of the reaper does to different requests has no order.
@@ -201,10 +207,7 @@ func (m *model) enqueueNext(rt *rapid.T) {
 
 func (m *model) claim(rt *rapid.T) {
 	// A stage that has something to do, if there is one.
-	counts, err := m.want.Counts(rt.Context())
-	if err != nil {
-		rt.Fatal(err)
-	}
+	counts := m.counts(rt)
 	stage := anyStage.Draw(rt, "stage")
 	for _, s := range pipeline.Stages() {
 		if counts[stage].Ready+counts[stage].Delayed == 0 {

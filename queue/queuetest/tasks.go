@@ -62,6 +62,76 @@ var orderTests = []test{
 			b.Error("an unknown stage was looked at")
 		}
 	}},
+	{"a retry whose time has come is waiting at its old place, whatever is asked first", func(b *bench) {
+		var first, other, high pipeline.Request
+		position := func(of *pipeline.Request, want int) func() {
+			return func() {
+				b.Helper()
+				got, err := b.q.Position(b.ctx(), of.ID)
+				check(b, "position", got, err, want)
+			}
+		}
+		waiting := func() { b.waiting(pipeline.Filter, 10, high.ID, first.ID, other.ID) }
+		counts := func(ready, delayed int) {
+			b.Helper()
+			got, err := b.q.Counts(b.ctx())
+			check(b, "ready", got[pipeline.Filter].Ready, err, ready)
+			check(b, "delayed", got[pipeline.Filter].Delayed, err, delayed)
+		}
+		asked := []func(){position(&first, 2), position(&other, 3), waiting, func() { counts(3, 0) }}
+		for _, ask := range asked {
+			first, other = b.ready(), b.ready()
+			_, err := b.claim(pipeline.Filter).Fail(b.ctx(), transient)
+			b.must(err)
+			high = b.ready(priority(1))
+			retryAt := b.state(first.ID).RetryAt
+			b.clock.Advance(retryAt.Sub(b.clock.Now()) - time.Millisecond)
+			position(&first, 0)()
+			position(&other, 2)()
+			b.waiting(pipeline.Filter, 10, high.ID, other.ID)
+			counts(2, 1)
+			check(b, "retry at", b.state(first.ID).RetryAt, nil, retryAt)
+
+			b.clock.Advance(time.Millisecond)
+			check(b, "retry at", b.state(first.ID).RetryAt, nil, time.Time{})
+			ask()
+			events := b.events(first.ID)
+			check(b, "event", events[len(events)-1], nil, queue.Ready)
+			for _, again := range asked {
+				again()
+			}
+			check(b, "made ready by the reaper", b.reap().DelayedReady, nil, 0)
+			b.order([]string{high.ID, first.ID, other.ID})
+		}
+	}},
+	{"retries whose time has come are claimed in their old order, not in that of their times", func(b *bench) {
+		first, second := b.ready(), b.ready()
+		leases := []queue.Lease{b.claim(pipeline.Filter), b.claim(pipeline.Filter)}
+		for i := range leases {
+			_, err := leases[1-i].Fail(b.ctx(), transient)
+			b.must(err)
+			b.clock.Advance(time.Second)
+		}
+		b.clock.Advance(b.cfg.BackoffMax)
+		for _, want := range []pipeline.Request{first, second} {
+			check(b, "next", b.claim(pipeline.Filter).Task().RequestID, nil, want.ID)
+		}
+	}},
+	{"any number of retries may come due at once", func(b *bench) {
+		const n = 600 // more than one call may wake
+		for range n {
+			b.ready()
+		}
+		leases, err := b.q.Claim(b.ctx(), pipeline.Filter, "worker", n)
+		check(b, "leases", len(leases), err, n)
+		for _, l := range leases {
+			_, err := l.Fail(b.ctx(), transient)
+			b.must(err)
+		}
+		b.clock.Advance(b.cfg.BackoffMax)
+		got, err := b.q.Position(b.ctx(), leases[n-1].Task().RequestID)
+		check(b, "position", got, err, n)
+	}},
 	{"a claim takes no more than asked for and there are", func(b *bench) {
 		b.none(pipeline.Filter)
 		for range 5 {

@@ -158,7 +158,8 @@ func (q *Queue) LookupToken(ctx context.Context, tokenHash string) (queue.State,
 }
 
 func (q *Queue) lookup(ctx context.Context, id, token string) (queue.State, error) {
-	v, err := q.call(ctx, "lookup", q.now(), id, token)
+	now := q.now()
+	v, err := q.call(ctx, "lookup", now, id, token)
 	if err != nil {
 		return queue.State{}, err
 	}
@@ -180,6 +181,9 @@ func (q *Queue) lookup(ctx context.Context, id, token string) (queue.State, erro
 	}
 	r := reader{fields: record}
 	s := r.state(found, extra)
+	if !s.RetryAt.After(now) {
+		s.RetryAt = time.Time{}
+	}
 	if r.err != nil {
 		return queue.State{}, fmt.Errorf("queue: record of %s: %w", found, r.err)
 	}
@@ -188,11 +192,18 @@ func (q *Queue) lookup(ctx context.Context, id, token string) (queue.State, erro
 
 // Position implements queue.Requests.
 func (q *Queue) Position(ctx context.Context, requestID string) (int, error) {
-	n, err := q.number(ctx, "position", q.now(), requestID)
-	if err == nil && n < 0 {
-		err = queue.ErrNotFound
+	v, err := q.ask(ctx, "position", q.now(), requestID)
+	if err != nil {
+		return 0, err
 	}
-	return max(0, int(n)), err
+	n, ok := v.(int64)
+	if !ok {
+		return 0, unexpected("position", v)
+	}
+	if n < 0 {
+		return 0, queue.ErrNotFound
+	}
+	return int(n), nil
 }
 
 // Cancel implements queue.Requests.
@@ -207,6 +218,16 @@ func (q *Queue) Cancel(ctx context.Context, requestID string) error {
 		return queue.ErrTerminal
 	}
 	return nil
+}
+
+// ask runs a script that wakes tasks whose time has come before it answers, until there are none.
+func (q *Queue) ask(ctx context.Context, script string, now time.Time, args ...any) (any, error) {
+	const more = int64(-2)
+	for {
+		if v, err := q.call(ctx, script, now, args...); err != nil || v != more {
+			return v, err
+		}
+	}
 }
 
 // number runs a script that answers with one.

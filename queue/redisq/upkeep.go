@@ -61,7 +61,7 @@ func (q *Queue) Next(ctx context.Context, stage pipeline.Stage, n int) ([]string
 
 // ids runs a script that answers with request ids.
 func (q *Queue) ids(ctx context.Context, script string, now time.Time, args ...any) ([]string, error) {
-	v, err := q.call(ctx, script, now, args...)
+	v, err := q.ask(ctx, script, now, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (q *Queue) lostHandovers(ctx context.Context, now time.Time) ([]pipeline.Ob
 
 // numbers runs a script that answers with n of them.
 func (q *Queue) numbers(ctx context.Context, script string, now time.Time, n int, args ...any) ([]int, error) {
-	v, err := q.call(ctx, script, now, args...)
+	v, err := q.ask(ctx, script, now, args...)
 	if err != nil {
 		return nil, err
 	}

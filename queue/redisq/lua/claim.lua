@@ -48,9 +48,7 @@ if again then
   if #answers > 0 then return table.concat(answers) end
 end
 
-if redis.call('EXISTS', DELAYED .. stage) == 1 then -- cheaper than the look itself, and there is seldom any
-  wake(stage, redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, ARGV[4]))
-end
+due(stage)
 local tasks = redis.call('ZPOPMIN', READY .. stage, ARGV[4])
 if #tasks == 0 then return '' end
 

@@ -88,6 +88,15 @@ local function wake(stage, ids)
   end
 end
 
+-- due wakes the delayed tasks of a stage whose time has come, and says whether those were all: 500 at most, since others wait for a
+-- script to end.
+local function due(stage)
+  if redis.call('EXISTS', DELAYED .. stage) == 0 then return true end -- cheaper than the look itself, and there is seldom any
+  local ids = redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, 500)
+  wake(stage, ids)
+  return #ids < 500
+end
+
 -- held says whether a lease still holds its task: 1, or what the caller must answer: -1 it is lost, -2 the request was
 -- canceled. r has fields f, S, k, x of the record in this order.
 local function held(r, fence)

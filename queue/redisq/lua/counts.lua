@@ -1,7 +1,10 @@
--- counts looks at one stage. Its cost grows with the number of different priorities that wait, not of tasks.
+-- counts looks at one stage, after it has woken tasks whose time has come. Its cost grows with the number of those and of the
+-- different priorities that wait, not of tasks.
 --   ARGV[3]  stage
--- Returns ready, leased and delayed tasks, live slots, and when the longest waiting ready task was enqueued or 0.
+-- Returns ready, leased and delayed tasks, live slots, and when the longest waiting ready task was enqueued or 0; or -2 ask again:
+-- there are more to wake.
 local stage = ARGV[3]
+if not due(stage) then return -2 end
 local oldest, from = 0, '-inf'
 while true do
   -- The first of a priority is its oldest.
