@@ -29,6 +29,9 @@ func TestResultsBecomeFilesAndFolders(t *testing.T) {
 	server := httptest.NewServer(files)
 	defer server.Close()
 	done := &client.Status{}
+	if fetchResults(t.Context(), &client.Client{}, done, t.TempDir(), false) == nil {
+		t.Error("no results, and no error")
+	}
 	for kind, path := range map[artifacts.Kind]string{artifacts.Splat: "/plain", artifacts.SparseModel: "/packed", artifacts.Scene: "/packed"} {
 		size := int64(len("splat"))
 		if path == "/packed" {

@@ -185,6 +185,9 @@ var bundles = map[artifacts.Kind]string{artifacts.SparseModel: "sparse", artifac
 
 // fetchResults downloads everything into dir, the scene only when it is wanted: it is larger than all the rest.
 func fetchResults(ctx context.Context, api *client.Client, s *client.Status, dir string, scene bool) error {
+	if len(s.Results) == 0 {
+		return errors.New("the backend lists no results: its storage does not answer at the moment, or they were deleted")
+	}
 	for _, r := range s.Results {
 		kind := artifacts.Kind(r.Kind)
 		if kind == artifacts.Scene && !scene {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
@@ -50,7 +51,9 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	window := int64(0)
 	if state.Manifest.Name != "" {
 		left, err := s.results.of(ctx, s, state, now)
-		if err != nil {
+		if errors.Is(err, artifacts.ErrNotFound) && state.Status.Terminal() {
+			window = -1 // deleted by now, see result
+		} else if err != nil {
 			// The status is true all the same; the links come with the next poll.
 			s.Log.WarnContext(ctx, "results not listed", "request_id", state.ID, "error", err.Error())
 			window = -1

@@ -223,6 +223,15 @@ func (w *world) finish(requestID string) []artifacts.Artifact {
 	return m.Outputs
 }
 
+// delete takes away what finish wrote last, as a purge or a lifecycle rule does.
+func (w *world) delete(requestID string) {
+	w.t.Helper()
+	o := pipeline.Object{Bucket: "artifacts", Name: artifacts.ManifestName(requestID, pipeline.Export)}
+	if err := w.store.Delete(context.Background(), o); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // claim enqueues and claims the task of a stage.
 func (w *world) claim(requestID string, stage pipeline.Stage, input pipeline.Object) queue.Lease {
 	w.t.Helper()

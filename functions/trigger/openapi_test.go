@@ -117,6 +117,8 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	w.fail("sign", true)
 	read("GET /result/{kind}", "/result/splat", "done")
 	w.fail("sign", false)
+	w.delete(done.RequestID)
+	read("GET /result/{kind}", "/result/splat", "done")
 	// A status with everything in it.
 	lease := w.claim(a.RequestID, pipeline.Filter, pipeline.Object{Bucket: "inbox-filter", Name: a.RequestID + "/input", Generation: 1})
 	w.advance(30 * time.Second)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
@@ -191,22 +192,23 @@ func (s *Service) result(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	doc, _, err := s.document(ctx, state)
-	if err != nil {
-		s.unavailable(w, r, "queue", err)
-		return
-	}
-	if doc.Results == nil && state.Status == pipeline.Completed {
-		s.unavailable(w, r, "storage", errors.New("results not listed"))
-		return
-	}
-	if doc.Results == nil {
+	if state.Status != pipeline.Completed {
 		serve.WriteProblem(w, serve.Problem{Status: http.StatusConflict, Code: "not_completed", RequestID: state.ID, Retryable: !state.Status.Terminal(),
 			Detail: "The request is " + string(state.Status) + ", so there is no result.", Advice: "Follow its status."})
 		return
 	}
+	left, err := s.results.of(ctx, s, state, s.Now().UTC())
+	if errors.Is(err, artifacts.ErrNotFound) {
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusGone, Code: "results_deleted", RequestID: state.ID,
+			Detail: "The results of this request were deleted: they are kept for some time only.", Advice: "Ask for another reconstruction."})
+		return
+	}
+	if err != nil {
+		s.unavailable(w, r, "storage", err)
+		return
+	}
 	kind := r.PathValue("kind")
-	for _, result := range doc.Results {
+	for _, result := range left.results {
 		if result.Kind == kind || result.FileName == kind {
 			w.Header().Set("Cache-Control", "no-store")
 			http.Redirect(w, r, result.URL, http.StatusFound)

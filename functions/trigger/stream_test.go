@@ -280,8 +280,15 @@ func TestResultLeadsToTheFile(t *testing.T) {
 	w = newWorld(t)
 	a = w.trigger("s")
 	w.finish(a.RequestID)
+	auth = "Authorization: Bearer " + a.CallbackToken
 	w.fail("open", true)
-	problem(t, w.call("GET", "/result/splat", "", "Authorization: Bearer "+a.CallbackToken), 503, "storage_unavailable")
+	problem(t, w.call("GET", "/result/splat", "", auth), 503, "storage_unavailable")
+	w.fail("open", false)
+	w.delete(a.RequestID)
+	problem(t, w.call("GET", "/result/splat", "", auth), 410, "results_deleted")
+	if s := w.status(a.CallbackToken); s.Status != pipeline.Completed || len(s.Results) != 0 {
+		t.Errorf("results that were deleted: %+v", s)
+	}
 }
 
 func TestEndIsAnnounced(t *testing.T) {

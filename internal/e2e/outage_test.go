@@ -44,7 +44,9 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, several
 	upload()
 	deployed.call(ask{operation: postUploads, token: several, body: good[postUploads]})
 	deployed.call(ask{operation: postComplete, token: several, body: good[postComplete]})
-	storage.closed.Store(true)
+	storage.shut.Store(http.StatusNotFound) // as if everything had been deleted
+	deployed.call(ask{operation: "GET /result/{kind}", token: done.CallbackToken})
+	storage.shut.Store(http.StatusForbidden)
 	deployed.together(ask{operation: postTrigger, body: `{"session_id":"unread","source":"gs://sources/x"}`, headers: withKey},
 		ask{operation: "GET /result/{kind}", token: done.CallbackToken},
 		ask{operation: postUploads, token: several, body: good[postUploads]},
@@ -141,10 +143,10 @@ func (b *backend) startFront(storage, key string) (url string) {
 	}
 }
 
-// gate leads to the storage until it is closed: then nobody may do anything there any more.
+// gate leads to the storage until it is shut: then every call is answered with that status.
 type gate struct {
 	server *httptest.Server
-	closed atomic.Bool
+	shut   atomic.Int32
 }
 
 func newGate(t *testing.T, storage string) *gate {
@@ -156,8 +158,8 @@ func newGate(t *testing.T, storage string) *gate {
 	proxy := httputil.NewSingleHostReverseProxy(u)
 	g := &gate{}
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.closed.Load() {
-			http.Error(w, "forbidden", http.StatusForbidden)
+		if status := int(g.shut.Load()); status != 0 {
+			http.Error(w, http.StatusText(status), status)
 			return
 		}
 		proxy.ServeHTTP(w, r)
