@@ -3,9 +3,13 @@ package notify_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -161,6 +165,15 @@ func TestSignatureOfTheSpecification(t *testing.T) {
 	} {
 		if !errors.Is(err, notify.ErrSignature) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A receiver that lost its secret must not believe what anybody can sign.
+	mac := hmac.New(sha256.New, nil)
+	fmt.Fprintf(mac, "%s.%d.%s", h.Get("webhook-id"), at.Unix(), body)
+	h.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	for _, lost := range []string{"", "whsec_"} {
+		if notify.Verify(lost, h, body, at) == nil {
+			t.Errorf("the secret %q was taken", lost)
 		}
 	}
 }

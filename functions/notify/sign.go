@@ -55,6 +55,9 @@ func Verify(secret string, h http.Header, body []byte, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("webhook secret: %w", err)
 	}
+	if len(key) < minKeyBytes {
+		return errors.New("webhook secret: it is too short to be one") // anybody could sign with an empty one
+	}
 	seconds, err := strconv.ParseInt(h.Get("webhook-timestamp"), 10, 64)
 	if err != nil {
 		return ErrSignature

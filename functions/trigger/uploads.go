@@ -184,24 +184,23 @@ func (s *Service) seal(ctx context.Context, requestID string, names []string) *s
 	if problem != nil {
 		return problem
 	}
-	var missing []string
+	named, missing := map[string]bool{}, 0
+	detail := "Nothing has been uploaded."
 	for _, name := range names {
-		if _, ok := parts[name]; !ok {
-			missing = append(missing, name)
+		if _, ok := parts[name]; !ok && !named[name] {
+			missing++
+			detail = fmt.Sprintf("%d of the files named are not there, %.80q among them.", missing, name)
 		}
+		named[name] = true
 	}
-	if len(missing) > 0 || len(parts) == 0 {
-		detail := "Nothing has been uploaded."
-		if len(missing) > 0 {
-			detail = fmt.Sprintf("%d of the files named are not there, %.80q among them.", len(missing), missing[0])
-		}
+	if missing > 0 || len(parts) == 0 {
 		return &serve.Problem{Status: http.StatusConflict, Code: "uploads_missing", RequestID: requestID, Retryable: true,
 			Detail: detail, Advice: "Finish the uploads, then complete them."}
 	}
 	var objects []pipeline.Object
 	bytes := int64(0)
 	for name, o := range parts {
-		if len(names) == 0 || slices.Contains(names, name) {
+		if len(names) == 0 || named[name] {
 			objects = append(objects, o)
 			bytes += o.Size
 		}

@@ -93,7 +93,10 @@ func TestSeveralUploadsBeginWhenTheyAreComplete(t *testing.T) {
 		return w.put("inbox-filter", artifacts.PartName(a.RequestID, name), "photo "+name)
 	}
 	first, second := part("a.mp4"), part("b.jpg")
-	problem(t, w.call("POST", "/uploads/complete", `{"names":["a.mp4","c.jpg"]}`, auth), 409, "uploads_missing")
+	twice := problem(t, w.call("POST", "/uploads/complete", `{"names":["a.mp4","c.jpg","c.jpg"]}`, auth), 409, "uploads_missing")
+	if twice.Detail != `1 of the files named are not there, "c.jpg" among them.` {
+		t.Error(twice.Detail)
+	}
 	if w.captured(a.RequestID) != nil {
 		t.Fatal("begun before it was complete")
 	}

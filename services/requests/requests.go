@@ -156,9 +156,13 @@ const maxBodyBytes = 64 << 10
 // read takes a JSON body, strictly. An empty one is an empty object.
 func read(r *http.Request, v any) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBodyBytes+1))
-	if err != nil || len(body) > maxBodyBytes {
+	var tooLarge *http.MaxBytesError
+	if len(body) > maxBodyBytes || errors.As(err, &tooLarge) {
 		p := refusal(serve.TooLarge(maxBodyBytes))
 		return &p
+	}
+	if err != nil {
+		return refuse(http.StatusBadRequest, "invalid_body", "The body did not arrive whole.", "Send it again.")
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil

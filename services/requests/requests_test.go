@@ -223,6 +223,20 @@ type list struct {
 	Next     string             `json:"next_cursor"`
 }
 
+// brokenOff is a body whose sender hangs up.
+type brokenOff struct{}
+
+func (brokenOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestABodyThatBreaksOffIsNotTooLarge(t *testing.T) {
+	w := newWorld(t)
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, httptest.NewRequest("POST", "/purge", brokenOff{}))
+	if rec.Code != http.StatusBadRequest || !strings.Contains(rec.Body.String(), `"invalid_body"`) {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+}
+
 func TestOverviewAndEnqueue(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.submit("a", 0), w.submit("b", 5)

@@ -144,15 +144,15 @@ func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, d
 		return nil, err
 	}
 	defer checkpoint.Close()
-	first := true
-	hooks.Events = func(e trainer.Event) {
+	first, resumed := true, hooks
+	resumed.Events = func(e trainer.Event) {
 		if p, ok := e.(trainer.Progress); ok && first {
 			job.Metric("resumed_at", p.Fraction)
 			first = false
 		}
 		tell(job, e)
 	}
-	result, err := trainer.Train(ctx, cfg, data, checkpoint, hooks)
+	result, err := trainer.Train(ctx, cfg, data, checkpoint, resumed)
 	if errors.Is(err, trainer.ErrCheckpoint) {
 		job.Warn(pipeline.Warning{Code: "checkpoint_unusable", Message: "A saved state could not be used, so training began anew."})
 		return trainer.Train(ctx, cfg, data, nil, hooks)
