@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 	"github.com/splatworks/splatworks/queue/queuetest"
@@ -156,23 +158,28 @@ type crash struct {
 	cutBytes                                              int64
 }
 
-func TestCrash(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills processes for some 20 seconds")
-	}
-	c := &crash{T: t, dir: t.TempDir(), server: redistest.Start(t, "--appendonly", "yes", "--appendfsync", "everysec",
-		"--auto-aof-rewrite-percentage", "0")}
+func newCrash(t *testing.T, client *redis.Client) *crash {
+	c := &crash{T: t, dir: t.TempDir()}
 	for _, name := range []string{"manifests", "claims"} {
 		if err := os.Mkdir(filepath.Join(c.dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.q = open(t, connect(t, c.server), crashPolicy)
+	c.q = open(t, client, crashPolicy)
 	for i := range crashRequests {
 		c.requests = append(c.requests, queuetest.Request(time.Now(), i))
 	}
 	c.rebuild() // from records and uploads alone: this is how they get in
+	return c
+}
 
+func TestCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills processes for some 20 seconds")
+	}
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
+	c := newCrash(t, connect(t, server))
+	c.server = server
 	c.workers, c.stderr = make([]*exec.Cmd, crashWorkers), make([]*bytes.Buffer, crashWorkers)
 	for i := range c.workers {
 		c.startWorker(i)
@@ -185,7 +192,7 @@ func TestCrash(t *testing.T) {
 	started := time.Now()
 	for tick := 1; !c.done(); tick++ {
 		if time.Since(started) > crashLimit {
-			c.unfinished()
+			c.unfinished(connect(t, server))
 			t.Fatalf("not done after %v: %s", time.Since(started), c.count())
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -200,8 +207,7 @@ func TestCrash(t *testing.T) {
 }
 
 // unfinished tells what the queue knows of requests that are not completed.
-func (c *crash) unfinished() {
-	client := connect(c.T, c.server)
+func (c *crash) unfinished(client *redis.Client) {
 	for _, r := range c.requests {
 		if s, err := c.q.Lookup(c.Context(), r.ID); err != nil || s.Status != pipeline.Completed {
 			record, _ := client.HGetAll(c.Context(), "{q}r"+r.ID).Result() // for the eye

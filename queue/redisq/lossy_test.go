@@ -18,56 +18,82 @@ import (
 	"github.com/splatworks/splatworks/queue/redisq/redistest"
 )
 
-// lossyLine is a way to a server on which connections break: before a command arrives, or after it was carried out and
-// before its answer comes back, which a client cannot tell apart.
-type lossyLine struct {
-	socket  string
-	share   float64 // of transfers that break, in each direction
-	broken  atomic.Int64
-	mu      sync.Mutex
-	rand    *rand.Rand
-	quit    net.Listener
-	servers sync.WaitGroup
+// wire is a way to a server, which may lead to another one later.
+type wire struct {
+	socket string
+	quit   net.Listener
+	share  float64      // of transfers that break, in each direction
+	broken atomic.Int64 // transfers
+
+	mu   sync.Mutex
+	rand *rand.Rand
+	to   string // socket of the server
+	ends []net.Conn
 }
 
-func newLossyLine(t *testing.T, server *redistest.Server, share float64) *lossyLine {
+// newWire makes a way on which connections break: before a command arrives, or after it was carried out and before its answer
+// comes back, which a client cannot tell apart.
+func newWire(t *testing.T, server *redistest.Server, share float64) *wire {
 	dir, err := os.MkdirTemp("", "line")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lossyLine{socket: filepath.Join(dir, "s"), share: share, rand: rand.New(rand.NewPCG(1, 2))}
-	if l.quit, err = net.Listen("unix", l.socket); err != nil {
+	w := &wire{socket: filepath.Join(dir, "s"), to: server.Socket, share: share, rand: rand.New(rand.NewPCG(1, 2))}
+	if w.quit, err = net.Listen("unix", w.socket); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		l.quit.Close()
+		w.quit.Close()
 		os.RemoveAll(dir)
 	})
 	go func() {
 		for {
-			client, err := l.quit.Accept()
+			client, err := w.quit.Accept()
 			if err != nil {
 				return
 			}
-			up, err := net.Dial("unix", server.Socket)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			go l.carry(client, up)
-			go l.carry(up, client)
+			w.join(client)
 		}
 	}()
-	return l
+	return w
 }
 
-func (l *lossyLine) breaks() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.rand.Float64() < l.share
+func (w *wire) url() string { return "unix://" + w.socket }
+
+func (w *wire) join(client net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	up, err := net.Dial("unix", w.to)
+	if err != nil {
+		client.Close()
+		return
+	}
+	w.ends = append(w.ends, client, up)
+	go w.carry(client, up)
+	go w.carry(up, client)
 }
 
-func (l *lossyLine) carry(from, to net.Conn) {
+// lead breaks all connections; new ones lead to the server.
+func (w *wire) lead(server *redistest.Server) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.to = server.Socket
+	for _, c := range w.ends {
+		c.Close()
+	}
+	w.ends = nil
+}
+
+func (w *wire) breaks() bool {
+	if w.share == 0 {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rand.Float64() < w.share
+}
+
+func (w *wire) carry(from, to net.Conn) {
 	defer from.Close()
 	defer to.Close()
 	buffer := make([]byte, 64<<10)
@@ -76,8 +102,8 @@ func (l *lossyLine) carry(from, to net.Conn) {
 		if err != nil {
 			return
 		}
-		if l.breaks() {
-			l.broken.Add(1)
+		if w.breaks() {
+			w.broken.Add(1)
 			return
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {
@@ -95,8 +121,8 @@ func TestNothingIsAppliedTwice(t *testing.T) {
 	}
 	server := redistest.Start(t)
 	direct := connect(t, server)
-	line := newLossyLine(t, server, 0.04)
-	client, err := redisq.Connect("unix://" + line.socket)
+	lossy := newWire(t, server, 0.04)
+	client, err := redisq.Connect(lossy.url())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,10 +133,10 @@ func TestNothingIsAppliedTwice(t *testing.T) {
 		q.SetPause(time.Millisecond)
 		return q
 	}}.RunModel(t, schedules)
-	if line.broken.Load() < 20 {
-		t.Errorf("only %d transfers broke: the test has shown nothing", line.broken.Load())
+	if lossy.broken.Load() < 20 {
+		t.Errorf("only %d transfers broke: the test has shown nothing", lossy.broken.Load())
 	}
-	t.Logf("%d transfers broke", line.broken.Load())
+	t.Logf("%d transfers broke", lossy.broken.Load())
 }
 
 // TestRestart: scripts are gone and the data is being loaded when the server is back; a call just takes longer.
