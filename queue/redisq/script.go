@@ -1,6 +1,7 @@
 package redisq
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"io/fs"
 	"net"
 	"path"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -24,19 +27,33 @@ var sources embed.FS
 // tag is the one key that scripts are given: it leads them to the shard of all others.
 var tag = []string{"{q}"}
 
-// scripts by the name of their file. Each is the policy, the key names and the common functions, and then itself.
+// scripts by the name of their file. Each is the common functions, and then itself. The names that lua/keys.lua gives and those of
+// the policy are replaced by their values: as locals that functions share they would cost each call a microsecond, as much as a
+// command.
 type scripts map[string]*redis.Script
+
+// constant is a line of lua/keys.lua that names a value.
+var constant = regexp.MustCompile(`(?m)^local ([A-Z]+) *= *('[^']*')`)
+
+// capitals are how constants are written; nothing else in the scripts' code is a word of them that these name.
+var capitals = regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)*\b`)
 
 func loadScripts(cfg queue.Config) (scripts, error) {
 	text := func(name string) (string, error) {
 		b, err := fs.ReadFile(sources, path.Join("lua", name+".lua"))
 		return string(b), err
 	}
-	policy := fmt.Sprintf("local KEEP, KEEP_EVENTS, ATTEMPTS, FAIR_SHARE, ANNOUNCE, RECENT = %d, '%d', %d, %t, %d, %d\n",
-		cfg.Keep.Milliseconds(), cfg.KeepEvents, cfg.MaxAttempts, cfg.FairShare, cfg.AnnounceGrace.Milliseconds(), queue.Recent.Milliseconds())
+	values := map[string]string{
+		"KEEP": strconv.FormatInt(cfg.Keep.Milliseconds(), 10), "KEEP_EVENTS": fmt.Sprintf("'%d'", cfg.KeepEvents),
+		"ATTEMPTS": strconv.Itoa(cfg.MaxAttempts), "FAIR_SHARE": strconv.FormatBool(cfg.FairShare),
+		"ANNOUNCE": strconv.FormatInt(cfg.AnnounceGrace.Milliseconds(), 10), "RECENT": strconv.FormatInt(queue.Recent.Milliseconds(), 10),
+	}
 	keys, err := text("keys")
 	if err != nil {
 		return nil, err
+	}
+	for _, found := range constant.FindAllStringSubmatch(keys, -1) {
+		values[found[1]] = found[2]
 	}
 	common, err := text("common")
 	if err != nil {
@@ -56,7 +73,7 @@ func loadScripts(cfg queue.Config) (scripts, error) {
 		if err != nil {
 			return nil, err
 		}
-		all[name] = redis.NewScript(policy + keys + common + body)
+		all[name] = redis.NewScript(capitals.ReplaceAllStringFunc(common+body, func(name string) string { return cmp.Or(values[name], name) }))
 	}
 	return all, nil
 }

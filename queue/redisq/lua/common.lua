@@ -1,4 +1,4 @@
--- What several scripts do. This text stands before each script, after keys.lua.
+-- What several scripts do. This text stands before each script.
 
 local again, now = ARGV[1] == '1', ARGV[2]
 

@@ -1,10 +1,10 @@
--- Every key of the queue and every field of a request's record. This text stands before each script.
+-- Every key of the queue and every field of a request's record. Scripts get the values of these names, as literals.
 --
 -- The hash tag {q} keeps all keys in one slot, since scripts make names out of ids. Every script is called with
 --   KEYS[1]  {q}, for the routing alone
 --   ARGV[1]  1 when the call is tried again after an answer that never came, so it may have happened already; else 0
 --   ARGV[2]  now, in milliseconds since 1970; all times are such
--- and lists only what follows in its own header. Before this text stands the policy, from queue.Config:
+-- and lists only what follows in its own header. Likewise they get the policy, from queue.Config:
 --   KEEP (milliseconds), KEEP_EVENTS (as text), ATTEMPTS, FAIR_SHARE, ANNOUNCE and RECENT (milliseconds).
 -- A number that becomes an argument of redis.call costs as much as a small command, so what is written often is text.
 
