@@ -55,7 +55,7 @@ func BenchmarkQueue(b *testing.B) {
 }
 
 const (
-	benchRounds = 5
+	benchRounds = 9
 	benchTasks  = 4_000  // of one operation in one round
 	benchPiped  = 10_240 // pipelined
 	benchPipe   = 512    // at once, as in redisq

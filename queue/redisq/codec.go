@@ -122,12 +122,15 @@ func pieceName(i int) string {
 // objectFields are an object in two fields: bucket and name; generation, size, crc32c and content type. A name that begins with the
 // request's id, as all of ours do, is kept without it: bucket names have neither ~ nor /, so the first of them tells.
 func objectFields(requestID string, o pipeline.Object) [2]any {
-	where := o.Bucket + "/" + o.Name
-	if rest, ok := strings.CutPrefix(o.Name, requestID+"/"); ok {
-		where = o.Bucket + "~" + rest
+	name, ours := strings.CutPrefix(o.Name, requestID+"/")
+	separator := "/"
+	if ours {
+		separator = "~"
 	}
-	return [2]any{where, strconv.FormatInt(o.Generation, 10) + " " + strconv.FormatInt(o.Size, 10) + " " +
-		strconv.FormatUint(uint64(o.CRC32C), 10) + " " + o.ContentType}
+	rest := strconv.AppendInt(make([]byte, 0, pieceBytes), o.Generation, 10)
+	rest = strconv.AppendInt(append(rest, ' '), o.Size, 10)
+	rest = strconv.AppendUint(append(rest, ' '), uint64(o.CRC32C), 10)
+	return [2]any{o.Bucket + separator + name, string(append(append(rest, ' '), o.ContentType...))}
 }
 
 // reader turns the strings of a record into values and remembers the first that makes no sense.
