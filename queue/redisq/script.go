@@ -11,6 +11,7 @@ import (
 	"net"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -141,12 +142,13 @@ func (q *Queue) calls(ctx context.Context, script string, now time.Time, n int, 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches := make(chan []*redis.Cmd, 1)
+	head := []any{"evalsha", q.scripts[script].Hash(), 1, tag[0], 0, now.UnixMilli()} // the same for all, so made once
 	go func() {
 		defer close(batches)
 		for start := 0; start < n; start += batchSize {
 			batch := make([]*redis.Cmd, 0, batchSize)
 			for i := start; i < min(start+batchSize, n); i++ {
-				batch = append(batch, q.command(ctx, script, now, args(i)))
+				batch = append(batch, redis.NewCmd(ctx, slices.Concat(head, args(i))...))
 			}
 			select {
 			case batches <- batch:
@@ -173,12 +175,6 @@ func (q *Queue) calls(ctx context.Context, script string, now time.Time, n int, 
 
 // again is the place in a command of what says that it is tried again.
 const again = 4
-
-func (q *Queue) command(ctx context.Context, script string, now time.Time, args []any) *redis.Cmd {
-	all := make([]any, 0, again+2+len(args))
-	all = append(all, "evalsha", q.scripts[script].Hash(), 1, tag[0], 0, now.UnixMilli())
-	return redis.NewCmd(ctx, append(all, args...)...)
-}
 
 // send runs commands in one round trip, and again those that have no answer yet.
 func (q *Queue) send(ctx context.Context, script string, open []*redis.Cmd) error {

@@ -8,4 +8,4 @@ if not r[1] then return -1 end
 if state ~= 'r' and state ~= 'd' then return 0 end
 if not due(stage) then return -2 end
 if state == 'd' and redis.call('HGET', RECORD .. id, 'k') ~= 'r' then return 0 end
-return redis.call('ZRANK', READY .. stage, id) + 1
+return (redis.call('ZRANK', READY .. stage, id) or -1) + 1 -- not there: half a script

@@ -23,12 +23,12 @@ for _, id in ipairs(expired) do
     publish(id, stage, 'P', 'expired')
   end
 end
-local due = redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, n)
-wake(stage, due)
+local delayed = redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, n)
+wake(stage, delayed)
 local dead = redis.call('ZREMRANGEBYSCORE', SLOTS .. stage, '-inf', now)
   + redis.call('ZREMRANGEBYSCORE', LAUNCHED .. stage, '-inf', now)
 local wanting = 0
 if redis.call('ZCARD', SLOTS .. stage) + redis.call('ZCARD', LAUNCHED .. stage) == 0 then
   wanting = redis.call('ZCARD', READY .. stage)
 end
-return {#expired, #due, dead, wanting}
+return {#expired, #delayed, dead, wanting}
