@@ -58,7 +58,7 @@ const (
 	benchRounds = 9
 	benchTasks  = 4_000  // of one operation in one round
 	benchPiped  = 10_240 // pipelined
-	benchPipe   = 512    // at once, as in redisq
+	benchPipe   = 2048   // at once, as in redisq
 	benchStage  = pipeline.Filter
 )
 
@@ -404,9 +404,10 @@ func (m *measurement) floor(op operation) {
 	}
 	_, err = m.q.SubmitAll(m.b.Context(), requests)
 	m.must(err)
-	hash, args := redisq.EnqueueCommand(m.q, queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage,
-		Input: queuetest.Upload(prefix+"__rand_int__", 1)}, now)
-	command := append([]string{"-s", m.server.Socket, "-n", strconv.Itoa(benchPiped), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(benchPipe),
+	task := queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage, Input: queuetest.Upload(prefix+"__rand_int__", 1)}
+	hash, args := redisq.EnqueueCommand(m.q, now, slices.Repeat([]queue.Task{task}, redisq.TasksPerCall)...) // each with another number
+	calls, together := benchPiped/redisq.TasksPerCall, benchPipe/redisq.TasksPerCall
+	command := append([]string{"-s", m.server.Socket, "-n", strconv.Itoa(calls), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(together),
 		"-r", strconv.Itoa(benchPiped), "--csv", "evalsha", hash, "1", "{q}"}, args...)
 	cpu := m.cpu()
 	out, err := exec.CommandContext(m.b.Context(), bin, command...).Output()
@@ -418,5 +419,5 @@ func (m *measurement) floor(op operation) {
 	}
 	rate, err := strconv.ParseFloat(rows[len(rows)-1][1], 64)
 	m.must(err)
-	m.add(op, rate, (m.cpu()-cpu)/benchPiped, nil)
+	m.add(op, rate*redisq.TasksPerCall, (m.cpu()-cpu)/benchPiped, nil)
 }

@@ -13,9 +13,12 @@ import (
 // SetPause sets the first pause between two tries.
 func (q *Queue) SetPause(d time.Duration) { q.pause = d }
 
-// EnqueueCommand is what Enqueue sends, for redis-benchmark: the hash of the script and its arguments after the key.
-func EnqueueCommand(q *Queue, t queue.Task, now time.Time) (hash string, args []string) {
-	for _, a := range append([]any{0, now.UnixMilli()}, enqueueArgs(t)...) {
+// TasksPerCall are enqueued at once.
+const TasksPerCall = tasksPerCall
+
+// EnqueueCommand is what EnqueueAll sends, for redis-benchmark: the hash of the script and its arguments after the key.
+func EnqueueCommand(q *Queue, now time.Time, tasks ...queue.Task) (hash string, args []string) {
+	for _, a := range append([]any{0, now.UnixMilli()}, enqueueArgs(tasks...)...) {
 		args = append(args, fmt.Sprint(a))
 	}
 	return q.scripts["enqueue"].Hash(), args

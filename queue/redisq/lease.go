@@ -159,7 +159,7 @@ func (q *Queue) CompleteAll(ctx context.Context, leases []queue.Lease, manifests
 		}
 		args, which = append(args, l.args(l.completion(manifests[i])...)), append(which, i)
 	}
-	answers, err := q.calls(ctx, "complete", q.now(), len(args), func(i int) []any { return args[i] })
+	answers, err := q.calls(ctx, "complete", q.now(), len(args), 1, func(i int) []any { return args[i] })
 	if err != nil {
 		return nil, err
 	}

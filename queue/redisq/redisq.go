@@ -97,7 +97,7 @@ func (q *Queue) SubmitAll(ctx context.Context, requests []pipeline.Request) ([]e
 			return nil, err
 		}
 	}
-	answers, err := q.calls(ctx, "submit", q.now(), len(args), func(i int) []any { return args[i] })
+	answers, err := q.calls(ctx, "submit", q.now(), len(args), 1, func(i int) []any { return args[i] })
 	if err != nil {
 		return nil, err
 	}

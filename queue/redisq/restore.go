@@ -25,7 +25,7 @@ func (q *Queue) Restore(ctx context.Context, records []queue.Record) (queue.Rebu
 	if err := q.migrate(ctx, Version, migrations); err != nil {
 		return did, err
 	}
-	answers, err := q.calls(ctx, "restore", now, len(args), func(i int) []any { return args[i] })
+	answers, err := q.calls(ctx, "restore", now, len(args), 1, func(i int) []any { return args[i] })
 	if err != nil {
 		return did, err
 	}

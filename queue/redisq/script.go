@@ -133,21 +133,23 @@ func passing(err error) bool {
 		errors.Is(err, syscall.ENOENT) || errors.As(err, &network)
 }
 
-// batchSize calls travel together.
-const batchSize = 512
+// batchSize things that scripts do travel together.
+const batchSize = 2048
 
-// calls runs a script n times, in order, many in one round trip; args are the arguments of the i-th. While Redis works on one
-// batch the next is made ready. The answers are values or errors, one for each; err is set when Redis stayed away.
-func (q *Queue) calls(ctx context.Context, script string, now time.Time, n int, args func(i int) []any) (answers []any, err error) {
+// calls runs a script n times, in order, many in one round trip; args are the arguments of the i-th, which does so many things.
+// While Redis works on one batch the next is made ready. The answers are values or errors, one for each; err is set when Redis
+// stayed away.
+func (q *Queue) calls(ctx context.Context, script string, now time.Time, n, things int, args func(i int) []any) (answers []any, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches := make(chan []*redis.Cmd, 1)
 	head := []any{"evalsha", q.scripts[script].Hash(), 1, tag[0], 0, now.UnixMilli()} // the same for all, so made once
 	go func() {
 		defer close(batches)
-		for start := 0; start < n; start += batchSize {
-			batch := make([]*redis.Cmd, 0, batchSize)
-			for i := start; i < min(start+batchSize, n); i++ {
+		size := batchSize / things
+		for start := 0; start < n; start += size {
+			batch := make([]*redis.Cmd, 0, size)
+			for i := start; i < min(start+size, n); i++ {
 				batch = append(batch, redis.NewCmd(ctx, slices.Concat(head, args(i))...))
 			}
 			select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/splatworks/splatworks/pipeline"
@@ -19,7 +20,8 @@ func (q *Queue) Enqueue(ctx context.Context, t queue.Task) (added bool, err erro
 	if err != nil {
 		return false, err
 	}
-	return enqueued(v)
+	one := enqueued(v, 1)[0]
+	return one.Added, one.Err
 }
 
 // Enqueued is what Enqueue returns.
@@ -28,6 +30,9 @@ type Enqueued struct {
 	Err   error
 }
 
+// tasksPerCall are enqueued by one call of the script: what a call costs by itself is a third of what a task does.
+const tasksPerCall = 16
+
 // EnqueueAll is Enqueue for many tasks in few round trips; one answer for each.
 func (q *Queue) EnqueueAll(ctx context.Context, tasks []queue.Task) ([]Enqueued, error) {
 	for _, t := range tasks {
@@ -35,13 +40,17 @@ func (q *Queue) EnqueueAll(ctx context.Context, tasks []queue.Task) ([]Enqueued,
 			return nil, err
 		}
 	}
-	answers, err := q.calls(ctx, "enqueue", q.now(), len(tasks), func(i int) []any { return enqueueArgs(tasks[i]) })
+	var groups [][]queue.Task
+	for group := range slices.Chunk(tasks, tasksPerCall) {
+		groups = append(groups, group)
+	}
+	answers, err := q.calls(ctx, "enqueue", q.now(), len(groups), tasksPerCall, func(i int) []any { return enqueueArgs(groups[i]...) })
 	if err != nil {
 		return nil, err
 	}
-	results := make([]Enqueued, len(tasks))
+	results := make([]Enqueued, 0, len(tasks))
 	for i, v := range answers {
-		results[i].Added, results[i].Err = enqueued(v)
+		results = append(results, enqueued(v, len(groups[i]))...)
 	}
 	return results, nil
 }
@@ -53,27 +62,41 @@ func knownStage(t queue.Task) error {
 	return nil
 }
 
-func enqueueArgs(t queue.Task) []any {
-	previous, _ := t.Stage.Previous()
-	input := objectFields(t.RequestID, t.Input)
-	return []any{t.RequestID, stageLetters[t.Stage], stageLetters[previous], input[0], input[1]}
+func enqueueArgs(tasks ...queue.Task) []any {
+	args := make([]any, 0, 5*len(tasks))
+	for _, t := range tasks {
+		previous, _ := t.Stage.Previous()
+		input := objectFields(t.RequestID, t.Input)
+		args = append(args, t.RequestID, stageLetters[t.Stage], stageLetters[previous], input[0], input[1])
+	}
+	return args
 }
 
-func enqueued(answer any) (bool, error) {
-	switch answer {
-	case int64(1):
-		return true, nil
-	case int64(0):
-		return false, nil
-	case int64(-1):
-		return false, queue.ErrNotFound
-	case int64(-2):
-		return false, queue.ErrTerminal
+// enqueued reads the answer for n tasks.
+func enqueued(answer any, n int) []Enqueued {
+	results := make([]Enqueued, n)
+	letters, _ := answer.(string)
+	for i := range results {
+		if len(letters) != n {
+			results[i].Err = unexpected("enqueue", answer)
+			if err, ok := answer.(error); ok {
+				results[i].Err = err
+			}
+			continue
+		}
+		switch letters[i] {
+		case 'a':
+			results[i].Added = true
+		case 'k':
+		case 'n':
+			results[i].Err = queue.ErrNotFound
+		case 'e':
+			results[i].Err = queue.ErrTerminal
+		default:
+			results[i].Err = unexpected("enqueue", answer)
+		}
 	}
-	if err, ok := answer.(error); ok {
-		return false, err
-	}
-	return false, unexpected("enqueue", answer)
+	return results
 }
 
 // Claim implements queue.Tasks.
