@@ -227,8 +227,8 @@ variable "rate_limit" {
   default = {}
 
   validation {
-    condition     = var.rate_limit.per_caller >= 1 && var.rate_limit.global >= 1
-    error_message = "A limit must be at least 1."
+    condition     = alltrue([for n in values(var.rate_limit) : n >= 1 && floor(n) == n])
+    error_message = "A limit must be a whole number of at least 1."
   }
 }
 
@@ -238,8 +238,8 @@ variable "max_upload_bytes" {
   default     = 10737418240 # 10 GiB
 
   validation {
-    condition     = var.max_upload_bytes >= 1
-    error_message = "A capture has at least one byte."
+    condition     = var.max_upload_bytes >= 1 && floor(var.max_upload_bytes) == var.max_upload_bytes
+    error_message = "A capture has a whole number of bytes, at least one."
   }
 }
 

@@ -103,3 +103,12 @@ run "any_origin_is_refused" {
   }
   expect_failures = [var.cors_origins]
 }
+
+run "half_a_byte_and_half_a_request_are_refused" {
+  command = plan
+  variables {
+    max_upload_bytes = 2.5
+    rate_limit       = { per_caller = 1.5 }
+  }
+  expect_failures = [var.max_upload_bytes, var.rate_limit]
+}
