@@ -207,10 +207,15 @@ func (c *canceledLater) Err() error {
 	}
 }
 
-// A bound of memory turns an inference that needs more into an error, and leaves the session usable.
 func TestMemoryIsBounded(t *testing.T) {
 	c := dav2.Tiny()
-	s := open(t, write(t, dav2.Graph(c, dav2.Draw(c, 3))), descriptor, depth.Options{Provider: depth.CPU, MemoryBytes: 32 << 20})
+	path := write(t, dav2.Graph(c, dav2.Draw(c, 3)))
+	isBounded(t, open(t, path, descriptor, depth.Options{Provider: depth.CPU, MemoryBytes: 32 << 20}))
+}
+
+// isBounded: a bound of 32 MiB turns an inference that needs more into an error, and leaves the session of the tiny network usable.
+func isBounded(t *testing.T, s *depth.Session) {
+	t.Helper()
 	_, err := s.Estimate(t.Context(), []depth.Input{noise(700, 700, 1)}) // attention alone needs 75 MB
 	var f *depth.Failure
 	if !errors.As(err, &f) || f.Code != depth.OutOfMemory {
