@@ -44,9 +44,13 @@ func (m *measurement) ratio(ours, theirs operation) (rate, cpu float64, ok bool)
 	return median(rates), median(cpus), true
 }
 
-// calmest is the lowest p50 of the rounds: what others did to the machine meanwhile only ever adds to it.
-func (m *measurement) calmest(op operation) float64 {
-	return float64(slices.MinFunc(m.results[op], func(a, b result) int { return cmp.Compare(a.p50, b.p50) }).p50)
+// overEmpty is the median of p50 over that at depth 0 in the same round.
+func (m *measurement) overEmpty(empty *measurement, op operation) float64 {
+	var ratios []float64
+	for i, r := range m.results[op] {
+		ratios = append(ratios, float64(r.p50)/float64(empty.results[op][i].p50))
+	}
+	return median(ratios)
 }
 
 // compared says what is measured against what.
@@ -70,7 +74,7 @@ func report(b *testing.B, at []*measurement) {
 	if err := t.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	fmt.Printf("medians of %d rounds; ratios of neighbours in time; p50 over empty of the calmest rounds; the other is asynq, or redis-benchmark with the same script\n", benchRounds)
+	fmt.Printf("medians of %d rounds; ratios of neighbours in time; the other is asynq, or redis-benchmark with the same script\n", benchRounds)
 	for _, m := range at[1:] {
 		fmt.Printf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f\n", m.depth, m.bytes, m.asynqBytes)
 		b.ReportMetric(m.bytes, fmt.Sprintf("bytes/request@%d", m.depth))
@@ -95,7 +99,7 @@ func line(t *tabwriter.Writer, b *testing.B, m, empty *measurement, ours, theirs
 		fmt.Fprint(t, "-\t-\t-\t-\t")
 	}
 	if ours.name == "enqueue" || ours.name == "claim+complete" {
-		ratio := m.calmest(ours) / empty.calmest(ours)
+		ratio := m.overEmpty(empty, ours)
 		fmt.Fprintf(t, "%.2f\t\n", ratio)
 		b.ReportMetric(ratio, ours.metric()+"-p50/empty"+where)
 	} else {

@@ -55,8 +55,8 @@ func BenchmarkQueue(b *testing.B) {
 }
 
 const (
-	benchRounds = 9
-	benchTasks  = 4_000  // of one operation in one round
+	benchRounds = 21
+	benchTasks  = 2_000  // of one operation in one round: short, so that what is compared is measured within a second
 	benchPiped  = 10_240 // pipelined
 	benchPipe   = 2048   // at once, as in redisq
 	benchStage  = pipeline.Filter
@@ -83,6 +83,8 @@ type measurement struct {
 	client     *redis.Client
 	q          *redisq.Queue
 	n          int // requests submitted so far
+	mu         sync.Mutex
+	completed  []string // requests that wait for their next stage
 	asynqOpt   asynq.RedisClientOpt
 	asynq      *asynq.Client
 	asynqRedis *redis.Client
@@ -114,7 +116,8 @@ func (m *measurement) must(err error) {
 	}
 }
 
-// round does every operation once, c at once: what is enqueued is claimed again, so the depth stays.
+// round does every operation once, c at once: what is enqueued is claimed again and goes on to the next stage, so that the depth
+// stays and nothing else piles up.
 func (m *measurement) round(c int) {
 	ctx := m.b.Context()
 	tasks := uploads(m.submit(benchTasks))
@@ -141,6 +144,28 @@ func (m *measurement) round(c int) {
 	m.floor(operation{"script pipelined", c})
 	m.measure(operation{"claim 16+complete 16", c}, m.drainable()/16, 16, func(int) error { return m.workMany(ctx, 16) })
 	m.drain()
+	m.handOver()
+}
+
+// handOver enqueues the next stage of what was completed, as its event would.
+func (m *measurement) handOver() {
+	next, _ := benchStage.Next()
+	tasks := make([]queue.Task, len(m.completed))
+	for i, id := range m.completed {
+		tasks[i] = queue.Task{RequestID: id, Stage: next, Input: queuetest.Manifest(id, benchStage)}
+	}
+	m.completed = m.completed[:0]
+	answers, err := m.q.EnqueueAll(m.b.Context(), tasks)
+	m.must(err)
+	for _, a := range answers {
+		m.must(a.Err)
+	}
+}
+
+func (m *measurement) done(ids ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.completed = append(m.completed, ids...)
 }
 
 func upload(id string) queue.Task {
@@ -203,8 +228,11 @@ func (m *measurement) work(op operation) {
 			return fmt.Errorf("nothing to claim: %w", err)
 		}
 		l := leases[0]
+		ids := make([]string, each)
+		defer func() { m.done(ids...) }()
 		for i := range each {
-			manifest := queuetest.Manifest(l.Task().RequestID, benchStage)
+			ids[i] = l.Task().RequestID
+			manifest := queuetest.Manifest(ids[i], benchStage)
 			before := time.Now()
 			if i < each-1 {
 				l, err = l.CompleteAndClaim(m.b.Context(), manifest)
@@ -271,17 +299,19 @@ func (m *measurement) submitAs(n int, id func(n int) string) []string {
 	return ids
 }
 
-// workMany claims and completes n tasks in two round trips.
+// workMany claims and completes up to n tasks in two round trips.
 func (m *measurement) workMany(ctx context.Context, n int) error {
 	leases, err := m.q.Claim(ctx, benchStage, "bench", n)
 	if err != nil {
 		return err
 	}
-	manifests := make([]pipeline.Object, len(leases))
+	manifests, ids := make([]pipeline.Object, len(leases)), make([]string, len(leases))
 	for i, l := range leases {
-		manifests[i] = queuetest.Manifest(l.Task().RequestID, benchStage)
+		ids[i] = l.Task().RequestID
+		manifests[i] = queuetest.Manifest(ids[i], benchStage)
 	}
 	errs, err := m.q.CompleteAll(ctx, leases, manifests)
+	m.done(ids...)
 	return errors.Join(append(errs, err)...)
 }
 
@@ -293,10 +323,8 @@ func (m *measurement) drainable() int {
 }
 
 func (m *measurement) drain() {
-	for n := m.drainable(); n > 0; {
-		leases, err := m.q.Claim(m.b.Context(), benchStage, "bench", min(n, 500))
-		m.must(err)
-		n -= len(leases)
+	for n := m.drainable(); n > 0; n -= 500 {
+		m.must(m.workMany(m.b.Context(), min(n, 500)))
 	}
 }
 
