@@ -16,10 +16,10 @@ func median[T cmp.Ordered](values []T) T {
 }
 
 // medians of each of a result's numbers.
-func medians(rounds []result) (r result) {
+func medians(turns []result) (r result) {
 	pick := func(of func(result) float64) float64 {
 		var values []float64
-		for _, x := range rounds {
+		for _, x := range turns {
 			values = append(values, of(x))
 		}
 		return median(values)
@@ -30,21 +30,22 @@ func medians(rounds []result) (r result) {
 	return r
 }
 
-// ratio is the median of ratios within rounds, of rates and of processor time the other way round: more is better for ours. ok
-// is false when theirs was not measured.
+// ratio is the median of ratios, of rates and of processor time the other way round: more is better for ours. Each turn is compared
+// with the last one of theirs in the same share of the rounds. ok is false when theirs was not measured.
 func (m *measurement) ratio(ours, theirs operation) (rate, cpu float64, ok bool) {
 	a, b := m.results[ours], m.results[theirs]
 	if len(b) == 0 {
 		return 0, 0, false
 	}
 	var rates, cpus []float64
-	for i := range b {
-		rates, cpus = append(rates, a[i].rate/b[i].rate), append(cpus, b[i].cpu/a[i].cpu)
+	for i, ours := range a {
+		theirs := b[(i+1)*len(b)/len(a)-1]
+		rates, cpus = append(rates, ours.rate/theirs.rate), append(cpus, theirs.cpu/ours.cpu)
 	}
 	return median(rates), median(cpus), true
 }
 
-// overEmpty is the median of p50 over that at depth 0 in the same round.
+// overEmpty is the median of p50 over that at depth 0 in the same turn.
 func (m *measurement) overEmpty(empty *measurement, op operation) float64 {
 	var ratios []float64
 	for i, r := range m.results[op] {
@@ -74,7 +75,8 @@ func report(b *testing.B, at []*measurement) {
 	if err := t.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	fmt.Printf("medians of %d rounds; ratios of neighbours in time; the other is asynq, or redis-benchmark with the same script\n", benchRounds)
+	fmt.Printf("medians of %d turns, together of %d; ratios of neighbours in time; the other is asynq, or redis-benchmark with the same script\n",
+		benchRounds*benchTurns, benchRounds)
 	for _, m := range at[1:] {
 		fmt.Printf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f\n", m.depth, m.bytes, m.asynqBytes)
 		b.ReportMetric(m.bytes, fmt.Sprintf("bytes/request@%d", m.depth))

@@ -26,10 +26,10 @@ import (
 	"github.com/splatworks/splatworks/queue/redisq/redistest"
 )
 
-// BenchmarkQueue measures the queue at three depths, with one connection and with eight, in rounds in which the depths take
-// turns with each other, with asynq doing the same on a redis-server of its own, and with redis-benchmark running the very
-// enqueue script. It prints medians of rounds, and ratios of what was measured right after each other: absolute numbers mean
-// little on a machine that others use. A million waiting requests need 2 GB of memory for both servers and some minutes; -short
+// BenchmarkQueue measures the queue at three depths, with one connection and with eight. The depths take turns with each other,
+// with asynq doing the same on a redis-server of its own, and with redis-benchmark running the very enqueue script. It prints
+// medians, and medians of ratios of what was measured right after each other: absolute numbers mean little on a machine that
+// others use. A million waiting requests need 2 GB of memory for both servers and some minutes; -short
 // leaves them out.
 //
 //	go test -run '^$' -bench BenchmarkQueue -benchtime 1x -timeout 60m ./queue/redisq
@@ -46,7 +46,10 @@ func BenchmarkQueue(b *testing.B) {
 		for range benchRounds {
 			for _, c := range []int{1, 8} {
 				for _, m := range at {
-					m.round(c)
+					for range benchTurns {
+						m.oneByOne(c)
+					}
+					m.together(c)
 				}
 			}
 		}
@@ -55,14 +58,15 @@ func BenchmarkQueue(b *testing.B) {
 }
 
 const (
-	benchRounds = 21
-	benchTasks  = 2_000  // of one operation in one round: short, so that what is compared is measured within a second
+	benchRounds = 9
+	benchTurns  = 7      // in a round, of what is done one by one with asynq doing the same
+	benchTasks  = 1_000  // of one operation in one turn: so few that what is compared is measured within a second
 	benchPiped  = 10_240 // pipelined
 	benchPipe   = 2048   // at once, as in redisq
 	benchStage  = pipeline.Filter
 )
 
-// result of one operation in one round.
+// result of one operation in one turn.
 type result struct {
 	rate     float64 // a second
 	p50, p99 time.Duration
@@ -116,9 +120,9 @@ func (m *measurement) must(err error) {
 	}
 }
 
-// round does every operation once, c at once: what is enqueued is claimed again and goes on to the next stage, so that the depth
-// stays and nothing else piles up.
-func (m *measurement) round(c int) {
+// oneByOne enqueues, claims and completes, c at once, and has asynq do the same. What is claimed goes on to the next stage, so that
+// the depth stays and nothing else piles up.
+func (m *measurement) oneByOne(c int) {
 	ctx := m.b.Context()
 	tasks := uploads(m.submit(benchTasks))
 	m.measure(operation{"enqueue", c}, benchTasks, 1, func(i int) error {
@@ -128,10 +132,15 @@ func (m *measurement) round(c int) {
 	m.measure(operation{"asynq enqueue", c}, benchTasks, 1, func(int) error { return m.asynqEnqueue() })
 	m.work(operation{"claim+complete", c})
 	m.asynqProcess(operation{"asynq process", c})
+	m.handOver()
+}
 
+// together does many operations in one round trip, over c connections.
+func (m *measurement) together(c int) {
+	ctx := m.b.Context()
 	// As redis-benchmark can: at random, so that more than a third is known already.
 	ids := m.submit(benchPiped)
-	tasks = tasks[:0]
+	var tasks []queue.Task
 	for range ids {
 		tasks = append(tasks, upload(ids[rand.IntN(len(ids))]))
 	}
