@@ -38,9 +38,9 @@ func (m *measurement) ratio(ours, theirs operation) (rate, cpu float64, ok bool)
 		return 0, 0, false
 	}
 	var rates, cpus []float64
-	for i, ours := range a {
-		theirs := b[(i+1)*len(b)/len(a)-1]
-		rates, cpus = append(rates, ours.rate/theirs.rate), append(cpus, theirs.cpu/ours.cpu)
+	for i, x := range a {
+		y := b[(i+1)*len(b)/len(a)-1]
+		rates, cpus = append(rates, x.rate/y.rate), append(cpus, y.cpu/x.cpu)
 	}
 	return median(rates), median(cpus), true
 }
@@ -75,8 +75,8 @@ func report(b *testing.B, at []*measurement) {
 	if err := t.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	fmt.Printf("medians of %d turns, together of %d; ratios of neighbours in time; the other is asynq, or redis-benchmark with the same script\n",
-		benchRounds*benchTurns, benchRounds)
+	fmt.Printf("over %s; medians of %d turns, together of %d; ratios of neighbours in time; the other is asynq, or redis-benchmark with the same script\n",
+		at[0].way.network, benchRounds*benchTurns, benchRounds)
 	for _, m := range at[1:] {
 		fmt.Printf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f\n", m.depth, m.bytes, m.asynqBytes)
 		b.ReportMetric(m.bytes, fmt.Sprintf("bytes/request@%d", m.depth))

@@ -2,11 +2,9 @@ package redisq_test
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,14 +24,20 @@ import (
 	"github.com/splatworks/splatworks/queue/redisq/redistest"
 )
 
-// BenchmarkQueue measures the queue at three depths, with one connection and with eight. The depths take turns with each other,
-// with asynq doing the same on a redis-server of its own, and with redis-benchmark running the very enqueue script. It prints
-// medians, and medians of ratios of what was measured right after each other: absolute numbers mean little on a machine that
-// others use. A million waiting requests need 2 GB of memory for both servers and some minutes; -short
+// BenchmarkQueue measures the queue over TCP and through a unix socket, at three depths, with one connection and with eight. The
+// depths take turns with each other, with asynq doing the same on a redis-server of its own, and with redis-benchmark running the
+// very enqueue script. It prints medians, and medians of ratios of what was measured right after each other: absolute numbers mean
+// little on a machine that others use. A million waiting requests need 2 GB of memory for both servers and some minutes; -short
 // leaves them out.
 //
 //	go test -run '^$' -bench BenchmarkQueue -benchtime 1x -timeout 60m ./queue/redisq
 func BenchmarkQueue(b *testing.B) {
+	for _, w := range []way{{"tcp", redistest.StartTCP}, {"unix", redistest.Start}} {
+		b.Run(w.network, func(b *testing.B) { benchmarkQueue(b, w) })
+	}
+}
+
+func benchmarkQueue(b *testing.B, w way) {
 	depths := []int{0, 10_000, 1_000_000}
 	if testing.Short() {
 		depths = depths[:2]
@@ -41,7 +45,7 @@ func BenchmarkQueue(b *testing.B) {
 	for range b.N {
 		var at []*measurement
 		for _, depth := range depths {
-			at = append(at, newMeasurement(b, depth))
+			at = append(at, newMeasurement(b, w, depth))
 		}
 		for range benchRounds {
 			for _, c := range []int{1, 8} {
@@ -58,7 +62,7 @@ func BenchmarkQueue(b *testing.B) {
 }
 
 const (
-	benchRounds = 9
+	benchRounds = 5
 	benchTurns  = 7      // in a round, of what is done one by one with asynq doing the same
 	benchTasks  = 1_000  // of one operation in one turn: so few that what is compared is measured within a second
 	benchPiped  = 10_240 // pipelined
@@ -82,6 +86,7 @@ type operation struct {
 // measurement is one depth.
 type measurement struct {
 	b          *testing.B
+	way        way
 	depth      int
 	server     *redistest.Server
 	client     *redis.Client
@@ -98,13 +103,13 @@ type measurement struct {
 	results    map[operation][]result
 }
 
-func newMeasurement(b *testing.B, depth int) *measurement {
-	m := &measurement{b: b, depth: depth, server: redistest.Start(b), results: map[operation][]result{}}
-	m.client = connect(b, m.server)
+func newMeasurement(b *testing.B, w way, depth int) *measurement {
+	m := &measurement{b: b, way: w, depth: depth, server: w.start(b), results: map[operation][]result{}}
+	m.client = w.connect(b, m.server)
 	m.q = open(b, m.client, queue.Config{LeaseFor: time.Hour})
-	other := redistest.Start(b)
-	m.asynqRedis = connect(b, other)
-	m.asynqOpt = asynq.RedisClientOpt{Network: "unix", Addr: other.Socket}
+	other := w.start(b)
+	m.asynqRedis = w.connect(b, other)
+	m.asynqOpt = asynq.RedisClientOpt{Network: w.network, Addr: w.addr(other)}
 	m.asynq = asynq.NewClient(m.asynqOpt)
 	b.Cleanup(func() { m.asynq.Close() })
 	if depth > 0 {
@@ -384,77 +389,4 @@ func info(b *testing.B, client *redis.Client, name string) float64 {
 	}
 	b.Fatalf("redis-server tells no %s", name)
 	return 0
-}
-
-var asynqPayload = make([]byte, 200)
-
-func (m *measurement) asynqEnqueue() error {
-	id := benchID(int(m.asynqN.Add(1)))
-	_, err := m.asynq.Enqueue(asynq.NewTask("bench", asynqPayload), asynq.TaskID(id))
-	return err
-}
-
-// asynqProcess measures how fast an asynq server with c workers handles tasks that do nothing, from the first handled one.
-func (m *measurement) asynqProcess(op operation) {
-	cpu := m.cpu()
-	server := asynq.NewServer(m.asynqOpt, asynq.Config{Concurrency: op.c, LogLevel: asynq.FatalLevel})
-	var handled atomic.Int64
-	var first, last atomic.Int64
-	done := make(chan struct{})
-	m.must(server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
-		switch handled.Add(1) {
-		case 1:
-			first.Store(time.Now().UnixNano())
-		case benchTasks:
-			last.Store(time.Now().UnixNano())
-			close(done)
-		}
-		return nil
-	})))
-	<-done
-	server.Shutdown()
-	m.add(op, benchTasks/(float64(last.Load()-first.Load())/1e9), (m.cpu()-cpu)/float64(handled.Load()), nil)
-	// It went on until it was stopped: put back what the depth lacks.
-	for extra := handled.Load() - benchTasks; extra > 0; extra-- {
-		m.must(m.asynqEnqueue())
-	}
-}
-
-// floor is redis-benchmark calling the same script over as many connections with the same choice of requests, as many at once.
-func (m *measurement) floor(op operation) {
-	bin, err := exec.LookPath("redis-benchmark")
-	if err != nil {
-		m.b.Log("no floor: redis-benchmark is not installed")
-		return
-	}
-	// redis-benchmark draws from 0 on, so the ids of this round differ in what stands before the twelve digits.
-	m.n++
-	prefix := fmt.Sprintf("%014d", m.n)
-	now := time.Now()
-	var requests []pipeline.Request
-	for i := range benchPiped {
-		r := queuetest.Request(now, i)
-		r.ID = fmt.Sprintf("%s%012d", prefix, i)
-		r.SessionID, r.TokenHash = "session-"+r.ID, pipeline.HashToken(r.ID)
-		r.Deadline = now.Add(24 * time.Hour)
-		requests = append(requests, r)
-	}
-	_, err = m.q.SubmitAll(m.b.Context(), requests)
-	m.must(err)
-	task := queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage, Input: queuetest.Upload(prefix+"__rand_int__", 1)}
-	hash, args := redisq.EnqueueCommand(m.q, now, slices.Repeat([]queue.Task{task}, redisq.TasksPerCall)...) // each with another number
-	calls, together := benchPiped/redisq.TasksPerCall, benchPipe/redisq.TasksPerCall
-	command := append([]string{"-s", m.server.Socket, "-n", strconv.Itoa(calls), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(together),
-		"-r", strconv.Itoa(benchPiped), "--csv", "evalsha", hash, "1", "{q}"}, args...)
-	cpu := m.cpu()
-	out, err := exec.CommandContext(m.b.Context(), bin, command...).Output()
-	m.must(err)
-	rows, err := csv.NewReader(strings.NewReader(string(out))).ReadAll()
-	m.must(err)
-	if len(rows) < 2 || len(rows[len(rows)-1]) < 2 {
-		m.b.Fatalf("redis-benchmark said %q", out)
-	}
-	rate, err := strconv.ParseFloat(rows[len(rows)-1][1], 64)
-	m.must(err)
-	m.add(op, rate*redisq.TasksPerCall, (m.cpu()-cpu)/benchPiped, nil)
 }

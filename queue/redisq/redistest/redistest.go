@@ -1,5 +1,5 @@
-// Package redistest runs a redis-server of a test's own: a child process on a unix socket in a temporary folder, which a
-// test may kill and start again. It skips the test when no redis-server is installed.
+// Package redistest runs a redis-server of a test's own: a child process on a unix socket in a temporary folder, and over TCP if
+// asked, which a test may kill and start again. It skips the test when no redis-server is installed.
 package redistest
 
 import (
@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -15,6 +16,7 @@ import (
 // Server is a running redis-server.
 type Server struct {
 	Socket string // path of its unix socket
+	Addr   string // host and port, of one that StartTCP started
 	Dir    string // where its append-only file lies
 
 	t    testing.TB
@@ -41,6 +43,20 @@ func Start(t testing.TB, args ...string) *Server {
 		os.RemoveAll(dir)
 	})
 	s.Run()
+	return s
+}
+
+// StartTCP is Start for a server that listens on a free port of this machine, too.
+func StartTCP(t testing.TB, args ...string) *Server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().(*net.TCPAddr)
+	l.Close()
+	s := Start(t, append([]string{"--port", strconv.Itoa(addr.Port)}, args...)...)
+	s.Addr = addr.String()
 	return s
 }
 

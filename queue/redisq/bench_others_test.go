@@ -1,0 +1,133 @@
+package redisq_test
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+	"github.com/splatworks/splatworks/queue/queuetest"
+	"github.com/splatworks/splatworks/queue/redisq"
+	"github.com/splatworks/splatworks/queue/redisq/redistest"
+)
+
+// way is how clients reach servers: over TCP as in the cloud, or through a unix socket as on a laptop.
+type way struct {
+	network string
+	start   func(testing.TB, ...string) *redistest.Server
+}
+
+func (w way) addr(s *redistest.Server) string {
+	if w.network == "unix" {
+		return s.Socket
+	}
+	return s.Addr
+}
+
+func (w way) connect(b *testing.B, s *redistest.Server) *redis.Client {
+	url := s.URL()
+	if w.network == "tcp" {
+		url = "redis://" + s.Addr
+	}
+	client, err := redisq.Connect(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { client.Close() })
+	return client
+}
+
+// benchmarkArgs lead redis-benchmark to a server.
+func (w way) benchmarkArgs(s *redistest.Server) []string {
+	if w.network == "unix" {
+		return []string{"-s", s.Socket}
+	}
+	host, port, _ := net.SplitHostPort(s.Addr)
+	return []string{"-h", host, "-p", port}
+}
+
+var asynqPayload = make([]byte, 200)
+
+func (m *measurement) asynqEnqueue() error {
+	id := benchID(int(m.asynqN.Add(1)))
+	_, err := m.asynq.Enqueue(asynq.NewTask("bench", asynqPayload), asynq.TaskID(id))
+	return err
+}
+
+// asynqProcess measures how fast an asynq server with c workers handles tasks that do nothing, from the first handled one.
+func (m *measurement) asynqProcess(op operation) {
+	cpu := m.cpu()
+	server := asynq.NewServer(m.asynqOpt, asynq.Config{Concurrency: op.c, LogLevel: asynq.FatalLevel})
+	var handled atomic.Int64
+	var first, last atomic.Int64
+	done := make(chan struct{})
+	m.must(server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
+		switch handled.Add(1) {
+		case 1:
+			first.Store(time.Now().UnixNano())
+		case benchTasks:
+			last.Store(time.Now().UnixNano())
+			close(done)
+		}
+		return nil
+	})))
+	<-done
+	server.Shutdown()
+	m.add(op, benchTasks/(float64(last.Load()-first.Load())/1e9), (m.cpu()-cpu)/float64(handled.Load()), nil)
+	// It went on until it was stopped: put back what the depth lacks.
+	for extra := handled.Load() - benchTasks; extra > 0; extra-- {
+		m.must(m.asynqEnqueue())
+	}
+}
+
+// floor is redis-benchmark calling the same script over as many connections with the same choice of requests, as many at once.
+func (m *measurement) floor(op operation) {
+	bin, err := exec.LookPath("redis-benchmark")
+	if err != nil {
+		m.b.Log("no floor: redis-benchmark is not installed")
+		return
+	}
+	// redis-benchmark draws from 0 on, so the ids of this round differ in what stands before the twelve digits.
+	m.n++
+	prefix := fmt.Sprintf("%014d", m.n)
+	now := time.Now()
+	var requests []pipeline.Request
+	for i := range benchPiped {
+		r := queuetest.Request(now, i)
+		r.ID = fmt.Sprintf("%s%012d", prefix, i)
+		r.SessionID, r.TokenHash = "session-"+r.ID, pipeline.HashToken(r.ID)
+		r.Deadline = now.Add(24 * time.Hour)
+		requests = append(requests, r)
+	}
+	_, err = m.q.SubmitAll(m.b.Context(), requests)
+	m.must(err)
+	task := queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage, Input: queuetest.Upload(prefix+"__rand_int__", 1)}
+	hash, args := redisq.EnqueueCommand(m.q, now, slices.Repeat([]queue.Task{task}, redisq.TasksPerCall)...) // each with another number
+	calls, together := benchPiped/redisq.TasksPerCall, benchPipe/redisq.TasksPerCall
+	command := append(m.way.benchmarkArgs(m.server), "-n", strconv.Itoa(calls), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(together),
+		"-r", strconv.Itoa(benchPiped), "--csv", "evalsha", hash, "1", "{q}")
+	command = append(command, args...)
+	cpu := m.cpu()
+	out, err := exec.CommandContext(m.b.Context(), bin, command...).Output()
+	m.must(err)
+	rows, err := csv.NewReader(strings.NewReader(string(out))).ReadAll()
+	m.must(err)
+	if len(rows) < 2 || len(rows[len(rows)-1]) < 2 {
+		m.b.Fatalf("redis-benchmark said %q", out)
+	}
+	rate, err := strconv.ParseFloat(rows[len(rows)-1][1], 64)
+	m.must(err)
+	m.add(op, rate*redisq.TasksPerCall, (m.cpu()-cpu)/benchPiped, nil)
+}
