@@ -10,11 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
@@ -23,39 +21,20 @@ import (
 	"github.com/splatworks/splatworks/queue/redisq/redistest"
 )
 
-// way is how clients reach servers: over TCP as in the cloud, or through a unix socket as on a laptop.
-type way struct {
-	network string
-	start   func(testing.TB, ...string) *redistest.Server
-}
-
-func (w way) addr(s *redistest.Server) string {
-	if w.network == "unix" {
-		return s.Socket
+// asynqRedis leads asynq to a server.
+func asynqRedis(s *redistest.Server) asynq.RedisClientOpt {
+	if s.Addr != "" {
+		return asynq.RedisClientOpt{Addr: s.Addr}
 	}
-	return s.Addr
-}
-
-func (w way) connect(b *testing.B, s *redistest.Server) *redis.Client {
-	url := s.URL()
-	if w.network == "tcp" {
-		url = "redis://" + s.Addr
-	}
-	client, err := redisq.Connect(url)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { client.Close() })
-	return client
+	return asynq.RedisClientOpt{Network: "unix", Addr: s.Socket}
 }
 
 // benchmarkArgs lead redis-benchmark to a server.
-func (w way) benchmarkArgs(s *redistest.Server) []string {
-	if w.network == "unix" {
-		return []string{"-s", s.Socket}
+func benchmarkArgs(s *redistest.Server) []string {
+	if host, port, err := net.SplitHostPort(s.Addr); err == nil {
+		return []string{"-h", host, "-p", port}
 	}
-	host, port, _ := net.SplitHostPort(s.Addr)
-	return []string{"-h", host, "-p", port}
+	return []string{"-s", s.Socket}
 }
 
 var asynqPayload = make([]byte, 200)
@@ -116,7 +95,7 @@ func (m *measurement) floor(op operation) {
 	task := queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage, Input: queuetest.Upload(prefix+"__rand_int__", 1)}
 	hash, args := redisq.EnqueueCommand(m.q, now, slices.Repeat([]queue.Task{task}, redisq.TasksPerCall)...) // each with another number
 	calls, together := benchPiped/redisq.TasksPerCall, benchPipe/redisq.TasksPerCall
-	command := append(m.way.benchmarkArgs(m.server), "-n", strconv.Itoa(calls), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(together),
+	command := append(benchmarkArgs(m.server), "-n", strconv.Itoa(calls), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(together),
 		"-r", strconv.Itoa(benchPiped), "--csv", "evalsha", hash, "1", "{q}")
 	command = append(command, args...)
 	cpu := m.cpu()

@@ -64,7 +64,8 @@ var compared = []struct{ ours, theirs string }{
 func report(b *testing.B, at []*measurement) {
 	b.Helper()
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\noperation\tdepth\tat once\ta second\tp50 us\tp99 us\tCPU us\tthe other a second\tCPU us\trate over the other's\tCPU\tp50 over empty\t\n")
+	fmt.Printf("\n%s\n", b.Name())
+	fmt.Fprintf(t, "operation\tdepth\tat once\ta second\tp50 us\tp99 us\tCPU us\tthe other a second\tCPU us\trate over the other's\tCPU\tp50 over empty\t\n")
 	for _, pair := range compared {
 		for _, c := range []int{1, 8} {
 			for _, m := range at {
@@ -75,8 +76,8 @@ func report(b *testing.B, at []*measurement) {
 	if err := t.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	fmt.Printf("over %s; medians of %d turns, together of %d; ratios of neighbours in time; the other is asynq, or redis-benchmark with the same script\n",
-		at[0].way.network, benchRounds*benchTurns, benchRounds)
+	fmt.Printf("medians of %d turns, together of %d; ratios of neighbours in time; the other is asynq, or redis-benchmark with the same script\n",
+		benchRounds*benchTurns, benchRounds)
 	for _, m := range at[1:] {
 		fmt.Printf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f\n", m.depth, m.bytes, m.asynqBytes)
 		b.ReportMetric(m.bytes, fmt.Sprintf("bytes/request@%d", m.depth))

@@ -74,8 +74,13 @@ func lookPath() (string, error) {
 	return exec.LookPath("valkey-server")
 }
 
-// URL is what redisq.Connect takes.
-func (s *Server) URL() string { return "unix://" + s.Socket }
+// URL is what redisq.Connect takes: over TCP where StartTCP started the server.
+func (s *Server) URL() string {
+	if s.Addr != "" {
+		return "redis://" + s.Addr
+	}
+	return "unix://" + s.Socket
+}
 
 // Run starts the server, again after Kill, and returns when it takes connections. It may still be loading its data then.
 func (s *Server) Run() {
