@@ -172,8 +172,11 @@ func RequestOf(objectName string) (requestID string, ok bool) {
 
 // Errors of every Store, wrapped or bare.
 var (
-	ErrNotFound = errors.New("artifacts: no such object")
-	ErrExists   = errors.New("artifacts: object exists already") // a DoesNotExist write found one
+	ErrNotFound    = errors.New("artifacts: no such object")
+	ErrExists      = errors.New("artifacts: object exists already")                        // a DoesNotExist write found one
+	ErrDamaged     = errors.New("artifacts: the object is damaged")                        // its bytes are not those of its size and checksum
+	ErrEncoded     = errors.New("artifacts: the object is stored with a content encoding") // nothing of ours is
+	ErrUnavailable = errors.New("artifacts: the storage does not answer")                  // nor did it after retries
 )
 
 // PutOptions say how an object is written.

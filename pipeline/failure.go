@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
 )
 
 // FailureKind decides what happens after a failure; Code says what went wrong.
@@ -40,9 +44,26 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Retryable says whether the same work may succeed when it is tried again.
+// Codes of failures that any stage may have; the others are a stage's own.
+const (
+	DiskFull        = "disk_full"        // a file system has no room: errors.Is(err, syscall.ENOSPC)
+	OutOfMemory     = "out_of_memory"    // the machine has no memory for it: errors.Is(err, syscall.ENOMEM)
+	ArtifactGone    = "artifact_gone"    // what an earlier stage left is no longer in the storage: no retry brings it back
+	ArtifactDamaged = "artifact_damaged" // what is stored reads with another checksum, or not as what it should be
+	StorageAway     = "storage_unavailable"
+	StageDeadline   = "deadline_exceeded"
+	InternalError   = "internal" // a bug: nothing below explains it
+)
+
+// Retryable reports whether another attempt of the stage may succeed. The queue asks this.
 func (f *Failure) Retryable() bool {
-	return f.Kind == Transient || f.Kind == ExhaustedResources || f.Kind == Internal
+	return f.Code != ArtifactGone && (f.Kind == Transient || f.Kind == ExhaustedResources || f.Kind == Internal)
+}
+
+// Resubmittable reports whether the client may get a result by submitting the same input again, once the request has FAILED.
+// A bug would only be met again.
+func (f *Failure) Resubmittable() bool {
+	return f.Code == ArtifactGone || f.Kind == Transient || f.Kind == ExhaustedResources
 }
 
 // Invalid reports input that no retry can help.
@@ -50,14 +71,25 @@ func Invalid(code, message, advice string) *Failure {
 	return &Failure{Kind: InvalidInput, Code: code, Message: message, Advice: advice}
 }
 
-// FailureOf turns any error into the Failure of a stage. An error that is no Failure yet is transient when a deadline
-// passed and internal otherwise. It never returns nil for a non-nil error.
+// FailureOf turns any error into the Failure of a stage. A full disk and missing memory come first, whatever a stage made of
+// the consequences; an error that explains nothing is internal. It never returns nil for a non-nil error. The advice is
+// for the time when the request has FAILED: while it is retried there is nothing to do.
 func FailureOf(err error, stage Stage) *Failure {
 	if err == nil {
 		return nil
 	}
 	var f *Failure
-	if errors.As(err, &f) {
+	known := errors.As(err, &f)
+	switch {
+	case known && f.Kind == ExhaustedResources: // it says what ran out
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		return diskFull(err, stage)
+	case errors.Is(err, syscall.ENOMEM):
+		return &Failure{Kind: ExhaustedResources, Code: OutOfMemory, Stage: stage, Err: err,
+			Message: "The memory of the machine did not suffice.",
+			Advice:  "Use fewer images (max_images) or smaller ones (long_edge_px), or a machine with more memory."}
+	}
+	if known {
 		g := *f
 		if g.Stage == "" {
 			g.Stage = stage
@@ -65,13 +97,47 @@ func FailureOf(err error, stage Stage) *Failure {
 		return &g
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &Failure{Kind: Transient, Code: "deadline_exceeded", Stage: stage, Err: err,
+		return &Failure{Kind: Transient, Code: StageDeadline, Stage: stage, Err: err,
 			Message: "The stage did not finish in its time.",
-			Advice:  "It is tried again by itself; if this repeats, send a shorter or smaller capture."}
+			Advice:  "Submit the request again; if this repeats, send a shorter or smaller capture."}
 	}
-	return &Failure{Kind: Internal, Code: "internal", Stage: stage, Err: err,
+	return &Failure{Kind: Internal, Code: InternalError, Stage: stage, Err: err,
 		Message: "Something went wrong inside the stage.",
-		Advice:  "It is tried again by itself; if this repeats, report it with the request id."}
+		Advice:  "This is a fault of the service: report it with the request id."}
+}
+
+// FullDisk is an error of another machine whose disk is full, in its own sentence.
+type FullDisk struct{ Sentence string }
+
+func (e *FullDisk) Error() string { return e.Sentence }
+
+// Unwrap makes errors.Is(err, syscall.ENOSPC) hold.
+func (e *FullDisk) Unwrap() error { return syscall.ENOSPC }
+
+// diskFull names the folder that has no room, when the error does.
+func diskFull(err error, stage Stage) *Failure {
+	message := "A disk is full."
+	var elsewhere *FullDisk
+	if errors.As(err, &elsewhere) {
+		message = elsewhere.Sentence
+	} else if folder := fullFolder(err); folder != "" {
+		message = fmt.Sprintf("The disk is full: there is no room in %s.", folder)
+	}
+	return &Failure{Kind: ExhaustedResources, Code: DiskFull, Stage: stage, Err: err, Message: message,
+		Advice: "Free some room and submit the request again, or send a smaller capture."}
+}
+
+// fullFolder is where the write failed for want of room.
+func fullFolder(err error) string {
+	var file *fs.PathError
+	if errors.As(err, &file) && file.Path != "" {
+		return filepath.Dir(file.Path)
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) && link.New != "" {
+		return filepath.Dir(link.New)
+	}
+	return ""
 }
 
 // Warning is something a client should know about a request that goes on all the same.

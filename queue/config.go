@@ -84,8 +84,8 @@ const MaxWarnings = 100
 
 // WorkerLost is the failure of a request whose task ran out of attempts without any worker reporting why.
 func WorkerLost(stage pipeline.Stage) *pipeline.Failure {
-	return &pipeline.Failure{Kind: pipeline.Internal, Code: "worker_lost", Stage: stage,
-		Message: "The workers of this stage stopped without a word, as often as they may.",
+	return &pipeline.Failure{Kind: pipeline.Transient, Code: "worker_lost", Stage: stage,
+		Message: "The workers of this stage stopped again and again without reporting why; no attempts are left.",
 		Advice:  "Submit the request again; if this repeats, report it with the request id."}
 }
 

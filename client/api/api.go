@@ -141,7 +141,7 @@ type StageTiming struct {
 // Failure is a pipeline.Failure with its consequence.
 type Failure struct {
 	pipeline.Failure
-	Retryable bool `json:"retryable"` // whether the same input may succeed another time
+	Retryable bool `json:"retryable"` // whether the same input may succeed when it is submitted again
 }
 
 // Result is one file a finished request left.

@@ -392,3 +392,21 @@ func TestDirAndEnv(t *testing.T) {
 		t.Errorf("%q, want %q", lines, want)
 	}
 }
+
+// What the machine lacked can be asked of the error.
+func TestErrorSaysWhatTheMachineLacked(t *testing.T) {
+	for name, c := range map[string]struct {
+		script       string
+		disk, memory bool
+	}{
+		"full disk": {"echo '/tmp/x.png: No space left on device' >&2; echo Conversion failed >&2; exit 1", true, false},
+		"sqlite":    {"echo 'SQLite error [13]: database or disk is full' >&2; exit 1", true, false},
+		"killed":    {"kill -9 $$", false, true},
+		"another":   {"echo no >&2; exit 1", false, false},
+	} {
+		_, err := Run(t.Context(), Command{Path: "sh", Args: []string{"-c", c.script}})
+		if err == nil || errors.Is(err, syscall.ENOSPC) != c.disk || errors.Is(err, syscall.ENOMEM) != c.memory {
+			t.Errorf("%s: %v: disk %v, memory %v", name, err, errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.ENOMEM))
+		}
+	}
+}

@@ -31,7 +31,10 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 		doc.Warnings = []pipeline.Warning{}
 	}
 	if state.Failure != nil {
-		doc.Failure = &api.Failure{Failure: *state.Failure, Retryable: state.Failure.Retryable()}
+		doc.Failure = &api.Failure{Failure: *state.Failure, Retryable: state.Failure.Resubmittable()}
+		if !state.Status.Terminal() {
+			doc.Failure.Advice = "Nothing needs to be done: the stage is tried again."
+		}
 	}
 	if !state.Status.Terminal() && state.Stage != "" {
 		position, err := s.Queue.Position(ctx, state.ID)

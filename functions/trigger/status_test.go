@@ -45,7 +45,7 @@ func TestStatusFollowsARequestToItsEnd(t *testing.T) {
 	if retry, err := lease.Fail(ctx, &pipeline.Failure{Kind: pipeline.Transient, Code: "disk", Stage: pipeline.Preprocess, Message: "m", Advice: "a"}); err != nil || !retry {
 		t.Fatal(retry, err)
 	}
-	if s = w.status(token); s.Failure == nil || s.Failure.Code != "disk" || !s.Failure.Retryable || s.RetryAt.IsZero() ||
+	if s = w.status(token); s.Failure == nil || s.Failure.Code != "disk" || !s.Failure.Retryable || s.Failure.Advice == "a" || s.RetryAt.IsZero() ||
 		s.QueuePosition != nil || s.Progress.Step != "waiting for another try" || s.Progress.Percent != 20 || s.Progress.Total != 0 {
 		t.Errorf("retrying: %+v", s)
 	}

@@ -61,7 +61,7 @@ func (j *Job) Find(kind artifacts.Kind) (pipeline.Object, bool) {
 func (j *Job) Fetch(ctx context.Context, kind artifacts.Kind) (string, error) {
 	o, ok := j.Find(kind)
 	if !ok {
-		return "", fmt.Errorf("no earlier stage left a %s", kind)
+		return "", missing(kind)
 	}
 	name := kind.FileName()
 	if name == "" {
@@ -75,7 +75,7 @@ func (j *Job) Fetch(ctx context.Context, kind artifacts.Kind) (string, error) {
 func (j *Job) FetchBundle(ctx context.Context, kind artifacts.Kind) (string, error) {
 	o, ok := j.Find(kind)
 	if !ok {
-		return "", fmt.Errorf("no earlier stage left a %s", kind)
+		return "", missing(kind)
 	}
 	dir := filepath.Join(j.Dir, string(kind))
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -103,10 +103,10 @@ func (j *Job) FetchUpload(ctx context.Context) (string, error) {
 	}
 	target := filepath.Join(j.Dir, string(artifacts.Upload))
 	if len(uploads) == 1 {
-		return target, gone(j.download(ctx, uploads[0], target))
+		return target, uploadFailure(j.download(ctx, uploads[0], target))
 	}
 	if len(uploads) == 0 {
-		return "", errors.New("no earlier stage left an upload")
+		return "", missing(artifacts.Upload)
 	}
 	if err := os.Mkdir(target, 0o755); err != nil {
 		return "", err
@@ -116,16 +116,7 @@ func (j *Job) FetchUpload(ctx context.Context) (string, error) {
 	for _, o := range uploads {
 		group.Go(func() error { return j.download(ctx, o, filepath.Join(target, path.Base(o.Name))) })
 	}
-	return target, gone(group.Wait())
-}
-
-// gone tells the client that what it gave was deleted or replaced meanwhile: no retry brings it back.
-func gone(err error) error {
-	if !errors.Is(err, artifacts.ErrNotFound) {
-		return err
-	}
-	return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_gone", Err: err, Message: "The capture is no longer where it was.",
-		Advice: "Ask for the reconstruction again and leave the capture in place until it has ended."}
+	return target, uploadFailure(group.Wait())
 }
 
 // parallelFetches hides the wait for each answer when a capture is hundreds of photos.

@@ -174,7 +174,7 @@ func (w *Worker) giveUp(ctx context.Context, lease queue.Lease, cause error, sto
 		log.Info("task given back")
 		return lease.GiveBack(ctx)
 	}
-	f := pipeline.FailureOf(cause, lease.Task().Stage)
+	f := w.failureOf(cause, lease.Task().Stage)
 	retry, err := lease.Fail(ctx, f)
 	log.Warn("task failed", "code", f.Code, "kind", f.Kind, "retry", retry, "error", cause.Error())
 	if err == nil && !retry {

@@ -1,0 +1,71 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// failureOf is pipeline.FailureOf for a worker: it knows what the storage's errors mean, and which folder is full.
+func (w *Worker) failureOf(err error, name pipeline.Stage) *pipeline.Failure {
+	var known *pipeline.Failure
+	f := &pipeline.Failure{Stage: name, Err: err}
+	switch {
+	case errors.As(err, &known), errors.Is(err, syscall.ENOSPC):
+		return pipeline.FailureOf(w.inFolder(err), name)
+	case errors.Is(err, artifacts.ErrNotFound):
+		f.Kind, f.Code = pipeline.Internal, pipeline.ArtifactGone
+		f.Message = "A file that an earlier stage left is no longer in the storage."
+		f.Advice = adviceAgain
+	case errors.Is(err, artifacts.ErrDamaged):
+		f.Kind, f.Code = pipeline.Transient, pipeline.ArtifactDamaged
+		f.Message = "A file that an earlier stage left is damaged."
+		f.Advice = adviceAgain
+	case errors.Is(err, artifacts.ErrUnavailable):
+		f.Kind, f.Code = pipeline.Transient, pipeline.StorageAway
+		f.Message = "The storage did not answer."
+		f.Advice = "Submit the request again in some minutes."
+	default:
+		return pipeline.FailureOf(err, name)
+	}
+	return f
+}
+
+// adviceAgain is for what is lost: the operators' API can begin at an earlier stage, a client can only begin anew.
+const adviceAgain = "Submit the capture again; an operator can also retry the request from an earlier stage."
+
+// inFolder names the folder that all work is done in where an error of a full disk names none, or one that is removed afterwards.
+func (w *Worker) inFolder(err error) error {
+	var at *fs.PathError
+	var elsewhere *pipeline.FullDisk
+	named := errors.As(err, &at) && !strings.HasPrefix(at.Path, w.WorkDir)
+	if !errors.Is(err, syscall.ENOSPC) || named || errors.As(err, &elsewhere) {
+		return err
+	}
+	return &fs.PathError{Op: "work in", Path: filepath.Clean(w.WorkDir), Err: err}
+}
+
+// uploadFailure is what the client has to put right about its capture: no retry helps.
+func uploadFailure(err error) error {
+	switch {
+	case errors.Is(err, artifacts.ErrNotFound):
+		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_gone", Err: err, Message: "The capture is no longer where it was.",
+			Advice: "Ask for the reconstruction again and leave the capture in place until it has ended."}
+	case errors.Is(err, artifacts.ErrEncoded):
+		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "encoded_upload", Err: err,
+			Message: "The capture was uploaded with a Content-Encoding, such as gzip.",
+			Advice:  "Upload the file as it is, without the header Content-Encoding."}
+	}
+	return err
+}
+
+// missing reports an artifact that no earlier stage left although this one needs it.
+func missing(kind artifacts.Kind) error {
+	return fmt.Errorf("no earlier stage left a %s", kind)
+}

@@ -1,0 +1,74 @@
+package stage_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// A full disk is one failure, which names the folder that stays and is tried once more with a smaller plan.
+func TestFullDiskNamesTheFolder(t *testing.T) {
+	var smaller []bool
+	for name, cause := range map[string]func(job *stage.Job) error{
+		"a file of the job": func(job *stage.Job) error {
+			return &fs.PathError{Op: "write", Path: filepath.Join(job.Dir, "colmap", "database.db"), Err: syscall.ENOSPC}
+		},
+		"a program's last words": func(*stage.Job) error { return fmt.Errorf("ffmpeg: %w", syscall.ENOSPC) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			smaller = nil
+			w := newWorld(t, func(_ context.Context, job *stage.Job) error {
+				smaller = append(smaller, job.Smaller)
+				return cause(job)
+			})
+			id := w.submit()
+			for range 5 {
+				w.work()
+				w.advance(time.Hour)
+			}
+			s := w.state(id)
+			if s.Status != pipeline.Failed || s.Failure.Code != pipeline.DiskFull || !strings.Contains(s.Failure.Message, filepath.Dir(w.worker.WorkDir)+".") {
+				t.Errorf("%v %+v", s.Status, s.Failure)
+			}
+			if len(smaller) != 2 || smaller[0] || !smaller[1] {
+				t.Errorf("attempts, whether smaller: %v", smaller)
+			}
+		})
+	}
+}
+
+// What an earlier stage left and the storage lost is not asked for again; what reads damaged is.
+func TestLostAndDamagedArtifacts(t *testing.T) {
+	for code, c := range map[string]struct {
+		err      error
+		attempts int
+	}{
+		pipeline.ArtifactGone: {artifacts.ErrNotFound, 1}, pipeline.ArtifactDamaged: {artifacts.ErrDamaged, 3}, pipeline.StorageAway: {artifacts.ErrUnavailable, 3},
+	} {
+		t.Run(code, func(t *testing.T) {
+			attempts := 0
+			w := newWorld(t, func(context.Context, *stage.Job) error {
+				attempts++
+				return fmt.Errorf("fetch: %w", c.err)
+			})
+			id := w.submit()
+			for range 5 {
+				w.work()
+				w.advance(time.Hour)
+			}
+			s := w.state(id)
+			if s.Status != pipeline.Failed || s.Failure.Code != code || !s.Failure.Resubmittable() || attempts != c.attempts {
+				t.Errorf("after %d attempts %v %+v", attempts, s.Status, s.Failure)
+			}
+		})
+	}
+}
