@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 )
@@ -16,79 +17,109 @@ import (
 // and Image name theirs by that number.
 type Capture struct {
 	videos []Video
-	photos Photos // with all files that were skipped
+	photos Photos    // with all files that were skipped
+	aside  []Skipped // companions of photos and videos that are used
 	masks  maskFiles
 	tools  Tools
 	limits Limits
 }
 
-// Open tells what the input at path is and reads its headers. An archive is unpacked into dir, which must exist and stay
+// Open tells what the input is and reads its headers. An archive is unpacked into dir, which must exist and stay
 // for as long as the capture is used.
-func Open(ctx context.Context, tools Tools, path, dir string, limits Limits) (*Capture, error) {
-	kind, err := Detect(path)
+func Open(ctx context.Context, tools Tools, input, dir string, limits Limits) (*Capture, error) {
+	kind, err := Detect(input)
 	if err != nil {
 		return nil, err
 	}
 	c := &Capture{tools: tools, limits: limits.withDefaults()}
 	switch kind {
 	case KindVideo:
-		v, err := Probe(ctx, tools, path, limits)
+		v, err := Probe(ctx, tools, input, limits)
 		c.videos = []Video{v}
 		return c, err
 	case KindPhoto:
-		if c.photos, err = listPhotos(ctx, []file{{path: path, name: filepath.Base(path)}}, c.limits); err != nil {
+		if c.photos, err = listPhotos(ctx, []File{{Path: input, Name: label(filepath.Base(input))}}, c.limits); err != nil {
 			return c, err
 		}
 		return c, c.photos.check(c.limits)
 	case KindArchive:
-		if err := Unpack(ctx, path, dir, limits); err != nil {
+		files, skipped, err := unpack(ctx, input, dir, limits)
+		if err != nil {
 			return c, err
 		}
-		path = dir
+		return c, c.sort(ctx, files, skipped)
 	}
-	return c, c.openFolder(ctx, path)
+	files, skipped, err := findFiles(ctx, input)
+	if err != nil {
+		return c, err
+	}
+	return c, c.sort(ctx, files, skipped)
 }
 
-// openFolder sorts the files of a folder into videos, photos, masks and what cannot be used.
-func (c *Capture) openFolder(ctx context.Context, dir string) error {
-	files, err := findFiles(ctx, dir)
-	if err != nil {
+// sort makes videos, photos and masks of the files of an input, sets companions aside, and adds what cannot be used to what
+// was skipped already.
+func (c *Capture) sort(ctx context.Context, files []File, skipped []Skipped) error {
+	files, masks, doubled := takeMasks(files)
+	c.masks = masks
+	files, aside, stills := setAside(files)
+	c.aside = aside
+	skipped = append(skipped, doubled...)
+	var pictures, films []File
+	for _, f := range files {
+		if head, err := headOf(f.Path); err != nil || !videoContainer(head) {
+			pictures = append(pictures, f)
+		} else {
+			films = append(films, f)
+		}
+	}
+	var err error
+	if c.photos, err = listPhotos(ctx, pictures, c.limits); err != nil {
 		return err
 	}
-	files, c.masks = takeMasks(files)
-	var pictures []file
-	var bad []Skipped
-	var first error
-	for _, f := range files {
-		if head, err := headOf(f.path); err != nil || !videoContainer(head) {
-			pictures = append(pictures, f)
-			continue
-		}
-		if len(c.videos) == c.limits.MaxVideos {
-			return fail(TooManyVideos, "Send fewer, longer videos.", "There are more than %d videos.", c.limits.MaxVideos)
-		}
-		v, err := Probe(ctx, c.tools, f.path, c.limits)
-		var broken *Failure
-		if errors.As(err, &broken) {
-			bad = append(bad, Skipped{Name: f.name, Reason: "cannot be used: " + broken.Message})
-			first = cmp.Or(first, err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		v.Name = f.name
-		c.videos = append(c.videos, v)
+	if err := c.photos.checkMost(c.limits); err != nil {
+		return err
 	}
-	if c.photos, err = listPhotos(ctx, pictures, c.limits); err != nil {
+	bad, first, err := c.openVideos(ctx, films, stills)
+	if err != nil {
 		return err
 	}
 	if len(c.photos.Photos) == 0 && len(c.videos) == 0 && first != nil {
 		return first
 	}
-	c.photos.Skipped = append(bad, c.photos.Skipped...)
+	c.photos.Skipped = slices.Concat(skipped, bad, c.photos.Skipped)
 	c.checkMasks()
 	return c.check()
+}
+
+// openVideos reads the headers of films; the clips of photos are set aside. bad are those that cannot be used, first says
+// why the first of them cannot.
+func (c *Capture) openVideos(ctx context.Context, films []File, stills map[string]File) (bad []Skipped, first, err error) {
+	for _, f := range films {
+		owner, clip, err := c.isClipOf(ctx, f, stills)
+		if err != nil {
+			return bad, first, err
+		}
+		if clip {
+			c.aside = append(c.aside, Skipped{Name: f.Name, Reason: "is the clip of " + owner.Name})
+			continue
+		}
+		if len(c.videos) == c.limits.MaxVideos {
+			return bad, first, fail(TooManyVideos, "Send fewer, longer videos.", "There are more than %d videos.", c.limits.MaxVideos)
+		}
+		v, err := Probe(ctx, c.tools, f.Path, c.limits)
+		var broken *Failure
+		if errors.As(err, &broken) {
+			bad = append(bad, Skipped{Name: f.Name, Reason: "cannot be used: " + broken.Message})
+			first = cmp.Or(first, err)
+			continue
+		}
+		if err != nil {
+			return bad, first, err
+		}
+		v.Name = f.Name
+		c.videos = append(c.videos, v)
+	}
+	return bad, first, nil
 }
 
 // check bounds the work that several sources make together.
@@ -110,6 +141,10 @@ func (c *Capture) check() error {
 	if len(c.videos) > 0 {
 		l.MinPhotos = 0
 	}
+	if n := len(c.photos.Photos); n < l.MinPhotos && len(c.masks) > 0 {
+		return fail(TooFewPhotos, "Rename the folder if these are the photos: what lies in a folder called mask or masks says which parts of the photos count.",
+			"There %s only %s: %s in a folder called mask or masks %s taken for masks.", isAre(n), count(n, "photo"), count(len(c.masks), "picture"), wasWere(len(c.masks)))
+	}
 	return c.photos.check(l)
 }
 
@@ -118,8 +153,8 @@ func (c *Capture) checkMasks() {
 	small := c.limits
 	small.MinEdge = 1
 	for key, f := range c.masks {
-		if _, reason := probePhoto(f.path, small); reason != "" {
-			c.photos.Skipped = append(c.photos.Skipped, Skipped{Name: f.name, Reason: reason})
+		if _, reason := probePhoto(f.Path, small); reason != "" {
+			c.photos.Skipped = append(c.photos.Skipped, Skipped{Name: f.Name, Reason: reason})
 			delete(c.masks, key)
 		}
 	}
@@ -354,32 +389,54 @@ func (c *Capture) writeMasks(ctx context.Context, images []Image, dir string) er
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fail(BadMask, "Export the masks again, as PNG of the size of the photos.", "The mask %s is damaged.", mask.name).because(err)
+			return fail(BadMask, "Export the masks again, as PNG of the size of the photos.", "The mask %s is damaged.", mask.Name).because(err)
 		}
 	}
 	return nil
 }
 
+// lens is what images have in common that one camera took with one lens.
+type lens struct {
+	source                      int
+	folder                      string // of photos whose EXIF data do not name a camera
+	maker, model                string
+	focal, focal3               float64
+	width, height               int // of the photo
+	preparedWidth, preparedHigh int // of the image that was made of it
+}
+
+// ownCamera is the number of photos without EXIF from which on a folder's have a camera of their own; from fewer its
+// intrinsics could not be found.
+const ownCamera = 3
+
 // numberCameras gives images the same number when they were taken with the same camera, lens and size: frames of one
-// video, and photos whose EXIF data agree.
+// video, photos whose EXIF data agree, and photos without EXIF data of one folder.
 func (c *Capture) numberCameras(images []Image) {
-	type lens struct {
-		source        int
-		maker, model  string
-		focal, focal3 float64
-		width, height int
+	lenses := make([]lens, len(images))
+	inFolder := map[lens]int{}
+	for i, m := range images {
+		key := lens{source: m.Source, preparedWidth: m.Width, preparedHigh: m.Height}
+		if m.Source == len(c.videos) {
+			p := c.photos.Photos[m.Index]
+			e := p.Exif
+			key.width, key.height = p.Width, p.Height
+			key.maker, key.model, key.focal, key.focal3 = e.Make, e.Model, e.FocalLengthMM, e.FocalLength35MM
+			if e.Make == "" && e.Model == "" {
+				key.folder = path.Dir(p.Name)
+			}
+		}
+		lenses[i] = key
+		inFolder[key]++
 	}
 	numbers := map[lens]int{}
 	for i := range images {
-		m := &images[i]
-		key := lens{source: m.Source, width: m.Width, height: m.Height}
-		if m.Source == len(c.videos) {
-			e := c.photos.Photos[m.Index].Exif
-			key.maker, key.model, key.focal, key.focal3 = e.Make, e.Model, e.FocalLengthMM, e.FocalLength35MM
+		key := lenses[i]
+		if inFolder[key] < ownCamera {
+			key.folder = ""
 		}
 		if numbers[key] == 0 {
 			numbers[key] = len(numbers) + 1
 		}
-		m.Camera = numbers[key]
+		images[i].Camera = numbers[key]
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/splatworks/splatworks/engines/tool"
 )
 
 // Failure says that the input cannot become a reconstruction and what its owner can do about it. It is always about
@@ -51,7 +53,7 @@ const (
 )
 
 func fail(code, advice, message string, args ...any) *Failure {
-	return &Failure{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice}
+	return &Failure{Code: code, Message: tool.Printable(fmt.Sprintf(message, args...)), Advice: advice}
 }
 
 func (f *Failure) because(err error) *Failure {

@@ -115,6 +115,7 @@ func joinReports(parts []part) Report {
 func (c *Capture) finish(r *Report, photosOnly bool) {
 	r.Masks = len(c.masks)
 	r.warnSkipped(c.photos.Skipped)
+	r.warnAside(c.aside)
 	if lost := c.lostMasks(); len(lost) > 0 {
 		r.Warnings = append(r.Warnings, Warning{Code: "unmatched_masks",
 			Message: fmt.Sprintf("%s to no photo; the first is %s.", belongs(len(lost)), lost[0]),
@@ -146,7 +147,7 @@ func (c *Capture) lostMasks() []string {
 	var lost []string
 	for key, f := range c.masks {
 		if !known[key] && !(len(c.videos) > 0 && strings.Contains(key, "frame_")) {
-			lost = append(lost, f.name)
+			lost = append(lost, f.Name)
 		}
 	}
 	slices.SortFunc(lost, natural)

@@ -23,19 +23,24 @@ func MasksBeside(dir string) string { return filepath.Join(filepath.Dir(dir), "m
 func MaskName(image string) string { return image + ".png" }
 
 // maskFiles are a client's masks, by the name of what they belong to; see maskKey.
-type maskFiles map[string]file
+type maskFiles map[string]File
 
-// takeMasks separates the masks from the files of an input.
-func takeMasks(files []file) (rest []file, masks maskFiles) {
+// takeMasks separates the masks from the files of an input. Of two masks of one photo the second is left out.
+func takeMasks(files []File) (rest []File, masks maskFiles, doubled []Skipped) {
 	masks = maskFiles{}
 	for _, f := range files {
-		if key, ok := maskKey(f.name); ok {
-			masks[key] = f
-		} else {
+		key, ok := maskKey(f.Name)
+		first, have := masks[key]
+		switch {
+		case !ok:
 			rest = append(rest, f)
+		case have:
+			doubled = append(doubled, Skipped{Name: f.Name, Reason: "is a second mask of what " + first.Name + " belongs to"})
+		default:
+			masks[key] = f
 		}
 	}
-	return rest, masks
+	return rest, masks, doubled
 }
 
 // maskKey is what a mask's path has in common with that of its photo: masks/a/IMG_1.png, a/masks/IMG_1.jpg.png and
@@ -64,26 +69,26 @@ func maskKey(name string) (key string, ok bool) {
 
 // of finds the mask of the first of several names that has one: of a photo by its own name, of a frame by the name that
 // it is extracted under.
-func (m maskFiles) of(names ...string) (file, bool) {
+func (m maskFiles) of(names ...string) (File, bool) {
 	for _, name := range names {
 		key, _ := maskKey(name)
 		if f, ok := m[key]; ok {
 			return f, true
 		}
 	}
-	return file{}, false
+	return File{}, false
 }
 
 // prepareMask writes a client's mask for an upright image of w by h pixels. A mask that is as wide and high as the photo
 // is stored, but not as it is shown, lies on its side like the photo.
-func prepareMask(ctx context.Context, mask file, p Photo, w, h int, target string) error {
-	m, reason := probePhoto(mask.path, Limits{MinEdge: 1}.withDefaults())
+func prepareMask(ctx context.Context, mask File, p Photo, w, h int, target string) error {
+	m, reason := probePhoto(mask.Path, Limits{MinEdge: 1}.withDefaults())
 	if reason != "" {
-		return fmt.Errorf("the mask %s %s", mask.name, reason)
+		return fmt.Errorf("the mask %s %s", mask.Name, reason)
 	}
-	picture, err := decodePicture(ctx, mask.path)
+	picture, err := decodePicture(ctx, mask.Path)
 	if err != nil {
-		return fmt.Errorf("the mask %s: %w", mask.name, err)
+		return fmt.Errorf("the mask %s: %w", mask.Name, err)
 	}
 	turn := m.Exif.Orientation
 	if turn <= 1 && p.Exif.sideways() && m.Width == p.Height && m.Height == p.Width && m.Width != m.Height {

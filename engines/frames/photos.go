@@ -36,18 +36,18 @@ type Skipped struct {
 }
 
 // listPhotos reads the headers of photos; see check for whether they suffice.
-func listPhotos(ctx context.Context, files []file, limits Limits) (Photos, error) {
+func listPhotos(ctx context.Context, files []File, limits Limits) (Photos, error) {
 	var set Photos
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return set, fmt.Errorf("reading photo headers: %w", err)
 		}
-		photo, reason := probePhoto(f.path, limits)
+		photo, reason := probePhoto(f.Path, limits)
 		if reason != "" {
-			set.Skipped = append(set.Skipped, Skipped{Name: f.name, Reason: reason})
+			set.Skipped = append(set.Skipped, Skipped{Name: f.Name, Reason: reason})
 			continue
 		}
-		photo.Name = f.name
+		photo.Name = f.Name
 		set.Photos = append(set.Photos, photo)
 	}
 	return set, nil
@@ -55,11 +55,19 @@ func listPhotos(ctx context.Context, files []file, limits Limits) (Photos, error
 
 const adviceFormats = "Send photos as JPEG, PNG, WebP or HEIC and videos as MP4, MOV, WebM or MKV, as the camera made them."
 
+func (s Photos) checkMost(l Limits) error {
+	if n := len(s.Photos); n > l.MaxPhotos {
+		return fail(TooManyPhotos, "Send the sharpest ones, or a video.", "There are %d photos; at most %d are accepted.", n, l.MaxPhotos)
+	}
+	return nil
+}
+
 func (s Photos) check(l Limits) error {
+	if err := s.checkMost(l); err != nil {
+		return err
+	}
 	n := len(s.Photos)
 	switch {
-	case n > l.MaxPhotos:
-		return fail(TooManyPhotos, "Send the sharpest ones, or a video.", "There are %d photos; at most %d are accepted.", n, l.MaxPhotos)
 	case n == 0 && l.MinPhotos > 0 && len(s.Skipped) > 0:
 		return fail(NotAPhoto, adviceFormats, "None of the files can be used; the first, %s, %s.", s.Skipped[0].Name, s.Skipped[0].Reason)
 	case n < l.MinPhotos:

@@ -461,12 +461,13 @@ func TestSceauxPhotos(t *testing.T) {
 // findPhotos lists the photos of a folder, as Open does where nothing else is in it.
 func findPhotos(t *testing.T, dir string, limits Limits) (Photos, error) {
 	t.Helper()
-	files, err := findFiles(t.Context(), dir)
+	files, skipped, err := findFiles(t.Context(), dir)
 	if err != nil {
 		return Photos{}, err
 	}
 	limits = limits.withDefaults()
 	set, err := listPhotos(t.Context(), files, limits)
+	set.Skipped = append(skipped, set.Skipped...)
 	if err != nil {
 		return set, err
 	}

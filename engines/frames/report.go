@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/splatworks/splatworks/engines/tool"
 )
 
 // Report tells the owner of a capture, within seconds, how good it is.
@@ -34,7 +36,7 @@ type Report struct {
 }
 
 func (r *Report) warn(code, advice, message string, args ...any) {
-	r.Warnings = append(r.Warnings, Warning{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice})
+	r.Warnings = append(r.Warnings, Warning{Code: code, Message: tool.Printable(fmt.Sprintf(message, args...)), Advice: advice})
 }
 
 // Spread is the distribution of a measure: the 10 % quantile, the median and the 90 % quantile.

@@ -3,6 +3,7 @@ package frames
 import (
 	"archive/zip"
 	"bufio"
+	"compress/bzip2"
 	"context"
 	"errors"
 	"fmt"
@@ -10,71 +11,104 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// Unpack writes the files of a ZIP archive of photos below dir, which it makes if missing. Folders are kept; hidden
-// files, links and what archivers add are left out. Nothing is written outside dir, and no more than limits allow,
-// whatever the archive claims. The error is a *Failure when the archive is at fault; what was unpacked so far stays.
-func Unpack(ctx context.Context, archive, dir string, limits Limits) error {
-	limits = limits.withDefaults()
-	const advice = "Make the archive again (ZIP, without a password) from the photos alone, and send it once more."
+const adviceArchive = "Make the archive again (ZIP, without a password) from the photos alone, and send it once more."
+
+// unpack writes the files of a ZIP archive into dir, which it makes if missing, and lists them in natural order of their
+// names. Names in an archive are labels, not paths: the files are called 1, 2, … in dir, whatever they are called in the
+// archive, and two members of one name are two files. Hidden files, links, folders and what archivers add are left out,
+// and so are the results of earlier runs; damaged members, and those whose compression is not known here, are skipped.
+// No more is written than limits allow, whatever the archive claims.
+//
+// The error is a *Failure when the archive is at fault; what was unpacked so far stays.
+func unpack(ctx context.Context, archive, dir string, limits Limits) ([]File, []Skipped, error) {
+	u := unpacking{dir: dir, limits: limits.withDefaults()}
 	z, err := zip.OpenReader(archive)
 	switch {
 	case errors.Is(err, zip.ErrInsecurePath):
 		z.Close()
-		return fail(BadArchive, advice, "The archive holds names that point outside of it.")
+		return nil, nil, fail(BadArchive, adviceArchive, "The archive holds names that point outside of it.")
 	case errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrAlgorithm) || errors.Is(err, io.ErrUnexpectedEOF):
-		return fail(BadArchive, advice, "The ZIP archive is damaged or incomplete.").because(err)
+		return nil, nil, fail(BadArchive, adviceArchive, "The ZIP archive is damaged or incomplete.").because(err)
 	case err != nil:
-		return fmt.Errorf("opening the archive: %w", err)
+		return nil, nil, fmt.Errorf("opening the archive: %w", err)
 	}
 	defer z.Close()
+	z.RegisterDecompressor(methodBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
 	if len(z.File) > maxEntries {
-		return fail(ArchiveTooLarge, "Send fewer photos.", "The archive holds %d files; at most %d are accepted.", len(z.File), maxEntries)
+		return nil, nil, fail(ArchiveTooLarge, "Send fewer photos.", "The archive holds %d files; at most %d are accepted.", len(z.File), maxEntries)
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("unpacking: %w", err)
+		return nil, nil, fmt.Errorf("unpacking: %w", err)
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("unpacking: %w", err)
-	}
-	defer root.Close()
-
 	packed := int64(0)
 	if info, err := os.Stat(archive); err == nil {
 		packed = info.Size()
 	}
 	// Pictures and videos are compressed already.
-	left := min(limits.MaxUnpacked, packed*maxExpansion+expansionGrace)
+	u.left = min(u.limits.MaxUnpacked, packed*maxExpansion+expansionGrace)
 	for _, f := range z.File {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("unpacking: %w", err)
+			return nil, nil, fmt.Errorf("unpacking: %w", err)
 		}
-		name := path.Clean(strings.ReplaceAll(f.Name, `\`, "/"))
-		switch {
-		case !filepath.IsLocal(filepath.FromSlash(name)):
-			return fail(BadArchive, advice, "The archive holds names that point outside of it.")
-		case !f.Mode().IsRegular() || hidden(name):
-			continue
-		case f.Flags&1 != 0:
-			return fail(BadArchive, advice, "The archive is protected by a password.")
-		}
-		n, err := unpackFile(root, f, name, left, limits.MaxBytes)
-		left -= n
-		switch {
-		case errors.Is(err, errTooLarge):
-			return fail(ArchiveTooLarge, "Send fewer or smaller photos, as the camera made them.",
-				"Unpacked, the archive is larger than is accepted: %d MB a photo, %d MB in all, and %d times its own size.",
-				limits.MaxBytes>>20, limits.MaxUnpacked>>20, maxExpansion)
-		case errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrAlgorithm) || errors.Is(err, errDamaged):
-			return fail(BadArchive, advice, "The file %q in the archive is damaged.", name).because(err)
-		case err != nil:
-			return fmt.Errorf("unpacking %q: %w", name, err)
+		if err := u.member(f); err != nil {
+			return nil, nil, err
 		}
 	}
-	return nil
+	if len(u.files) == 0 && u.unknown != "" {
+		return nil, nil, fail(BadArchive, "Make the archive again with the method Deflate, or without compression, and send it once more.",
+			"The archive is compressed with %s, which is not read here.", u.unknown)
+	}
+	slices.SortStableFunc(u.files, func(a, b File) int { return natural(a.Name, b.Name) })
+	files, own := OwnResults(u.files)
+	return files, append(u.skipped, own...), nil
+}
+
+// unpacking is an archive on its way into a folder.
+type unpacking struct {
+	dir     string
+	limits  Limits
+	left    int64 // bytes that may still be written
+	files   []File
+	skipped []Skipped
+	unknown string // a compression that is not known here
+}
+
+// member unpacks one file of the archive, or skips it.
+func (u *unpacking) member(f *zip.File) error {
+	given := path.Clean(strings.ReplaceAll(f.Name, `\`, "/"))
+	name := label(given)
+	switch {
+	case given == ".." || strings.HasPrefix(given, "../") || path.IsAbs(given):
+		return fail(BadArchive, adviceArchive, "The archive holds names that point outside of it.")
+	case !f.Mode().IsRegular() || hidden(given):
+		return nil
+	case f.Flags&1 != 0:
+		return fail(BadArchive, adviceArchive, "The archive is protected by a password.")
+	}
+	target := filepath.Join(u.dir, fmt.Sprint(len(u.files)+1))
+	n, err := unpackFile(target, f, u.left, u.limits.MaxBytes)
+	u.left -= n
+	switch {
+	case err == nil:
+		u.files = append(u.files, File{target, name})
+		return nil
+	case errors.Is(err, errTooLarge):
+		return fail(ArchiveTooLarge, "Send fewer or smaller photos, as the camera made them.",
+			"Unpacked, the archive is larger than is accepted: %d MB a photo, %d MB in all, and %d times its own size.",
+			u.limits.MaxBytes>>20, u.limits.MaxUnpacked>>20, maxExpansion)
+	case errors.Is(err, zip.ErrAlgorithm):
+		u.unknown = methodName(f.Method)
+		u.skipped = append(u.skipped, Skipped{Name: name, Reason: "is compressed with " + u.unknown + ", which is not read here"})
+		return nil
+	case errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrChecksum) || errors.Is(err, errDamaged):
+		u.skipped = append(u.skipped, Skipped{Name: name, Reason: "is damaged"})
+		return nil
+	}
+	return fmt.Errorf("unpacking %q: %w", name, err)
 }
 
 var (
@@ -89,25 +123,27 @@ const (
 	expansionGrace = 32 << 20
 )
 
+// methodBzip2 and the names below are from APPNOTE.TXT 6.3.10, 4.4.5.
+const methodBzip2 = 12
+
+func methodName(method uint16) string {
+	names := map[uint16]string{1: "Shrink", 6: "Implode", 9: "Deflate64", methodBzip2: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd", 99: "AES"}
+	if name, ok := names[method]; ok {
+		return name
+	}
+	return fmt.Sprintf("method %d", method)
+}
+
 // unpackFile writes one member and says how many bytes it took: at most limit, and unless it is a video at most photo.
-// The sizes in the archive are not believed.
-func unpackFile(root *os.Root, f *zip.File, name string, limit, photo int64) (int64, error) {
+// The sizes in the archive are not believed. After an error nothing of it is left.
+func unpackFile(target string, f *zip.File, limit, photo int64) (int64, error) {
 	in, err := f.Open()
 	if err != nil {
 		return 0, err
 	}
 	defer in.Close()
-	local := filepath.FromSlash(name)
-	if folder := filepath.Dir(local); folder != "." {
-		if err := root.MkdirAll(folder, 0o777); err != nil {
-			return 0, err
-		}
-	}
-	out, err := root.OpenFile(local, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
-	if errors.Is(err, os.ErrExist) {
-		// Two members of one name; the first one counts.
-		return 0, nil
-	} else if err != nil {
+	out, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if err != nil {
 		return 0, err
 	}
 	start := bufio.NewReader(&source{in: in})
@@ -119,8 +155,10 @@ func unpackFile(root *os.Root, f *zip.File, name string, limit, photo int64) (in
 		err = cerr
 	}
 	if n > limit {
-		root.Remove(local)
-		return n, errTooLarge
+		err = errTooLarge
+	}
+	if err != nil {
+		os.Remove(target)
 	}
 	return n, err
 }

@@ -2,7 +2,11 @@ package frames
 
 import (
 	"archive/zip"
+	"bytes"
+	"compress/bzip2"
+	"encoding/base64"
 	"errors"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -59,17 +63,24 @@ func files(t testing.TB, dir string) []string {
 
 func TestUnpack(t *testing.T) {
 	big := strings.Repeat("x", 100_000)
+	long := strings.Repeat("写真", 60) + ".jpg" // 364 bytes
 	for _, test := range []struct {
 		name    string
 		members []string
 		limits  Limits
 		code    string
-		files   []string
+		want    []string // name and content of each file
 	}{
-		{"good", []string{"set/b.jpg", "B", "set/a.jpg", "A", "set/", ""}, Limits{}, "", []string{"set/a.jpg", "set/b.jpg"}},
-		{"what archivers add", []string{"a.jpg", "A", "__MACOSX/._a.jpg", "x", ".DS_Store", "x", "Thumbs.db", "x"}, Limits{}, "", []string{"a.jpg"}},
-		{"twice the same name", []string{"a.jpg", "first", "a.jpg", "second"}, Limits{}, "", []string{"a.jpg"}},
-		{"a link", []string{"a.jpg->", "/etc/passwd", "b.jpg", "B"}, Limits{}, "", []string{"b.jpg"}},
+		{"good", []string{"set/b.jpg", "B", "set/a.jpg", "A", "set/", ""}, Limits{}, "", []string{"set/a.jpg", "A", "set/b.jpg", "B"}},
+		{"what archivers add", []string{"a.jpg", "A", "__MACOSX/._a.jpg", "x", ".DS_Store", "x", "Thumbs.db", "x"}, Limits{}, "", []string{"a.jpg", "A"}},
+		{"twice the same name", []string{"a.jpg", "first", "a.jpg", "second"}, Limits{}, "", []string{"a.jpg", "first", "a.jpg", "second"}},
+		{"a file that is a folder", []string{"a", "A", "a/b.png", "B"}, Limits{}, "", []string{"a", "A", "a/b.png", "B"}},
+		{"a long name", []string{long, "A"}, Limits{}, "", []string{long, "A"}},
+		{"a NUL", []string{"a\x00b.jpg", "A"}, Limits{}, "", []string{"a\ufffdb.jpg", "A"}},
+		{"names that Windows reserves", []string{"CON", "A", "a:b?.jpg", "B", "aux.jpg ", "C"}, Limits{}, "", []string{"CON", "A", "a:b?.jpg", "B", "aux.jpg ", "C"}},
+		{"no UTF-8, control characters", []string{"caf\xe9.jpg", "A", "\x1b]0;x\x07\u009b.jpg", "B"}, Limits{}, "", []string{"caf\ufffd.jpg", "A", "\ufffd]0;x\ufffd\ufffd.jpg", "B"}},
+		{"results of an earlier run", []string{"out/report.json", "{}", "out/splat.ply", "ply", "out/orbit.mp4", "film", "a.jpg", "A"}, Limits{}, "", []string{"a.jpg", "A"}},
+		{"a link", []string{"a.jpg->", "/etc/passwd", "b.jpg", "B"}, Limits{}, "", []string{"b.jpg", "B"}},
 		{"upwards", []string{"a.jpg", "A", "../../evil.jpg", "E"}, Limits{}, BadArchive, nil},
 		{"absolute", []string{"/evil.jpg", "E"}, Limits{}, BadArchive, nil},
 		{"backslashes", []string{`..\..\evil.jpg`, "E"}, Limits{}, BadArchive, nil},
@@ -78,23 +89,38 @@ func TestUnpack(t *testing.T) {
 	} {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "deep", "er")
-		err := Unpack(t.Context(), archive(t, test.members...), dir, test.limits)
-		if got := code(err); got != test.code {
-			t.Errorf("%s: %q, want %q", test.name, got, test.code)
+		got, _, err := unpack(t.Context(), archive(t, test.members...), dir, test.limits)
+		if c := code(err); c != test.code || err != nil && !isFailure(err) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.code)
 		}
 		if test.code == "" {
-			if got := files(t, dir); !slices.Equal(got, test.files) {
-				t.Errorf("%s: unpacked %v, want %v", test.name, got, test.files)
+			if got := contents(t, got); !slices.Equal(got, test.want) {
+				t.Errorf("%s: unpacked %q, want %q", test.name, got, test.want)
 			}
 		}
 		for _, f := range files(t, parent) {
-			if !strings.HasPrefix(f, "deep/er/") {
-				t.Errorf("%s: %s was written outside", test.name, f)
+			if number, ok := strings.CutPrefix(f, "deep/er/"); !ok || strings.Trim(number, "0123456789") != "" {
+				t.Errorf("%s: %s was written", test.name, f)
 			}
 		}
 	}
 }
 
+// contents are the names and contents of files.
+func contents(t testing.TB, files []File) []string {
+	t.Helper()
+	var all []string
+	for _, f := range files {
+		body, err := os.ReadFile(f.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, f.Name, string(body))
+	}
+	return all
+}
+
+// What is damaged in an archive is skipped and named as in a folder, unless it is the archive.
 func TestUnpackDamaged(t *testing.T) {
 	whole, err := os.ReadFile(archive(t, "a.jpg", strings.Repeat("picture ", 1000), "b.jpg", "B"))
 	if err != nil {
@@ -103,7 +129,7 @@ func TestUnpackDamaged(t *testing.T) {
 	dir := t.TempDir()
 	cut := filepath.Join(dir, "cut.zip")
 	put(t, cut, whole[:len(whole)-30])
-	if err := Unpack(t.Context(), cut, filepath.Join(dir, "1"), Limits{}); code(err) != BadArchive {
+	if _, _, err := unpack(t.Context(), cut, filepath.Join(dir, "1"), Limits{}); code(err) != BadArchive {
 		t.Errorf("cut: %v", err)
 	}
 	for i := 40; i < 60; i++ {
@@ -111,11 +137,74 @@ func TestUnpackDamaged(t *testing.T) {
 	}
 	flipped := filepath.Join(dir, "flipped.zip")
 	put(t, flipped, whole)
-	if err := Unpack(t.Context(), flipped, filepath.Join(dir, "2"), Limits{}); code(err) != BadArchive {
-		t.Errorf("flipped: %v", err)
+	got, skipped, err := unpack(t.Context(), flipped, filepath.Join(dir, "2"), Limits{})
+	if err != nil || !slices.Equal(contents(t, got), []string{"b.jpg", "B"}) || !slices.Equal(skipped, []Skipped{{"a.jpg", "is damaged"}}) || len(files(t, filepath.Join(dir, "2"))) != 1 {
+		t.Errorf("flipped: %v, %v, %v", got, skipped, err)
 	}
-	if err := Unpack(t.Context(), filepath.Join(dir, "absent.zip"), filepath.Join(dir, "3"), Limits{}); err == nil || isFailure(err) {
+	if _, _, err := unpack(t.Context(), filepath.Join(dir, "absent.zip"), filepath.Join(dir, "3"), Limits{}); err == nil || isFailure(err) {
 		t.Errorf("absent: %v", err)
+	}
+}
+
+// A compression that is not known here is no damage.
+func TestUnpackOtherCompressions(t *testing.T) {
+	pack := func(method uint16, body []byte, members ...string) string {
+		path := filepath.Join(t.TempDir(), "photos.zip")
+		var packed bytes.Buffer
+		z := zip.NewWriter(&packed)
+		for _, name := range members {
+			w, err := z.CreateRaw(&zip.FileHeader{Name: name, Method: method, CRC32: crc32.ChecksumIEEE([]byte("hello\n")), CompressedSize64: uint64(len(body)), UncompressedSize64: 6})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w, err := z.Create("z.jpg"); err != nil {
+			t.Fatal(err)
+		} else if _, err := w.Write([]byte("Z")); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		put(t, path, packed.Bytes())
+		return path
+	}
+	// printf 'hello\n' | bzip2 | base64
+	bz, err := base64.StdEncoding.DecodeString("QlpoOTFBWSZTWcHAgOIAAAFBAAAQAkSgADDNAMNGKZcXckU4UJDBwIDi")
+	if err == nil {
+		_, err = io.ReadAll(bzip2.NewReader(bytes.NewReader(bz)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, skipped, err := unpack(t.Context(), pack(methodBzip2, bz, "a.jpg"), t.TempDir(), Limits{})
+	if err != nil || len(skipped) != 0 || !slices.Equal(contents(t, got), []string{"a.jpg", "hello\n", "z.jpg", "Z"}) {
+		t.Errorf("bzip2: %q, %v, %v", contents(t, got), skipped, err)
+	}
+	got, skipped, err = unpack(t.Context(), pack(14, []byte("anything"), "a.jpg"), t.TempDir(), Limits{})
+	if err != nil || len(got) != 1 || !slices.Equal(skipped, []Skipped{{"a.jpg", "is compressed with LZMA, which is not read here"}}) {
+		t.Errorf("LZMA beside another: %v, %v, %v", got, skipped, err)
+	}
+}
+
+// Where nothing is left, the failure says why, and its advice makes another archive.
+func TestUnpackOnlyOtherCompressions(t *testing.T) {
+	var packed bytes.Buffer
+	z := zip.NewWriter(&packed)
+	w, err := z.CreateRaw(&zip.FileHeader{Name: "a.jpg", Method: 9, CompressedSize64: 1, UncompressedSize64: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte("x"))
+	z.Close()
+	path := filepath.Join(t.TempDir(), "photos.zip")
+	put(t, path, packed.Bytes())
+	var f *Failure
+	if _, _, err := unpack(t.Context(), path, t.TempDir(), Limits{}); !errors.As(err, &f) || f.Code != BadArchive || !strings.Contains(f.Message, "Deflate64") || strings.Contains(f.Message, "damaged") || f.Advice == adviceArchive {
+		t.Errorf("%+v", err)
 	}
 }
 
@@ -131,7 +220,7 @@ func FuzzUnpack(f *testing.F) {
 		parent := t.TempDir()
 		path := filepath.Join(parent, "in.zip")
 		put(t, path, data)
-		_ = Unpack(t.Context(), path, filepath.Join(parent, "out"), Limits{MaxBytes: 1 << 16, MaxUnpacked: 1 << 18})
+		_, _, _ = unpack(t.Context(), path, filepath.Join(parent, "out"), Limits{MaxBytes: 1 << 16, MaxUnpacked: 1 << 18})
 		for _, name := range files(t, parent) {
 			if name != "in.zip" && !strings.HasPrefix(name, "out/") {
 				t.Errorf("%s was written outside", name)
