@@ -189,7 +189,9 @@ type PutOptions struct {
 type Store interface {
 	// Put writes r to its end as one object; nothing becomes visible when r or the write fails.
 	Put(ctx context.Context, bucket, name string, r io.Reader, o PutOptions) (pipeline.Object, error)
-	// Open reads exactly the generation named, or the newest when it is 0. The checksum is verified at the end.
+	// Open reads exactly the generation named, or the newest when it is 0: the bytes as they are stored, never more than the
+	// object's size. Size and checksum are verified at the end, so a reader must read to io.EOF: ErrDamaged. ErrEncoded for an
+	// object with a content encoding, whose bytes are not what they are to be taken for.
 	Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error)
 	// Stat describes the newest generation.
 	Stat(ctx context.Context, bucket, name string) (pipeline.Object, error)

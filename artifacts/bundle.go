@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -42,8 +43,9 @@ func Pack(w io.Writer, dir string) error {
 	return t.Close()
 }
 
-// Unpack writes the files of a tar below dir, which must exist. It refuses names that lead out of it and everything that
-// is neither a file nor a folder.
+// Unpack writes the files of a tar below dir, which must exist, and reads r to its end, where a Store's reader verifies the
+// checksum. It refuses names that lead out of it and everything that is neither a file nor a folder, sparse files included,
+// so that it writes no more than it reads. ErrDamaged when r is no tar that Pack made.
 func Unpack(r io.Reader, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -54,27 +56,49 @@ func Unpack(r io.Reader, dir string) error {
 	for {
 		header, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			break
 		}
 		if err != nil {
-			return fmt.Errorf("unpack: %w", err)
+			return fmt.Errorf("unpack: %w", damaged(err))
 		}
 		if !fs.ValidPath(path.Clean(header.Name)) {
 			return fmt.Errorf("unpack: %q leads out of the folder", header.Name)
 		}
 		name := path.Clean(header.Name)
-		switch header.Typeflag {
-		case tar.TypeDir:
+		switch {
+		case header.Typeflag == tar.TypeDir:
 			err = root.MkdirAll(name, 0o755)
-		case tar.TypeReg:
+		case header.Typeflag == tar.TypeReg && !sparse(header):
 			err = unpackFile(root, name, t)
 		default:
 			err = errors.New("neither file nor folder")
 		}
 		if err != nil {
-			return fmt.Errorf("unpack %q: %w", header.Name, err)
+			return fmt.Errorf("unpack %q: %w", header.Name, damaged(err))
 		}
 	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	return nil
+}
+
+// sparse reports whether a file has holes, which are more bytes on disk than in the tar.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
+}
+
+// damaged marks what only another content explains; other errors are the reader's or the disk's.
+func damaged(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
 
 func unpackFile(root *os.Root, name string, r io.Reader) (err error) {

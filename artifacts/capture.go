@@ -1,12 +1,9 @@
 package artifacts
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/splatworks/splatworks/pipeline"
@@ -56,12 +53,8 @@ func IsCapture(objectName string) bool {
 
 // WriteCapture stores the Capture of a request, once: when there is one already it stays as it is and that is no error.
 func WriteCapture(ctx context.Context, s Store, b Buckets, requestID string, objects []pipeline.Object) error {
-	body, err := json.MarshalIndent(Capture{Version: CaptureVersion, Objects: objects}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode capture: %w", err)
-	}
-	_, err = s.Put(ctx, b.Inbox[pipeline.Stages()[0]], CaptureName(requestID), bytes.NewReader(body),
-		PutOptions{ContentType: "application/json", DoesNotExist: true})
+	_, err := PutJSON(ctx, s, b.Inbox[pipeline.Stages()[0]], CaptureName(requestID), Capture{Version: CaptureVersion, Objects: objects},
+		PutOptions{DoesNotExist: true})
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("write capture: %w", err)
 	}
@@ -70,40 +63,27 @@ func WriteCapture(ctx context.Context, s Store, b Buckets, requestID string, obj
 
 // ReadCapture reads and checks the Capture in o.
 func ReadCapture(ctx context.Context, s Store, o pipeline.Object) (*Capture, error) {
-	r, err := s.Open(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("open capture: %w", err)
+	var c Capture
+	if err := GetJSON(ctx, s, o, &c, MaxDocumentBytes); err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
 	}
-	defer r.Close()
-	body, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read capture: %w", err)
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("capture %v: %w: %w", o, ErrDamaged, err)
 	}
-	c, err := parseCapture(body)
-	if err != nil {
-		return nil, fmt.Errorf("capture %v: %w", o, err)
-	}
-	return c, nil
+	return &c, nil
 }
 
-func parseCapture(body []byte) (*Capture, error) {
-	var c Capture
-	if len(body) > maxManifestBytes {
-		return nil, fmt.Errorf("larger than %d bytes", maxManifestBytes)
-	}
-	if err := json.Unmarshal(body, &c); err != nil {
-		return nil, err
-	}
+func (c *Capture) check() error {
 	if c.Version < 1 || c.Version > CaptureVersion {
-		return nil, fmt.Errorf("it has version %d, this program reads up to %d", c.Version, CaptureVersion)
+		return fmt.Errorf("it has version %d, this program reads up to %d", c.Version, CaptureVersion)
 	}
 	if len(c.Objects) < 1 || len(c.Objects) > MaxUploads {
-		return nil, fmt.Errorf("it names %d objects, not 1 to %d", len(c.Objects), MaxUploads)
+		return fmt.Errorf("it names %d objects, not 1 to %d", len(c.Objects), MaxUploads)
 	}
 	for _, o := range c.Objects {
 		if o.Bucket == "" || o.Name == "" || o.Generation <= 0 {
-			return nil, fmt.Errorf("it does not pin %v", o)
+			return fmt.Errorf("it does not pin %v", o)
 		}
 	}
-	return &c, nil
+	return nil
 }

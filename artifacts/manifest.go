@@ -1,12 +1,10 @@
 package artifacts
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -15,9 +13,6 @@ import (
 
 // ManifestVersion is written into every manifest; a reader refuses a newer one.
 const ManifestVersion = 1
-
-// maxManifestBytes bounds what a reader takes: a manifest names tens of objects.
-const maxManifestBytes = 4 << 20
 
 // Artifact is an object with its meaning.
 type Artifact struct {
@@ -89,12 +84,8 @@ func (m *Manifest) Known() []Artifact { return slices.Concat(m.Inputs, m.Outputs
 // WriteManifest stores m where its stage's successor listens. A manifest is written once: when there is one already the
 // object that exists is returned with ErrExists, since its writer did the same work first.
 func WriteManifest(ctx context.Context, s Store, b Buckets, m *Manifest) (pipeline.Object, error) {
-	body, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return pipeline.Object{}, fmt.Errorf("encode manifest: %w", err)
-	}
 	bucket, name := b.ManifestBucket(m.Stage), ManifestName(m.Request.ID, m.Stage)
-	o, err := s.Put(ctx, bucket, name, bytes.NewReader(body), PutOptions{ContentType: "application/json", DoesNotExist: true})
+	o, err := PutJSON(ctx, s, bucket, name, m, PutOptions{DoesNotExist: true})
 	if errors.Is(err, ErrExists) {
 		existing, statErr := s.Stat(ctx, bucket, name)
 		if statErr != nil {
@@ -110,30 +101,18 @@ func WriteManifest(ctx context.Context, s Store, b Buckets, m *Manifest) (pipeli
 
 // ReadManifest reads and checks the manifest in o.
 func ReadManifest(ctx context.Context, s Store, o pipeline.Object) (*Manifest, error) {
-	r, err := s.Open(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("open manifest: %w", err)
-	}
-	defer r.Close()
-	body, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	if len(body) > maxManifestBytes {
-		return nil, fmt.Errorf("manifest %v is larger than %d bytes", o, maxManifestBytes)
-	}
 	var m Manifest
-	if err := json.Unmarshal(body, &m); err != nil {
-		return nil, fmt.Errorf("decode manifest %v: %w", o, err)
+	if err := GetJSON(ctx, s, o, &m, MaxDocumentBytes); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	if m.Version < 1 || m.Version > ManifestVersion {
 		return nil, fmt.Errorf("manifest %v has version %d, this program reads up to %d", o, m.Version, ManifestVersion)
 	}
 	if _, err := pipeline.ParseStage(string(m.Stage)); err != nil {
-		return nil, fmt.Errorf("manifest %v: %w", o, err)
+		return nil, fmt.Errorf("manifest %v: %w: %w", o, ErrDamaged, err)
 	}
 	if !pipeline.ValidRequestID(m.Request.ID) || len(m.History) == 0 {
-		return nil, fmt.Errorf("manifest %v names no request or no history", o)
+		return nil, fmt.Errorf("manifest %v names no request or no history: %w", o, ErrDamaged)
 	}
 	return &m, nil
 }

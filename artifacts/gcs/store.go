@@ -67,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to Cloud Storage: %w", err)
 	}
-	client.SetRetry(storage.WithPolicy(storage.RetryAlways),
+	client.SetRetry(storage.WithPolicy(storage.RetryAlways), storage.WithErrorFunc(mayRetry),
 		storage.WithBackoff(gax.Backoff{Initial: 200 * time.Millisecond, Max: 30 * time.Second, Multiplier: 2}))
 	return &Store{client, o}, nil
 }
@@ -80,15 +80,7 @@ func (s *Store) Client() *storage.Client { return s.client }
 
 // Put implements artifacts.Store.
 func (s *Store) Put(ctx context.Context, bucket, name string, r io.Reader, o artifacts.PutOptions) (pipeline.Object, error) {
-	written, err := s.put(ctx, bucket, name, r, o)
-	if err != nil {
-		return pipeline.Object{}, fmt.Errorf("put gs://%s/%s: %w", bucket, name, err)
-	}
-	return written, nil
-}
-
-func (s *Store) put(ctx context.Context, bucket, name string, r io.Reader, o artifacts.PutOptions) (pipeline.Object, error) {
-	object := s.client.Bucket(bucket).Object(name)
+	object, where := s.client.Bucket(bucket).Object(name), "gs://"+bucket+"/"+name
 	id := rand.Text()
 	if o.DoesNotExist {
 		object = object.If(storage.Conditions{DoesNotExist: true})
@@ -108,7 +100,7 @@ func (s *Store) put(ctx context.Context, bucket, name string, r io.Reader, o art
 	if source.err != nil {
 		cancel() // an upload without its end must not become an object
 		_ = w.Close()
-		return pipeline.Object{}, source.err
+		return pipeline.Object{}, fmt.Errorf("put %s: %w", where, source.err)
 	}
 	if closeErr := w.Close(); err == nil {
 		err = closeErr
@@ -117,12 +109,12 @@ func (s *Store) put(ctx context.Context, bucket, name string, r io.Reader, o art
 		return s.ours(ctx, bucket, name, id)
 	}
 	if err != nil {
-		return pipeline.Object{}, err
+		return pipeline.Object{}, wrap("put", where, err)
 	}
 	written := objectOf(w.Attrs())
 	if written.Size != source.n || written.CRC32C != source.crc {
-		return pipeline.Object{}, fmt.Errorf("stored as %d bytes with CRC32C %08x, but %d with %08x were sent",
-			written.Size, written.CRC32C, source.n, source.crc)
+		return pipeline.Object{}, fmt.Errorf("put %s: stored as %d bytes with CRC32C %08x, but %d with %08x were sent",
+			where, written.Size, written.CRC32C, source.n, source.crc)
 	}
 	return written, nil
 }
@@ -192,20 +184,64 @@ func (s *Store) handle(o pipeline.Object) *storage.ObjectHandle {
 	return h
 }
 
+// wrap gives an error of the client library the meaning that every Store's errors have.
 func wrap(action string, where any, err error) error {
-	if errors.Is(err, storage.ErrObjectNotExist) || isStatus(err, http.StatusNotFound) {
-		return fmt.Errorf("%s %v: %w (%w)", action, where, artifacts.ErrNotFound, err)
+	var answer *googleapi.Error
+	switch {
+	case errors.Is(err, storage.ErrObjectNotExist) || isStatus(err, http.StatusNotFound):
+		err = fmt.Errorf("%w (%w)", artifacts.ErrNotFound, err)
+	case errors.As(err, &answer) && answer.Code == http.StatusInsufficientStorage:
+		err = fmt.Errorf("%w (%w)", &pipeline.FullDisk{Sentence: answer.Message}, err)
+	case strings.Contains(err.Error(), "storage: bad CRC"): // the library has only these words for it
+		err = fmt.Errorf("%w (%w)", artifacts.ErrDamaged, err)
+	case storage.ShouldRetry(err):
+		err = fmt.Errorf("%w (%w)", artifacts.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s %v: %w", action, where, err)
 }
 
-// Open implements artifacts.Store. The client library continues a read that breaks off, and checks its CRC32C at the end.
+// mayRetry leaves a full disk, which only the emulator has, to whoever can free it.
+func mayRetry(err error) bool {
+	return !isStatus(err, http.StatusInsufficientStorage) && storage.ShouldRetry(err)
+}
+
+// Open implements artifacts.Store. The client library continues a read that breaks off. It would also unpack what somebody
+// uploaded as gzip, or have the storage do so, without a size and a checksum to hold it to; its ReadCompressed does not work with
+// the JSON API ("custom Accept-Encoding headers not allowed"). So what arrives unpacked is looked at first.
 func (s *Store) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error) {
 	r, err := s.handle(o).NewReader(ctx)
 	if err != nil {
 		return nil, wrap("open", o, err)
 	}
-	return r, nil
+	encoding, size, sum := r.Attrs.ContentEncoding, r.Attrs.Size, r.Attrs.CRC32C
+	if r.Attrs.Decompressed || size < 0 {
+		attrs, err := s.handle(o).Attrs(ctx)
+		if err != nil {
+			return nil, errors.Join(wrap("open", o, err), r.Close())
+		}
+		encoding, size, sum = attrs.ContentEncoding, attrs.Size, attrs.CRC32C
+	}
+	if encoding != "" {
+		return nil, errors.Join(fmt.Errorf("open %v: %w: %s", o, artifacts.ErrEncoded, encoding), r.Close())
+	}
+	if o.Generation != 0 && o.CRC32C != 0 {
+		size, sum = o.Size, o.CRC32C // as it was when it was pinned
+	}
+	return artifacts.Checked(reading{r, o}, size, sum), nil
+}
+
+// reading says of what object a read failed, and how.
+type reading struct {
+	io.ReadCloser
+	o pipeline.Object
+}
+
+func (r reading) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = wrap("read", r.o, err)
+	}
+	return n, err
 }
 
 // Stat implements artifacts.Store.

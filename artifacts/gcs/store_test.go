@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +31,12 @@ import (
 // emulated starts an emulator over HTTP with one bucket, and a store that talks to it.
 func emulated(t *testing.T, o gcs.Options) (*gcs.Store, *emulator.Server, string) {
 	t.Helper()
-	s, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true})
+	return emulatedIn(t, t.TempDir(), o)
+}
+
+func emulatedIn(t *testing.T, dir string, o gcs.Options) (*gcs.Store, *emulator.Server, string) {
+	t.Helper()
+	s, err := emulator.Open(dir, emulator.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +59,25 @@ func emulated(t *testing.T, o gcs.Options) (*gcs.Store, *emulator.Server, string
 }
 
 func TestContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) (artifacts.Store, string) {
-		s, _, _ := emulated(t, gcs.Options{ChunkBytes: 256 << 10, PageSize: 3})
-		return s, "bucket"
+	storetest.Run(t, func(t *testing.T) storetest.Fixture {
+		dir := t.TempDir()
+		s, _, _ := emulatedIn(t, dir, gcs.Options{ChunkBytes: 256 << 10, PageSize: 3})
+		return storetest.Fixture{Store: s, Bucket: "bucket", Spoil: func(t *testing.T, o pipeline.Object, body []byte, encoding string) {
+			if encoding != "" {
+				object := s.Client().Bucket(o.Bucket).Object(o.Name)
+				if _, err := object.Update(t.Context(), storage.ObjectAttrsToUpdate{ContentEncoding: encoding}); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			blobs, err := filepath.Glob(filepath.Join(dir, "buckets", o.Bucket, "objects", fmt.Sprintf("*-%d", o.Generation)))
+			if err != nil || len(blobs) != 1 {
+				t.Fatal(blobs, err)
+			}
+			if err := os.WriteFile(blobs[0], body, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}}
 	})
 }
 
@@ -167,40 +189,28 @@ func (l *listener) count(name string) (n int) {
 	return n
 }
 
-func TestDamagedContentIsNoticed(t *testing.T) {
-	dir := t.TempDir()
-	s, err := emulator.Open(dir, emulator.Options{NoSync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Bucket(t.Context(), "bucket", nil); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: server.URL})
+// TestFullDiskIsSaid: a storage without room answers once, and its sentence arrives.
+func TestFullDiskIsSaid(t *testing.T) {
+	var asked atomic.Int64
+	full := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusInsufficientStorage)
+		_, _ = io.WriteString(w, `{"error":{"code":507,"message":"There is no room in /data."}}`)
+	}))
+	defer full.Close()
+	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: full.URL, ChunkBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	o, err := store.Put(t.Context(), "bucket", "n", strings.NewReader("precious"), putOptions)
-	if err != nil {
-		t.Fatal(err)
-	}
-	blobs, err := filepath.Glob(filepath.Join(dir, "buckets", "bucket", "objects", fmt.Sprintf("*-%d", o.Generation)))
-	if err != nil || len(blobs) != 1 {
-		t.Fatal(blobs, err)
-	}
-	if err := os.WriteFile(blobs[0], []byte("prec1ous"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r, err := store.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if got, err := io.ReadAll(r); err == nil {
-		t.Errorf("read %q without an error", got)
+	for _, n := range []int{1, 600 << 10} {
+		asked.Store(0)
+		_, err := store.Put(t.Context(), "bucket", "n", strings.NewReader(strings.Repeat("x", n)), putOptions)
+		f := pipeline.FailureOf(err, pipeline.Train)
+		if !errors.Is(err, syscall.ENOSPC) || f.Code != pipeline.DiskFull || f.Message != "There is no room in /data." || asked.Load() != 1 {
+			t.Errorf("%d bytes, asked %d times: %+v", n, asked.Load(), f)
+		}
 	}
 }
 

@@ -11,7 +11,10 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) (artifacts.Store, string) { return memory.New(), "bucket" })
+	storetest.Run(t, func(*testing.T) storetest.Fixture {
+		s := memory.New()
+		return storetest.Fixture{Store: s, Bucket: "bucket", Spoil: func(_ *testing.T, o pipeline.Object, body []byte, encoding string) { s.Spoil(o, body, encoding) }}
+	})
 }
 
 func TestFinalizedHearsOfEachWriteOnce(t *testing.T) {

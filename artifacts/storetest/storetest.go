@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,17 @@ import (
 // Large is the size of the suite's largest object. A store that uploads in chunks should be given chunks well below it.
 const Large = 1<<20 + 12345
 
-// Run runs the suite. open is called once per test and returns a store and a bucket that exists and is empty.
-func Run(t *testing.T, open func(t *testing.T) (s artifacts.Store, bucket string)) {
+// Fixture is a store to be tested.
+type Fixture struct {
+	artifacts.Store
+	Bucket string // exists and is empty
+	// Spoil replaces the stored bytes of an object, but not its size and checksum. When encoding is not empty it sets that as
+	// the object's content encoding instead, which a client can do that uploads by a signed link.
+	Spoil func(t *testing.T, o pipeline.Object, body []byte, encoding string)
+}
+
+// Run runs the suite. open is called once per test.
+func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, fixture)
@@ -39,6 +49,8 @@ func Run(t *testing.T, open func(t *testing.T) (s artifacts.Store, bucket string
 		{"OpenReadsTheGenerationNamed", openReadsTheGenerationNamed},
 		{"OverwriteWhileReading", overwriteWhileReading},
 		{"CloseBeforeTheEnd", closeBeforeTheEnd},
+		{"DamageIsNoticedAtTheEnd", damageIsNoticedAtTheEnd},
+		{"EncodedObjectsAreRefused", encodedObjectsAreRefused},
 		{"ListByNameUnderPrefix", listByNameUnderPrefix},
 		{"ListStopsWhenAsked", listStopsWhenAsked},
 		{"DeleteTheGenerationNamed", deleteTheGenerationNamed},
@@ -46,8 +58,8 @@ func Run(t *testing.T, open func(t *testing.T) (s artifacts.Store, bucket string
 		{"BadNamesAreRefused", badNamesAreRefused},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, bucket := open(t)
-			c.test(t, fixture{s, bucket})
+			f := open(t)
+			c.test(t, fixture{f.Store, f.Bucket, f.Spoil})
 		})
 	}
 }
@@ -55,6 +67,7 @@ func Run(t *testing.T, open func(t *testing.T) (s artifacts.Store, bucket string
 type fixture struct {
 	artifacts.Store
 	bucket string
+	spoil  func(t *testing.T, o pipeline.Object, body []byte, encoding string)
 }
 
 func (f fixture) put(t *testing.T, name, body string) pipeline.Object {
@@ -310,6 +323,48 @@ func closeBeforeTheEnd(t *testing.T, f fixture) {
 	}
 	if err := r.Close(); err != nil {
 		t.Errorf("close after ten bytes: %v", err)
+	}
+}
+
+func damageIsNoticedAtTheEnd(t *testing.T, f fixture) {
+	body := random(Large)
+	flipped := []byte(body)
+	flipped[len(flipped)/2] ^= 1
+	for name, spoiled := range map[string][]byte{"flipped": flipped, "longer": []byte(body + body), "shorter": []byte(body[:Large/2])} {
+		o := f.put(t, name, body)
+		f.spoil(t, o, spoiled, "")
+		r, err := f.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, r)
+		if !errors.Is(err, artifacts.ErrDamaged) || n > o.Size {
+			t.Errorf("%s: read %d of %d bytes, %v; want ErrDamaged and not a byte more", name, n, o.Size, err)
+		}
+		_ = r.Close() // it may say so once more
+	}
+}
+
+// Whoever uploads may say that the bytes are compressed. A reader that believed it would write a thousandfold of what was allowed.
+func encodedObjectsAreRefused(t *testing.T, f fixture) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(make([]byte, 10<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, encoding := range []string{"gzip", "br"} {
+		o := f.put(t, "encoded", packed.String())
+		f.spoil(t, o, packed.Bytes(), encoding)
+		if r, err := f.Open(t.Context(), o); !errors.Is(err, artifacts.ErrEncoded) {
+			t.Errorf("open of an object with encoding %s: %v, %v; want ErrEncoded", encoding, r, err)
+		}
+	}
+	// The same bytes without the claim are a file like any other, and read as they are.
+	if o := f.put(t, "plain.gz", packed.String()); f.read(t, o) != packed.String() {
+		t.Error("a compressed file was unpacked")
 	}
 }
 

@@ -1,9 +1,7 @@
 package notify
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +19,8 @@ type keyring struct {
 const (
 	keyBytes    = 32
 	minKeyBytes = 24 // Standard Webhooks: 24 to 64
+
+	maxKeyringBytes = 64 << 10
 )
 
 // StoredKeys yields the keys kept in the artifacts bucket, drawing the first one when there is none. They lie there
@@ -28,13 +28,8 @@ const (
 func StoredKeys(store Store, bucket string, random io.Reader) func(context.Context) ([][]byte, error) {
 	read := func(ctx context.Context) (keyring, error) {
 		var k keyring
-		r, err := store.Open(ctx, pipeline.Object{Bucket: bucket, Name: artifacts.WebhookKeysName})
-		if err != nil {
+		if err := artifacts.GetJSON(ctx, store, pipeline.Object{Bucket: bucket, Name: artifacts.WebhookKeysName}, &k, maxKeyringBytes); err != nil {
 			return k, err
-		}
-		defer r.Close()
-		if err := json.NewDecoder(io.LimitReader(r, 64<<10)).Decode(&k); err != nil {
-			return k, fmt.Errorf("decode %s: %w", artifacts.WebhookKeysName, err)
 		}
 		if len(k.Keys) == 0 {
 			return k, errors.New("it holds no key")
@@ -53,11 +48,7 @@ func StoredKeys(store Store, bucket string, random io.Reader) func(context.Conte
 			if _, err := io.ReadFull(random, k.Keys[0]); err != nil {
 				return nil, fmt.Errorf("draw webhook key: %w", err)
 			}
-			body, err := json.Marshal(k)
-			if err != nil {
-				return nil, fmt.Errorf("encode webhook keys: %w", err)
-			}
-			_, err = store.Put(ctx, bucket, artifacts.WebhookKeysName, bytes.NewReader(body), artifacts.PutOptions{ContentType: "application/json", DoesNotExist: true})
+			_, err := artifacts.PutJSON(ctx, store, bucket, artifacts.WebhookKeysName, k, artifacts.PutOptions{DoesNotExist: true})
 			if err != nil && !errors.Is(err, artifacts.ErrExists) {
 				return nil, fmt.Errorf("keep webhook keys: %w", err)
 			}

@@ -253,18 +253,11 @@ func (s *Service) deliver(ctx context.Context, url, messageID, secretOf string, 
 
 // read decodes a document; found is false when there is none.
 func (s *Service) read(ctx context.Context, name string, v any) (found bool, err error) {
-	r, err := s.Store.Open(ctx, pipeline.Object{Bucket: s.Bucket, Name: name})
+	err = artifacts.GetJSON(ctx, s.Store, pipeline.Object{Bucket: s.Bucket, Name: name}, v, artifacts.MaxDocumentBytes)
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("open %s: %w", name, err)
-	}
-	defer r.Close()
-	if err := json.NewDecoder(io.LimitReader(r, 1<<20)).Decode(v); err != nil {
-		return false, fmt.Errorf("read %s: %w", name, err)
-	}
-	return true, nil
+	return err == nil, err
 }
 
 func (s *Service) keep(ctx context.Context, requestID string, log deliveryLog) error {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -263,16 +262,12 @@ func (s *Service) begin(ctx context.Context, requestID string, source *pipeline.
 
 // whole says whether the submission of a request did all of its durable steps.
 func (s *Service) whole(ctx context.Context, requestID string) (bool, error) {
-	r, err := s.Store.Open(ctx, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.RequestName(requestID)})
+	var kept submission
+	err := artifacts.GetJSON(ctx, s.Store, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.RequestName(requestID)}, &kept, maxBodyBytes)
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
-		return false, err
-	}
-	defer r.Close()
-	var kept submission
-	if err := json.NewDecoder(io.LimitReader(r, maxBodyBytes)).Decode(&kept); err != nil {
 		return false, fmt.Errorf("read request record: %w", err)
 	}
 	if kept.Source == nil {

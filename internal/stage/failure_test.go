@@ -1,9 +1,11 @@
 package stage_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -70,5 +72,53 @@ func TestLostAndDamagedArtifacts(t *testing.T) {
 				t.Errorf("after %d attempts %v %+v", attempts, s.Status, s.Failure)
 			}
 		})
+	}
+}
+
+// What a client said is compressed is refused, and not unpacked.
+func TestEncodedUploadIsRefused(t *testing.T) {
+	w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
+		_, err := job.FetchUpload(ctx)
+		return err
+	})
+	id := w.submit()
+	o, err := w.store.Stat(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.store.Spoil(o, []byte("bytes"), "gzip")
+	w.work()
+	if s := w.state(id); s.Status != pipeline.Failed || s.Failure.Code != "encoded_upload" || s.Failure.Kind != pipeline.InvalidInput {
+		t.Errorf("%v %+v", s.Status, s.Failure)
+	}
+}
+
+// A bundle whose bytes have changed is not worked with.
+func TestDamagedBundleIsNoticed(t *testing.T) {
+	var w *world
+	w = newWorld(t, func(ctx context.Context, job *stage.Job) error {
+		_, err := job.FetchBundle(ctx, artifacts.Upload)
+		return err
+	})
+	id := w.submit()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var tarred bytes.Buffer
+	if err := artifacts.Pack(&tarred, dir); err != nil {
+		t.Fatal(err)
+	}
+	o, err := w.store.Stat(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.store.Spoil(o, bytes.Replace(tarred.Bytes(), []byte("precious"), []byte("prec1ous"), 1), "")
+	for range 5 {
+		w.work()
+		w.advance(time.Hour)
+	}
+	if s := w.state(id); s.Status != pipeline.Failed || s.Failure.Code != pipeline.ArtifactDamaged {
+		t.Errorf("%v %+v", s.Status, s.Failure)
 	}
 }

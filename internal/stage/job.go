@@ -85,8 +85,7 @@ func (j *Job) FetchBundle(ctx context.Context, kind artifacts.Kind) (string, err
 	if err != nil {
 		return "", fmt.Errorf("fetch %v: %w", o, err)
 	}
-	defer r.Close()
-	if err := artifacts.Unpack(r, dir); err != nil {
+	if err := errors.Join(artifacts.Unpack(r, dir), r.Close()); err != nil {
 		return "", fmt.Errorf("fetch %v: %w", o, err)
 	}
 	return dir, nil
@@ -127,7 +126,7 @@ func (j *Job) download(ctx context.Context, o pipeline.Object, path string) (err
 	if err != nil {
 		return fmt.Errorf("fetch %v: %w", o, err)
 	}
-	defer r.Close()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	f, err := os.Create(path)
 	if err != nil {
 		return err

@@ -1,12 +1,9 @@
 package stage
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -26,12 +23,7 @@ const maxRecordBytes = 1 << 20
 // NoteOutcome writes down that a request FAILED or was CANCELED: nothing else in the buckets would tell it from one that
 // was interrupted. Noting it twice changes nothing.
 func (a Archive) NoteOutcome(ctx context.Context, requestID string, o queue.Outcome) error {
-	body, err := json.Marshal(o)
-	if err != nil {
-		return fmt.Errorf("encode outcome: %w", err)
-	}
-	_, err = a.Store.Put(ctx, a.Buckets.Artifacts, artifacts.OutcomeName(requestID), bytes.NewReader(body),
-		artifacts.PutOptions{ContentType: "application/json"})
+	_, err := artifacts.PutJSON(ctx, a.Store, a.Buckets.Artifacts, artifacts.OutcomeName(requestID), o, artifacts.PutOptions{})
 	if err != nil {
 		return fmt.Errorf("note outcome: %w", err)
 	}
@@ -58,7 +50,7 @@ func (a Archive) Others(ctx context.Context, known map[string]bool) iter.Seq2[qu
 				continue
 			}
 			if err == nil {
-				err = a.readJSON(ctx, o, &r.Request)
+				err = artifacts.GetJSON(ctx, a.Store, o, &r.Request, maxRecordBytes)
 			}
 			if errors.Is(err, artifacts.ErrNotFound) {
 				continue // purged meanwhile
@@ -71,7 +63,7 @@ func (a Archive) Others(ctx context.Context, known map[string]bool) iter.Seq2[qu
 			r.Upload, r.Done, r.Manifest = k.upload, k.done, k.manifest
 			if k.outcome.Name != "" && k.done != pipeline.Export {
 				r.Outcome = new(queue.Outcome)
-				err := a.readJSON(ctx, k.outcome, r.Outcome)
+				err := artifacts.GetJSON(ctx, a.Store, k.outcome, r.Outcome, maxRecordBytes)
 				if errors.Is(err, artifacts.ErrNotFound) {
 					continue // the same: a record goes first
 				}
@@ -138,20 +130,4 @@ func manifestPrefix(stage pipeline.Stage) string {
 		return "" // an inbox holds nothing else
 	}
 	return artifacts.FinishedPrefix
-}
-
-func (a Archive) readJSON(ctx context.Context, o pipeline.Object, v any) error {
-	r, err := a.Store.Open(ctx, o)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	body, err := io.ReadAll(io.LimitReader(r, maxRecordBytes))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("decode %v: %w", o, err)
-	}
-	return nil
 }

@@ -1,12 +1,9 @@
 package requests
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -185,26 +182,18 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 
 // inheritWebhook lets the client's webhook follow, too, signed with the secret that its receiver knows.
 func (s *Service) inheritWebhook(ctx context.Context, oldID, newID string) error {
-	r, err := s.Store.Open(ctx, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookTargetName(oldID)})
+	target := map[string]any{}
+	err := artifacts.GetJSON(ctx, s.Store, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookTargetName(oldID)}, &target, maxBodyBytes)
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("open webhook: %w", err)
-	}
-	defer r.Close()
-	target := map[string]any{}
-	if err := json.NewDecoder(io.LimitReader(r, maxBodyBytes)).Decode(&target); err != nil {
 		return fmt.Errorf("read webhook: %w", err)
 	}
 	if target["secret_of"] == nil {
 		target["secret_of"] = oldID
 	}
-	body, err := json.Marshal(target)
-	if err != nil {
-		return fmt.Errorf("encode webhook: %w", err)
-	}
-	_, err = s.Store.Put(ctx, s.Buckets.Artifacts, artifacts.WebhookTargetName(newID), bytes.NewReader(body), artifacts.PutOptions{ContentType: "application/json"})
+	_, err = artifacts.PutJSON(ctx, s.Store, s.Buckets.Artifacts, artifacts.WebhookTargetName(newID), target, artifacts.PutOptions{})
 	if err != nil {
 		return fmt.Errorf("keep webhook: %w", err)
 	}
@@ -275,12 +264,8 @@ func (s *Service) writeDown(ctx context.Context, request pipeline.Request, uses 
 			return pipeline.Object{}, err
 		}
 	}
-	body, err := json.Marshal(request)
-	if err != nil {
-		return pipeline.Object{}, fmt.Errorf("encode request record: %w", err)
-	}
-	if _, err := s.Store.Put(ctx, s.Buckets.Artifacts, artifacts.RequestName(request.ID), bytes.NewReader(body),
-		artifacts.PutOptions{ContentType: "application/json", DoesNotExist: true}); err != nil {
+	if _, err := artifacts.PutJSON(ctx, s.Store, s.Buckets.Artifacts, artifacts.RequestName(request.ID), request,
+		artifacts.PutOptions{DoesNotExist: true}); err != nil {
 		return pipeline.Object{}, fmt.Errorf("write request record: %w", err)
 	}
 	input, err := write()

@@ -1,12 +1,9 @@
 package requests
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -44,15 +41,11 @@ func (s *Service) purging(ctx context.Context) (claim, error) {
 	if err != nil {
 		return c, fmt.Errorf("look for a purge: %w", err)
 	}
-	r, err := s.Store.Open(ctx, o)
+	err = artifacts.GetJSON(ctx, s.Store, o, &c, maxClaimBytes)
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return c, nil // that purge has ended
 	}
 	if err != nil {
-		return c, fmt.Errorf("open the claim of a purge: %w", err)
-	}
-	defer r.Close()
-	if err := json.NewDecoder(io.LimitReader(r, maxClaimBytes)).Decode(&c); err != nil {
 		return c, fmt.Errorf("read the claim of a purge: %w", err)
 	}
 	c.object = o
@@ -60,12 +53,7 @@ func (s *Service) purging(ctx context.Context) (claim, error) {
 }
 
 func (s *Service) putClaim(ctx context.Context, c claim, o artifacts.PutOptions) error {
-	body, err := json.Marshal(c)
-	if err != nil {
-		return fmt.Errorf("encode the claim of a purge: %w", err)
-	}
-	o.ContentType = "application/json"
-	_, err = s.Store.Put(ctx, s.Buckets.Artifacts, artifacts.PurgeName, bytes.NewReader(body), o)
+	_, err := artifacts.PutJSON(ctx, s.Store, s.Buckets.Artifacts, artifacts.PurgeName, c, o)
 	return err
 }
 

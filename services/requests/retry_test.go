@@ -37,12 +37,10 @@ func TestRetryFromAStageWithOtherOptions(t *testing.T) {
 	answer := get[map[string]string](w, "POST", "/retry/"+a.ID, `{"stage":"train","options":{"train_budget_s":60}}`, 202)
 	id := answer["request_id"]
 	// The client's webhook follows, under the secret that its receiver knows.
-	hook, err := w.store.Open(context.Background(), pipeline.Object{Bucket: "artifacts", Name: artifacts.WebhookTargetName(id)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body, _ := io.ReadAll(hook); string(body) != `{"secret_of":"`+a.ID+`","url":"https://client.example/hook"}` {
-		t.Errorf("webhook %s", body)
+	hook := map[string]string{}
+	err := artifacts.GetJSON(t.Context(), w.store, pipeline.Object{Bucket: "artifacts", Name: artifacts.WebhookTargetName(id)}, &hook, 1000)
+	if err != nil || len(hook) != 2 || hook["secret_of"] != a.ID || hook["url"] != "https://client.example/hook" {
+		t.Errorf("webhook %v, %v", hook, err)
 	}
 	if id == a.ID || answer["callback_token"] != "" {
 		t.Fatalf("%v", answer)

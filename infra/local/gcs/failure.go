@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"path/filepath"
 	"syscall"
 )
 
@@ -58,7 +59,11 @@ func failureOf(err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, syscall.ENOSPC):
-		return &failure{http.StatusInsufficientStorage, "quotaExceeded", "QuotaExceeded", "The disk of the local storage is full."}
+		message := "The disk of the local storage is full."
+		if file := new(fs.PathError); errors.As(err, &file) {
+			message = fmt.Sprintf("The disk of the local storage is full: there is no room in %s.", filepath.Dir(file.Path))
+		}
+		return &failure{http.StatusInsufficientStorage, "quotaExceeded", "QuotaExceeded", message}
 	case errors.Is(err, fs.ErrPermission):
 		return &failure{http.StatusInternalServerError, "internalError", "InternalError", "The local storage may not write its folder."}
 	}
