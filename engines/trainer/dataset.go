@@ -77,7 +77,7 @@ func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Datase
 			v.Levels[level].Camera.Near = near
 		}
 	}
-	d.Points = filterPoints(model, d.Extent)
+	d.Points = filterPoints(model, d.Extent, sorted, views)
 	d.warn(model, shrink, cfg)
 	return d, nil
 }
@@ -164,8 +164,8 @@ func nearPlane(model *scene.Reconstruction, extent float64) float64 {
 }
 
 // filterPoints leaves out what would start as a floater: reprojection errors over 2 px and points farther than 20
-// extents from every camera.
-func filterPoints(model *scene.Reconstruction, extent float64) []Point {
+// extents from every camera. The views, in the order of the images, learn which of the others were matched in them.
+func filterPoints(model *scene.Reconstruction, extent float64, images []scene.Image, views []*View) []Point {
 	var mean [3]float64
 	for i := range model.Images {
 		c := model.Images[i].Center()
@@ -174,10 +174,19 @@ func filterPoints(model *scene.Reconstruction, extent float64) []Point {
 		}
 	}
 	var points []Point
+	at := make(map[uint64]int32, len(model.Points3D))
 	for i := range model.Points3D {
 		p := &model.Points3D[i]
 		if p.Error <= 2 && distance(p.XYZ, mean) <= 20*extent {
+			at[p.Point3DID] = int32(len(points))
 			points = append(points, Point{p.XYZ, p.RGB})
+		}
+	}
+	for i, v := range views {
+		for _, p2 := range images[i].Points2D {
+			if k, ok := at[p2.Point3DID]; ok {
+				v.Matched = append(v.Matched, k)
+			}
 		}
 	}
 	return points

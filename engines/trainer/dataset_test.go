@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +34,10 @@ func writeScene(t *testing.T, d *Dataset, spoil func(*scene.Reconstruction)) str
 	}
 	for i, p := range d.Points {
 		point := scene.Point3D{Point3DID: uint64(i + 1), XYZ: p.XYZ, RGB: p.RGB}
-		for k := range r.Images {
+		for k, v := range append(append([]*View{}, d.Train...), d.Test...) {
+			if !slices.Contains(v.Matched, int32(i)) {
+				continue
+			}
 			im := &r.Images[k]
 			point.Track = append(point.Track, scene.TrackElement{ImageID: im.ImageID, Point2DIdx: uint32(len(im.Points2D))})
 			im.Points2D = append(im.Points2D, scene.Point2D{Point3DID: point.Point3DID})
@@ -74,10 +78,13 @@ func TestLoad(t *testing.T) {
 	if len(got.Train) != 14 || len(got.Test) != 2 || got.Test[1].Name != "view_008.png" {
 		t.Fatalf("%d training and %d test views", len(got.Train), len(got.Test))
 	}
-	if len(got.Points) != len(want.Points) || !(math.Abs(got.Extent-3) < 0.2) {
-		t.Errorf("%d points, extent %.2f; want %d and about 3", len(got.Points), got.Extent, len(want.Points))
+	if len(got.Points) != len(want.Points) || !(math.Abs(got.Extent-2.3) < 0.2) { // to the near side of the ball
+		t.Errorf("%d points, extent %.2f; want %d and about 2.3", len(got.Points), got.Extent, len(want.Points))
 	}
 	for i, v := range got.Train {
+		if !slices.Equal(v.Matched, want.Train[i].Matched) {
+			t.Errorf("%s: matched points %v, want %v", v.Name, v.Matched, want.Train[i].Matched)
+		}
 		for level := range v.Levels {
 			a, b := &v.Levels[level], &want.Train[i].Levels[level]
 			if !bytes.Equal(a.Pix[1], b.Pix[1]) || a.Camera.Width != b.Camera.Width || math.Abs(a.Camera.Fx-b.Camera.Fx) > 1e-9 {

@@ -9,7 +9,7 @@
 //
 // One step draws one view before its background (background.go), compares it (loss.go), differentiates it (engines/raster)
 // and updates at once the Gaussians that the view saw (step.go), and what is asked for besides: the image's exposure
-// (exposure.go), its camera (poses.go). A refinement prunes, splits and lays the model out anew (density.go). Every rate
+// (exposure.go, from matched.go), its camera (poses.go). A refinement prunes, splits and lays the model out anew (density.go). Every rate
 // and every phase is a function of the budget that is spent (schedule.go). memory.go says how memory is shared out.
 //
 // Measured on the fox capture (43 images of 358×638 for training, 7 held out, 6645 points), two threads of a shared

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"math"
+	"slices"
 
 	"github.com/splatworks/splatworks/engines/raster"
 )
@@ -11,17 +12,23 @@ import (
 // view-dependent colour. Held-out images are compared without it.
 //
 // A gain is not trained by gradient: at every visit it moves a part of the way to the ratio of the image's mean colour to
-// the render's, which a blurred or unfinished render gets right as well. The gauge is fixed after every step: the mean
-// over images of each gain is taken off all of them, so that no common colour cast moves from the splats into the gains.
+// the render's, which a blurred or unfinished render gets right as well. Alone this has no anchor: a dark Gaussian right
+// before one camera and a brighter gain of its image explain each other, and nothing pulls either back. So gains start at
+// what the matched points say (matched.go) and stay near it. The gauge is fixed after every step: the mean over images of
+// each gain is taken off all of them, so that no common colour cast moves from the splats into the gains.
 type exposures struct {
 	gains []float32 // natural logarithms, 3 for each image
+	start []float32 // where they began
+	slack []float64 // how far from there each may go
 }
 
 const (
 	exposureStep  = 0.2  // of the way, at every visit
 	exposureFrom  = 0.05 // fraction of the budget before which the render is too unlike the images
-	exposureLimit = 1.0  // of |log gain|
 	exposureFloor = 0.02 // mean of a channel below which its ratio says nothing
+	exposureSlack = 0.05 // of a gain that matched points say: they are not the whole image
+	exposureLook  = 0.2  // and over the square root of their number: a look at one of them
+	exposureWide  = 1.0  // of a gain about which they say nothing
 )
 
 // Exposure is what compensation found out about an image: how much brighter than the mean of all it was taken.
@@ -30,7 +37,16 @@ type Exposure struct {
 	Stops [3]float64 `json:"stops"` // of red, green, blue
 }
 
-func newExposures(images int) exposures { return exposures{gains: make([]float32, 3*images)} }
+func newExposures(d *Dataset) exposures {
+	gains, looks := matchedGains(d)
+	e := exposures{gains: gains, slack: make([]float64, len(looks))}
+	e.fixGauge()
+	e.start = slices.Clone(e.gains)
+	for i, n := range looks {
+		e.slack[i] = min(exposureSlack+exposureLook/math.Sqrt(float64(n)), exposureWide)
+	}
+	return e
+}
 
 func (e *exposures) of(image int) []float32 { return e.gains[3*image : 3*image+3] }
 
@@ -64,7 +80,8 @@ func (e *exposures) backward(workers int, f *raster.Frame, grad *[3][]float32, p
 		n := float64(len(plane))
 		drawnMean, shownMean := drawnSum/n, float64(shownSum)/n/255
 		if fraction >= exposureFrom && drawnMean > exposureFloor && shownMean > exposureFloor {
-			ratio := min(max(math.Log(shownMean/drawnMean), -exposureLimit), exposureLimit)
+			start, slack := float64(e.start[3*image+channel]), e.slack[3*image+channel]
+			ratio := min(max(math.Log(shownMean/drawnMean), start-slack), start+slack)
 			gains[channel] += exposureStep * (float32(ratio) - gains[channel])
 		}
 	})

@@ -8,8 +8,11 @@ import (
 
 // An iteration reuses what the ones before it used: a training's memory is what it holds, not what it has thrown away.
 func TestIterationsMakeNoGarbage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short: what is allocated does not depend on the kernels")
+	}
 	run := benchmarkTraining(t, 3000, 3, 640, 2)
-	run.cfg.Exposure, run.exposure = true, newExposures(1)
+	run.cfg.Exposure, run.exposure = true, newExposures(run.data)
 	run.step(0.5)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -25,6 +28,9 @@ func TestIterationsMakeNoGarbage(t *testing.T) {
 
 // What a training holds stays within what the plan counts for images, moments, model and frame.
 func TestTrainingHoldsWhatThePlanCounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short: what is allocated does not depend on the kernels")
+	}
 	cfg := testConfig(60)
 	cfg.MaxGaussians = 20_000
 	var held runtime.MemStats

@@ -27,6 +27,8 @@ const Levels = 3
 type View struct {
 	Name   string
 	Levels [Levels]Picture
+	// Matched lists the points, by index into Dataset.Points, that structure from motion recognised in the image.
+	Matched []int32
 }
 
 // Picture is an image of one level, Camera.Width × Camera.Height pixels.

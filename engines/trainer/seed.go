@@ -108,16 +108,12 @@ func poorCells(v *Picture, points []Point) (poor []bool, pixels int) {
 // image, behind it, or where nothing is known.
 func (p *Picture) compare(xyz [3]float64) (x, y int, ratio float64) {
 	cam := &p.Camera
-	var c [3]float64
-	for k := range 3 {
-		c[k] = cam.R[k][0]*xyz[0] + cam.R[k][1]*xyz[1] + cam.R[k][2]*xyz[2] + cam.T[k]
-	}
-	u, v := cam.Fx*c[0]/c[2]+cam.Cx, cam.Fy*c[1]/c[2]+cam.Cy
-	if !(c[2] > cam.Near && u >= 0 && v >= 0 && u < float64(cam.Width) && v < float64(cam.Height)) {
+	u, v, z := project(cam, xyz)
+	if !(z > cam.Near && u >= 0 && v >= 0 && u < float64(cam.Width) && v < float64(cam.Height)) {
 		return 0, 0, math.NaN()
 	}
 	x, y = int(u), int(v)
-	return x, y, c[2] * float64(p.inverseDepth[y*cam.Width+x])
+	return x, y, z * float64(p.inverseDepth[y*cam.Width+x])
 }
 
 // confirmed says whether more images see the point than see through it; a point that no other image can see is believed.

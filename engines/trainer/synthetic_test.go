@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -51,6 +52,7 @@ func synthetic(views, width, height int) *Dataset {
 		img := painter.Paint(&cam)
 		pix, _, _ := simd.Planes(img)
 		v := newView(fmt.Sprintf("view_%03d.png", i), Picture{Camera: cam, Pix: pix})
+		v.Matched = unhidden(truth, d.Points, &cam)
 		if i%8 == 0 && views > 2 {
 			d.Test = append(d.Test, v)
 		} else {
@@ -59,6 +61,9 @@ func synthetic(views, width, height int) *Dataset {
 	}
 	return d
 }
+
+// trainSeed is that of every test which trains: what they claim must hold for any.
+var trainSeed = flag.Uint64("train-seed", 1, "seed of the tests that train")
 
 // ringCamera looks at the origin from a circle of radius 3 in the plane y = 0.
 func ringCamera(angle float64, width, height int) raster.Camera {
@@ -77,6 +82,7 @@ func testConfig(iterations int) Config {
 		panic(err)
 	}
 	cfg.Iterations, cfg.MaxGaussians, cfg.CheckpointEvery, cfg.Threads = iterations, 600, 0, 2
+	cfg.Seed = *trainSeed
 	return cfg
 }
 
@@ -93,4 +99,29 @@ func plyOf(t testing.TB, c *splat.Cloud) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// unhidden lists the points that a camera sees, as matching would find them: most of the light along the way from the
+// point to the camera passes the Gaussians before it, which count as round here.
+func unhidden(truth *splat.Cloud, points []Point, cam *raster.Camera) (seen []int32) {
+	eye := cam.Center()
+	for i, p := range points {
+		way := minus(p.XYZ, eye)
+		far := math.Sqrt(dot3(way, way))
+		passes := 1.0
+		for j := range truth.Len() {
+			g := minus([3]float64{float64(truth.Means[3*j]), float64(truth.Means[3*j+1]), float64(truth.Means[3*j+2])}, eye)
+			along := dot3(g, way) / far
+			if j == i || along > far {
+				continue
+			}
+			logScale := float64(truth.LogScales[3*j]+truth.LogScales[3*j+1]+truth.LogScales[3*j+2]) / 3
+			across := (dot3(g, g) - along*along) / math.Exp(2*logScale)
+			passes *= 1 - sigmoid(truth.Opacities[j])*math.Exp(-across/2)
+		}
+		if passes > 0.8 {
+			seen = append(seen, int32(i))
+		}
+	}
+	return seen
 }

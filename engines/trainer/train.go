@@ -123,7 +123,7 @@ func newTraining(cfg Config, data *Dataset, hooks Hooks) *training {
 	t.pcg = rand.NewPCG(cfg.Seed, 0x5eed)
 	t.rng = rand.New(t.pcg)
 	if cfg.Exposure {
-		t.exposure = newExposures(len(data.Train))
+		t.exposure = newExposures(data)
 	}
 	if cfg.RefinePoses {
 		t.poses = newPoses(len(data.Train))
