@@ -24,6 +24,9 @@ type commands struct {
 	Eval   evalCommand   `cmd:"" group:"here" help:"Measure any splat against a scene's images."`
 	Render renderCommand `cmd:"" group:"here" help:"Render a film or pictures of any splat."`
 
+	Convert convertCommand `cmd:"" group:"here" help:"Convert splats between formats; merge, crop, turn and shrink them."`
+	Info    infoCommand    `cmd:"" group:"here" help:"Say what is in a splat file."`
+
 	Up     upCommand     `cmd:"" group:"backend" help:"Run the whole backend on this machine until interrupted."`
 	Submit submitCommand `cmd:"" group:"backend" help:"Send a capture to a running backend."`
 	Status statusCommand `cmd:"" group:"backend" help:"Show the status of a request, as JSON."`

@@ -250,27 +250,14 @@ func TestTurningTwiceIsNothing(t *testing.T) {
 	}
 }
 
-// colour is the view-dependent part for a direction, from the basis of docs/conventions.md.
-func colour(rest []float32, d [3]float64) (sum float64) {
-	x, y, z := d[0], d[1], d[2]
-	basis := [15]float64{-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x,
-		1.0925484305920792 * x * y, -1.0925484305920792 * y * z, 0.31539156525252005 * (2*z*z - x*x - y*y), -1.0925484305920792 * x * z, 0.5462742152960396 * (x*x - y*y),
-		-0.5900435899266435 * y * (3*x*x - y*y), 2.890611442640554 * x * y * z, -0.4570457994644658 * y * (4*z*z - x*x - y*y),
-		0.3731763325901154 * z * (2*z*z - 3*x*x - 3*y*y), -0.4570457994644658 * x * (4*z*z - x*x - y*y), 1.445305721320277 * z * (x*x - y*y), -0.5900435899266435 * x * (x*x - 3*y*y)}
-	for j, b := range basis {
-		sum += b * float64(rest[3*j])
-	}
-	return sum
-}
-
 func TestColoursTurnWithTheCloud(t *testing.T) {
 	c := scene(50, 3, Mip)
 	turned := c.Turned()
 	rng := rand.New(rand.NewPCG(3, 4))
 	for i := range c.Len() {
-		d := [3]float64{rng.NormFloat64(), rng.NormFloat64(), rng.NormFloat64()}
-		before, after := colour(c.Rest[45*i:], d), colour(turned.Rest[45*i:], [3]float64{d[0], -d[1], -d[2]})
-		if !(math.Abs(before-after) < 1e-5*(1+math.Abs(before))) {
+		d := direction(rng)
+		before, after := seen(c, i, d), seen(turned, i, [3]float64{d[0], -d[1], -d[2]})
+		if !(math.Abs(before-after) < 1e-5) {
 			t.Errorf("Gaussian %d from %v: %g before, %g after", i, d, before, after)
 		}
 	}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/splatworks/splatworks/engines/splat"
+)
+
+type convertCommand struct {
+	Files     []string `arg:"" name:"file" help:"One or more splats, which are merged, and last the file to write. Its name says the format."`
+	Crop      string   `placeholder:"X,Y,Z,X,Y,Z" help:"Keep what is centred in this box: its lowest and its highest corner, in the units of the file."`
+	Rotate    string   `placeholder:"X,Y,Z,DEGREES" help:"Turn about an axis through the origin."`
+	Scale     float64  `default:"1" help:"Make everything this many times as large."`
+	Translate string   `placeholder:"X,Y,Z" help:"Then move it by this."`
+	Degree    int      `default:"-1" placeholder:"D" help:"Highest degree of the spherical harmonics to keep, 0 to 3."`
+}
+
+func (convertCommand) Help() string {
+	var b strings.Builder
+	b.WriteString(`    splatworks convert out/splat.ply room.sog
+    splatworks convert --crop=-1,-1,-1,1,1,1 --rotate 1,0,0,180 out/splat.ply toy.glb
+
+A crop is applied first, then rotation, scale and translation. Formats, by the end of the name:
+`)
+	for _, f := range splat.Formats() {
+		fmt.Fprintf(&b, "\n    %-16s %s", f.Suffix, f.Opens)
+	}
+	return b.String()
+}
+
+func (cmd convertCommand) Run(c console) error {
+	if len(cmd.Files) < 2 {
+		return usageError{errors.New("name at least one splat to read, and the file to write")}
+	}
+	inputs, out := cmd.Files[:len(cmd.Files)-1], cmd.Files[len(cmd.Files)-1]
+	format, err := splat.FormatOf(out)
+	if err != nil {
+		return usageError{err}
+	}
+	var clouds []*splat.Cloud
+	for _, name := range inputs {
+		cloud, _, err := splat.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		clouds = append(clouds, cloud)
+	}
+	cloud, err := splat.Merged(clouds...)
+	if err != nil {
+		return err
+	}
+	if cloud, err = cmd.edit(cloud); err != nil {
+		return err
+	}
+	size, err := writeSplat(out, format, cloud)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "%s: %d Gaussians, %s\n", out, cloud.Len(), megabytes(size))
+	return err
+}
+
+// edit applies what was asked for.
+func (cmd convertCommand) edit(cloud *splat.Cloud) (*splat.Cloud, error) {
+	if cmd.Crop != "" {
+		box, err := numbers("--crop", cmd.Crop, 6)
+		if err != nil {
+			return nil, err
+		}
+		cloud = cloud.Cropped([3]float64(box[:3]), [3]float64(box[3:]))
+		if cloud.Len() == 0 {
+			return nil, usageError{fmt.Errorf("--crop %s: no Gaussian is centred in this box; 'splatworks info' says where they are", cmd.Crop)}
+		}
+	}
+	move := splat.Transform{Scale: cmd.Scale, Rotation: [4]float64{1, 0, 0, 0}}
+	if cmd.Rotate != "" {
+		turn, err := numbers("--rotate", cmd.Rotate, 4)
+		if err != nil {
+			return nil, err
+		}
+		if move.Rotation, err = splat.AxisAngle([3]float64(turn[:3]), turn[3]); err != nil {
+			return nil, usageError{fmt.Errorf("--rotate: %w", err)}
+		}
+	}
+	if cmd.Translate != "" {
+		by, err := numbers("--translate", cmd.Translate, 3)
+		if err != nil {
+			return nil, err
+		}
+		move.Translation = [3]float64(by)
+	}
+	if move != (splat.Transform{Scale: 1, Rotation: [4]float64{1, 0, 0, 0}}) {
+		moved, err := cloud.Moved(move)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		cloud = moved
+	}
+	if cmd.Degree > splat.MaxDegree {
+		return nil, usageError{fmt.Errorf("--degree %d: 0 to %d are possible", cmd.Degree, splat.MaxDegree)}
+	}
+	if cmd.Degree >= 0 {
+		cloud = cloud.WithDegree(min(cmd.Degree, cloud.Degree))
+	}
+	return cloud, nil
+}
+
+// numbers reads n numbers with commas between them.
+func numbers(flag, text string, n int) ([]float64, error) {
+	parts := strings.Split(text, ",")
+	values := make([]float64, 0, n)
+	for _, part := range parts {
+		v, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
+		if err != nil || v != v || len(parts) != n {
+			return nil, usageError{fmt.Errorf("%s %s: give %d numbers with commas between them", flag, text, n)}
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
+// writeSplat writes a file beside its place and moves it there when it is whole.
+func writeSplat(path string, format splat.Format, cloud *splat.Cloud) (size int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".splatworks-*")
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if err := errors.Join(format.Write(f, cloud), f.Chmod(0o644), f.Sync()); err != nil {
+		return 0, errors.Join(err, f.Close())
+	}
+	info, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
+		return 0, err
+	}
+	return info.Size(), os.Rename(f.Name(), path)
+}
+
+type infoCommand struct {
+	File string `arg:"" help:"A splat in any format that 'splatworks convert' reads."`
+	JSON bool   `help:"Print JSON for scripts."`
+}
+
+func (cmd infoCommand) Run(c console) error {
+	cloud, format, err := splat.ReadFile(cmd.File)
+	if err != nil {
+		return fmt.Errorf("%s: %w", cmd.File, err)
+	}
+	s := cloud.Summarise()
+	if cmd.JSON {
+		return printJSON(c, struct {
+			Format string `json:"format"`
+			splat.Summary
+		}{format.Name, s})
+	}
+	_, err = fmt.Fprintf(c.out, `format      %s
+gaussians   %d
+sh degree   %d
+trained for %s
+box         %.4g to %.4g
+size        %.3g to %.3g (middle 90 %%)
+opacity     %.2f to %.2f (middle 90 %%)
+needles     %d, more than 30 times as long as wide
+faint       %d, of an opacity under 0.02
+`, format.Name, s.Gaussians, s.Degree, s.Mode, s.Low, s.High, s.Size[0], s.Size[1], s.Opacity[0], s.Opacity[1], s.Needles, s.Faint)
+	return err
+}

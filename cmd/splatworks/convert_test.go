@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/splatworks/splatworks/engines/splat"
+)
+
+// called runs a command line and returns its exit code and what it printed.
+func called(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), console{out: &out, err: &errs, args: args})
+	return code, out.String(), errs.String()
+}
+
+// line is a splat of n Gaussians along x, at 0, 1, 2, ...
+func line(t *testing.T, n int) (path string) {
+	t.Helper()
+	c := splat.New(n, 1, splat.Mip)
+	for i := range n {
+		c.Means[3*i], c.Quats[4*i] = float32(i), 1
+	}
+	path = filepath.Join(t.TempDir(), "line.ply")
+	var b bytes.Buffer
+	if err := c.WritePLY(&b); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestConvertThroughEveryFormat(t *testing.T) {
+	in := line(t, 10)
+	for _, f := range splat.Formats() {
+		out := filepath.Join(t.TempDir(), "converted"+f.Suffix)
+		if code, _, stderr := called(t, "convert", in, in, out); code != exitOK {
+			t.Errorf("%s: exit %d: %s", f.Name, code, stderr)
+			continue
+		}
+		code, stdout, stderr := called(t, "info", "--json", out)
+		var said struct {
+			Format    string
+			Gaussians int
+		}
+		if err := json.Unmarshal([]byte(stdout), &said); code != exitOK || err != nil || said.Format != f.Name || said.Gaussians != 20 {
+			t.Errorf("%s: exit %d, %s %s %v", f.Name, code, stdout, stderr, err)
+		}
+	}
+}
+
+func TestConvertCropsAndMoves(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "moved.ply")
+	code, _, stderr := called(t, "convert", "--crop=2,-1,-1,5,1,1", "--rotate", "0,0,1,90", "--scale", "2", "--translate", "0,0,7", "--degree", "0", line(t, 10), out)
+	if code != exitOK {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	c, _, err := splat.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Len() != 4 || c.Degree != 0 {
+		t.Fatalf("%d Gaussians of degree %d", c.Len(), c.Degree)
+	}
+	for i := range 4 {
+		x, y, z := c.Means[3*i], c.Means[3*i+1], c.Means[3*i+2]
+		if !(x*x < 1e-8 && y > float32(2*(i+2))-1e-4 && y < float32(2*(i+2))+1e-4 && z == 7) {
+			t.Errorf("Gaussian %d is at %g %g %g", i, x, y, z)
+		}
+	}
+}
+
+func TestConvertSaysWhatIsWrong(t *testing.T) {
+	in := line(t, 3)
+	out := filepath.Join(t.TempDir(), "out.ply")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"convert", in}, exitBadUsage, "at least one splat"},
+		{[]string{"convert", in, "out.obj"}, exitBadUsage, ".spz"},
+		{[]string{"convert", "--crop=50,0,0,60,1,1", in, out}, exitBadUsage, "splatworks info"},
+		{[]string{"convert", "--crop=1,2", in, out}, exitBadUsage, "6 numbers"},
+		{[]string{"convert", "--scale=0", in, out}, exitBadUsage, "positive"},
+		{[]string{"convert", "--rotate=0,0,0,90", in, out}, exitBadUsage, "no direction"},
+		{[]string{"convert", "--degree=4", in, out}, exitBadUsage, "0 to 3"},
+		{[]string{"info", "convert_test.go"}, exitFailed, "says no format"},
+	} {
+		code, _, stderr := called(t, c.args...)
+		if code != c.code || !strings.Contains(stderr, c.says) {
+			t.Errorf("%v: exit %d, %s", c.args, code, stderr)
+		}
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("%v left a file", c.args)
+		}
+	}
+}
