@@ -19,7 +19,7 @@ import (
 // Errors every implementation returns, wrapped or bare.
 var (
 	ErrNotFound  = errors.New("queue: no such request")
-	ErrLeaseLost = errors.New("queue: lease lost: another worker may own this task now") // expired, reaped or finished
+	ErrLeaseLost = errors.New("queue: lease lost: another worker may own this task now") // reaped or finished
 	ErrCanceled  = errors.New("queue: request canceled")
 	ErrTerminal  = errors.New("queue: request already ended")
 )
@@ -83,13 +83,13 @@ type Tasks interface {
 	Claim(ctx context.Context, stage pipeline.Stage, worker string, n int) ([]Lease, error)
 }
 
-// Lease is a claimed task, and the only thing that can finish it. Every method fails with ErrLeaseLost once the lease has
-// expired or was taken over, and with ErrCanceled when the client called the request off: then the work must stop, and
-// what it wrote is not adopted.
+// Lease is a claimed task, and the only thing that can finish it. Every method fails with ErrLeaseLost once the reaper has taken
+// the task because the lease had expired, and with ErrCanceled when the client called the request off: then the work must
+// stop, and what it wrote is not adopted. An expired lease that no reaper has seen yet still holds.
 type Lease interface {
 	Task() Task
 	Request() pipeline.Request
-	Attempt() int         // from 1
+	Attempt() int         // from 1; 1 again after Saved
 	Fence() int64         // grows with every claim of a task; part of every path the work writes to
 	ExpiresAt() time.Time // pushed back by Heartbeat
 	// LastFailure is why an earlier attempt of this task failed; nil when none did. After ExhaustedResources the work must
@@ -98,6 +98,9 @@ type Lease interface {
 
 	// Heartbeat extends the lease and publishes progress. A warning in it is kept with the request, once.
 	Heartbeat(ctx context.Context, p pipeline.Progress) error
+	// Saved notes that the state of the work is saved where the next worker finds it. The attempts are counted anew from this
+	// one, so a worker that dies now and then does not end a request that gets further each time; its deadline does.
+	Saved(ctx context.Context) error
 	// Complete ends the task. manifest is what the stage wrote; after the last stage the request is COMPLETED. No error
 	// either when the manifest's event came first and completed the task for this lease.
 	Complete(ctx context.Context, manifest pipeline.Object) error
@@ -146,7 +149,9 @@ type Reaped struct {
 
 // Upkeep is what a scheduler tick and an operator use.
 type Upkeep interface {
-	// Reap puts right what died silently. It is idempotent and several may run at once.
+	// Reap puts right what died silently. It is idempotent and several may run at once. The first pass after more than LeaseFor
+	// without any extends leases that have expired, once each: whoever kept the reaper from running may have stopped the
+	// workers, too.
 	Reap(ctx context.Context) (Reaped, error)
 	// Announced says that the world was told of the end of a request.
 	Announced(ctx context.Context, requestID string) error

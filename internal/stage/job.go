@@ -35,6 +35,7 @@ type Job struct {
 	store    artifacts.Store
 	buckets  artifacts.Buckets
 	stopping chan struct{}
+	saved    func(context.Context) error // tells the queue that the task got further
 	now      func() time.Time
 
 	startCPUS float64 // of the worker when the job began
@@ -170,6 +171,7 @@ func (j *Job) SaveCheckpoint(ctx context.Context, r io.Reader) error {
 	if _, err := j.put(ctx, artifacts.Checkpoint, r); err != nil {
 		return fmt.Errorf("save checkpoint: %w", err)
 	}
+	_ = j.saved(ctx) // a lost lease ends the work by its heartbeat, and the next checkpoint says it again
 	return nil
 }
 

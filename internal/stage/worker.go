@@ -237,7 +237,7 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
 		Smaller: failure != nil && failure.Kind == pipeline.ExhaustedResources,
 		Request: lease.Request(), Options: lease.Request().Options.WithDefaults(), Attempt: lease.Attempt(),
 		Dir:   filepath.Join(w.WorkDir, strconv.FormatInt(lease.Fence(), 10)),
-		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: make(chan struct{}), now: w.Now,
+		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: make(chan struct{}), saved: lease.Saved, now: w.Now,
 		fresh: make(chan struct{}, 1), usdPerS: w.USDPerS,
 		record: artifacts.StageRecord{Stage: t.Stage, Attempt: lease.Attempt()},
 	}

@@ -16,7 +16,7 @@ type lease struct {
 	worker    string
 	task      queue.Task
 	request   pipeline.Request
-	attempt   int
+	attempt   int // guarded by q.mu
 	exhausted int
 	fence     int64
 	failure   *pipeline.Failure
@@ -26,9 +26,14 @@ type lease struct {
 
 func (l *lease) Task() queue.Task               { return l.task }
 func (l *lease) Request() pipeline.Request      { return l.request }
-func (l *lease) Attempt() int                   { return l.attempt }
 func (l *lease) Fence() int64                   { return l.fence }
 func (l *lease) LastFailure() *pipeline.Failure { return l.failure }
+
+func (l *lease) Attempt() int {
+	l.q.mu.Lock()
+	defer l.q.mu.Unlock()
+	return l.attempt
+}
 
 func (l *lease) ExpiresAt() time.Time {
 	l.q.mu.Lock()
@@ -36,15 +41,15 @@ func (l *lease) ExpiresAt() time.Time {
 	return l.expiresAt
 }
 
-// held returns the request if this lease still holds its task.
-func (l *lease) held(now time.Time) (*request, error) {
+// held returns the request if this lease still holds its task. Time alone takes no lease, the reaper does.
+func (l *lease) held() (*request, error) {
 	r := l.q.requests[l.task.RequestID]
 	switch {
 	case l.over || r == nil || r.fence != l.fence:
 		return nil, queue.ErrLeaseLost
 	case r.Status == pipeline.Canceled:
 		return nil, queue.ErrCanceled
-	case r.task != leased || !now.Before(r.expiresAt):
+	case r.task != leased:
 		return nil, queue.ErrLeaseLost
 	}
 	return r, nil
@@ -53,12 +58,13 @@ func (l *lease) held(now time.Time) (*request, error) {
 func (l *lease) Heartbeat(_ context.Context, p pipeline.Progress) error {
 	now := l.q.lock()
 	defer l.q.mu.Unlock()
-	r, err := l.held(now)
+	r, err := l.held()
 	if err != nil {
 		return err
 	}
 	r.expiresAt = now.Add(l.q.cfg.LeaseFor)
 	l.expiresAt = r.expiresAt
+	r.extended = false
 	r.UpdatedAt = now
 	if w := p.Warning; w != nil && !slices.Contains(r.Warnings, *w) && len(r.Warnings) < queue.MaxWarnings {
 		r.Warnings = append(r.Warnings, *w)
@@ -67,6 +73,17 @@ func (l *lease) Heartbeat(_ context.Context, p pipeline.Progress) error {
 		r.Progress = p
 		l.q.publish(r, queue.Progress, now)
 	}
+	return nil
+}
+
+func (l *lease) Saved(context.Context) error {
+	now := l.q.lock()
+	defer l.q.mu.Unlock()
+	r, err := l.held()
+	if err != nil {
+		return err
+	}
+	r.Attempt, l.attempt, r.UpdatedAt = 1, 1, now
 	return nil
 }
 
@@ -94,7 +111,7 @@ func (l *lease) complete(manifest pipeline.Object, now time.Time) error {
 		l.over = true // the manifest's event came first
 		return nil
 	}
-	r, err := l.held(now)
+	r, err := l.held()
 	if err != nil {
 		return err
 	}
@@ -113,7 +130,7 @@ func (l *lease) Fail(_ context.Context, f *pipeline.Failure) (retry bool, err er
 	}
 	now := l.q.lock()
 	defer l.q.mu.Unlock()
-	r, err := l.held(now)
+	r, err := l.held()
 	if err != nil {
 		return false, err
 	}
@@ -140,7 +157,7 @@ func (l *lease) Fail(_ context.Context, f *pipeline.Failure) (retry bool, err er
 func (l *lease) GiveBack(context.Context) error {
 	now := l.q.lock()
 	defer l.q.mu.Unlock()
-	r, err := l.held(now)
+	r, err := l.held()
 	if err != nil {
 		return err
 	}

@@ -28,8 +28,9 @@ type Queue struct {
 	unannounced map[string]time.Time // ended requests, and when the reaper is to announce them
 	ended       []*request           // by the time at which they ended, for Keep
 	stages      map[pipeline.Stage]*stage
-	sequence    int64 // of tasks
-	fence       int64 // of claims
+	sequence    int64     // of tasks
+	fence       int64     // of claims
+	reapedAt    time.Time // when the reaper last looked; zero: never
 	log         []queue.Transition
 	logged      int64         // transitions published so far
 	news        chan struct{} // closed and replaced with every transition
@@ -53,6 +54,7 @@ type request struct {
 	place      int64 // among equal priorities: lower is claimed first
 	fence      int64 // of the newest claim; 0 once that lease ran out
 	expiresAt  time.Time
+	extended   bool           // by the reaper, and its worker has not been heard since
 	exhausted  int            // attempts of the task that ended with ExhaustedResources
 	done       pipeline.Stage // newest completed stage
 	doneFence  int64          // of the lease under which it was completed

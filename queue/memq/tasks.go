@@ -158,7 +158,7 @@ func (q *Queue) claim(name pipeline.Stage, worker string, n int, now time.Time) 
 			s.turn(r.Priority).claimed(r.place)
 		}
 		q.fence++
-		r.task, r.fence, r.expiresAt = leased, q.fence, now.Add(q.cfg.LeaseFor)
+		r.task, r.fence, r.expiresAt, r.extended = leased, q.fence, now.Add(q.cfg.LeaseFor), false
 		s.leased[r] = true
 		r.Attempt++
 		r.UpdatedAt = now

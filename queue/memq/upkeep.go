@@ -32,6 +32,7 @@ func (q *Queue) Reap(context.Context) (queue.Reaped, error) {
 	did.LostHandovers = q.lostHandovers(now)
 	did.Forgotten = q.forget(now)
 	did.Unannounced = q.takeUnannounced(now)
+	q.reapedAt = now
 	return did, nil
 }
 
@@ -51,10 +52,17 @@ func (q *Queue) reapDeadlines(now time.Time) int {
 	return len(late)
 }
 
+// reapLeases takes the tasks of workers that have been silent for too long. When no reaper has looked for longer than a lease
+// lasts, the workers may have stood still with it, as on a laptop that slept: each gets the time of a lease to be heard, once.
 func (q *Queue) reapLeases(s *stage, now time.Time) int {
+	stoodStill := !q.reapedAt.IsZero() && now.Sub(q.reapedAt) > q.cfg.LeaseFor
 	var expired []*request
 	for r := range s.leased {
-		if !r.expiresAt.After(now) {
+		switch {
+		case r.expiresAt.After(now):
+		case stoodStill && !r.extended:
+			r.expiresAt, r.extended = now.Add(q.cfg.LeaseFor), true
+		default:
 			expired = append(expired, r)
 		}
 	}

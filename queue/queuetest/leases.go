@@ -28,6 +28,7 @@ func (b *bench) lost(l queue.Lease, want error) {
 	_, err = l.Fail(b.ctx(), transient)
 	b.is("Fail", err, want)
 	b.is("GiveBack", l.GiveBack(b.ctx()), want)
+	b.is("Saved", l.Saved(b.ctx()), want)
 	if after := b.state(id); !reflect.DeepEqual(before, after) {
 		b.Fatalf("a lost lease changed the state from %+v\nto %+v", before, after)
 	}
@@ -44,8 +45,20 @@ var leaseTests = []test{
 				b.Fatalf("expires at %v, want %v", l.ExpiresAt(), want)
 			}
 		}
-		b.clock.Advance(b.cfg.LeaseFor)
+		b.clock.Advance(b.cfg.LeaseFor - time.Millisecond)
+		check(b, "expired", b.reap().ExpiredLeases, nil, 0)
+		b.clock.Advance(time.Millisecond)
+		check(b, "expired", b.reap().ExpiredLeases, nil, 1)
 		b.lost(l, queue.ErrLeaseLost)
+	}},
+	{"time alone takes no lease", func(b *bench) {
+		r := b.ready()
+		l := b.claim(pipeline.Filter)
+		b.clock.Advance(3 * b.cfg.LeaseFor)
+		b.must(l.Heartbeat(b.ctx(), pipeline.Progress{}))
+		check(b, "expired", b.reap().ExpiredLeases, nil, 0)
+		b.clock.Advance(3 * b.cfg.LeaseFor)
+		b.must(l.Complete(b.ctx(), Manifest(r.ID, pipeline.Filter)))
 	}},
 	{"an expired lease is refused after another took over, too", func(b *bench) {
 		b.ready()
@@ -137,8 +150,8 @@ var leaseTests = []test{
 		b.must(b.q.Cancel(b.ctx(), canceled.ID))
 		b.lost(first, queue.ErrCanceled)
 		b.clock.Advance(b.cfg.LeaseFor)
-		b.lost(second, queue.ErrLeaseLost)
 		check(b, "expired", b.reap().ExpiredLeases, nil, 1)
+		b.lost(second, queue.ErrLeaseLost)
 		check(b, "the first that is ready", b.claim(pipeline.Filter).Task().RequestID, nil, expired.ID)
 		b.lost(second, queue.ErrLeaseLost)
 		check(b, "the next", b.claim(pipeline.Filter).Task().RequestID, nil, waiting.ID)

@@ -29,7 +29,7 @@ func (s Suite) RunModel(t *testing.T, schedules int) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"":       m.tick,
 			"submit": m.submit, "enqueue": m.enqueue, "enqueueNext": m.enqueueNext, "claim": m.claim, "claimNext": m.claim,
-			"heartbeat": m.heartbeat, "complete": m.complete, "completeAndClaim": m.completeAndClaim, "fail": m.fail, "giveBack": m.giveBack, "cancel": m.cancel,
+			"heartbeat": m.heartbeat, "complete": m.complete, "completeAndClaim": m.completeAndClaim, "fail": m.fail, "giveBack": m.giveBack, "saved": m.saved, "cancel": m.cancel,
 			"position": m.position, "advance": m.advance, "reap": m.reap, "slots": m.slots, "announced": m.announced, "restore": m.restore,
 		})
 		m.compareAll(rt)
@@ -294,6 +294,13 @@ func (m *model) fail(rt *rapid.T) {
 	got, err := l.got.Fail(rt.Context(), f)
 	want, wantErr := l.want.Fail(rt.Context(), f)
 	m.same(rt, "Fail", []any{got, sort(err)}, []any{want, sort(wantErr)})
+	m.compare(rt, l.want.Task().RequestID)
+}
+
+func (m *model) saved(rt *rapid.T) {
+	l := m.anyLease(rt)
+	err, wantErr := l.got.Saved(rt.Context()), l.want.Saved(rt.Context())
+	m.same(rt, "Saved", []any{sort(err), l.got.Attempt()}, []any{sort(wantErr), l.want.Attempt()})
 	m.compare(rt, l.want.Task().RequestID)
 }
 

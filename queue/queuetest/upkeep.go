@@ -107,6 +107,75 @@ var reaperTests = []test{
 			b.Fatalf("state %+v", s)
 		}
 	}},
+	{"a worker that stood still with the reaper keeps its task", func(b *bench) {
+		r := b.ready()
+		l := b.claim(pipeline.Filter)
+		for range b.cfg.MaxAttempts + 2 {
+			b.reap()
+			b.clock.Advance(3 * b.cfg.LeaseFor)
+			check(b, "expired", b.reap().ExpiredLeases, nil, 0)
+			b.clock.Advance(b.cfg.LeaseFor - time.Millisecond)
+			check(b, "expired", b.reap().ExpiredLeases, nil, 0)
+			b.must(l.Heartbeat(b.ctx(), pipeline.Progress{}))
+		}
+		check(b, "attempt", b.state(r.ID).Attempt, nil, 1)
+		b.must(l.Complete(b.ctx(), Manifest(r.ID, pipeline.Filter)))
+	}},
+	{"a worker that stays silent after that is lost, even if the reaper always comes late", func(b *bench) {
+		b.ready()
+		b.ready()
+		b.reap()
+		first, second := b.claim(pipeline.Filter), b.claim(pipeline.Filter)
+		b.clock.Advance(3 * b.cfg.LeaseFor)
+		check(b, "expired", b.reap().ExpiredLeases, nil, 0)
+		b.must(second.Heartbeat(b.ctx(), pipeline.Progress{}))
+		b.clock.Advance(3 * b.cfg.LeaseFor)
+		check(b, "expired", b.reap().ExpiredLeases, nil, 1)
+		b.lost(first, queue.ErrLeaseLost)
+		b.must(second.Heartbeat(b.ctx(), pipeline.Progress{}))
+	}},
+	{"a new claim may stand still again", func(b *bench) {
+		b.ready()
+		b.reap()
+		for range 2 {
+			l := b.claim(pipeline.Filter)
+			b.clock.Advance(2 * b.cfg.LeaseFor)
+			check(b, "expired", b.reap().ExpiredLeases, nil, 0)
+			b.clock.Advance(b.cfg.LeaseFor)
+			check(b, "expired", b.reap().ExpiredLeases, nil, 1)
+			b.lost(l, queue.ErrLeaseLost)
+		}
+	}},
+	{"saved work renews the attempts", func(b *bench) {
+		r := b.ready()
+		for range 3 * b.cfg.MaxAttempts {
+			l := b.claim(pipeline.Filter)
+			b.must(l.Saved(b.ctx()))
+			check(b, "attempt", l.Attempt(), nil, 1)
+			check(b, "attempt", b.state(r.ID).Attempt, nil, 1)
+			b.clock.Advance(b.cfg.LeaseFor)
+			check(b, "expired", b.reap().ExpiredLeases, nil, 1)
+		}
+		for attempt := 2; attempt <= b.cfg.MaxAttempts; attempt++ { // and then it gets no further
+			check(b, "attempt", b.claim(pipeline.Filter).Attempt(), nil, attempt)
+			b.clock.Advance(b.cfg.LeaseFor)
+			check(b, "expired", b.reap().ExpiredLeases, nil, 1)
+		}
+		check(b, "status", b.state(r.ID).Status, nil, pipeline.Failed)
+	}},
+	{"saved work renews the attempts of a failure, too, until the deadline", func(b *bench) {
+		at := b.clock.Now().Add(time.Hour)
+		r := b.ready(deadline(at))
+		for b.clock.Now().Before(at) {
+			l := b.claim(pipeline.Filter)
+			b.must(l.Saved(b.ctx()))
+			retry, err := l.Fail(b.ctx(), transient)
+			check(b, "retry", retry, err, true)
+			b.clock.Advance(b.cfg.BackoffMax)
+			b.reap()
+		}
+		check(b, "code", b.state(r.ID).Failure.Code, nil, "deadline_exceeded")
+	}},
 	{"deadlines", func(b *bench) {
 		at := b.clock.Now().Add(90 * time.Second)
 		waiting, ready, leased := b.submit(deadline(at)), b.ready(deadline(at)), b.ready(deadline(at), priority(1))

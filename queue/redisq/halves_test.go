@@ -106,10 +106,15 @@ var happenings = []struct {
 	{name: "expire for the last time", before: func(m *moment) {
 		m.leased(pipeline.Train)
 		for range halvesPolicy.MaxAttempts - 1 {
-			m.reapAfter(2 * time.Hour)
+			m.reapAfter(halvesPolicy.LeaseFor)
 			m.claim(pipeline.Train)
 		}
-	}, do: func(m *moment) { m.reapAfter(2 * time.Hour) }, ends: pipeline.Failed},
+	}, do: func(m *moment) { m.reapAfter(halvesPolicy.LeaseFor) }, ends: pipeline.Failed},
+	{name: "stand still", before: func(m *moment) {
+		m.leased(pipeline.Train)
+		m.reapAfter(0)
+	}, do: func(m *moment) { m.reapAfter(2 * time.Hour) }},
+	{name: "save", before: func(m *moment) { m.leased(pipeline.Train) }, do: func(m *moment) { m.must(m.lease.Saved(m.Context())) }},
 	{name: "pass the deadline", before: func(m *moment) {
 		m.deadline = 12 * time.Hour
 		m.leased(pipeline.Train)
@@ -264,7 +269,7 @@ func (s *shop) checkEnd(ends pipeline.Status) {
 	s.must(err)
 	for _, key := range keys {
 		switch key {
-		case "{q}version", "{q}counts", "{q}sequence", "{q}events": // of the whole queue
+		case "{q}version", "{q}counts", "{q}sequence", "{q}events", "{q}reaped": // of the whole queue
 		default:
 			s.Errorf("%s: %s is left", s.what, key)
 		}

@@ -17,21 +17,26 @@ type lease struct {
 	worker    string
 	task      queue.Task
 	request   pipeline.Request
-	attempt   int
 	exhausted int
 	fence     int64
 	failure   *pipeline.Failure
 
 	mu        sync.Mutex
+	attempt   int
 	expiresAt time.Time
 	over      bool // finished through this value
 }
 
 func (l *lease) Task() queue.Task               { return l.task }
 func (l *lease) Request() pipeline.Request      { return l.request }
-func (l *lease) Attempt() int                   { return l.attempt }
 func (l *lease) Fence() int64                   { return l.fence }
 func (l *lease) LastFailure() *pipeline.Failure { return l.failure }
+
+func (l *lease) Attempt() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.attempt
+}
 
 func (l *lease) ExpiresAt() time.Time {
 	l.mu.Lock()
@@ -114,6 +119,16 @@ func (l *lease) Heartbeat(ctx context.Context, p pipeline.Progress) error {
 	return nil
 }
 
+func (l *lease) Saved(ctx context.Context) error {
+	if err := l.call(ctx, "saved", l.q.now()); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.attempt = 1
+	return nil
+}
+
 func (l *lease) Complete(ctx context.Context, manifest pipeline.Object) error {
 	return l.finish(ctx, "complete", l.q.now(), l.completion(manifest)...)
 }
@@ -186,8 +201,9 @@ func (l *lease) Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err 
 	now := l.q.now()
 	var at any = ""
 	exhausted := 0
-	if retry = l.q.cfg.Retry(f, l.attempt, l.exhausted); retry {
-		at = now.Add(l.q.cfg.Backoff(l.attempt)).UnixMilli()
+	attempt := l.Attempt()
+	if retry = l.q.cfg.Retry(f, attempt, l.exhausted); retry {
+		at = now.Add(l.q.cfg.Backoff(attempt)).UnixMilli()
 		if f.Kind == pipeline.ExhaustedResources {
 			exhausted = 1
 		}

@@ -45,7 +45,7 @@ func loadScripts(cfg queue.Config) (scripts, error) {
 		return string(b), err
 	}
 	values := map[string]string{
-		"KEEP": strconv.FormatInt(cfg.Keep.Milliseconds(), 10), "KEEP_EVENTS": fmt.Sprintf("'%d'", cfg.KeepEvents),
+		"LEASE": strconv.FormatInt(cfg.LeaseFor.Milliseconds(), 10), "KEEP": strconv.FormatInt(cfg.Keep.Milliseconds(), 10), "KEEP_EVENTS": fmt.Sprintf("'%d'", cfg.KeepEvents),
 		"ATTEMPTS": strconv.Itoa(cfg.MaxAttempts), "FAIR_SHARE": strconv.FormatBool(cfg.FairShare),
 		"ANNOUNCE": strconv.FormatInt(cfg.AnnounceGrace.Milliseconds(), 10), "RECENT": strconv.FormatInt(queue.Recent.Milliseconds(), 10),
 	}

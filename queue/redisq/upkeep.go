@@ -84,14 +84,14 @@ func (q *Queue) Announced(ctx context.Context, requestID string) error {
 
 func (q *Queue) reapStage(ctx context.Context, stage pipeline.Stage, now time.Time, did *queue.Reaped) error {
 	for {
-		n, err := q.numbers(ctx, "reap_stage", now, 4, stageLetters[stage], reapBatch)
+		n, err := q.numbers(ctx, "reap_stage", now, 5, stageLetters[stage], reapBatch)
 		if err != nil {
 			return err
 		}
 		did.ExpiredLeases += n[0]
 		did.DelayedReady += n[1]
 		did.DeadSlots += n[2]
-		if n[0] == reapBatch || n[1] == reapBatch {
+		if n[4] > 0 {
 			continue
 		}
 		if n[3] > 0 {

@@ -71,7 +71,7 @@ local function finish(id, from, to, grace)
   redis.call('ZADD', ENDED, now + grace, id)
   plan('k' .. id, now + KEEP)
   become(from, to)
-  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'w', 'e', 'A', 'i', 'ig')
+  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'n', 'w', 'e', 'A', 'i', 'ig')
 end
 
 -- wake makes delayed tasks ready.
@@ -98,17 +98,17 @@ local function due(stage)
 end
 
 -- held says whether a lease still holds its task: 1, or what the caller must answer: -1 it is lost, -2 the request was
--- canceled. r has fields f, S, k, x of the record in this order.
+-- canceled. r has fields f, S, k of the record in this order. Time alone takes no lease, the reaper does.
 local function held(r, fence)
   if r[1] ~= fence then return -1 end
   if r[2] == 'X' then return -2 end
-  if r[3] ~= 'l' or tonumber(r[4] or 0) <= tonumber(now) then return -1 end
+  if r[3] ~= 'l' then return -1 end
   return 1
 end
 
 -- completed ends the task of a lease with its manifest; last says that no stage follows. It returns what held does.
 local function completed(id, fence, stage, last, where, rest)
-  local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'x', 'E')
+  local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'E')
   local ok = held(r, fence)
   if ok ~= 1 then
     -- Done by this very lease: the manifest's event came first, or this call is tried again.
@@ -118,7 +118,7 @@ local function completed(id, fence, stage, last, where, rest)
   end
   redis.call('ZREM', LEASED .. stage, id)
   redis.call('HSET', RECORD .. id, 'k', '', 'a', '0', 'D', stage, 'F', fence, 'u', now, 'm', where, 'mg', rest)
-  if r[5] then redis.call('HDEL', EXTRA .. id, 'p', 'f') end
+  if r[4] then redis.call('HDEL', EXTRA .. id, 'p', 'f') end
   if last then
     finish(id, 'P', 'C', ANNOUNCE)
     publish(id, stage, 'C', 'completed')

@@ -7,7 +7,7 @@
 --   ARGV[9]  1 when resources were exhausted, else 0
 -- Returns 1, -1 the lease is lost, -2 the request was canceled.
 local id, fence, stage, at = ARGV[3], ARGV[4], ARGV[5], ARGV[8]
-local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'x')
+local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k')
 if again and r[1] == fence and (r[3] == 'd' or r[2] == 'F') then return 1 end
 local ok = held(r, fence)
 if ok ~= 1 then return ok end
@@ -21,7 +21,7 @@ if at == '' then
 end
 redis.call('HSET', RECORD .. id, 'k', 'd', 'x', at, 'u', now)
 if ARGV[9] == '1' then redis.call('HINCRBY', RECORD .. id, 'A', 1) end
-redis.call('HDEL', RECORD .. id, 'w')
+redis.call('HDEL', RECORD .. id, 'w', 'n')
 redis.call('ZADD', DELAYED .. stage, at, id)
 publish(id, stage, 'P', 'retry', ARGV[7])
 return 1

@@ -8,10 +8,11 @@
 --   ARGV[9]  how many warnings a request keeps
 -- Returns 1, -1 the lease is lost, -2 the request was canceled.
 local id, stage, progress, warning = ARGV[3], ARGV[5], ARGV[7], ARGV[8]
-local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'x')
+local r = redis.call('HMGET', RECORD .. id, 'f', 'S', 'k', 'n')
 local ok = held(r, ARGV[4])
 if ok ~= 1 then return ok end
 redis.call('HSET', RECORD .. id, 'x', ARGV[6], 'u', now, 'E', 1)
+if r[4] then redis.call('HDEL', RECORD .. id, 'n') end
 redis.call('ZADD', LEASED .. stage, 'XX', ARGV[6], id)
 local known = redis.call('HMGET', EXTRA .. id, 'p', 'w')
 if warning ~= '' then

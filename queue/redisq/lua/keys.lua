@@ -5,7 +5,7 @@
 --   ARGV[1]  1 when the call is tried again after an answer that never came, so it may have happened already; else 0
 --   ARGV[2]  now, in milliseconds since 1970; all times are such
 -- and lists only what follows in its own header. Likewise they get the policy, from queue.Config:
---   KEEP (milliseconds), KEEP_EVENTS (as text), ATTEMPTS, FAIR_SHARE, ANNOUNCE and RECENT (milliseconds).
+--   KEEP and LEASE (milliseconds), KEEP_EVENTS (as text), ATTEMPTS, FAIR_SHARE, ANNOUNCE and RECENT (milliseconds).
 -- A number that becomes an argument of redis.call costs as much as a small command, so what is written often is text.
 
 local RECORD   = '{q}r'          -- hash, + request id: the record, see below
@@ -18,6 +18,7 @@ local SLOTS    = '{q}slots:'     -- sorted set, + stage: workers by the end of t
 local LAUNCHED = '{q}launched:'  -- sorted set, + stage: reservations for launched workers, by their end
 local TURNS    = '{q}turns:'     -- hash, + stage, for fair share: priority -> turn of the newest claim, priority:caller ->
                                  --   turn of the caller's newest task, while that one is still to come
+local REAPED   = '{q}reaped'     -- hash: stage -> when the reaper last looked at all of its leases
 local HANDOVER = '{q}handover'   -- sorted set: requests between two stages, by the completion of the first
 local ENDED    = '{q}ended'      -- sorted set: requests whose end nobody has announced, by the time from which the reaper does it
 local SESSIONS = '{q}s'          -- hash, + bucket: digest of a session id -> request id, see index()
@@ -33,7 +34,8 @@ local EVENTS   = '{q}events'     -- stream of transitions: e -> id stage status 
 --   as submitted   r r1 r2.. what only clients and workers read, see identity(), in pieces of 64 bytes: all are full but the
 --                  last; p priority, unless 0
 --   the request    S status: Q P C F X, u updated (when that was after e), z started, y finished, E 1 when it has an EXTRA
---   the task       g stage: f p d t e, k state: r ready, l leased, d delayed (empty: there is no task), e enqueued, q score,
+--   the task       n 1 when the reaper has extended the lease of a worker that has not been heard since,
+--                  g stage: f p d t e, k state: r ready, l leased, d delayed (empty: there is no task), e enqueued, q score,
 --                  a attempts, A exhausted attempts, x end of the lease or of the delay, f fence of the newest
 --                  lease, with a minus when that ran out, w worker,
 --                  i ig input: bucket and name; generation, size, crc32c and content type
