@@ -44,6 +44,10 @@ func (r Record) Next() (t Task, ok bool) {
 // its record calls for, as by Enqueue. So restoring is safe at any time, twice, and while workers run.
 type Restorer interface {
 	Restore(ctx context.Context, records []Record) (Rebuilt, error)
+	// Whole reports whether SetWhole was called since the queue was last empty of everything. A queue that is not whole may have
+	// lost what it knew, and a request that it does not know may exist.
+	Whole(ctx context.Context) (bool, error)
+	SetWhole(ctx context.Context) error
 }
 
 // Recent ends may not have been announced when the queue was lost, and that was lost with it: Restore leaves those of the last
@@ -61,7 +65,7 @@ type Rebuilt struct {
 const restoreBatch = 500
 
 // Rebuild brings the queue up to what the records say. On an empty queue that is its whole state: who waits for an upload,
-// whose next task is ready, who has ended. On a live one it adds what was lost. Records should come in the order of their
+// whose next task is ready, who has ended. On a live one it adds what was lost. Then the queue is whole. Records should come in the order of their
 // request ids, so that equal priorities keep their order.
 func Rebuild(ctx context.Context, q Restorer, records iter.Seq2[Record, error]) (Rebuilt, error) {
 	var total Rebuilt
@@ -87,5 +91,11 @@ func Rebuild(ctx context.Context, q Restorer, records iter.Seq2[Record, error]) 
 			}
 		}
 	}
-	return total, flush()
+	if err := flush(); err != nil {
+		return total, err
+	}
+	if err := q.SetWhole(ctx); err != nil {
+		return total, fmt.Errorf("note the end of a rebuild: %w", err)
+	}
+	return total, nil
 }

@@ -78,6 +78,15 @@ func (s *Service) authorized(ctx context.Context, w http.ResponseWriter, r *http
 	if id := r.PathValue("request_id"); err == nil && id != "" && id != state.ID {
 		err = queue.ErrNotFound
 	}
+	if errors.Is(err, queue.ErrNotFound) && s.Whole != nil {
+		if whole, wholeErr := s.Whole(ctx); wholeErr != nil {
+			err = wholeErr
+		} else if !whole {
+			serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: "queue_rebuilding", Retryable: true,
+				Detail: "The queue is being rebuilt, and does not know this token yet.", Advice: "Try again in a minute.", RetryAfter: 10 * time.Second})
+			return queue.State{}, false
+		}
+	}
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		serve.WriteProblem(w, serve.Problem{Status: http.StatusNotFound, Code: "unknown_request",

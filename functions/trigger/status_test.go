@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -260,4 +261,16 @@ func TestTokensAreNeverLoggedAndStatusGivesNoWriteAccess(t *testing.T) {
 	if n := strings.Count(logged, "\n"); n < 7 {
 		t.Errorf("only %d lines were logged: the check proves little", n)
 	}
+}
+
+// A token that a queue does not know which has lost something is no final answer.
+func TestUnknownTokenWhileTheQueueIsRebuilt(t *testing.T) {
+	whole := false
+	w := newWorld(t, func(c *trigger.Config) { c.Whole = func(context.Context) (bool, error) { return whole, nil } })
+	rec := w.call("GET", "/status", "", "Authorization: Bearer unknown")
+	if p := problem(t, rec, 503, "queue_rebuilding"); !p.Retryable || rec.Header().Get("Retry-After") != "10" {
+		t.Errorf("%+v, Retry-After %s", p, rec.Header().Get("Retry-After"))
+	}
+	whole = true
+	problem(t, w.call("GET", "/status", "", "Authorization: Bearer unknown"), 404, "unknown_request")
 }

@@ -84,6 +84,8 @@ type Config struct {
 	Secret func(context.Context) ([]byte, error)
 	// Ended, when set, is told of a request that its client called off: at least once.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
+	// Whole, when set, reports whether the queue may be believed when it does not know a request: not while it is rebuilt.
+	Whole func(context.Context) (bool, error)
 	// Webhooks, when set, makes callback_url work; without it that is refused.
 	Webhooks Webhooks
 	// News, when set, is how streams and long polls learn of changes; without it they look every few seconds.

@@ -68,7 +68,7 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 		proxies = 1
 	}
 	return trigger.New(trigger.Config{
-		Queue: p.Queue, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: proxies, Webhooks: webhooks,
+		Queue: p.Queue, Whole: p.Queue.Whole, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: proxies, Webhooks: webhooks,
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limit, shieldPerSecond, shieldBurst, time.Now),
 		Log:     p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,

@@ -74,7 +74,7 @@ func (p *Parts) Receiver(s pipeline.Stage) *stage.Receiver {
 
 // Reaper of all stages.
 func (p *Parts) Reaper() *stage.Reaper {
-	return &stage.Reaper{Queue: p.Queue, Staffing: p.Staffing(), Ended: p.Ended, Log: p.Log}
+	return &stage.Reaper{Queue: p.Queue, Staffing: p.Staffing(), Archive: &stage.Archive{Store: p.Store, Buckets: p.Buckets}, Ended: p.Ended, Log: p.Log}
 }
 
 // Staffing launches workers as the configuration says.

@@ -17,7 +17,10 @@ type Reaper struct {
 		Reap(ctx context.Context) (queue.Reaped, error)
 		Enqueue(ctx context.Context, t queue.Task) (bool, error)
 		Lookup(ctx context.Context, requestID string) (queue.State, error)
+		queue.Restorer
 	}
+	// Archive, if set, is what a queue is rebuilt from that has lost what it knew.
+	Archive  *Archive
 	Staffing Staffing
 	// Ended, if set, is told of every request that ended and that nobody has announced, again with later ticks until it has
 	// told the queue that it did.
@@ -27,11 +30,12 @@ type Reaper struct {
 
 // Tick does one pass.
 func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
+	failed := r.restore(ctx)
 	reaped, err := r.Queue.Reap(ctx)
 	if err != nil {
-		return reaped, fmt.Errorf("reap: %w", err)
+		return reaped, errors.Join(failed, fmt.Errorf("reap: %w", err))
 	}
-	failed := r.announce(ctx, reaped.Unannounced)
+	failed = errors.Join(failed, r.announce(ctx, reaped.Unannounced))
 	wanting := reaped.Wanting
 	if wanting == nil {
 		wanting = map[pipeline.Stage]int{}
@@ -51,6 +55,26 @@ func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
 		}
 	}
 	return reaped, failed
+}
+
+// restore rebuilds a queue that is not whole, once: it may have lost everything, and requests may have come since. Rebuilding is
+// safe at any time.
+func (r *Reaper) restore(ctx context.Context) error {
+	if r.Archive == nil {
+		return nil
+	}
+	whole, err := r.Queue.Whole(ctx)
+	if err != nil || whole {
+		return err
+	}
+	rebuilt, err := queue.Rebuild(ctx, r.Queue, r.Archive.Records(ctx))
+	if err != nil {
+		return fmt.Errorf("rebuild the queue: %w", err)
+	}
+	if rebuilt.Requests > 0 {
+		r.Log.Warn("the queue had lost requests and was rebuilt", "requests", rebuilt.Requests, "tasks", rebuilt.Tasks)
+	}
+	return nil
 }
 
 // announce tells of requests that ended without anybody saying so: the reaper ended them, or who did died before its word.

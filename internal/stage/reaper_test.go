@@ -122,6 +122,40 @@ func TestRebuildFromArchive(t *testing.T) {
 	}
 }
 
+// A queue that has lost everything is rebuilt with the next tick, whoever came in between, and once.
+func TestReaperRebuildsALostQueue(t *testing.T) {
+	w := newWorld(t, nil)
+	id, _ := w.upload()
+	request := w.state(id).Request
+	archive := &stage.Archive{Store: w.store, Buckets: w.buckets}
+	if _, err := artifacts.PutJSON(t.Context(), w.store, "artifacts", artifacts.RequestName(id), request, artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	lost := memq.New(queue.Config{Now: w.clock})
+	if err := lost.Submit(t.Context(), pipeline.Request{ID: "06gztda6gn2bxw0r414dfn5d58", SessionID: "later", TokenHash: "later", CreatedAt: w.clock()}); err != nil {
+		t.Fatal(err)
+	}
+	reaper := stage.Reaper{Queue: lost, Archive: archive, Log: w.worker.Log,
+		Staffing: stage.Staffing{Slots: lost, Launcher: launcher(func(pipeline.Stage) error { return nil })}}
+	if _, err := reaper.Tick(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := lost.Lookup(t.Context(), id); err != nil || s.Stage != pipeline.Filter {
+		t.Fatalf("after the tick: %+v, %v", s, err)
+	}
+	other := request
+	other.ID, other.SessionID, other.TokenHash = "06gztda6gn2bxw0r414dfn5d60", "other", "other"
+	if _, err := artifacts.PutJSON(t.Context(), w.store, "artifacts", artifacts.RequestName(other.ID), other, artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reaper.Tick(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lost.Lookup(t.Context(), other.ID); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("a queue that is whole was rebuilt: %v", err)
+	}
+}
+
 type launcher func(pipeline.Stage) error
 
 func (l launcher) Launch(_ context.Context, s pipeline.Stage) error { return l(s) }

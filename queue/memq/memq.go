@@ -28,8 +28,9 @@ type Queue struct {
 	unannounced map[string]time.Time // ended requests, and when the reaper is to announce them
 	ended       []*request           // by the time at which they ended, for Keep
 	stages      map[pipeline.Stage]*stage
-	sequence    int64     // of tasks
-	fence       int64     // of claims
+	sequence    int64 // of tasks
+	fence       int64 // of claims
+	whole       bool
 	reapedAt    time.Time // when the reaper last looked; zero: never
 	log         []queue.Transition
 	logged      int64         // transitions published so far

@@ -26,6 +26,21 @@ func (q *Queue) Restore(_ context.Context, records []queue.Record) (queue.Rebuil
 	return did, nil
 }
 
+// Whole implements queue.Restorer.
+func (q *Queue) Whole(context.Context) (bool, error) {
+	q.lock()
+	defer q.mu.Unlock()
+	return q.whole, nil
+}
+
+// SetWhole implements queue.Restorer.
+func (q *Queue) SetWhole(context.Context) error {
+	q.lock()
+	defer q.mu.Unlock()
+	q.whole = true
+	return nil
+}
+
 // restore adds an unknown request as its record says it was before its next task.
 func (q *Queue) restore(record queue.Record, now time.Time) *request {
 	holder, taken := q.sessions[record.Request.SessionID]

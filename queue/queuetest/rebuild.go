@@ -33,6 +33,16 @@ func processed(r pipeline.Request, done pipeline.Stage, at time.Time) queue.Reco
 }
 
 var rebuildTests = []test{
+	{"an empty queue is whole when it was rebuilt", func(b *bench) {
+		whole, err := b.q.Whole(b.ctx())
+		check(b, "whole", whole, err, false)
+		b.submit() // somebody may come before the rebuild
+		whole, err = b.q.Whole(b.ctx())
+		check(b, "whole", whole, err, false)
+		b.rebuild()
+		whole, err = b.q.Whole(b.ctx())
+		check(b, "whole", whole, err, true)
+	}},
 	{"everybody is where they were", func(b *bench) {
 		at := b.clock.Now().Add(-time.Hour)
 		waiting, uploaded, failed, canceled := b.request(), b.request(priority(3)), b.request(), b.request()

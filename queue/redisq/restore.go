@@ -98,3 +98,28 @@ func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
 	args := append(submit[:4:4], statusLetters[status], when, failure)
 	return append(append(args, fields...), submit[4:]...), nil
 }
+
+// wholeKey is WHOLE in lua/keys.lua.
+const wholeKey = "{q}whole"
+
+// Whole implements queue.Restorer.
+func (q *Queue) Whole(ctx context.Context) (bool, error) {
+	var n int64
+	err := q.patiently(ctx, func(int) (err error) {
+		n, err = q.redis.Exists(ctx, wholeKey).Result()
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("queue: whole: %w", err)
+	}
+	return n == 1, nil
+}
+
+// SetWhole implements queue.Restorer.
+func (q *Queue) SetWhole(ctx context.Context) error {
+	err := q.patiently(ctx, func(int) error { return q.redis.Set(ctx, wholeKey, "1", 0).Err() })
+	if err != nil {
+		return fmt.Errorf("queue: set whole: %w", err)
+	}
+	return nil
+}
