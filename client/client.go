@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -201,6 +202,16 @@ func problemOf(resp *http.Response) *Problem {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what did arrive is all there is to tell
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, p) != nil {
 		*p = Problem{Code: "unexpected_answer", Detail: strings.TrimSpace(string(body[:min(len(body), 200)]))}
+		var answer struct { // of the storage
+			XMLName xml.Name `xml:"Error"`
+			Message string
+		}
+		if xml.Unmarshal(body, &answer) == nil && answer.Message != "" {
+			p.Detail = answer.Message
+		}
+	}
+	if resp.StatusCode == http.StatusInsufficientStorage {
+		p.Code, p.Advice = pipeline.DiskFull, "Free some room there and send it again."
 	}
 	p.Status = resp.StatusCode
 	if p.Title == "" {

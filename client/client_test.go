@@ -171,6 +171,19 @@ func TestUploadGivesUp(t *testing.T) {
 			t.Errorf("slept %v before giving up for good", *slept)
 		}
 	})
+	t.Run("full disk", func(t *testing.T) {
+		full := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInsufficientStorage)
+			_, _ = io.WriteString(w, `<?xml version="1.0"?><Error><Code>QuotaExceeded</Code><Message>There is no room in /data.</Message></Error>`)
+		}))
+		defer full.Close()
+		client, slept := at(full)
+		var p *Problem
+		err := client.Upload(t.Context(), Upload{Method: "POST", URL: full.URL}, bytes.NewReader(content), 1000, nil)
+		if !errors.As(err, &p) || p.Code != "disk_full" || p.Detail != "There is no room in /data." || p.Advice == "" || len(*slept) != 0 {
+			t.Errorf("slept %v: %v", *slept, err)
+		}
+	})
 	t.Run("trouble without end", func(t *testing.T) {
 		s := newStorage(t, strings.Split(strings.Repeat("503 ", 100), " ")...)
 		client, slept := at(s.Server)

@@ -51,7 +51,7 @@ func (c *Client) Upload(ctx context.Context, u Upload, r io.ReaderAt, size int64
 			return nil
 		case errors.Is(err, errSessionGone):
 			up.session, up.sent = "", 0
-		case errors.As(err, &problem) && !passing(problem.Status):
+		case errors.As(err, &problem) && (!passing(problem.Status) || problem.Status == http.StatusInsufficientStorage): // a full disk is freed by people
 			return fmt.Errorf("upload: %w", err)
 		case err != nil:
 			up.unsure = true

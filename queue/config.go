@@ -85,8 +85,8 @@ const MaxWarnings = 100
 // WorkerLost is the failure of a request whose task ran out of attempts without any worker reporting why.
 func WorkerLost(stage pipeline.Stage) *pipeline.Failure {
 	return &pipeline.Failure{Kind: pipeline.Transient, Code: "worker_lost", Stage: stage,
-		Message: "The workers of this stage stopped again and again without reporting why; no attempts are left.",
-		Advice:  "Submit the request again; if this repeats, report it with the request id."}
+		Message: "The workers of this stage stopped again and again without reporting why, as they do when memory runs out; no attempts are left.",
+		Advice:  "Submit the request again, with fewer images (max_images) if memory is short; if this repeats, report it with the request id."}
 }
 
 // PastDeadline is the failure of a request that was not done by its deadline.

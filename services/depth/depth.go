@@ -52,8 +52,8 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return skip(ctx, job, artifacts.DepthReportPart{Skipped: "The request asked for no depth."})
 	}
 	if job.Smaller {
-		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: "Memory ran out, so training goes on without depth."})
-		return skip(ctx, job, artifacts.DepthReportPart{Skipped: "Memory ran out."})
+		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: "Memory or disk ran out, so training goes on without depth."})
+		return skip(ctx, job, artifacts.DepthReportPart{Skipped: "Memory or disk ran out."})
 	}
 	name, asked := job.Options.Depth, true
 	if name == pipeline.DepthAuto {

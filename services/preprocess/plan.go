@@ -85,7 +85,7 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 // announce tells the client what is going to happen.
 func (w work) announce(job *stage.Job) {
 	if w.plan.Smaller {
-		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: fmt.Sprintf("Memory ran out, so the images were made smaller: %d pixels.", w.longEdgePx),
+		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: fmt.Sprintf("Memory or disk ran out, so the images were made smaller: %d pixels.", w.longEdgePx),
 			Advice: "Ask for fewer images (max_images) or a shorter long_edge_px."})
 	}
 	job.Progress(pipeline.Progress{Step: "planning", Message: fmt.Sprintf("%d images of %dx%d, %s matching of %d pairs: about %s until the splat is there",

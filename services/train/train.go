@@ -153,7 +153,7 @@ func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, d
 		tell(job, e)
 	}
 	result, err := trainer.Train(ctx, cfg, data, checkpoint, resumed)
-	if errors.Is(err, trainer.ErrCheckpoint) {
+	if errors.Is(err, trainer.ErrCheckpoint) || errors.Is(err, artifacts.ErrDamaged) {
 		job.Warn(pipeline.Warning{Code: "checkpoint_unusable", Message: "A saved state could not be used, so training began anew."})
 		return trainer.Train(ctx, cfg, data, nil, hooks)
 	}

@@ -158,21 +158,26 @@ func TestAWarningComesOnce(t *testing.T) {
 
 // A saved state that cannot be used costs the time it stood for, and nothing is said to have been resumed.
 func TestAnUnusableCheckpoint(t *testing.T) {
-	var looks atomic.Int64
-	w := stagetest.New(t, pipeline.Options{TrainBudgetS: 1, LongEdgePx: width},
-		train.Stage(train.Config{Threads: 2, Now: func() time.Time { return time.UnixMilli(10 * looks.Add(1)) }}))
-	w.Give(artifacts.Scene, scene(t, false))
-	_, err := w.Store.Put(t.Context(), w.Buckets.Artifacts, artifacts.Path(w.Request.ID, pipeline.Train, 1, artifacts.Checkpoint), strings.NewReader("of another program"),
-		artifacts.PutOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Work()
-	if r := w.Report(); len(r.Warnings) == 0 || r.Warnings[0].Code != "checkpoint_unusable" {
-		t.Errorf("warnings %+v", r.Warnings)
-	}
-	history := w.Manifest().History
-	if at, resumed := history[len(history)-1].Metrics["resumed_at"]; resumed {
-		t.Errorf("resumed at %v", at)
+	for name, stored := range map[string]string{"of another program": "of another program", "damaged in the storage": "0f another program"} {
+		t.Run(name, func(t *testing.T) {
+			var looks atomic.Int64
+			w := stagetest.New(t, pipeline.Options{TrainBudgetS: 1, LongEdgePx: width},
+				train.Stage(train.Config{Threads: 2, Now: func() time.Time { return time.UnixMilli(10 * looks.Add(1)) }}))
+			w.Give(artifacts.Scene, scene(t, false))
+			o, err := w.Store.Put(t.Context(), w.Buckets.Artifacts, artifacts.Path(w.Request.ID, pipeline.Train, 1, artifacts.Checkpoint),
+				strings.NewReader("of another program"), artifacts.PutOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Store.Spoil(o, []byte(stored), "")
+			w.Work()
+			if r := w.Report(); len(r.Warnings) == 0 || r.Warnings[0].Code != "checkpoint_unusable" {
+				t.Errorf("warnings %+v", r.Warnings)
+			}
+			history := w.Manifest().History
+			if at, resumed := history[len(history)-1].Metrics["resumed_at"]; resumed {
+				t.Errorf("resumed at %v", at)
+			}
+		})
 	}
 }
