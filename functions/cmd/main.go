@@ -2,6 +2,7 @@
 package main
 
 import (
+	_ "github.com/splatworks/splatworks" // registers the functions
 	"github.com/splatworks/splatworks/internal/app"
 )
 

@@ -27,7 +27,7 @@ type Config struct {
 	// Where things are.
 	ProjectID string            `env:"PROJECT_ID"`              // Google Cloud project; empty on a laptop
 	Region    string            `env:"REGION"`                  // of the Cloud Run jobs
-	RedisURL  string            `env:"REDIS_URL, required"`     // redis://, rediss:// or unix:///path
+	RedisURL  string            `env:"REDIS_URL"`               // redis://, rediss:// or unix:///path; for programs that use the queue
 	RedisCA   string            `env:"REDIS_CA_CERT"`           // PEM of the server's authority, for rediss://
 	Inbox     map[string]string `env:"INBOX_BUCKETS, required"` // stage:bucket,stage:bucket,...
 	Artifacts string            `env:"ARTIFACTS_BUCKET, required"`

@@ -3,10 +3,16 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
 	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2"
+	"github.com/sethvargo/go-envconfig"
 
 	"github.com/splatworks/splatworks/artifacts/gcs"
 	"github.com/splatworks/splatworks/functions/notify"
@@ -17,24 +23,118 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// RunFunctions hosts the functions as functions-framework-go does, with a graceful stop: FUNCTION_TARGET chooses one.
+// function is one function of functions-framework-go. It is set up once, by who comes first: RunFunctions at the start of our own
+// program, or the first request where Google's launcher is the host, which knows no start.
+type function struct {
+	uses uses
+	make func(*Parts) (serve.Function, error)
+
+	mu    sync.Mutex
+	parts *Parts
+	made  serve.Function
+}
+
+var theTrigger = &function{uses: uses{queue: true, store: true, publisher: true}, make: func(p *Parts) (serve.Function, error) {
+	api, err := p.Trigger(gcs.Account{Email: p.config.Account}, p.config.Storage)
+	if err != nil {
+		return serve.Function{}, err
+	}
+	return serve.Function{HTTP: p.awaited.Answer(p.Harden(p.awaited.Gate(api.Handler())))}, nil
+}}
+
+var theNotify = &function{uses: uses{store: true}, make: func(p *Parts) (serve.Function, error) {
+	webhooks, err := p.Notify()
+	if err != nil {
+		return serve.Function{}, err
+	}
+	return serve.Function{Event: webhooks.Receive}, nil
+}}
+
+// functions by the name that FUNCTION_TARGET chooses them by.
+var functions = map[string]*function{"trigger": theTrigger, "notify": theNotify}
+
+// RegisterFunctions makes the functions known to functions-framework-go. Call it once, from an init.
+func RegisterFunctions() error {
+	return serve.Register(
+		serve.Function{Name: "trigger", HTTP: http.HandlerFunc(theTrigger.serveHTTP)},
+		serve.Function{Name: "notify", Event: theNotify.receive},
+	)
+}
+
+// RunFunctions hosts the function that FUNCTION_TARGET names: functions-framework-go's handler in a server that stops gracefully.
 func RunFunctions(ctx context.Context, log *slog.Logger) error {
-	return withParts(ctx, log, func(c Config, parts *Parts) error {
-		api, err := parts.Trigger(gcs.Account{Email: c.Account}, c.Storage)
-		if err != nil {
-			return err
-		}
-		webhooks, err := parts.Notify()
-		if err != nil {
-			return err
-		}
-		handler, err := serve.Host(os.Getenv("FUNCTION_TARGET"), serve.Function{Name: "trigger", HTTP: api.Handler()},
-			serve.Function{Name: "notify", Event: webhooks.Receive})
-		if err != nil {
-			return err
-		}
-		return serve.Server{Listen: ":" + c.Port, Handler: parts.Harden(handler), Log: log}.Run(ctx)
-	})
+	f := functions[os.Getenv("FUNCTION_TARGET")]
+	if f == nil {
+		return fmt.Errorf("FUNCTION_TARGET must name a function, trigger or notify, and is %q", os.Getenv("FUNCTION_TARGET"))
+	}
+	parts, _, err := f.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer parts.Close()
+	handler, err := serve.Framework()
+	if err != nil {
+		return err
+	}
+	return parts.serve(ctx, serve.Server{Listen: ":" + parts.config.Port, Handler: parts.Harden(handler)})
+}
+
+// open sets the function up as the environment says, unless that is done; first says that it was done now.
+func (f *function) open(ctx context.Context, log *slog.Logger) (parts *Parts, first bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.parts != nil {
+		return f.parts, false, nil
+	}
+	c, err := Load(ctx, envconfig.OsLookuper())
+	if err != nil {
+		return nil, false, err
+	}
+	parts, err = c.open(ctx, log, f.uses)
+	if err != nil {
+		return nil, false, err
+	}
+	if f.made, err = f.make(parts); err != nil {
+		parts.Close()
+		return nil, false, err
+	}
+	f.parts = parts
+	return parts, true, nil
+}
+
+// ready is open for a request: an instance that Google's launcher started sets the function up now and looks for the queue beside.
+func (f *function) ready(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // the parts outlive the request
+	log := newLogger()
+	parts, first, err := f.open(ctx, log)
+	if err != nil {
+		log.ErrorContext(ctx, "function not set up: "+err.Error())
+		return errors.New("the function is not set up; its log says why")
+	}
+	if first {
+		go func() {
+			if err := parts.awaited.Watch(ctx); err != nil {
+				log.ErrorContext(ctx, err.Error())
+			}
+		}()
+	}
+	return nil
+}
+
+func (f *function) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := f.ready(r.Context()); err != nil {
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusInternalServerError, Code: "internal", Retryable: true,
+			Detail: "Something went wrong inside the service.", Advice: "Try again; if this repeats, report it with the time."})
+		return
+	}
+	f.made.HTTP.ServeHTTP(w, r)
+}
+
+func (f *function) receive(ctx context.Context, e cloudevents.Event) error {
+	if err := f.ready(ctx); err != nil {
+		return err
+	}
+	return f.made.Event(ctx, e)
 }
 
 // Harden puts between the network and the request API what every host of it needs.

@@ -2,23 +2,24 @@ package app
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/artifacts/gcs"
 	"github.com/splatworks/splatworks/infra/cloudrun"
+	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 	"github.com/splatworks/splatworks/queue/redisq"
 )
 
-// Parts are the adapters that a configuration names, opened.
+// Parts are the adapters that a configuration names, opened: those that the program uses, the others are nil.
 type Parts struct {
 	Queue     *redisq.Queue
 	Redis     *redis.Client
@@ -28,47 +29,79 @@ type Parts struct {
 	Publisher *Publisher
 	Log       *slog.Logger
 
-	config Config
+	config  Config
+	awaited *serve.Awaited // the queue; nil where none is used
+	opened  time.Time
 }
 
-// Open connects to everything c names. Close the parts after use.
-func (c Config) Open(ctx context.Context, log *slog.Logger) (p *Parts, err error) {
-	p = &Parts{Buckets: c.Buckets(), Log: log, config: c}
-	defer func() {
-		if err != nil {
-			p.Close()
+// uses are the parts that a program opens.
+type uses struct{ queue, store, publisher, launcher bool }
+
+// Open connects to everything c names and returns once the queue answers, for which it waits as long as for any other answer of
+// Redis. Close the parts after use.
+func (c Config) Open(ctx context.Context, log *slog.Logger) (*Parts, error) {
+	parts, err := c.open(ctx, log, uses{queue: true, store: true, publisher: true, launcher: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := parts.wait(ctx, redisq.Patience); err != nil {
+		parts.Close()
+		return nil, err
+	}
+	return parts, nil
+}
+
+// open makes the parts that a program uses, without a word to the queue: it may be out of reach for a while after the start.
+// Close the parts after use.
+func (c Config) open(ctx context.Context, log *slog.Logger, u uses) (*Parts, error) {
+	parts := &Parts{Buckets: c.Buckets(), Log: log, Launcher: noLauncher{}, config: c, opened: time.Now()}
+	if err := parts.open(ctx, u); err != nil {
+		parts.Close()
+		return nil, err
+	}
+	return parts, nil
+}
+
+func (p *Parts) open(ctx context.Context, u uses) (err error) {
+	c := p.config
+	if u.queue {
+		if p.Redis, err = connectRedis(c); err != nil {
+			return err
 		}
-	}()
-	if p.Redis, err = redisq.Connect(c.RedisURL); err != nil {
-		return nil, err
-	}
-	if c.RedisCA != "" {
-		authority := x509.NewCertPool()
-		if !authority.AppendCertsFromPEM([]byte(c.RedisCA)) {
-			return nil, errors.New("REDIS_CA_CERT holds no PEM certificate")
+		if p.Queue, err = redisq.New(p.Redis, queue.Config{LeaseFor: c.LeaseTTL, SlotFor: c.LeaseTTL}); err != nil {
+			return err
 		}
-		p.Redis.Options().TLSConfig = signedBy(authority)
+		p.awaited = awaitQueue(p.Queue, p.Redis.Options().Addr, p.Log)
 	}
-	if p.Queue, err = redisq.Open(ctx, p.Redis, queue.Config{LeaseFor: c.LeaseTTL, SlotFor: c.LeaseTTL}); err != nil {
-		return nil, err
+	if u.store {
+		if p.Store, err = gcs.Open(ctx, gcs.Options{Endpoint: c.Storage}); err != nil {
+			return err
+		}
 	}
-	if p.Store, err = gcs.Open(ctx, gcs.Options{Endpoint: c.Storage}); err != nil {
-		return nil, err
+	if u.publisher {
+		if p.Publisher, err = openPublisher(ctx, c); err != nil {
+			return err
+		}
 	}
-	if p.Publisher, err = openPublisher(ctx, c); err != nil {
-		return nil, err
-	}
-	p.Launcher = noLauncher{}
-	if len(c.Jobs) > 0 {
+	if u.launcher && len(c.Jobs) > 0 {
 		jobs := map[pipeline.Stage]string{}
 		for name, job := range c.Jobs {
 			jobs[pipeline.Stage(name)] = job
 		}
-		if p.Launcher, err = cloudrun.New(ctx, cloudrun.Config{Project: c.ProjectID, Region: c.Region, Jobs: jobs}); err != nil {
-			return nil, err
+		launcher, err := cloudrun.New(ctx, cloudrun.Config{Project: c.ProjectID, Region: c.Region, Jobs: jobs})
+		if err != nil {
+			return err
 		}
+		p.Launcher = launcher
 	}
-	return p, nil
+	return nil
+}
+
+// wait returns when the queue answers, or with an error after a time.
+func (p *Parts) wait(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.awaited.Watch(ctx)
 }
 
 // Close ends the connections.

@@ -6,11 +6,15 @@ import (
 
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/queue"
+	"github.com/splatworks/splatworks/queue/redisq"
 )
 
 // Rebuild brings the queue that the environment names up to what its buckets hold.
 func Rebuild(ctx context.Context, log *slog.Logger) (rebuilt queue.Rebuilt, err error) {
-	err = withParts(ctx, log, func(_ Config, parts *Parts) error {
+	err = withParts(ctx, log, uses{queue: true, store: true}, func(_ Config, parts *Parts) error {
+		if err := parts.wait(ctx, redisq.Patience); err != nil {
+			return err
+		}
 		rebuilt, err = parts.Rebuild(ctx)
 		return err
 	})

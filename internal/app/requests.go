@@ -12,12 +12,14 @@ import (
 
 // RunRequests hosts the operators' API and the reaper's tick.
 func RunRequests(ctx context.Context, log *slog.Logger) error {
-	return withParts(ctx, log, func(c Config, parts *Parts) error {
+	return withParts(ctx, log, uses{queue: true, store: true, publisher: true, launcher: true}, func(c Config, parts *Parts) error {
 		api, err := parts.Requests()
 		if err != nil {
 			return err
 		}
-		return OperatorsServer(api, log, ":"+c.Port).Run(ctx)
+		server := OperatorsServer(api, log, ":"+c.Port)
+		server.Handler = parts.awaited.Gate(server.Handler)
+		return parts.serve(ctx, server)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -28,7 +29,7 @@ func RunStage(define func(Config) (stage.Definition, error)) Program {
 }
 
 func runReceiver(ctx context.Context, log *slog.Logger, define func(Config) (stage.Definition, error)) error {
-	return withParts(ctx, log, func(c Config, parts *Parts) error {
+	return withParts(ctx, log, uses{queue: true, launcher: true}, func(c Config, parts *Parts) error {
 		def, err := define(c)
 		if err != nil {
 			return err
@@ -39,14 +40,26 @@ func runReceiver(ctx context.Context, log *slog.Logger, define func(Config) (sta
 		}
 		mux := http.NewServeMux()
 		mux.Handle("POST /{$}", events)
-		return serve.Server{Listen: ":" + c.Port, Handler: serve.Hardening{Log: log}.Wrap(mux), Log: log}.Run(ctx)
+		return parts.serve(ctx, serve.Server{Listen: ":" + c.Port, Handler: serve.Hardening{Log: log}.Wrap(parts.awaited.Gate(mux))})
 	})
 }
 
+// workerPatience is how long a worker waits for the queue after its start. It has to be well under START_BUDGET's default of 5
+// minutes, after which the worker's slot may go to another.
+const workerPatience = 3 * time.Minute
+
 // RunWorker works on a stage's tasks until nothing is left to do.
 func RunWorker(ctx context.Context, log *slog.Logger, define func(Config) (stage.Definition, error)) error {
-	return withParts(ctx, log, func(c Config, parts *Parts) error {
+	return withParts(ctx, log, uses{queue: true, store: true, publisher: true}, func(c Config, parts *Parts) error {
 		def, err := define(c)
+		if err != nil {
+			return err
+		}
+		err = parts.wait(ctx, workerPatience)
+		if err != nil && ctx.Err() != nil {
+			log.Info("told to stop before there was a task", "reason", err.Error())
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -54,17 +67,33 @@ func RunWorker(ctx context.Context, log *slog.Logger, define func(Config) (stage
 	})
 }
 
-func withParts(ctx context.Context, log *slog.Logger, run func(Config, *Parts) error) error {
+// withParts runs a program with the parts that it uses, opened as the environment says.
+func withParts(ctx context.Context, log *slog.Logger, u uses, run func(Config, *Parts) error) error {
 	c, err := Load(ctx, envconfig.OsLookuper())
 	if err != nil {
 		return err
 	}
-	parts, err := c.Open(ctx, log)
+	parts, err := c.open(ctx, log, u)
 	if err != nil {
 		return err
 	}
 	defer parts.Close()
 	return run(c, parts)
+}
+
+// serve listens at once and lets the handlers' Gate wait for the queue meanwhile. What time cannot cure ends the program.
+func (p *Parts) serve(ctx context.Context, s serve.Server) error {
+	s.Log = p.Log
+	s.Handler = p.awaited.Answer(s.Handler)
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := p.awaited.Watch(running); err != nil && running.Err() == nil {
+			return err
+		}
+		return nil
+	})
+	group.Go(func() error { return s.Run(running) })
+	return group.Wait()
 }
 
 // Receiver of a stage's events.
@@ -106,7 +135,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 		Ended: p.Ended, USDPerS: p.config.USDPerS,
 	}
 	if p.config.TaskTimeout > 0 {
-		w.Until = time.Now().Add(p.config.TaskTimeout)
+		w.Until = p.opened.Add(p.config.TaskTimeout) // Cloud Run counts from the start, and the queue may have kept us waiting
 	}
 	return w.Run(working, ctx.Done())
 }

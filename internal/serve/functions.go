@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	_ "unsafe" // for go:linkname
 
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 )
@@ -38,35 +40,8 @@ func (f Function) check() error {
 	return nil
 }
 
-// Host serves functions as functions-framework-go does: with a target, that one function at every path; without one, each
-// function at /NAME.
-func Host(target string, fns ...Function) (http.Handler, error) {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", NotFound)
-	for _, f := range fns {
-		if err := f.check(); err != nil {
-			return nil, err
-		}
-		h := f.HTTP
-		if f.Event != nil {
-			var err error
-			if h, err = Events(f.Event); err != nil {
-				return nil, err
-			}
-		}
-		if f.Name == target {
-			return h, nil
-		}
-		mux.Handle("/"+f.Name, h)
-	}
-	if target != "" {
-		return nil, fmt.Errorf("no function is named %q", target)
-	}
-	return mux, nil
-}
-
-// Register hands the same functions to functions-framework-go, whose registry is global: call it once, from a main. Their
-// handlers should be hardened (Hardening.Wrap) before, since the framework bounds and redacts nothing.
+// Register hands functions to functions-framework-go, whose registry is global: call it once, from an init. An HTTP function
+// should be hardened (Hardening.Wrap), since under Google's own launcher nothing else does that.
 func Register(fns ...Function) error {
 	var problems []error
 	for _, f := range fns {
@@ -83,4 +58,24 @@ func Register(fns ...Function) error {
 		}
 	}
 	return nil
+}
+
+// The framework exports a server that nobody can stop (funcframework.Start), and not the handler that it serves. A release without
+// this function fails to link.
+//
+//go:linkname frameworkHandler github.com/GoogleCloudPlatform/functions-framework-go/funcframework.initServer
+func frameworkHandler() (*http.ServeMux, error)
+
+// Named so that the framework is linked in.
+var _ = funcframework.Start
+
+// Framework is functions-framework-go's own handler of what was registered, to be hosted by a Server, which stops gracefully. As in
+// funcframework.Start the environment's FUNCTION_TARGET names the function that is served at every path; without it each function is
+// served at /NAME.
+func Framework() (http.Handler, error) {
+	handler, err := frameworkHandler()
+	if err != nil {
+		return nil, fmt.Errorf("set up functions-framework-go: %w", err)
+	}
+	return handler, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
@@ -40,16 +41,31 @@ func parityFunctions() []Function {
 		}
 		return errors.New("try again")
 	}
-	return []Function{{Name: "api", HTTP: api}, {Name: "event", Event: event}}
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		slowBegan <- struct{}{}
+		<-Draining(r.Context()) // the server was told to stop
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, "whole")
+	})
+	return []Function{{Name: "api", HTTP: api}, {Name: "event", Event: event}, {Name: "slow", HTTP: slow}}
 }
 
-// TestBothHostsAnswerTheSame compares the host of this package with functions-framework-go.
-func TestBothHostsAnswerTheSame(t *testing.T) {
-	fns := parityFunctions()
-	if err := Register(fns...); err != nil {
+var slowBegan = make(chan struct{})
+
+// registered is once for all tests: the framework's registry is global.
+var registered = sync.OnceValue(func() error { return Register(parityFunctions()...) })
+
+func registerParity(t *testing.T) {
+	t.Helper()
+	if err := registered(); err != nil {
 		t.Fatal(err)
 	}
-	own, err := Host("", fns...)
+}
+
+// TestBothHostsAnswerTheSame compares the framework's handler in a server of ours with funcframework.Start.
+func TestBothHostsAnswerTheSame(t *testing.T) {
+	registerParity(t)
+	own, err := Framework()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,8 +178,10 @@ func TestWhatIsNoEventIsRefused(t *testing.T) {
 	}
 }
 
-func TestHostServesOneTargetEverywhere(t *testing.T) {
-	h, err := Host("api", parityFunctions()...)
+func TestTheTargetIsServedEverywhere(t *testing.T) {
+	registerParity(t)
+	t.Setenv("FUNCTION_TARGET", "api")
+	h, err := Framework()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,19 +190,41 @@ func TestHostServesOneTargetEverywhere(t *testing.T) {
 	if w.Code != 202 {
 		t.Fatalf("status %d", w.Code)
 	}
-	h, _ = Host("", parityFunctions()...)
-	w = httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/else", nil))
-	if w.Code != 404 || w.Header().Get("Content-Type") != ContentType {
-		t.Fatalf("an unknown path: %d %v", w.Code, w.Header())
+	t.Setenv("FUNCTION_TARGET", "missing")
+	if _, err := Framework(); err == nil || !strings.Contains(err.Error(), `"missing"`) {
+		t.Errorf("a target that nobody registered: %v", err)
+	}
+}
+
+// TestFunctionsStopGracefully: what the framework's own server cannot do, ours does for its handler.
+func TestFunctionsStopGracefully(t *testing.T) {
+	registerParity(t)
+	t.Setenv("FUNCTION_TARGET", "slow")
+	h, err := Framework()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	addr, done, answered := make(chan net.Addr, 1), make(chan error, 1), make(chan string, 1)
+	go func() {
+		done <- Server{Listen: "127.0.0.1:0", Handler: h, Log: discard(), Ready: func(a net.Addr) { addr <- a }}.Run(ctx)
+	}()
+	go func() {
+		r, _ := http.NewRequest("GET", "http://"+(<-addr).String(), nil)
+		answered <- answer(t, r)
+	}()
+	<-slowBegan
+	stop()
+	if got := <-answered; got != "200 text/plain whole" {
+		t.Errorf("the client got %q", got)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
 func TestFunctionsThatMakeNoSense(t *testing.T) {
-	if _, err := Host("missing", parityFunctions()...); err == nil {
-		t.Error("unknown target accepted")
-	}
-	if _, err := Host("", Function{Name: "neither"}); err == nil {
+	if err := Register(Function{Name: "neither"}); err == nil {
 		t.Error("function without handler accepted")
 	}
 	if err := Register(Function{HTTP: http.NotFoundHandler()}); err == nil {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,7 +22,8 @@ type Hardening struct {
 }
 
 // Wrap bounds the body (413), turns a panic into a logged 500, answers /healthz, and writes one access log line for each
-// request: the path without its query string, where callback tokens may stand.
+// request: the path without its query string, where callback tokens may stand. A request that another Wrap has let through is
+// passed on as it is: a function is hardened for every host, and this one's may be, too.
 func (o Hardening) Wrap(next http.Handler) http.Handler {
 	limit := cmp.Or(o.MaxBodyBytes, 1<<20)
 	now := o.Now
@@ -34,8 +36,12 @@ func (o Hardening) Wrap(next http.Handler) http.Handler {
 			_, _ = w.Write([]byte("ok\n"))
 			return
 		}
+		if hardened(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		start := now()
-		r = withTrace(r)
+		r = withTrace(r.WithContext(context.WithValue(r.Context(), hardenedKey{}, true)))
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
 			if v := recover(); v != nil {
@@ -64,6 +70,10 @@ func (o Hardening) Wrap(next http.Handler) http.Handler {
 		next.ServeHTTP(rec, r)
 	})
 }
+
+type hardenedKey struct{}
+
+func hardened(r *http.Request) bool { return r.Context().Value(hardenedKey{}) != nil }
 
 // TooLarge is the answer to a body of more than limit bytes.
 func TooLarge(limit int64) Problem {
@@ -112,10 +122,10 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func CORS(origins []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
-		if len(origins) > 0 {
+		if len(origins) > 0 && !hardened(r) {
 			w.Header().Add("Vary", "Origin")
 		}
-		if origin == "" || !slices.Contains(origins, origin) {
+		if origin == "" || !slices.Contains(origins, origin) || hardened(r) { // the CORS outside of that has answered
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -1,6 +1,6 @@
 // Package serve hosts HTTP handlers and event functions the way every program here does: bounded, logged without
-// secrets, and stopped gracefully. The same handlers also run under functions-framework-go (Register), and a test holds
-// both hosts to the same answers. It knows nothing of requests, stages or queues.
+// secrets, and stopped gracefully. Functions are registered with functions-framework-go (Register) and hosted the same way
+// (Framework). It knows nothing of requests, stages or queues.
 package serve
 
 import (

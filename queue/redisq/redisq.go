@@ -40,13 +40,15 @@ type Queue struct {
 // must stay well under Config.LeaseFor: a try uses the time at which the call began.
 const Patience = 15 * time.Second
 
-// Connect makes a client that fits Open, from a URL: redis://host:port/db, rediss://..., or unix:///path/to/socket?db=0.
-// It sends no CLIENT commands, which managed services refuse, and repeats nothing by itself: the queue knows better what may
-// be repeated.
+// Connect makes a client that fits New, from a URL: redis://host:port/db, rediss://..., or unix:///path/to/socket?db=0. It does
+// not dial yet. It sends no CLIENT commands, which managed services refuse, and repeats nothing by itself: the queue knows better
+// what may be repeated.
 func Connect(url string) (*redis.Client, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("redis URL: %w", err)
+		// The parser's own words repeat parts of the URL, and so of its password.
+		return nil, errors.New("redis URL: not of the form redis://user:password@host:port/db, rediss://... or unix:///path; " +
+			"special characters of a password must be percent-encoded")
 	}
 	o.DisableIdentity = true
 	o.Protocol = 2
@@ -56,8 +58,17 @@ func Connect(url string) (*redis.Client, error) {
 	return redis.NewClient(o), nil
 }
 
-// Open returns the queue that lies in client's database, after it has migrated state that an older program left there.
+// Open returns the queue that lies in client's database: New and Prepare in one.
 func Open(ctx context.Context, client *redis.Client, cfg queue.Config) (*Queue, error) {
+	q, err := New(client, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return q, q.Prepare(ctx)
+}
+
+// New returns the queue that lies in client's database, without asking for it: Prepare must have succeeded before it is used.
+func New(client *redis.Client, cfg queue.Config) (*Queue, error) {
 	if client.Options().MaxRetries > 0 {
 		return nil, errors.New("queue: the redis client must not repeat commands by itself: use redisq.Connect")
 	}
@@ -66,8 +77,18 @@ func Open(ctx context.Context, client *redis.Client, cfg queue.Config) (*Queue, 
 	if err != nil {
 		return nil, fmt.Errorf("queue: read scripts: %w", err)
 	}
-	q := &Queue{redis: client, cfg: cfg, scripts: scripts, patience: Patience, pause: 20 * time.Millisecond, name: rand.Text()[:13]}
-	return q, q.migrate(ctx, Version, migrations)
+	return &Queue{redis: client, cfg: cfg, scripts: scripts, patience: Patience, pause: 20 * time.Millisecond, name: rand.Text()[:13]}, nil
+}
+
+// Prepare migrates state that an older program left.
+func (q *Queue) Prepare(ctx context.Context) error { return q.migrate(ctx, Version, migrations) }
+
+// Ping asks Redis once whether it answers, and is not patient.
+func (q *Queue) Ping(ctx context.Context) error {
+	if err := q.redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("queue: ping: %w", err)
+	}
+	return nil
 }
 
 func (q *Queue) now() time.Time { return q.cfg.Now().Truncate(time.Millisecond).UTC() }

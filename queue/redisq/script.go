@@ -106,7 +106,7 @@ func (q *Queue) patiently(ctx context.Context, do func(try int) error) error {
 		if errors.Is(err, redis.Nil) {
 			return nil
 		}
-		if err == nil || !passing(err) || time.Since(begin) >= q.patience || ctx.Err() != nil {
+		if err == nil || !Passing(err) || time.Since(begin) >= q.patience || ctx.Err() != nil {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -120,8 +120,8 @@ func (q *Queue) patiently(ctx context.Context, do func(try int) error) error {
 	}
 }
 
-// passing says whether an error comes from a Redis that restarts, loads its data, fails over or is out of reach.
-func passing(err error) bool {
+// Passing says whether an error comes from a Redis that restarts, loads its data, fails over or is out of reach: time may cure it.
+func Passing(err error) bool {
 	for _, prefix := range []string{"LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY "} {
 		if redis.HasErrorPrefix(err, strings.TrimSpace(prefix)) {
 			return true
@@ -196,7 +196,7 @@ func (q *Queue) send(ctx context.Context, script string, open []*redis.Cmd) erro
 				case redis.HasErrorPrefix(err, "NOSCRIPT"):
 					missing = true
 					rest = append(rest, c)
-				case err != nil && passing(err):
+				case err != nil && Passing(err):
 					trouble = err
 					rest = append(rest, c)
 				}
