@@ -42,7 +42,7 @@ func authority(t *testing.T, notAfter time.Time) (*x509.CertPool, tls.Certificat
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, root, serverKey, rootKey)
 	pool := x509.NewCertPool()
 	pool.AddCert(root)
-	return pool, tls.Certificate{Certificate: [][]byte{server.Raw}, PrivateKey: serverKey}
+	return pool, tls.Certificate{Certificate: [][]byte{server.Raw, root.Raw}, PrivateKey: serverKey}
 }
 
 func TestSignedBy(t *testing.T) {

@@ -54,7 +54,11 @@ func TestImportDirection(t *testing.T) {
 	}
 	for _, p := range packages {
 		from := strings.TrimPrefix(p.ImportPath, module)
-		if from == p.ImportPath || isMain(from) {
+		if p.ImportPath+"/" == module {
+			checkRoot(t, p)
+			continue
+		}
+		if isMain(from) {
 			continue
 		}
 		layer := top(from)
@@ -65,6 +69,8 @@ func TestImportDirection(t *testing.T) {
 		for _, imported := range p.Imports {
 			to, ours := strings.CutPrefix(imported, module)
 			switch {
+			case imported+"/" == module:
+				t.Errorf("%s imports the package at the root: only a main does", from)
 			case !ours && slices.Contains(standardOnly, layer) && strings.Contains(strings.SplitN(imported, "/", 2)[0], "."):
 				t.Errorf("%s imports %s: it may import only the standard library", from, imported)
 			case !ours:
@@ -79,6 +85,15 @@ func TestImportDirection(t *testing.T) {
 			case layer != "internal/app" && adapter(to) && !adapter(from):
 				t.Errorf("%s imports %s: only mains and internal/app name an adapter", from, to)
 			}
+		}
+	}
+}
+
+// checkRoot: the package at the root is what a main is, for hosts that bring their own main.
+func checkRoot(t *testing.T, p pkg) {
+	for _, imported := range p.Imports {
+		if to, ours := strings.CutPrefix(imported, module); ours && to != "internal/app" {
+			t.Errorf("the package at the root imports %s: it may import only internal/app", to)
 		}
 	}
 }
