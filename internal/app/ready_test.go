@@ -96,9 +96,13 @@ func TestReadyFollowsRedis(t *testing.T) {
 
 // TestOpenWaitsNoLongerThanItsContext, and its error names what it waited for.
 func TestOpenWaitsNoLongerThanItsContext(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	parts, err := configured(t).Open(ctx, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	log := &process{t: t, fresh: make(chan struct{}, 1), ended: make(chan struct{})}
+	go func() {
+		log.says("waiting for the queue")
+		cancel()
+	}()
+	parts, err := configured(t).Open(ctx, serve.NewLogger(log, "", slog.LevelInfo))
 	if parts != nil || err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("%v, %v", parts, err)
 	}

@@ -56,6 +56,7 @@ func (a *Awaited) Watch(ctx context.Context) error {
 	}
 	a.setup()
 	var logged time.Time
+	var last error // of a look that had an answer
 	for {
 		err := a.look(ctx)
 		now := a.Now()
@@ -68,18 +69,18 @@ func (a *Awaited) Watch(ctx context.Context) error {
 			close(a.seen)
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("%w after waiting %v for the %s: %w", context.Cause(ctx), waited, a.Name, err)
+			return fmt.Errorf("%w after waiting %v for the %s: %w", context.Cause(ctx), waited, a.Name, cmp.Or(last, err))
 		case !a.Passing(err):
 			return err
 		case logged.IsZero() || now.Sub(logged) >= logEvery:
 			logged = now
 			a.Log.WarnContext(ctx, "waiting for the "+a.Name, "waited", waited.String(), "error", err.Error())
 		}
+		last = err
 		timer := time.NewTimer(cmp.Or(a.Pause, 500*time.Millisecond))
 		select {
-		case <-ctx.Done():
+		case <-ctx.Done(): // the next look says so
 			timer.Stop()
-			return fmt.Errorf("%w after waiting %v for the %s: %w", context.Cause(ctx), waited, a.Name, err)
 		case <-timer.C:
 		}
 	}
