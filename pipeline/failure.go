@@ -51,6 +51,7 @@ const (
 	ArtifactGone    = "artifact_gone"    // what an earlier stage left is no longer in the storage: no retry brings it back
 	ArtifactDamaged = "artifact_damaged" // what is stored reads with another checksum, or not as what it should be
 	StorageAway     = "storage_unavailable"
+	MachineBusy     = "machine_busy" // no more processes or open files
 	StageDeadline   = "deadline_exceeded"
 	InternalError   = "internal" // a bug: nothing below explains it
 )
@@ -95,6 +96,13 @@ func FailureOf(err error, stage Stage) *Failure {
 			g.Stage = stage
 		}
 		return &g
+	}
+	for _, busy := range []error{syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, busy) {
+			return &Failure{Kind: Transient, Code: MachineBusy, Stage: stage, Err: err,
+				Message: "The machine could not start another process or open another file.",
+				Advice:  "Submit the request again when less is running there."}
+		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Failure{Kind: Transient, Code: StageDeadline, Stage: stage, Err: err,

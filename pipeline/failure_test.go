@@ -26,6 +26,8 @@ func TestFailureOfWhatTheMachineLacked(t *testing.T) {
 		"blamed on the input": {&Failure{Kind: InvalidInput, Code: "not_a_video", Err: full}, ExhaustedResources, DiskFull, "/data/work"},
 		"no memory":           {&Failure{Kind: Internal, Code: "failed", Err: syscall.ENOMEM}, ExhaustedResources, OutOfMemory, "memory"},
 		"known to be memory":  {&Failure{Kind: ExhaustedResources, Code: "colmap_killed", Message: "m", Err: syscall.ENOMEM}, ExhaustedResources, "colmap_killed", "m"},
+		"no more processes":   {&fs.PathError{Op: "fork/exec", Path: "/usr/bin/ffmpeg", Err: syscall.EAGAIN}, Transient, MachineBusy, "process"},
+		"no more files":       {&fs.PathError{Op: "open", Path: "/a", Err: syscall.EMFILE}, Transient, MachineBusy, "file"},
 		"deadline":            {context.DeadlineExceeded, Transient, StageDeadline, "in its time"},
 		"a bug":               {errors.New("boom"), Internal, InternalError, "inside the stage"},
 	} {
