@@ -172,3 +172,51 @@ func TestUploadThatIsGone(t *testing.T) {
 		t.Errorf("%v %+v", s.Status, s.Failure)
 	}
 }
+
+// TestUploadThatDoesNotFit is refused before it is fetched, with the size that would fit; what just fits is fetched.
+func TestUploadThatDoesNotFit(t *testing.T) {
+	for name, c := range map[string]struct {
+		several bool
+		content string
+		room    int64
+		advice  string // empty: it fits
+	}{
+		"a video":                       {content: strings.Repeat("v", 3e6), room: 2e6, advice: "at most 2 MB"},
+		"a video that fits":             {content: strings.Repeat("v", 3e6), room: 3e6},
+		"an archive, counted twice":     {content: "PK\x03\x04" + strings.Repeat("z", 3e6), room: 4e6, advice: "at most 2 MB"},
+		"an archive that fits":          {content: "PK\x03\x04" + strings.Repeat("z", 3e6), room: 7e6},
+		"several, counted together":     {several: true, room: 40, advice: "at most 0 MB"},
+		"several that fit":              {several: true, room: 48},
+		"less than an archive's header": {content: "PK", room: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fetched := false
+			w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
+				_, err := job.FetchUpload(ctx)
+				left, readErr := os.ReadDir(job.Dir)
+				fetched = readErr != nil || len(left) > 0
+				return err
+			})
+			w.worker.Room = func() (int64, error) { return c.room, nil }
+			id := w.accepted()
+			input, _ := w.several(id)
+			if !c.several {
+				var err error
+				if input, err = w.store.Put(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"), strings.NewReader(c.content), artifacts.PutOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := w.queue.Enqueue(t.Context(), queue.Task{RequestID: id, Stage: pipeline.Filter, Input: input}); err != nil {
+				t.Fatal(err)
+			}
+			w.work()
+			s := w.state(id)
+			if fits := c.advice == ""; fits != fetched || fits != (s.Failure == nil) {
+				t.Fatalf("fetched: %t, failure: %+v", fetched, s.Failure)
+			}
+			if f := s.Failure; f != nil && (f.Code != "upload_too_large_for_worker" || f.Kind != pipeline.InvalidInput || f.Stage != pipeline.Filter || !strings.Contains(f.Advice, c.advice) || s.Attempt != 1) {
+				t.Errorf("%+v after %d attempts", f, s.Attempt)
+			}
+		})
+	}
+}

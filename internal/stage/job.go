@@ -40,6 +40,7 @@ type Job struct {
 
 	startCPUS float64 // of the worker when the job began
 	usdPerS   float64 // price of the worker
+	room      func() (int64, error)
 
 	mu       sync.Mutex
 	record   artifacts.StageRecord
@@ -93,13 +94,16 @@ func (j *Job) FetchBundle(ctx context.Context, kind artifacts.Kind) (string, err
 }
 
 // FetchUpload copies what the client gave into the job's folder and returns its path: of the file when it is one, of a
-// folder of files when there are several.
+// folder of files when there are several. What the machine has no room for is refused before it is fetched.
 func (j *Job) FetchUpload(ctx context.Context) (string, error) {
 	var uploads []pipeline.Object
 	for _, a := range j.known {
 		if a.Kind == artifacts.Upload {
 			uploads = append(uploads, a.Object)
 		}
+	}
+	if err := j.checkRoom(ctx, uploads); err != nil {
+		return "", err
 	}
 	target := filepath.Join(j.Dir, string(artifacts.Upload))
 	if len(uploads) == 1 {

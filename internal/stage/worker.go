@@ -28,7 +28,8 @@ type Worker struct {
 	Limit   int // slots of the stage
 	Store   artifacts.Store
 	Buckets artifacts.Buckets
-	WorkDir string // on local disk; every job gets a folder of its own in it
+	WorkDir string                // on local disk; every job gets a folder of its own in it
+	Room    func() (int64, error) // bytes of files that WorkDir takes now; nil: nobody asks
 	Beat    time.Duration
 	Until   time.Time // when the machine goes away; zero: never
 	USDPerS float64   // what a second of the machine costs, for estimates; 0: unknown, or nothing
@@ -238,7 +239,7 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
 		Request: lease.Request(), Options: lease.Request().Options.WithDefaults(), Attempt: lease.Attempt(),
 		Dir:   filepath.Join(w.WorkDir, strconv.FormatInt(lease.Fence(), 10)),
 		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: make(chan struct{}), saved: lease.Saved, now: w.Now,
-		fresh: make(chan struct{}, 1), usdPerS: w.USDPerS,
+		fresh: make(chan struct{}, 1), usdPerS: w.USDPerS, room: w.Room,
 		record: artifacts.StageRecord{Stage: t.Stage, Attempt: lease.Attempt()},
 	}
 	if _, ok := t.Stage.Previous(); ok {
