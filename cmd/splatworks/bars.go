@@ -37,6 +37,7 @@ const lineEvery = 5 * time.Second
 
 // show reports progress of a named step. A new name ends the bar before it.
 func (b *bars) show(name string, percent float64, message string) {
+	name, message = printable(name), printable(message)
 	now := time.Now()
 	if name != b.name {
 		b.end()
@@ -93,5 +94,5 @@ func (b *bars) warn(w pipeline.Warning) {
 	if b.bar != nil {
 		_ = b.bar.Clear()
 	}
-	fmt.Fprintf(b.w, "  note: %s %s\n", w.Message, w.Advice)
+	fmt.Fprintf(b.w, "  note: %s %s\n", printable(w.Message), printable(w.Advice))
 }

@@ -2,14 +2,20 @@ package main
 
 import (
 	"archive/zip"
+	"context"
+	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
+	"strings"
+
+	"github.com/splatworks/splatworks/engines/frames"
 )
 
-// zipFolder packs the files of a folder into a temporary zip, without compressing: photos are compressed already.
-func zipFolder(dir string) (r io.ReaderAt, size int64, done func(), err error) {
+// zipFolder packs the files of a folder into a temporary zip, without compressing: photos are compressed already. It takes
+// what the filter stage would take of the folder, and says in notes what it leaves out: an entry that cannot be used never
+// stops it. leaveOut are folders that this run writes to.
+func zipFolder(ctx context.Context, dir string, notes io.Writer, leaveOut ...string) (r io.ReaderAt, size int64, done func(), err error) {
 	f, err := os.CreateTemp("", "splatworks-*.zip")
 	if err != nil {
 		return nil, 0, nil, err
@@ -18,14 +24,21 @@ func zipFolder(dir string) (r io.ReaderAt, size int64, done func(), err error) {
 		f.Close()
 		os.Remove(f.Name())
 	}
-	self, err := f.Stat() // the zip may come to lie in the folder
+	// The zip may come to lie in the folder.
+	files, skipped, err := frames.FindFiles(ctx, dir, append(leaveOut, f.Name())...)
+	if err == nil && len(files) == 0 && len(skipped) > 0 && skipped[0].Name == "." {
+		err = usageError{errors.New("the folder holds the results of an earlier run: name the folder of the photos")}
+	}
 	if err == nil {
-		err = writeZip(f, os.DirFS(dir), self)
+		var unread []frames.Skipped
+		unread, err = writeZip(f, files)
+		skipped = append(skipped, unread...)
 	}
 	if err != nil {
 		done()
 		return nil, 0, nil, fmt.Errorf("pack %s: %w", dir, err)
 	}
+	noteSkipped(notes, skipped)
 	info, err := f.Stat()
 	if err != nil {
 		done()
@@ -34,30 +47,45 @@ func zipFolder(dir string) (r io.ReaderAt, size int64, done func(), err error) {
 	return f, info.Size(), done, nil
 }
 
-func writeZip(w io.Writer, files fs.FS, self fs.FileInfo) error {
+// writeZip packs files under their names. Those that cannot be opened are left out.
+func writeZip(w io.Writer, files []frames.File) (unread []frames.Skipped, err error) {
 	z := zip.NewWriter(w)
-	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := fs.Stat(files, name) // a link counts as what it leads to
-		if err != nil || !info.Mode().IsRegular() || os.SameFile(info, self) {
-			return err
-		}
-		in, err := files.Open(name)
+	for _, file := range files {
+		opened, err := packFile(z, file)
 		if err != nil {
-			return err
+			return unread, fmt.Errorf("%s: %w", file.Name, err)
 		}
-		defer in.Close()
-		out, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
-		if err != nil {
-			return err
+		if !opened {
+			unread = append(unread, frames.Skipped{Name: file.Name, Reason: "cannot be read"})
 		}
-		_, err = io.Copy(out, in)
-		return err
-	})
-	if err != nil {
-		return err
 	}
-	return z.Close()
+	return unread, z.Close()
+}
+
+func packFile(z *zip.Writer, file frames.File) (opened bool, err error) {
+	in, err := os.Open(file.Path)
+	if err != nil {
+		return false, nil
+	}
+	defer in.Close()
+	// Readers of archives take a backslash for a folder.
+	out, err := z.CreateHeader(&zip.FileHeader{Name: strings.ReplaceAll(file.Name, `\`, "_"), Method: zip.Store})
+	if err != nil {
+		return true, err
+	}
+	_, err = io.Copy(out, in)
+	return true, err
+}
+
+// mostNotes is how many files that are left out are named.
+const mostNotes = 5
+
+func noteSkipped(w io.Writer, skipped []frames.Skipped) {
+	for i, s := range skipped {
+		if i == mostNotes {
+			fmt.Fprintf(w, "  left out: %d more\n", len(skipped)-i)
+			return
+		}
+		fmt.Fprintf(w, "  left out: %s %s\n", printable(s.Name), s.Reason)
+	}
 }

@@ -99,7 +99,7 @@ func run(ctx context.Context, c console) int {
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintf(c.err, "splatworks: %v\nTry 'splatworks --help'.\n", err)
+		fmt.Fprintf(c.err, "splatworks: %s\nTry 'splatworks --help'.\n", printable(err.Error()))
 		return exitBadUsage
 	}
 	return report(c.err, parsed.Run())
@@ -113,17 +113,17 @@ func report(w io.Writer, err error) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintln(w, "splatworks:", usage)
+		fmt.Fprintln(w, "splatworks:", printable(usage.Error()))
 		return exitBadUsage
 	case errors.As(err, &failure):
-		fmt.Fprintf(w, "\nFAILED in %s (%s): %s\n%s\n", stageName(failure.Stage), failure.Code, failure.Message, failure.Advice)
+		fmt.Fprintf(w, "\nFAILED in %s (%s): %s\n%s\n", stageName(failure.Stage), failure.Code, printable(failure.Message), printable(failure.Advice))
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(w, "splatworks: interrupted")
 		return exitStopped
 	case errors.Is(err, syscall.ECONNREFUSED):
-		fmt.Fprintf(w, "splatworks: %v\nNo backend answers there: start one with 'splatworks up', or name another with --server.\n", err)
+		fmt.Fprintf(w, "splatworks: %s\nNo backend answers there: start one with 'splatworks up', or name another with --server.\n", printable(err.Error()))
 	default:
-		fmt.Fprintln(w, "splatworks:", err)
+		fmt.Fprintln(w, "splatworks:", printable(err.Error()))
 	}
 	return exitFailed
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 
 	"github.com/splatworks/splatworks/client"
 )
@@ -46,7 +45,7 @@ func (cmd watchCommand) Run(ctx context.Context, c console) error {
 	if err != nil || cmd.Out == "" {
 		return err
 	}
-	if err := os.MkdirAll(cmd.Out, 0o755); err != nil {
+	if err := prepareOutput(cmd.Out, "", cmd.Scene); err != nil {
 		return err
 	}
 	if err := fetchResults(ctx, api, s, cmd.Out, cmd.Scene); err != nil {

@@ -80,12 +80,16 @@ func (cmd runCommand) Run(ctx context.Context, c console) (err error) {
 	if err != nil {
 		return err
 	}
-	input, size, done, err := openInput(cmd.Input)
+	leaveOut := []string{cmd.Out}
+	if cmd.Data != "" {
+		leaveOut = append(leaveOut, cmd.Data)
+	}
+	input, size, done, err := openInput(ctx, cmd.Input, c.err, leaveOut...)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := os.MkdirAll(cmd.Out, 0o755); err != nil {
+	if err := prepareOutput(cmd.Out, cmd.Input, cmd.Scene); err != nil {
 		return err
 	}
 	data := cmd.Data
@@ -201,7 +205,7 @@ func fetchResults(ctx context.Context, api *client.Client, s *client.Status, dir
 		if !packed {
 			continue
 		}
-		if err := unpackInto(path, filepath.Join(dir, folder)); err != nil {
+		if err := replaceFolder(path, filepath.Join(dir, folder)); err != nil {
 			return err
 		}
 		if err := os.Remove(path); err != nil {
@@ -211,35 +215,27 @@ func fetchResults(ctx context.Context, api *client.Client, s *client.Status, dir
 	return nil
 }
 
-func download(ctx context.Context, api *client.Client, r client.Result, path string) (err error) {
-	f, err := os.Create(path)
+// download writes a result to a file that has its name only when it is whole.
+func download(ctx context.Context, api *client.Client, r client.Result, path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return api.Download(ctx, r, f)
-}
-
-func unpackInto(bundle, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	defer os.Remove(f.Name())
+	if err := errors.Join(api.Download(ctx, r, f), f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}
-	f, err := os.Open(bundle)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return artifacts.Unpack(f, dir)
+	return os.Rename(f.Name(), path)
 }
 
-// openInput opens what is to be uploaded; a folder is zipped first.
-func openInput(path string) (r io.ReaderAt, size int64, done func(), err error) {
+// openInput opens what is to be uploaded; a folder is zipped first, see zipFolder.
+func openInput(ctx context.Context, path string, notes io.Writer, leaveOut ...string) (r io.ReaderAt, size int64, done func(), err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, 0, nil, usageError{err}
 	}
 	if info.IsDir() {
-		return zipFolder(path)
+		return zipFolder(ctx, path, notes, leaveOut...)
 	}
 	f, err := os.Open(path)
 	if err != nil {

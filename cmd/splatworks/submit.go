@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,7 +39,7 @@ func (cmd submitCommand) Run(ctx context.Context, c console) error {
 		cmd.Session = fmt.Sprintf("cli-%d", time.Now().UnixNano())
 	}
 	ask := client.Trigger{SessionID: cmd.Session, Options: options}
-	send, done, err := cmd.sender(&ask)
+	send, done, err := cmd.sender(ctx, &ask, c.err)
 	if err != nil {
 		return err
 	}
@@ -90,13 +91,13 @@ type sender func(ctx context.Context, api *client.Client, a *client.Accepted, pr
 
 // sender opens the inputs and says in the trigger how they come: by the storage's own name, as one upload (a folder is
 // packed into a zip), or as several. done closes them.
-func (cmd submitCommand) sender(ask *client.Trigger) (send sender, done func(), err error) {
+func (cmd submitCommand) sender(ctx context.Context, ask *client.Trigger, notes io.Writer) (send sender, done func(), err error) {
 	if len(cmd.Inputs) == 1 && strings.HasPrefix(cmd.Inputs[0], "gs://") {
 		ask.Source = cmd.Inputs[0]
 		return nil, func() {}, nil
 	}
 	if len(cmd.Inputs) == 1 {
-		input, size, done, err := openInput(cmd.Inputs[0])
+		input, size, done, err := openInput(ctx, cmd.Inputs[0], notes)
 		return func(ctx context.Context, api *client.Client, a *client.Accepted, progress func(sent, total int64)) error {
 			return api.Upload(ctx, *a.Upload, input, size, progress)
 		}, done, err

@@ -37,9 +37,9 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 	switch d := r.Depth; {
 	case d == nil:
 	case d.Skipped != "":
-		fmt.Fprintf(w, "  depth         none: %s\n", d.Skipped)
+		fmt.Fprintf(w, "  depth         none: %s\n", printable(d.Skipped))
 	default:
-		fmt.Fprintf(w, "  depth         %s, %d of %d images aligned, off by %.1f %%\n", d.Model, d.Aligned, d.Images, 100*d.Residual)
+		fmt.Fprintf(w, "  depth         %s, %d of %d images aligned, off by %.1f %%\n", printable(d.Model), d.Aligned, d.Images, 100*d.Residual)
 	}
 	if used := expectations(r.Training); used != "" {
 		fmt.Fprintf(w, "  training      %s\n", used)

@@ -1,6 +1,7 @@
 package colmap
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/splatworks/splatworks/engines/scene"
@@ -9,6 +10,8 @@ import (
 // Agreement says how far the poses of the two mappers are apart.
 type Agreement struct {
 	Images int `json:"images"` // that both registered
+	// Common is their part of the images of the larger model.
+	Common float64 `json:"common"`
 	// Pairs is the part of the pairs of these images whose relative poses agree. Unlike the numbers below it does not
 	// depend on an alignment, which one misplaced camera spoils for all.
 	Pairs          float64 `json:"pairs"`
@@ -24,6 +27,9 @@ const (
 	// 0.5 %; one misplaced camera among 25 makes it 30 %.
 	agreePositionPct = 2
 	agreeRotationDeg = 2
+	// agreeCommon is the part of the larger model's cameras that both must have placed: what one mapper alone placed is
+	// confirmed by nobody.
+	agreeCommon = 0.8
 	// agreeDirectionDeg is how far the directions from one camera to another may differ; that of neighbours, nearer than
 	// a twentieth of the cameras' extent, says nothing.
 	agreeDirectionDeg = 5
@@ -37,9 +43,23 @@ func compare(global, incremental *scene.Reconstruction) *Agreement {
 		return nil
 	}
 	a := &Agreement{Images: c.Images, PositionMaxPct: c.PositionMaxPct, RotationMaxDeg: c.RotationMaxDeg,
-		Agree: c.PositionMaxPct <= agreePositionPct && c.RotationMaxDeg <= agreeRotationDeg}
+		Common: float64(c.Images) / float64(max(len(global.Images), len(incremental.Images), 1))}
+	a.Agree = a.alike() && a.Common >= agreeCommon
 	a.comparePairs(global, incremental)
 	return a
+}
+
+// alike says whether the cameras that both placed are placed alike.
+func (a *Agreement) alike() bool {
+	return a.PositionMaxPct <= agreePositionPct && a.RotationMaxDeg <= agreeRotationDeg
+}
+
+// where names the cameras that were compared.
+func (a *Agreement) where() string {
+	if a.Common == 1 {
+		return "on every camera"
+	}
+	return fmt.Sprintf("on the %d cameras that both placed", a.Images)
 }
 
 // posed is one image in both models.

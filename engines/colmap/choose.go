@@ -114,39 +114,43 @@ func chooseModel(models []model, n int) choice {
 	if c.agreement != nil && c.agreement.Agree && c.candidates[g].Evidence.Plausible == 1 {
 		switch {
 		case globalImages < incrementalImages:
-			return take(m, "both mappers agree, and mapper registered %d images, global_mapper %d", incrementalImages, globalImages)
+			return take(m, "both mappers agree %s, and mapper registered %d images, global_mapper %d", c.agreement.where(), incrementalImages, globalImages)
 		case globalImages == incrementalImages && n < smallSet:
-			return take(m, "both mappers agree on every camera; of few images mapper's model is taken")
+			return take(m, "both mappers agree %s; of few images mapper's model is taken", c.agreement.where())
 		}
-		return take(g, "both mappers agree on every camera")
+		return take(g, "both mappers agree %s", c.agreement.where())
 	}
 	global, incremental := c.candidates[g].Score, c.candidates[m].Score
-	if global > clearly*incremental {
-		return take(g, "the mappers disagree; global_mapper's model scores %.2f, mapper's %.2f", global, incremental)
+	disagree := "the mappers disagree"
+	if a := c.agreement; a != nil && a.alike() {
+		disagree = fmt.Sprintf("the mappers agree %s, which are few", a.where())
 	}
-	return take(m, "the mappers disagree; mapper's model scores %.2f, global_mapper's %.2f", incremental, global)
+	if global > clearly*incremental {
+		return take(g, "%s; global_mapper's model scores %.2f, mapper's %.2f", disagree, global, incremental)
+	}
+	return take(m, "%s; mapper's model scores %.2f, global_mapper's %.2f", disagree, incremental, global)
 }
 
-// doubtful says that two models disagree of which neither is clearly the wrong one. Measured: wrong models of 7 to 10
+// doubtful says that two models disagree of which neither is clearly the wrong one, also where nothing speaks for either. Measured: wrong models of 7 to 10
 // images of fox scored 0.05 to 0.4 times as much as right ones, one with two misplaced cameras of ten 0.86.
 func (c *choice) doubtful() bool {
-	if c.agreement == nil || c.agreement.Agree {
+	if c.agreement == nil || c.agreement.alike() {
 		return false
 	}
 	best, worst := 0.0, 1.0
 	for i := range c.candidates {
 		best, worst = max(best, c.candidates[i].Score), min(worst, c.candidates[i].Score)
 	}
-	return worst > best/2
+	return !(worst < best/2)
 }
 
-// agree says whether two mappers' models place every camera alike.
+// agree says whether two mappers' models place the cameras alike that both have.
 func agree(global, incremental model) bool {
 	if global.reconstruction == nil || incremental.reconstruction == nil {
 		return false
 	}
 	agreement := compare(global.reconstruction, incremental.reconstruction)
-	return agreement != nil && agreement.Agree
+	return agreement != nil && agreement.alike()
 }
 
 // choose decides, records how, and lets nothing through that is not worth training on.
@@ -160,9 +164,9 @@ func (r *reconstructor) choose(models []model) (*scene.Reconstruction, error) {
 	reconstruction := c.model.reconstruction
 	if weak := c.model.weakImages(); len(weak) > 0 {
 		reconstruction = reconstruction.Without(weak)
-		r.warn("weak_images", adviceCapture, "%d images share hardly any points with the others and were left out, first: %s", len(weak), weak[0])
+		r.warn("weak_images", adviceCapture, "%s hardly any points with the others and %s left out, first: %s", say(len(weak), "image shares", "images share"), be(len(weak)), weak[0])
 	}
-	if err := r.gate(reconstruction); err != nil {
+	if err := r.gate(reconstruction, len(c.model.weakImages())); err != nil {
 		return nil, err
 	}
 	if c.doubtful() {

@@ -158,7 +158,8 @@ func TestQualityGate(t *testing.T) {
 		{5, 10, 0, "", []string{"poorly_registered"}},
 		{4, 10, 0, TooFewRegistered, nil},
 		{3, 3, 0, "", nil},
-		{10, 10, 1, "", []string{"weak_images", "unregistered_images"}},
+		{10, 10, 1, "", []string{"weak_images"}}, // one image, one warning
+		{9, 10, 1, "", []string{"weak_images", "unregistered_images"}},
 	} {
 		r := reconstructor{plan: Plan{MinRegistered: 0.5}, images: names(test.given)}
 		built := ring(test.registered, 400)

@@ -50,11 +50,14 @@ type Run struct {
 	MaxRSSBytes int64   `json:"max_rss_bytes"`
 }
 
+// probe is the command that says the version and the other commands.
+const probe = "help"
+
 // Version is what COLMAP says of itself, such as "4.2.1". A COLMAP without global_mapper is a [Failure].
 func (c *Colmap) Version(ctx context.Context) (string, error) {
 	version, global := "", false
 	_, err := tool.Run(ctx, tool.Command{
-		Path: c.Path, Args: []string{"help"}, Timeout: c.Timeout, Grace: -1,
+		Path: c.Path, Args: []string{probe}, Timeout: c.Timeout, Grace: -1,
 		OnStdout: func(line string) {
 			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "COLMAP "); ok && version == "" {
 				version, _, _ = strings.Cut(rest, " ")
@@ -63,7 +66,7 @@ func (c *Colmap) Version(ctx context.Context) (string, error) {
 		},
 	})
 	if err != nil {
-		return "", c.failure("help", "", err)
+		return "", c.failure(probe, "", err)
 	}
 	if !global {
 		return version, fail(MissingTool, "Install COLMAP 4 with infra/toolchain/install.sh.", "COLMAP %s at %s has no global_mapper", version, c.Path)

@@ -204,6 +204,8 @@ type MapperOptions struct {
 	MinNumMatches int
 	// KnownIntrinsics keeps the cameras' parameters as they are, KnownRigs the way from each sensor to its rig.
 	KnownIntrinsics, KnownRigs bool
+	// HeldFocalLength keeps the focal lengths only.
+	HeldFocalLength bool
 }
 
 // GlobalMapper estimates all poses at once (GLOMAP). It can place cameras wrongly without noticing when there are few
@@ -215,7 +217,8 @@ func (c *Colmap) GlobalMapper(ctx context.Context, o MapperOptions) (Run, error)
 	a.text("output_path", o.OutputPath)
 	a.integer("GlobalMapper.min_model_size", o.MinModelSize)
 	a.integer("GlobalMapper.min_num_matches", o.MinNumMatches)
-	a.keep(o.KnownIntrinsics, "GlobalMapper.ba_refine_focal_length", "GlobalMapper.ba_refine_extra_params")
+	a.keep(o.KnownIntrinsics || o.HeldFocalLength, "GlobalMapper.ba_refine_focal_length")
+	a.keep(o.KnownIntrinsics, "GlobalMapper.ba_refine_extra_params")
 	a.keep(o.KnownRigs, "GlobalMapper.refine_sensor_from_rig")
 	a.integer("GlobalMapper.num_threads", c.Threads)
 	a.text("GlobalMapper.gp_use_gpu", "0")
@@ -234,7 +237,8 @@ func (c *Colmap) Mapper(ctx context.Context, o MapperOptions) (Run, error) {
 	a.text("output_path", o.OutputPath)
 	a.integer("Mapper.min_model_size", o.MinModelSize)
 	a.integer("Mapper.min_num_matches", o.MinNumMatches)
-	a.keep(o.KnownIntrinsics, "Mapper.ba_refine_focal_length", "Mapper.ba_refine_extra_params")
+	a.keep(o.KnownIntrinsics || o.HeldFocalLength, "Mapper.ba_refine_focal_length")
+	a.keep(o.KnownIntrinsics, "Mapper.ba_refine_extra_params")
 	a.keep(o.KnownRigs, "Mapper.ba_refine_sensor_from_rig")
 	a.integer("Mapper.num_threads", c.Threads)
 	if err := os.MkdirAll(o.OutputPath, 0o755); err != nil {

@@ -39,6 +39,8 @@ const (
 	TooFewPoints     = "too_few_points"
 	// DegenerateBaseline is a camera that turned but hardly moved.
 	DegenerateBaseline = "degenerate_baseline"
+	// ImplausibleCameras are models all of whose focal lengths no lens has.
+	ImplausibleCameras = "implausible_cameras"
 )
 
 // Codes of failures that are about the machine or the program.
@@ -54,7 +56,7 @@ const (
 // AboutInput says whether other images are needed; else the same images may succeed elsewhere or later.
 func (f *Failure) AboutInput() bool {
 	switch f.Code {
-	case TooFewImages, NoFeatures, UnreadableImage, NoSparseModel, TooFewRegistered, TooFewPoints, DegenerateBaseline:
+	case TooFewImages, NoFeatures, UnreadableImage, NoSparseModel, TooFewRegistered, TooFewPoints, DegenerateBaseline, ImplausibleCameras:
 		return true
 	}
 	return false
@@ -76,7 +78,22 @@ type Warning struct {
 }
 
 func fail(code, advice, message string, args ...any) *Failure {
-	return &Failure{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice}
+	return &Failure{Code: code, Message: tool.Printable(fmt.Sprintf(message, args...)), Advice: advice}
+}
+
+// say counts things with the words for one and for several, be is the verb behind them.
+func say(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
+}
+
+func be(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
 }
 
 // failure turns the failure of a command into a Failure, except for the caller's own cancellation.
@@ -92,6 +109,9 @@ func (c *Colmap) failure(command, lastError string, err error) error {
 		f = fail(TimedOut, "Use fewer images or a smaller image size, or allow more time.", "COLMAP's %s did not finish in time", command)
 	case errors.Is(err, exec.ErrNotFound) || isEnded && ended.Cause != nil:
 		f = fail(MissingTool, "Install COLMAP 4 with infra/toolchain/install.sh; splatworks doctor shows what is found.", "COLMAP could not be started from %q", c.Path)
+	case command == probe && isEnded && ended.Signal != 0:
+		// Nothing was to be reconstructed yet: fewer images would not help.
+		f = fail(Crashed, "Try again; splatworks doctor shows which COLMAP is found.", "COLMAP ended before it could say its version (%v)", ended.Signal)
 	case isEnded && ended.Signal == syscall.SIGKILL:
 		f = fail(Killed, "Use fewer images or a smaller image size, or more memory.", "COLMAP's %s was killed, most likely for want of memory", command)
 	case strings.Contains(lastError, "Failed to create"):

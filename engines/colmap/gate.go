@@ -16,8 +16,9 @@ const (
 	poorlyRegistered = 0.8
 )
 
-// gate lets a model through, with warnings, or says why it is not worth training on.
-func (r *reconstructor) gate(m *scene.Reconstruction) error {
+// gate lets a model through, with warnings, or says why it is not worth training on. weak is the number of images that
+// were left out of it, of which a warning has told.
+func (r *reconstructor) gate(m *scene.Reconstruction, weak int) error {
 	r.result.Quality = m.Quality()
 	registered := make(map[string]bool, len(m.Images))
 	for i := range m.Images {
@@ -43,8 +44,8 @@ func (r *reconstructor) gate(m *scene.Reconstruction) error {
 	switch missing := n - placed; {
 	case float64(placed) < poorlyRegistered*float64(n):
 		r.warn("poorly_registered", adviceCapture, "only %d of %d images could be placed: expect holes where the others were taken", placed, n)
-	case missing > 0:
-		r.warn("unregistered_images", adviceCapture, "%d of %d images could not be placed and were left out", missing, n)
+	case missing > weak:
+		r.warn("unregistered_images", adviceCapture, "%d of %d images could not be placed and %s left out", missing-weak, n, be(missing-weak))
 	}
 	return nil
 }

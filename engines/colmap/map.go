@@ -53,12 +53,49 @@ func (r *reconstructor) mapImages(ctx context.Context) ([]model, error) {
 	return models, err
 }
 
+// mapPlausibly maps again where every model has focal lengths that no lens has, which images taken while moving straight ahead
+// do not tell: with the focal lengths held that EXIF gives, or focalLengthFactor. Where that gives no model either, the poses
+// are not to be had.
+func (r *reconstructor) mapPlausibly(ctx context.Context, models []model) ([]model, error) {
+	if !implausible(models) || r.plan.knownIntrinsics(r.images) {
+		return models, nil
+	}
+	r.held = true
+	again, err := r.mapImages(ctx)
+	if err != nil {
+		return models, err
+	}
+	if mostRegistered(again) == 0 || implausible(again) {
+		return models, fail(ImplausibleCameras, "Walk sideways around the subject rather than straight towards it or away, and do not zoom while capturing.",
+			"the images tell no camera: every model that explains them has a focal length that no lens has")
+	}
+	r.warn("focal_length_held", "Walk sideways around the subject rather than straight towards it or away.",
+		"the images do not tell the focal length, so that of usual lenses, or what the photos state, was kept")
+	return again, nil
+}
+
+// implausible says whether there are models, and each has a camera that no lens makes.
+func implausible(models []model) bool {
+	some := false
+	for i := range models {
+		r := models[i].reconstruction
+		if r == nil || len(r.Images) == 0 {
+			continue
+		}
+		if _, plausible := focalLengths(r.Cameras); plausible > 0 {
+			return false
+		}
+		some = true
+	}
+	return some
+}
+
 // mapGlobally calibrates a copy of the database and runs global_mapper on it: view_graph_calibrator changes matches as
 // well as focal lengths, and mapper is more accurate without that and independent of its mistakes. Where the focal length
 // that came out is not plausible, global_mapper gets the database as it was; other is mapper's model, if it is known.
 func (r *reconstructor) mapGlobally(ctx context.Context, minNumMatches int, other *scene.Reconstruction) (model, error) {
 	options := MapperOptions{DatabasePath: r.databasePath(), MinNumMatches: minNumMatches}
-	if r.plan.knownIntrinsics(r.images) {
+	if r.held || r.plan.knownIntrinsics(r.images) {
 		return r.mapWith(ctx, globalMapper, r.colmap.GlobalMapper, options)
 	}
 	calibrated := filepath.Join(r.plan.WorkPath, "calibrated.db")
@@ -146,6 +183,7 @@ func (r *reconstructor) mapIncrementally(ctx context.Context) (model, error) {
 func (r *reconstructor) mapWith(ctx context.Context, name string, mapper func(context.Context, MapperOptions) (Run, error), options MapperOptions) (model, error) {
 	m := model{mapper: name, rigs: r.rigs}
 	options.KnownIntrinsics, options.KnownRigs = r.plan.knownIntrinsics(r.images), r.rigs.any()
+	options.HeldFocalLength = r.held
 	options.ImagePath, options.OutputPath = r.rigs.imagePath, filepath.Join(r.plan.WorkPath, name)
 	options.MinModelSize = minImages
 	if err := os.RemoveAll(options.OutputPath); err != nil {

@@ -9,22 +9,39 @@ import (
 	"slices"
 )
 
-// extract finds features, once for each group of images that share a camera.
+// extract finds features, once for each group of images that share a camera; again, and without EXIF data, where that gives a
+// focal length that no lens has.
 func (r *reconstructor) extract(ctx context.Context) error {
+	implausible, err := r.extractOnce(ctx)
+	if err != nil || len(implausible) == 0 || r.bare != "" || r.plan.knownIntrinsics(r.images) {
+		return err
+	}
+	slices.Sort(implausible)
+	r.warn("focal_length_ignored", "Nothing needs to be done; photos as the camera made them are best.",
+		"%s a focal length that no lens has, first: %s; what photos say of it was not used", say(len(implausible), "image says it has", "images say they have"), implausible[0])
+	if err := r.withoutPriors(); err != nil {
+		return err
+	}
+	_, err = r.extractOnce(ctx)
+	return err
+}
+
+func (r *reconstructor) extractOnce(ctx context.Context) (implausible []string, err error) {
 	r.progress.phase(phaseExtract)
+	r.priors = 0
 	groups, err := cameraGroups(r.plan, r.images)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	masks, err := r.completeMasks()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var features []int
 	var unreadable []string
 	for i, group := range groups {
 		options := FeatureExtractorOptions{
-			DatabasePath: r.databasePath(), ImagePath: r.rigs.imagePath, MaskPath: masks,
+			DatabasePath: r.databasePath(), ImagePath: r.featurePath(), MaskPath: masks,
 			CameraModel: group.model, CameraParams: group.params, SingleCamera: group.single, DefaultFocalLengthFactor: focalLengthFactor,
 			MaxImageSize: r.plan.MaxImageSize, MaxNumFeatures: r.plan.MaxNumFeatures,
 			ImageListPath: filepath.Join(r.plan.WorkPath, fmt.Sprintf("images-%d.txt", i)),
@@ -37,11 +54,15 @@ func (r *reconstructor) extract(ctx context.Context) error {
 			names[i] = r.rigs.name(file)
 		}
 		if err := writeList(options.ImageListPath, names); err != nil {
-			return fmt.Errorf("preparing reconstruction: %w", err)
+			return nil, fmt.Errorf("preparing reconstruction: %w", err)
 		}
 		run, extracted, err := r.colmap.FeatureExtractor(ctx, options)
 		if err := r.ran(run, err); err != nil {
-			return err
+			return nil, err
+		}
+		if group.params == nil {
+			implausible = append(implausible, extracted.implausiblePriors()...)
+			r.priors += extracted.priors()
 		}
 		unreadable = append(unreadable, extracted.Unreadable...)
 		for _, n := range extracted.Features {
@@ -50,19 +71,19 @@ func (r *reconstructor) extract(ctx context.Context) error {
 	}
 	if len(unreadable) > 0 {
 		if len(r.images)-len(unreadable) < minImages {
-			return fail(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d of %d images cannot be read, first: %s", len(unreadable), len(r.images), unreadable[0])
+			return nil, fail(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d of %d images cannot be read, first: %s", len(unreadable), len(r.images), unreadable[0])
 		}
-		r.warn(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d images could not be read and were left out, first: %s", len(unreadable), unreadable[0])
+		r.warn(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%s could not be read and %s left out, first: %s", say(len(unreadable), "image", "images"), be(len(unreadable)), unreadable[0])
 	}
 	// An interrupted run leaves features in the database; COLMAP does not count those again.
 	if len(features) == len(r.images) {
 		slices.Sort(features)
 		const few = 50 // a pair needs 15 inliers, an image 30 to be registered
 		if median := features[len(features)/2]; median < few {
-			return fail(NoFeatures, "Capture something with visible texture, in good light, without motion blur.", "the images show too little texture: half of them have fewer than %d features", median+1)
+			return nil, fail(NoFeatures, "Capture something with visible texture, in good light, without motion blur.", "the images show too little texture: half of them have fewer than %d features", median+1)
 		}
 	}
-	return nil
+	return implausible, nil
 }
 
 // Matcher is how the pairs of images that are matched are found.
@@ -142,7 +163,14 @@ const (
 
 // match matches features between images that may overlap.
 func (r *reconstructor) match(ctx context.Context) error {
-	return r.matchBy(ctx, cmp.Or(r.plan.Matcher, MatcherFor(len(r.images), r.plan.frames(), len(r.positions()) == len(r.images))))
+	wanted, located := r.plan.Matcher, len(r.positions()) == len(r.images)
+	if r.bare != "" { // COLMAP knows places from EXIF data
+		located = false
+		if wanted == Spatial {
+			wanted = ""
+		}
+	}
+	return r.matchBy(ctx, cmp.Or(wanted, MatcherFor(len(r.images), r.plan.frames(), located)))
 }
 
 // wider is the matcher to try where the pairs of the first did not hold the images together; ok is false where there is

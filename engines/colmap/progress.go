@@ -17,6 +17,8 @@ var (
 	component         = regexp.MustCompile(`^=== Reconstructing component (\d+) / (\d+)`)
 	adjustment        = regexp.MustCompile(`^Global bundle adjustment iteration (\d+) / (\d+) finished`)
 	extractedFeatures = regexp.MustCompile(`^Features:\s+(\d+)`)
+	extractedSize     = regexp.MustCompile(`^Dimensions:\s+(\d+) x (\d+)`)
+	extractedFocal    = regexp.MustCompile(`^Focal Length:\s+([0-9.]+)px`)
 )
 
 // counter reports "step of total" lines.
@@ -58,18 +60,30 @@ type Extracted struct {
 	Images     int            // that were read
 	Features   map[string]int // by image name
 	Unreadable []string       // names of files that COLMAP could not decode, with its reason
+	// FocalRatios are the focal lengths that each image's camera begins with, in units of the image's longer side.
+	FocalRatios map[string]float64
 }
 
 // extractorWatch counts files and notes which could not be read.
 type extractorWatch struct {
 	counter
-	name string
+	name   string
+	longer int // side of the image, pixels
 	Extracted
 }
 
 func (w *extractorWatch) line(message string) (Progress, bool) {
 	if name, ok := strings.CutPrefix(message, "Name:"); ok {
-		w.name = strings.TrimSpace(name)
+		w.name, w.longer = strings.TrimSpace(name), 0
+	} else if m := extractedSize.FindStringSubmatch(message); m != nil {
+		w.longer = max(number(m[1]), number(m[2]))
+	} else if m := extractedFocal.FindStringSubmatch(message); m != nil && w.longer > 0 {
+		if f, err := strconv.ParseFloat(m[1], 64); err == nil {
+			if w.FocalRatios == nil {
+				w.FocalRatios = make(map[string]float64)
+			}
+			w.FocalRatios[w.name] = f / float64(w.longer)
+		}
 	} else if m := extractedFeatures.FindStringSubmatch(message); m != nil {
 		if w.Features == nil {
 			w.Features = make(map[string]int)

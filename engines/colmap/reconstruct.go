@@ -2,12 +2,14 @@ package colmap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/splatworks/splatworks/engines/scene"
+	"github.com/splatworks/splatworks/engines/tool"
 )
 
 // Plan says what to reconstruct and where. The zero value of a number means its default, in parentheses.
@@ -129,6 +131,9 @@ type reconstructor struct {
 	images   []string
 	rigs     rigs
 	progress overall
+	priors   int        // images whose EXIF data gave a focal length
+	bare     string     // folder of the images without EXIF data, where they are used
+	held     bool       // the mappers keep the focal lengths that the cameras begin with
 	mu       sync.Mutex // guards result.Runs while two mappers run
 	result   Result
 }
@@ -153,35 +158,79 @@ func (r *reconstructor) run(ctx context.Context) error {
 			return fmt.Errorf("preparing reconstruction: %w", err)
 		}
 	}
-	if err := r.extract(ctx); err != nil {
-		return err
+	chosen, err := r.solve(ctx)
+	if r.priorsInDoubt(err) {
+		chosen, err = r.solveWithoutPriors(ctx, err)
 	}
-	if err := r.configureRigs(ctx); err != nil {
-		return err
-	}
-	if err := r.match(ctx); err != nil {
-		return err
-	}
-	models, err := r.mapImages(ctx)
-	if err != nil {
-		return err
-	}
-	if matcher, ok := r.wider(); ok && mostRegistered(models) < rematchBelow*float64(len(r.images)) {
-		if err := r.matchBy(ctx, matcher); err != nil {
-			return err
-		}
-		if models, err = r.mapImages(ctx); err != nil {
-			return err
-		}
-	}
-	chosen, err := r.choose(models)
 	if err != nil {
 		return err
 	}
 	return r.deliver(ctx, chosen)
 }
 
-func (r *reconstructor) databasePath() string { return filepath.Join(r.plan.WorkPath, "database.db") }
+// priorsInDoubt says whether a failure may come of what EXIF data say of the focal length.
+func (r *reconstructor) priorsInDoubt(err error) bool {
+	var failure *Failure
+	return errors.As(err, &failure) && failure.OverlapMayHelp() && r.priors > 0 && r.bare == "" && !r.plan.knownIntrinsics(r.images)
+}
+
+// solveWithoutPriors is the second way, before the images are refused with first. Where it fails as well, the first
+// failure counts.
+func (r *reconstructor) solveWithoutPriors(ctx context.Context, first error) (*scene.Reconstruction, error) {
+	before := r.result
+	if err := r.withoutPriors(); err != nil {
+		return nil, err
+	}
+	chosen, err := r.solve(ctx)
+	var failure *Failure
+	if errors.As(err, &failure) && failure.AboutInput() {
+		before.Runs = r.result.Runs
+		r.result = before
+		return nil, first
+	}
+	if err == nil {
+		r.warn("focal_length_ignored", "Nothing needs to be done; photos as the camera made them are best.",
+			"with the focal length that the photos state no camera poses could be found, without it they could")
+	}
+	return chosen, err
+}
+
+// solve finds the poses: features, matches, mappers, and the choice between what these make.
+func (r *reconstructor) solve(ctx context.Context) (*scene.Reconstruction, error) {
+	r.held = false
+	if err := r.extract(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.configureRigs(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.match(ctx); err != nil {
+		return nil, err
+	}
+	models, err := r.mapImages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if matcher, ok := r.wider(); ok && mostRegistered(models) < rematchBelow*float64(len(r.images)) {
+		if err := r.matchBy(ctx, matcher); err != nil {
+			return nil, err
+		}
+		if models, err = r.mapImages(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if models, err = r.mapPlausibly(ctx, models); err != nil {
+		return nil, err
+	}
+	return r.choose(models)
+}
+
+func (r *reconstructor) databasePath() string {
+	if r.bare != "" {
+		return filepath.Join(r.plan.WorkPath, "bare.db")
+	}
+	return filepath.Join(r.plan.WorkPath, "database.db")
+}
 
 // ran keeps what a command cost, and passes its error on.
 func (r *reconstructor) ran(run Run, err error) error {
@@ -192,7 +241,7 @@ func (r *reconstructor) ran(run Run, err error) error {
 }
 
 func (r *reconstructor) warn(code, advice, message string, args ...any) {
-	r.result.Warnings = append(r.result.Warnings, Warning{Code: code, Message: fmt.Sprintf(message, args...), Advice: advice})
+	r.result.Warnings = append(r.result.Warnings, Warning{Code: code, Message: tool.Printable(fmt.Sprintf(message, args...)), Advice: advice})
 }
 
 // deliver writes the chosen model and the undistorted images to OutputPath.

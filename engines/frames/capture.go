@@ -392,7 +392,7 @@ func (c *Capture) writeMasks(ctx context.Context, images []Image, dir string) er
 			return fail(BadMask, "Export the masks again, as PNG of the size of the photos.", "The mask %s is damaged.", mask.Name).because(err)
 		}
 	}
-	return nil
+	return refuseHidden(images, dir)
 }
 
 // lens is what images have in common that one camera took with one lens.

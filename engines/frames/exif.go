@@ -15,6 +15,13 @@ type Exif struct {
 	FocalLength35MM float64 `json:"focal_length_35mm,omitempty"` // for a frame of 36 x 24 mm
 	GPS             *GPS    `json:"gps,omitempty"`
 
+	// digitalZoom is the factor by which the camera cut the picture out of the sensor's; 0 and 1 are none. storedWidth and
+	// storedHeight are the pixels that the camera wrote, 0 when it does not say.
+	digitalZoom               float64
+	storedWidth, storedHeight int
+
+	focalAt, focal35At int // offsets of the focal lengths' values, as orientationAt
+
 	orientationAt int // offset of the orientation's value within the EXIF segment's payload; 0 is none
 	bigEndian     bool
 }
@@ -36,6 +43,9 @@ const (
 	tagOrientation     = 0x0112
 	tagExifIFD         = 0x8769
 	tagFocalLength     = 0x920a
+	tagPixelXDimension = 0xa002
+	tagPixelYDimension = 0xa003
+	tagDigitalZoom     = 0xa404
 	tagFocalLength35MM = 0xa405
 
 	tagGPSIFD       = 0x8825
@@ -114,11 +124,29 @@ func parseExif(payload []byte) Exif {
 		directory(exifIFD, func(tag, kind uint16, count uint32, value []byte, at int) {
 			switch {
 			case tag == tagFocalLength && kind == 5:
+				e.focalAt = len(exifMark) + at
 				if f := rational(value); f > 0 {
 					e.FocalLengthMM = f
 				}
 			case tag == tagFocalLength35MM && kind == 3:
-				e.FocalLength35MM = float64(order.Uint16(value))
+				e.focal35At = len(exifMark) + at
+				if f := float64(order.Uint16(value)); f >= shortest35MM && f <= longest35MM {
+					e.FocalLength35MM = f
+				}
+			case tag == tagDigitalZoom && kind == 5:
+				e.digitalZoom = rational(value)
+			case (tag == tagPixelXDimension || tag == tagPixelYDimension) && (kind == 3 || kind == 4):
+				size := 0
+				if kind == 3 {
+					size = int(order.Uint16(value))
+				} else {
+					size = int(min(1<<30, order.Uint32(value)))
+				}
+				if tag == tagPixelXDimension {
+					e.storedWidth = size
+				} else {
+					e.storedHeight = size
+				}
 			}
 		})
 	}
@@ -180,6 +208,35 @@ func text(value []byte) string {
 	value, _, _ = bytes.Cut(value, []byte{0})
 	value = bytes.TrimSpace(value)
 	return string(bytes.ToValidUTF8(value[:min(len(value), 64)], nil))
+}
+
+// Focal lengths that lenses have on a frame of 36 mm, from ultra-wide to ten times telephoto: 0.33 to 8 times its longer side.
+// Action cameras that know none write 1.
+const (
+	shortest35MM = 12
+	longest35MM  = 288
+)
+
+// misleading says whether the focal length is not that of a picture of w by h pixels as it is stored: it was cut out of the
+// sensor's picture by the camera or from the camera's picture by an editor, or it is one that no lens has.
+func (e Exif) misleading(w, h int) bool {
+	if e.focalAt == 0 && e.focal35At == 0 {
+		return false
+	}
+	cut := e.storedWidth > 0 && e.storedHeight > 0 && w > 0 && h > 0 &&
+		!sameShape(e.storedWidth, e.storedHeight, w, h) && !sameShape(e.storedHeight, e.storedWidth, w, h)
+	return e.digitalZoom > 1.05 || cut || e.focal35At > 0 && e.FocalLength35MM == 0
+}
+
+// withoutFocal is a copy of the payload whose focal lengths are 0, which stands for unknown.
+func (e Exif) withoutFocal(payload []byte) []byte {
+	out := bytes.Clone(payload)
+	for _, value := range []struct{ at, size int }{{e.focalAt, 4}, {e.focal35At, 2}} { // the numerator, and a short
+		if value.at > 0 && value.at+value.size <= len(out) {
+			clear(out[value.at : value.at+value.size])
+		}
+	}
+	return out
 }
 
 // upright is a copy of the payload that says that the picture needs no turning.

@@ -125,8 +125,8 @@ func (l *listing) visit(p string, entry fs.DirEntry, err error) error {
 // label makes a name from outside fit for messages and reports.
 func label(name string) string { return tool.Printable(name) }
 
-// OwnResults takes out what this program has written: folders with both a report.json and a splat.ply, and all that is
-// below them.
+// OwnResults takes out what this program has written: folders with both a report.json and a splat.ply, the data folder of a
+// backend (storage/buckets/NAME/bucket.json), and all that is below them.
 func OwnResults(files []File) (rest []File, own []Skipped) {
 	const report, splat = 1, 2
 	signs := map[string]int{}
@@ -136,6 +136,11 @@ func OwnResults(files []File) (rest []File, own []Skipped) {
 			signs[path.Dir(f.Name)] |= report
 		case "splat.ply":
 			signs[path.Dir(f.Name)] |= splat
+		case "bucket.json":
+			buckets := path.Dir(path.Dir(f.Name))
+			if data, ok := strings.CutSuffix(buckets, "storage/buckets"); ok {
+				signs[path.Clean(data)] = report | splat
+			}
 		}
 	}
 	named := map[string]bool{}

@@ -73,6 +73,10 @@ func TestOwnResultsAtTheTopAndBelow(t *testing.T) {
 	if len(rest) != 0 || len(own) != 1 || own[0].Name != "." {
 		t.Errorf("%v, %v", rest, own)
 	}
+	rest, own = OwnResults([]File{{Name: "data/storage/buckets/inbox/bucket.json"}, {Name: "data/work/1.jpg"}, {Name: "a.jpg"}, {Name: "bucket.json"}})
+	if len(rest) != 2 || len(own) != 1 || own[0].Name != "data" {
+		t.Errorf("%v, %v", rest, own)
+	}
 	rest, own = OwnResults([]File{{Name: "x/report.json"}, {Name: "y/splat.ply"}, {Name: "a.jpg"}})
 	if len(rest) != 3 || len(own) != 0 {
 		t.Errorf("%v, %v", rest, own)

@@ -161,8 +161,58 @@ func decodePicture(ctx context.Context, path string) (image.Image, error) {
 	if photoFormat(head) == formatHEIC {
 		return decodeHEIC(ctx, file)
 	}
-	picture, _, err := image.Decode(file)
-	return picture, err
+	picture, format, err := image.Decode(file)
+	if err != nil {
+		return nil, err
+	}
+	if format == formatWebP {
+		picture = webpCoding.asJPEG(picture)
+	}
+	return withoutNothing(picture), nil
+}
+
+// withoutNothing makes a picture opaque whose every pixel is transparent and that shows something nevertheless, as some
+// renderers and converters write them: such a channel says nothing about what counts.
+func withoutNothing(m image.Image) image.Image {
+	switch m := m.(type) {
+	case *image.NRGBA:
+		if hidden, shows := allHidden(len(m.Pix)/4, func(i int) (alpha, value int) {
+			return int(m.Pix[4*i+3]), int(m.Pix[4*i]) + int(m.Pix[4*i+1]) + int(m.Pix[4*i+2])
+		}); hidden && shows {
+			for i := 3; i < len(m.Pix); i += 4 {
+				m.Pix[i] = 255
+			}
+		}
+	case *image.NRGBA64:
+		if hidden, shows := allHidden(len(m.Pix)/8, func(i int) (alpha, value int) {
+			return int(m.Pix[8*i+6]), int(m.Pix[8*i]) + int(m.Pix[8*i+2]) + int(m.Pix[8*i+4])
+		}); hidden && shows {
+			for i := 6; i < len(m.Pix); i += 8 {
+				m.Pix[i], m.Pix[i+1] = 255, 255
+			}
+		}
+	case *image.NYCbCrA:
+		if hidden, shows := allHidden(len(m.A), func(i int) (alpha, value int) { return int(m.A[i]), int(m.Y[min(i, len(m.Y)-1)]) }); hidden && shows {
+			return &m.YCbCr
+		}
+	}
+	return m
+}
+
+// hiddenAll is the part of the pixels from which on nothing of a picture is left.
+const hiddenAll = 0.995
+
+// allHidden says whether nearly all of n pixels are transparent, and whether there is more than one colour below that.
+func allHidden(n int, pixel func(i int) (alpha, value int)) (hidden, shows bool) {
+	transparent, least, most := 0, 1<<20, -1
+	for i := range n {
+		alpha, value := pixel(i)
+		if alpha == 0 {
+			transparent++
+		}
+		least, most = min(least, value), max(most, value)
+	}
+	return float64(transparent) >= hiddenAll*float64(n), most-least > 24
 }
 
 // heicTurn lets one HEIC picture be decoded at a time: each takes up to 30 bytes a pixel in the sandbox.
@@ -195,15 +245,25 @@ func decodeHEIC(ctx context.Context, r io.Reader) (picture image.Image, err erro
 			err = fmt.Errorf("decoding HEIC: %v", problem)
 		}
 	}()
-	return heic.Decode(r)
+	head, err := io.ReadAll(io.LimitReader(r, heicHead))
+	if err != nil {
+		return nil, err
+	}
+	if picture, err = heic.Decode(io.MultiReader(bytes.NewReader(head), r)); err != nil {
+		return nil, err
+	}
+	return heicCoding(head).asJPEG(picture), nil
 }
+
+// heicHead is what is read of a HEIC file for its size and colours: the boxes stand in front of the pixels, and cameras need
+// a few thousand bytes for them.
+const heicHead = 1 << 20
 
 // heicConfig reads the largest size that the image spatial extents (ispe, ISO/IEC 23008-12, 6.5.3) of a file name, which
 // is the size of the whole picture when it is composed of tiles, and applies a turn by a quarter (irot, 6.5.10). Nothing
 // is decoded.
 func heicConfig(r io.Reader) (image.Config, error) {
-	// The boxes stand in front of the pixels; cameras need a few thousand bytes for them.
-	head, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	head, err := io.ReadAll(io.LimitReader(r, heicHead))
 	if err != nil {
 		return image.Config{}, err
 	}

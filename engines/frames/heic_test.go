@@ -19,10 +19,16 @@ import (
 // counter-clockwise for display (irot), with EXIF data.
 func heicOf(t testing.TB, m *image.RGBA, quarters byte, exif []byte) []byte {
 	t.Helper()
+	return heicCoded(t, m, quarters, exif, "pc", "bt601", "range=full")
+}
+
+// heicCoded has the range and matrix that ffmpeg is told, and those that x265 is told to write down.
+func heicCoded(t testing.TB, m *image.RGBA, quarters byte, exif []byte, levels, matrix, said string) []byte {
+	t.Helper()
 	tools := ffmpegTools(t)
 	raw := exec.Command(tools.FFmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgba", "-s", strconv.Itoa(m.Rect.Dx())+"x"+strconv.Itoa(m.Rect.Dy()), "-i", "pipe:0",
-		"-vf", "scale=out_color_matrix=bt601:out_range=pc,format=yuv420p", "-frames:v", "1", "-c:v", "libx265",
-		"-x265-params", "log-level=none:crf=8:info=0:range=full", "-f", "hevc", "pipe:1")
+		"-vf", "scale=out_color_matrix="+matrix+":out_range="+levels+",format=yuv420p", "-frames:v", "1", "-c:v", "libx265",
+		"-x265-params", "log-level=none:crf=8:info=0:"+said, "-f", "hevc", "pipe:1")
 	raw.Stdin = bytes.NewReader(m.Pix)
 	stream, err := raw.Output()
 	if err != nil {

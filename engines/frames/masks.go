@@ -131,3 +131,50 @@ func writeMask(target string, mask *image.Gray) error {
 	}
 	return out.Close()
 }
+
+// leastSeen is the part of an image that its mask must leave for there to be anything to match.
+const leastSeen = 0.005
+
+// refuseHidden says so where the masks leave next to nothing of nearly all images: they are inverted, or the photos are
+// transparent throughout.
+func refuseHidden(images []Image, dir string) error {
+	hidden := 0
+	for _, m := range images {
+		if m.Mask == "" {
+			continue
+		}
+		mask, err := readMask(filepath.Join(MasksBeside(dir), m.Mask))
+		if err != nil {
+			return err
+		}
+		seen := 0
+		for _, v := range mask.Pix {
+			seen += int(v >> 7)
+		}
+		if !(float64(seen) >= leastSeen*float64(len(mask.Pix))) {
+			hidden++
+		}
+	}
+	if hidden == 0 || 10*hidden < 9*len(images) {
+		return nil
+	}
+	return fail(BadMask, "Masks are light where the image counts and dark elsewhere, photos opaque where they count: invert the masks, or send the photos without transparency.",
+		"The masks or the transparency of %d of %s hide all, or nearly all, of the picture.", hidden, count(len(images), "image"))
+}
+
+func readMask(file string) (*image.Gray, error) {
+	in, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	picture, err := png.Decode(in)
+	if err != nil {
+		return nil, fmt.Errorf("reading the mask %s: %w", filepath.Base(file), err)
+	}
+	mask, ok := picture.(*image.Gray)
+	if !ok {
+		return nil, fmt.Errorf("the mask %s is no grey picture", filepath.Base(file))
+	}
+	return mask, nil
+}

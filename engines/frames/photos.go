@@ -21,6 +21,8 @@ type Photo struct {
 	Exif   Exif   `json:"exif"`
 
 	Spherical bool `json:"spherical,omitempty"` // equirectangular: all directions, twice as wide as high
+
+	memory int64 // bytes that working on its pixels takes, see decodedBytes
 }
 
 // Photos is a set of photos in order, with what could not be used.
@@ -130,6 +132,7 @@ func probeHeader(r io.ReadSeeker, l Limits) (photo Photo, reason string) {
 	case min(config.Width, config.Height) < l.MinEdge:
 		return photo, fmt.Sprintf("has only %d x %d pixels", config.Width, config.Height)
 	}
+	photo.memory = int64(config.Width) * int64(config.Height) * decodedBytes(format, config.ColorModel)
 	meta := metadataOf(format, r)
 	photo.Exif = parseExif(meta.exif)
 	photo.Spherical = meta.spherical && config.Width == 2*config.Height

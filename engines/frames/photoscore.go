@@ -12,16 +12,40 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// decodeBudget bounds the pixels that are decoded at the same time; a pixel takes 2 to 8 bytes.
-const decodeBudget = 64 << 20
+// decodeBudget bounds the bytes that pictures take which are decoded at the same time. A picture that takes more is decoded
+// alone. Twice as much may be in use until the memory of those before is collected.
+const decodeBudget = 1 << 30
+
+// decodedBytes is what a pixel takes while a picture of a format is decoded, measured and made smaller. A 16-bit PNG has up to
+// eight bytes, twice that when it is interlaced; a JPEG three, and twelve for its coefficients when it is progressive, which
+// its size does not say; HEIC is decoded in a sandbox, one at a time.
+func decodedBytes(format string, model color.Model) int64 {
+	switch {
+	case format == formatHEIC:
+		return 30
+	case format == formatJPEG && model == color.CMYKModel:
+		return 20
+	case format == formatJPEG:
+		return 15
+	case model == color.RGBA64Model || model == color.NRGBA64Model:
+		return 16
+	case model == color.Gray16Model:
+		return 4
+	}
+	return 8
+}
 
 // eachPhoto runs work on the photos, in parallel as far as processors and memory allow.
 func eachPhoto(ctx context.Context, photos []Photo, work func(ctx context.Context, i int) error) error {
+	return eachWithin(ctx, decodeBudget, photos, work)
+}
+
+func eachWithin(ctx context.Context, bytes int64, photos []Photo, work func(ctx context.Context, i int) error) error {
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	budget := semaphore.NewWeighted(decodeBudget)
+	budget := semaphore.NewWeighted(bytes)
 	for i, p := range photos {
-		weight := min(decodeBudget, int64(p.Width)*int64(p.Height))
+		weight := min(bytes, max(1, p.memory))
 		if budget.Acquire(inner, weight) != nil {
 			break
 		}

@@ -21,8 +21,8 @@ const jpegQuality = 95
 
 // preparePhotos writes the selected photos into dir (made if missing) as JPEG, upright, the longer edge at most maxEdge
 // pixels (0: as they are). A photo that is that already is copied bit by bit. EXIF data stay, since COLMAP takes the
-// focal length and the place from them; only the orientation is set to "upright" where the pixels were turned. Transparent
-// parts of a photo become its mask; see MasksBeside.
+// focal length and the place from them; only the orientation is set to "upright" where the pixels were turned, and a focal
+// length that is not the picture's is taken out. Transparent parts of a photo become its mask; see MasksBeside.
 //
 // Spherical photos are left to Capture.Extract, which has the tool to cut views from them.
 //
@@ -82,7 +82,7 @@ func preparePhoto(ctx context.Context, p Photo, dir, name string, maxEdge int) (
 	w, h := fit(p.Width, p.Height, maxEdge)
 	m := Image{Name: name, Width: w, Height: h, GPS: p.Exif.GPS}
 	target := filepath.Join(dir, name)
-	if p.Format == formatJPEG && p.Exif.Orientation <= 1 && w == p.Width && h == p.Height {
+	if p.Format == formatJPEG && p.Exif.Orientation <= 1 && !p.misleading() && w == p.Width && h == p.Height {
 		return m, copyFile(p.Path, target)
 	}
 	picture, err := decodePicture(ctx, p.Path)
@@ -172,7 +172,19 @@ func uprightExif(p Photo) []byte {
 	}
 	defer file.Close()
 	payload := metadataOf(p.Format, file).exif
-	return parseExif(payload).upright(payload)
+	e := parseExif(payload)
+	if p.misleading() {
+		payload = e.withoutFocal(payload)
+	}
+	return e.upright(payload)
+}
+
+// misleading says whether the focal length in the photo's EXIF data is not the picture's; see Exif.misleading.
+func (p Photo) misleading() bool {
+	if p.Exif.sideways() {
+		return p.Exif.misleading(p.Height, p.Width)
+	}
+	return p.Exif.misleading(p.Width, p.Height)
 }
 
 // orient turns and mirrors a stored picture into the one that is shown (TIFF 6.0, tag Orientation: which sides of the

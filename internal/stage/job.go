@@ -27,6 +27,8 @@ type Job struct {
 	Attempt int
 	Dir     string // empty, on local disk, removed afterwards
 	Smaller bool   // an attempt before this one ran out of memory or disk: plan less
+	// Earlier is why the attempt before this one failed; nil when there was none.
+	Earlier *pipeline.Failure
 
 	known    []artifacts.Artifact
 	history  []artifacts.StageRecord

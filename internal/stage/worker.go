@@ -235,7 +235,7 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
 	t, failure := lease.Task(), lease.LastFailure()
 	job := &Job{
-		Smaller: failure != nil && failure.Kind == pipeline.ExhaustedResources,
+		Smaller: failure != nil && failure.Kind == pipeline.ExhaustedResources, Earlier: failure,
 		Request: lease.Request(), Options: lease.Request().Options.WithDefaults(), Attempt: lease.Attempt(),
 		Dir:   filepath.Join(w.WorkDir, strconv.FormatInt(lease.Fence(), 10)),
 		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: make(chan struct{}), saved: lease.Saved, now: w.Now,

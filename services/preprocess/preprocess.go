@@ -59,7 +59,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		attempt, err = again, retryErr
 	}
 	if err != nil {
-		return failure(err)
+		return afterSmaller(job.Earlier, job.Smaller, failure(err))
 	}
 	if err := attempt.publishSheet(ctx, job); err != nil {
 		return err
@@ -234,6 +234,17 @@ func failure(err error) error {
 		kind = pipeline.Transient
 	}
 	return &pipeline.Failure{Kind: kind, Code: f.Code, Message: sentence(f.Message), Advice: f.Advice, Err: f.Err}
+}
+
+// afterSmaller keeps a smaller plan from being held against the capture: that its half of the features did not do says
+// little about the images. What counts is that the machine was too small for the plan before.
+func afterSmaller(earlier *pipeline.Failure, smaller bool, err error) error {
+	var f *pipeline.Failure
+	if !smaller || earlier == nil || !errors.As(err, &f) || f.Kind != pipeline.InvalidInput {
+		return err
+	}
+	return &pipeline.Failure{Kind: pipeline.ExhaustedResources, Code: earlier.Code, Advice: earlier.Advice, Err: err,
+		Message: fmt.Sprintf("%s A smaller plan did not do either: %s", earlier.Message, f.Message)}
 }
 
 // ignoreRefusal drops an engine's refusal of a capture that was accepted before.

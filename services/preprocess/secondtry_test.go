@@ -7,6 +7,7 @@ import (
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/scene"
+	"github.com/splatworks/splatworks/pipeline"
 )
 
 func TestWhenASecondTryIsWorthIt(t *testing.T) {
@@ -58,5 +59,26 @@ func TestASecondTryNeedsMoreFrames(t *testing.T) {
 		if wanted, ok := twice(test.selection, test.views, test.limit); wanted != test.wanted || ok != test.ok {
 			t.Errorf("%s: %d, %v", name, wanted, ok)
 		}
+	}
+}
+
+// A plan that was made smaller after COLMAP was killed does not make a good capture bad.
+func TestASmallerPlanIsNotHeldAgainstTheCapture(t *testing.T) {
+	killed := &pipeline.Failure{Kind: pipeline.ExhaustedResources, Code: colmap.Killed, Message: "COLMAP's mapper was killed.", Advice: "Use fewer images."}
+	few := failure(&colmap.Failure{Code: colmap.TooFewRegistered, Message: "only 3 of 20"})
+	var f *pipeline.Failure
+	if err := afterSmaller(killed, true, few); !errors.As(err, &f) || f.Kind != pipeline.ExhaustedResources || f.Code != colmap.Killed ||
+		f.Message != "COLMAP's mapper was killed. A smaller plan did not do either: Only 3 of 20." || f.Advice != killed.Advice {
+		t.Errorf("%+v", f)
+	}
+	// Where nothing was smaller, and what is not about the capture, stays as it is.
+	disk := errors.New("disk")
+	for _, err := range []error{afterSmaller(nil, false, few), afterSmaller(&pipeline.Failure{Kind: pipeline.Internal}, false, few)} {
+		if err != few {
+			t.Errorf("%v", err)
+		}
+	}
+	if err := afterSmaller(killed, true, disk); err != disk {
+		t.Errorf("%v", err)
 	}
 }
