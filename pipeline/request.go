@@ -115,6 +115,9 @@ type Options struct {
 	// Depth is what the depth stage does: DepthOff, or the name of a model that the deployment has; "" or DepthAuto: its
 	// default model.
 	Depth string `json:"depth,omitempty"`
+	// Projection says what pictures that are twice as wide as high show: ProjectionAuto, ProjectionFlat, ProjectionSphere; "" is
+	// ProjectionAuto.
+	Projection string `json:"projection,omitempty"`
 
 	// What training is to expect of the capture. Each costs time or quality where it does not apply (docs/captures.md).
 	Sky                string `json:"sky,omitempty"`             // SkyAuto, SkyOn, SkyOff; "" is SkyAuto
@@ -127,6 +130,13 @@ type Options struct {
 const (
 	DepthAuto = "auto"
 	DepthOff  = "off"
+)
+
+// Values of Options.Projection.
+const (
+	ProjectionAuto   = "auto"   // what the file says; of a video that says nothing, what its pictures look like
+	ProjectionFlat   = "flat"   // what an ordinary lens sees
+	ProjectionSphere = "sphere" // all directions: equirectangular
 )
 
 // Values of Options.Sky: whether Gaussians far behind the scene stand for its sky.
@@ -162,6 +172,11 @@ func (o Options) Validate() error {
 	if !validModelName(o.Depth) {
 		return errors.New("depth must be auto, off or the name of a model: up to 64 lower-case letters, digits, dots, dashes and underscores")
 	}
+	switch o.Projection {
+	case "", ProjectionAuto, ProjectionFlat, ProjectionSphere:
+	default:
+		return fmt.Errorf("projection must be auto, flat or sphere, not %q", o.Projection)
+	}
 	switch o.Sky {
 	case "", SkyAuto, SkyOn, SkyOff:
 	default:
@@ -191,6 +206,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.Depth == "" {
 		o.Depth = DepthAuto
+	}
+	if o.Projection == "" {
+		o.Projection = ProjectionAuto
 	}
 	if o.Sky == "" {
 		o.Sky = SkyAuto

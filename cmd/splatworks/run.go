@@ -27,6 +27,7 @@ type wishes struct {
 	LongEdge    int           `name:"long-edge" placeholder:"PIXELS" help:"Longer side of the training images instead of the preset's own."`
 	Seed        uint64        `placeholder:"N" help:"Of what is left to chance in training."`
 	Depth       string        `default:"auto" help:"Depth maps for training: auto uses the default model if the backend has it, off uses none, NAME another one ('splatworks models list')."`
+	Projection  string        `enum:"auto,flat,sphere" default:"auto" help:"What pictures that are twice as wide as high show. auto: what the file says, of a video that says nothing what its pictures look like; flat: what an ordinary lens sees; sphere: all directions."`
 
 	Sky                string `enum:"auto,on,off" default:"auto" help:"Outdoors: Gaussians far behind the scene for its sky. auto: where depth maps see one; on: wherever images show no sparse points; off."`
 	BackgroundMode     string `enum:"fixed,random,empty" default:"fixed" help:"What training draws behind the splat. fixed: black; random: another colour each time, which closes dark holes in what is solid; empty: the subject is cut out along its masks or the transparency of its photos."`
@@ -50,7 +51,7 @@ func presets() string {
 func (w wishes) options() (pipeline.Options, error) {
 	o := pipeline.Options{Preset: pipeline.Preset(w.Preset), TrainBudgetS: w.TrainBudget.Seconds(), MaxImages: w.MaxImages,
 		LongEdgePx: w.LongEdge, Seed: w.Seed, Depth: w.Depth,
-		Sky: w.Sky, BackgroundMode: w.BackgroundMode, RefinePoses: w.RefinePoses, CompensateExposure: w.CompensateExposure}
+		Projection: w.Projection, Sky: w.Sky, BackgroundMode: w.BackgroundMode, RefinePoses: w.RefinePoses, CompensateExposure: w.CompensateExposure}
 	if err := o.Validate(); err != nil {
 		return o, usageError{err}
 	}

@@ -88,6 +88,9 @@ func (c *Capture) sort(ctx context.Context, files []File, skipped []Skipped) err
 	}
 	c.photos.Skipped = slices.Concat(skipped, bad, c.photos.Skipped)
 	c.checkMasks()
+	if err := c.countTogether(ctx); err != nil {
+		return err
+	}
 	return c.check()
 }
 

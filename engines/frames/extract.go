@@ -1,9 +1,11 @@
 package frames
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -50,6 +52,7 @@ func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("extracting frames: %w", err)
 	}
+	v = v.sizedFor(selection.Frames)
 	if v.Spherical {
 		return extractViews(ctx, tools, v, selection, dir, prefix, maxEdge, progress)
 	}
@@ -60,23 +63,25 @@ func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 	defer os.RemoveAll(part)
 
 	w, h := fit(v.Width, v.Height, maxEdge)
-	filter := v.picture(selectFilter(selection.Frames) + v.toSDR(ctx, tools) + v.toJPEG(w, h))
 	total := len(selection.Frames)
-	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, input(v.Path)...)
-	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf", filter)
-	args = append(args, jpegs(total, filepath.Join(escapePattern(part), "%06d.jpg"))...)
-	_, err = tool.Run(ctx, tool.Command{
-		Path: tools.FFmpeg, Args: args, Timeout: extractTimeout, MaxMemoryBytes: Limits{}.withDefaults().MaxMemory,
-		OnStdout: func(line string) {
-			if n, ok := strings.CutPrefix(line, "frame="); ok && progress != nil {
-				if done, err := strconv.Atoi(strings.TrimSpace(n)); err == nil {
-					progress(min(done, total), total)
+	err = v.convert(ctx, tools, w, h, dir, func(conversion string) error {
+		args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, input(v.Path)...)
+		args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf", v.picture(selectFilter(selection.Frames)+conversion))
+		args = append(args, jpegs(total, filepath.Join(escapePattern(part), "%06d.jpg"))...)
+		_, err := tool.Run(ctx, tool.Command{
+			Path: tools.FFmpeg, Args: args, Timeout: extractTimeout, MaxMemoryBytes: Limits{}.withDefaults().MaxMemory,
+			OnStdout: func(line string) {
+				if n, ok := strings.CutPrefix(line, "frame="); ok && progress != nil {
+					if done, err := strconv.Atoi(strings.TrimSpace(n)); err == nil {
+						progress(min(done, total), total)
+					}
 				}
-			}
-		},
+			},
+		})
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("extracting frames: %w", err)
+		return nil, err
 	}
 	images := make([]Image, 0, total)
 	for i, f := range selection.Frames {
@@ -91,9 +96,59 @@ func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 		for _, image := range images {
 			os.Remove(filepath.Join(dir, image.Name))
 		}
-		return nil, fmt.Errorf("extracting frames: %d of %d were decoded: %w", len(images), total, err)
+		return nil, v.missing(err, len(images), total)
 	}
 	return images, nil
+}
+
+// convert calls run, which has ffmpeg write pictures into dir, with one conversion after the other until ffmpeg takes it. The
+// error is about the video where none does.
+func (v Video) convert(ctx context.Context, tools Tools, w, h int, dir string, run func(conversion string) error) error {
+	var first error
+	for _, conversion := range v.conversions(ctx, tools, w, h) {
+		err := run(conversion)
+		if err == nil {
+			return nil
+		}
+		err = v.ended(ctx, err, "extracting frames", dir)
+		if codeOf(err) != UnsupportedCodec {
+			return err
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
+}
+
+// missing says that fewer frames came out than were chosen.
+func (v Video) missing(err error, n, total int) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("extracting frames: %w", err)
+	}
+	return fail(TruncatedVideo, "Convert the video to H.264 in an MP4 file and send that.",
+		"Of the %d frames that were chosen, %d could be decoded a second time.", total, n).because(err)
+}
+
+// Try extracts one frame or photo of every kind that a selection holds, by the way that Extract goes, and throws it away: what
+// Extract would fail of is found out before anything else is done for a capture. dir must not exist.
+func (c *Capture) Try(ctx context.Context, selection Selection, dir string, maxEdge int) error {
+	defer os.RemoveAll(MasksBeside(dir))
+	defer os.RemoveAll(dir)
+	var some Selection
+	for i, f := range selection.Frames {
+		if i > 0 {
+			before := selection.Frames[i-1]
+			changed := f.Run != nil && before.Run != nil && (f.Run.Width != before.Run.Width || f.Run.Count < before.Run.Count)
+			if f.Source == before.Source && !changed {
+				continue
+			}
+		}
+		some.Frames = append(some.Frames, f)
+	}
+	if len(some.Frames) == 0 {
+		return nil
+	}
+	_, err := c.Extract(ctx, some, dir, maxEdge, nil)
+	return err
 }
 
 const extractTimeout = 30 * time.Minute
@@ -107,11 +162,17 @@ func jpegs(n int, pattern string) []string {
 }
 
 // selectFilter passes the frames with the selected indices. Runs of neighbours are written as intervals and the terms
-// as a balanced tree: ffmpeg's expression evaluator recurses.
+// as a balanced tree: ffmpeg's expression evaluator recurses. Where ffmpeg counts anew on the way, a frame is the one with
+// both its count and its time; see Run.
 func selectFilter(selected []Frame) string {
 	var terms []string
 	for i := 0; i < len(selected); {
 		j := i
+		if r := selected[i].Run; r != nil {
+			terms = append(terms, fmt.Sprintf(`eq(n\,%d)*eq(pts\,%d)`, r.Count, r.PTS))
+			i++
+			continue
+		}
 		for j+1 < len(selected) && selected[j+1].Index == selected[j].Index+1 {
 			j++
 		}
@@ -131,33 +192,6 @@ func balanced(terms []string) string {
 	}
 	half := len(terms) / 2
 	return "(" + balanced(terms[:half]) + "+" + balanced(terms[half:]) + ")"
-}
-
-// toJPEG scales to w by h and converts to what JFIF prescribes, the matrix of BT.601 and full range; without being
-// told, ffmpeg would leave the numbers of BT.709 in place and every reader would show wrong colours.
-func (v Video) toJPEG(w, h int) string {
-	matrix := ""
-	if v.matrix == "" || v.matrix == "gbr" {
-		matrix = ":in_color_matrix=bt601"
-		// What players assume when the file does not say.
-		if min(v.Width, v.Height) >= 720 {
-			matrix = ":in_color_matrix=bt709"
-		}
-	}
-	if v.HDR {
-		matrix = ""
-	}
-	return fmt.Sprintf("scale=%d:%d:flags=lanczos+accurate_rnd+full_chroma_int%s:out_color_matrix=bt601:out_range=pc,setsar=1", w, h, matrix)
-}
-
-// toSDR maps PQ and HLG to the range of a standard display, when ffmpeg was built with the filter that can; without
-// it the pictures are pale, but usable.
-func (v Video) toSDR(ctx context.Context, tools Tools) string {
-	if !v.HDR || !hasFilter(ctx, tools, "zscale") {
-		return ""
-	}
-	return "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=tonemap=mobius:desat=0," +
-		"zscale=t=bt709:m=bt709:r=tv,format=yuv420p,"
 }
 
 func hasFilter(ctx context.Context, tools Tools, name string) bool {

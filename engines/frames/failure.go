@@ -1,9 +1,13 @@
 package frames
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -42,7 +46,8 @@ const (
 	AllBlack         = "all_black"
 	NoDetail         = "no_detail"
 	NoMotion         = "no_motion"
-	NotAScene        = "not_a_scene" // the frames have nothing to do with each other: noise, a slide show
+	NotAScene        = "not_a_scene"   // the frames have nothing to do with each other: noise, a slide show
+	NotSpherical     = "not_spherical" // and was said to be
 	TooFewPhotos     = "too_few_photos"
 	TooManyPhotos    = "too_many_photos"
 	TooManyVideos    = "too_many_videos"
@@ -66,6 +71,48 @@ func outOfMemory(said string) bool { return strings.Contains(said, "Cannot alloc
 
 func tooMuchMemory(err error) *Failure {
 	return fail(TooMuchMemory, adviceSend, "Reading the video takes more memory than is allowed.").because(err)
+}
+
+// ended says what the end of ffmpeg means that was to do something with a video, and to write into dir ("" if nothing): a
+// full disk (syscall.ENOSPC) and a machine that cannot run it are no *Failure; all else is the video's.
+func (v Video) ended(ctx context.Context, err error, doing, dir string) error {
+	var failed *tool.Error
+	if ctx.Err() != nil || !errors.As(err, &failed) || failed.Cause != nil || failed.Signal != 0 {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	said := strings.Join(failed.Tail, "\n")
+	switch {
+	case diskFull(err):
+		return noRoom(doing, dir, err)
+	case outOfMemory(said):
+		return tooMuchMemory(err)
+	case tooManyPixels(said):
+		return fail(PictureTooLarge, "Send the video in 4K or less.", "The picture is larger than 8K.").because(err)
+	}
+	return fail(UnsupportedCodec, "Convert the video to H.264 in an MP4 file and send that.",
+		"The video's pictures cannot be decoded or converted (%s, %s, in %s).", v.Codec, cmp.Or(v.PixelFormat, "of an unknown format"), v.Container).because(err)
+}
+
+// diskFull recognises a program that ended because it could not write (the text of ENOSPC).
+func diskFull(err error) bool {
+	var failed *tool.Error
+	return errors.Is(err, syscall.ENOSPC) || errors.As(err, &failed) && slices.ContainsFunc(failed.Tail, func(line string) bool {
+		return strings.Contains(line, "No space left on device")
+	})
+}
+
+// noRoom is an error for which errors.Is(err, syscall.ENOSPC) holds, and names the folder.
+func noRoom(doing, dir string, err error) error {
+	return fmt.Errorf("%s: writing into %s: %w: %w", doing, dir, syscall.ENOSPC, err)
+}
+
+// codeOf is the code of a *Failure, "" of another error.
+func codeOf(err error) string {
+	var f *Failure
+	if errors.As(err, &f) {
+		return f.Code
+	}
+	return ""
 }
 
 // isFailure says whether err is about the input.

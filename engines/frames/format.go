@@ -10,6 +10,7 @@ import (
 	_ "image/png"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -68,7 +69,7 @@ func headOf(path string) (string, error) {
 }
 
 func headFrom(r io.Reader) (string, error) {
-	var head [32]byte
+	var head [512]byte
 	n, err := io.ReadFull(r, head[:])
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return "", err
@@ -86,10 +87,18 @@ func photoFormat(head string) string {
 	case strings.HasPrefix(head, "RIFF") && len(head) >= 12 && head[8:12] == "WEBP":
 		return formatWebP
 	case len(head) >= 12 && head[4:8] == "ftyp":
-		// ISO/IEC 23008-12, 10.2: the brands of single pictures coded with HEVC.
+		// ISO/IEC 23008-12, 10.2: the brands of single pictures coded with HEVC. mif1 and msf1 leave the codec open.
+		brands := brandsOf(head)
+		any := func(of ...string) bool {
+			return slices.ContainsFunc(of, func(b string) bool { return slices.Contains(brands, b) })
+		}
 		switch head[8:12] {
-		case "heic", "heix", "heim", "heis", "mif1":
+		case "heic", "heix", "heim", "heis":
 			return formatHEIC
+		case "mif1", "msf1", "hevc", "hevx":
+			if any("heic", "heix", "heim", "heis") || head[8:12] == "mif1" && !any("avif", "avis") {
+				return formatHEIC
+			}
 		}
 	}
 	return ""
@@ -98,7 +107,7 @@ func photoFormat(head string) string {
 // videoContainer says whether a file starts like one of the containers that ffmpeg may open. In a folder, only such
 // files are given to it.
 func videoContainer(head string) bool {
-	if photoFormat(head) != "" {
+	if photoFormat(head) != "" || otherKind(head) != nil {
 		return false
 	}
 	for _, start := range []string{

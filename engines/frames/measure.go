@@ -29,6 +29,8 @@ type Frame struct {
 	// Parallax is the share of the motion that a camera turning on the spot would not cause; see parallax. It is measured
 	// now and then, and else 0.
 	Parallax float64 `json:"parallax,omitempty"`
+
+	Run *Run `json:"run,omitempty"` // of a video whose pictures change their size or format on the way
 }
 
 // analysisEdge is the longer edge of the pictures that are measured. Blur that matters to feature detection at the

@@ -115,6 +115,9 @@ func probeHeader(r io.ReadSeeker, l Limits) (photo Photo, reason string) {
 	}
 	format := photoFormat(head)
 	if format == "" {
+		if o := otherKind(head); o != nil {
+			return Photo{}, "is " + o.name + ", which is not read here"
+		}
 		return Photo{}, "is not a picture of a known format"
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {

@@ -21,24 +21,25 @@ type Video struct {
 	Path string `json:"-"`
 	Name string `json:"name,omitempty"` // as the owner knows it, of several
 
-	Container      string  `json:"container"` // ffmpeg's name of the demuxer
-	Codec          string  `json:"codec"`
-	PixelFormat    string  `json:"pixel_format"`
-	Width          int     `json:"width"`  // as shown: after rotation, with square pixels
-	Height         int     `json:"height"` //
-	RotationDeg    int     `json:"rotation_deg"`
-	DurationS      float64 `json:"duration_s"`
-	FPS            float64 `json:"fps"`                 // mean frames a second
-	Frames         int     `json:"frames,omitempty"`    // as the container states them; 0 when it does not
-	VariableRate   bool    `json:"variable_rate"`       // uneven distances in time are to be expected
-	Transfer       string  `json:"transfer,omitempty"`  // the transfer characteristics, ffmpeg's name
-	HDR            bool    `json:"hdr"`                 // PQ or HLG
-	Interlaced     bool    `json:"interlaced"`          //
-	FileBytes      int64   `json:"file_bytes"`          //
-	Spherical      bool    `json:"spherical,omitempty"` // equirectangular: all directions
-	stream         int     // index of the video stream in the file
-	matrix         string  // the YCbCr matrix, ffmpeg's name for scale's in_color_matrix; "" is unknown
-	sidewaysStored bool
+	Container    string  `json:"container"` // ffmpeg's name of the demuxer
+	Codec        string  `json:"codec"`
+	PixelFormat  string  `json:"pixel_format"`
+	Width        int     `json:"width"`  // as shown: after rotation, with square pixels
+	Height       int     `json:"height"` //
+	RotationDeg  int     `json:"rotation_deg"`
+	DurationS    float64 `json:"duration_s"`
+	FPS          float64 `json:"fps"`                 // mean frames a second
+	Frames       int     `json:"frames,omitempty"`    // an estimate, from the headers, of the frames that will be shown; 0 is unknown
+	VariableRate bool    `json:"variable_rate"`       // uneven distances in time are to be expected
+	Transfer     string  `json:"transfer,omitempty"`  // the transfer characteristics, ffmpeg's name
+	HDR          bool    `json:"hdr"`                 // PQ or HLG
+	Interlaced   bool    `json:"interlaced"`          //
+	FileBytes    int64   `json:"file_bytes"`          //
+	Spherical    bool    `json:"spherical,omitempty"` // equirectangular: all directions
+	stream       int     // index of the video stream in the file
+	colour       colour
+	counted      bool   // Frames and DurationS were measured; see headers.measure
+	also         string // see headers; names between spaces
 }
 
 // views is how many images are made of a frame.
@@ -50,19 +51,14 @@ func (v Video) views() int {
 }
 
 // expectedFrames estimates the number of frames for progress, at least 1.
-func (v Video) expectedFrames() int {
-	if v.Frames > 0 {
-		return v.Frames
-	}
-	return max(1, int(v.DurationS*v.FPS))
-}
+func (v Video) expectedFrames() int { return max(1, v.Frames) }
 
 // containers and codecs are what ffmpeg may open, whatever a file pretends to be: what phones, cameras and editors
 // write. Playlists, image sequences, subtitles and the like would let a file name other files.
 const (
 	containers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
 	codecs     = "h264,hevc,av1,libdav1d,libaom-av1,vp8,vp9,libvpx,libvpx-vp9,mpeg4,mpeg2video,mpeg1video,mjpeg,prores," +
-		"dnxhd,h263,flv,wmv1,wmv2,wmv3,vc1,msmpeg4v1,msmpeg4v2,msmpeg4,msmpeg4v3,theora,ffv1,rawvideo,dvvideo,svq3,qtrle,png," +
+		"dnxhd,h263,flv,flv1,wmv1,wmv2,wmv3,vc1,msmpeg4v1,msmpeg4v2,msmpeg4,msmpeg4v3,theora,ffv1,rawvideo,dvvideo,svq3,qtrle,png," +
 		// Opened by the probe, never decoded.
 		"aac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,ac3,eac3,dca,truehd,alac,flac,amrnb,amrwb,wmav1,wmav2,wmapro,wmavoice,qdm2," +
 		"pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_f32le,pcm_mulaw,pcm_alaw,pcm_bluray,pcm_dvd," +
@@ -88,8 +84,8 @@ const probeTimeout = 60 * time.Second
 const (
 	// probeMemory is for the headers, an index of MaxFrames and a few frames of 8K.
 	probeMemory  = 2 << 30
-	probeEntries = "format=format_name,duration:stream=index,codec_name,codec_type,width,height,sample_aspect_ratio,pix_fmt," +
-		"field_order,color_space,color_transfer,r_frame_rate,avg_frame_rate,duration,nb_frames:" +
+	probeEntries = "format=format_name,duration:stream=index,codec_name,codec_long_name,codec_tag_string,codec_type,width,height,sample_aspect_ratio,pix_fmt," +
+		"field_order,color_range,color_space,color_transfer,color_primaries,r_frame_rate,avg_frame_rate,duration,nb_frames:" +
 		"stream_disposition=default,attached_pic:stream_tags=rotate:stream_side_data_list"
 )
 
@@ -107,42 +103,36 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 	case info.Size() == 0:
 		return Video{}, fail(EmptyFile, "Upload the file again; nothing of it arrived.", "The video file is empty.")
 	}
-	var answer probeAnswer
-	// Only what is used: tags of a hostile file can be as long as the file.
-	args := append([]string{"-v", "error", "-print_format", "json", "-show_entries", probeEntries,
-		"-analyzeduration", "20M", "-probesize", "50M"}, input(path)...)
-	var out strings.Builder
-	var said strings.Builder
-	_, err = tool.Run(ctx, tool.Command{
-		Path: tools.FFprobe, Args: args, Timeout: probeTimeout, MaxMemoryBytes: probeMemory,
-		OnStdout: func(line string) {
-			if out.Len() < 1<<20 {
-				out.WriteString(line)
-				out.WriteByte('\n')
-			}
-		},
-		OnStderr: func(line string) {
-			if said.Len() < 1<<16 {
-				said.WriteString(line)
-				said.WriteByte('\n')
-			}
-		},
-	})
-	if tooManyPixels(said.String()) {
+	if err := recognised(path); err != nil {
+		return Video{}, err
+	}
+	h := headers{tools: tools, path: path}
+	out, said, err := h.run(ctx)
+	if tooManyPixels(said) {
 		return Video{}, fail(PictureTooLarge, adviceSmaller(limits), "The picture is larger than 8K.")
 	}
 	if err != nil {
-		return Video{}, unreadable(ctx, path, err, said.String())
+		return Video{}, unreadable(ctx, path, err, said)
 	}
-	if err := json.Unmarshal([]byte(out.String()), &answer); err != nil {
+	var answer probeAnswer
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
 		// More streams than anyone needs, or tags that break the lines.
 		return Video{}, fail(NotAVideo, adviceSend, "The file's headers make no sense.").because(err)
 	}
-	v, err := answer.video()
+	track, err := h.track(ctx, answer)
 	if err != nil {
 		return Video{}, err
 	}
-	v.Path, v.FileBytes = path, info.Size()
+	v, err := answer.video(track)
+	if err != nil {
+		return Video{}, err
+	}
+	v.Path, v.FileBytes, v.also = path, info.Size(), strings.Join(h.also, " ")
+	if v.DurationS > limits.MaxDuration.Seconds() || v.Frames > v.frameLimit(limits) {
+		if err := h.measure(ctx, &v, limits); err != nil {
+			return v, err
+		}
+	}
 	if err := v.check(limits); err != nil {
 		return v, err
 	}
@@ -205,19 +195,20 @@ type probeAnswer struct {
 type probeStream struct {
 	Index         int    `json:"index"`
 	CodecName     string `json:"codec_name"`
+	CodecLongName string `json:"codec_long_name"`
+	CodecTag      string `json:"codec_tag_string"`
 	CodecType     string `json:"codec_type"`
 	Width         int    `json:"width"`
 	Height        int    `json:"height"`
 	SampleAspect  string `json:"sample_aspect_ratio"`
 	PixFmt        string `json:"pix_fmt"`
 	FieldOrder    string `json:"field_order"`
-	ColorSpace    string `json:"color_space"`
-	ColorTransfer string `json:"color_transfer"`
-	RFrameRate    string `json:"r_frame_rate"`
-	AvgFrameRate  string `json:"avg_frame_rate"`
-	Duration      string `json:"duration"`
-	NbFrames      string `json:"nb_frames"`
-	Disposition   struct {
+	colour
+	RFrameRate   string `json:"r_frame_rate"`
+	AvgFrameRate string `json:"avg_frame_rate"`
+	Duration     string `json:"duration"`
+	NbFrames     string `json:"nb_frames"`
+	Disposition  struct {
 		AttachedPic int `json:"attached_pic"`
 		Default     int `json:"default"`
 	} `json:"disposition"`
@@ -230,36 +221,20 @@ type probeStream struct {
 	} `json:"side_data_list"`
 }
 
-// video turns ffprobe's answer into a Video without limits checked.
-func (a probeAnswer) video() (Video, error) {
-	var s *probeStream
-	for i := range a.Streams {
-		// Cover art and thumbnails are streams of one picture.
-		c := &a.Streams[i]
-		if c.CodecType == "video" && c.Disposition.AttachedPic == 0 && (s == nil || c.Disposition.Default > s.Disposition.Default) {
-			s = c
-		}
-	}
-	switch {
-	case s == nil:
-		return Video{}, fail(NoVideoStream, adviceSend, "The file holds no video (%s).", a.Format.FormatName)
-	case s.CodecName == "" || s.CodecName == "unknown" || s.CodecName == "none":
-		return Video{}, fail(UnsupportedCodec, "Convert the video to H.264 in an MP4 file and send that.",
-			"The video is encoded in a way that is not known here.")
-	case s.Width <= 0 || s.Height <= 0:
+// video describes a track, without limits checked.
+func (a probeAnswer) video(s *probeStream) (Video, error) {
+	if s.Width <= 0 || s.Height <= 0 {
 		return Video{}, fail(TruncatedVideo, "Upload the whole file again; if it does not play on your device, record again.",
 			"No picture could be found in the video.")
 	}
 	v := Video{
 		Container: a.Format.FormatName, Codec: s.CodecName, PixelFormat: s.PixFmt, stream: s.Index,
 		Width: s.Width, Height: s.Height,
-		Transfer:   known(s.ColorTransfer),
-		HDR:        s.ColorTransfer == "smpte2084" || s.ColorTransfer == "arib-std-b67",
+		Transfer:   known(s.Transfer),
+		HDR:        s.Transfer == "smpte2084" || s.Transfer == "arib-std-b67",
 		Interlaced: s.FieldOrder != "" && s.FieldOrder != "progressive" && s.FieldOrder != "unknown",
-		matrix:     known(s.ColorSpace),
+		colour:     s.colour,
 	}
-	v.Frames, _ = strconv.Atoi(s.NbFrames)
-	v.Frames = max(0, v.Frames)
 	v.DurationS = seconds(s.Duration)
 	if v.DurationS == 0 {
 		v.DurationS = seconds(a.Format.Duration)
@@ -268,6 +243,10 @@ func (a probeAnswer) video() (Video, error) {
 	v.FPS = average
 	if v.FPS == 0 {
 		v.FPS = nominal
+	}
+	// Containers count frames that edit lists hide; a file without a duration may know their number.
+	if v.Frames = int(math.Round(v.DurationS * v.FPS)); v.Frames == 0 {
+		v.Frames = whole(s.NbFrames)
 	}
 	// The nominal rate is the lowest in which all times can be expressed; even frames have it as their mean.
 	v.VariableRate = average > 0 && nominal > 0 && math.Abs(nominal/average-1) > 0.01
@@ -286,20 +265,12 @@ func (a probeAnswer) video() (Video, error) {
 	}
 	if v.RotationDeg == 90 || v.RotationDeg == 270 {
 		v.Width, v.Height = v.Height, v.Width
-		v.sidewaysStored = true
 	}
 	return v, nil
 }
 
-func known(name string) string {
-	if name == "unknown" || name == "unspecified" || name == "reserved" {
-		return ""
-	}
-	return name
-}
-
+// check refuses what headers are enough to refuse. What is too short turns out when it was decoded.
 func (v Video) check(l Limits) error {
-	const adviceShort = "Walk around the subject for 10 to 60 seconds while filming, and send that."
 	long, short := max(v.Width, v.Height), min(v.Width, v.Height)
 	switch {
 	case long > l.MaxEdge:
@@ -308,17 +279,17 @@ func (v Video) check(l Limits) error {
 	case short < l.MinEdge:
 		return fail(PictureTooSmall, "Send the original, not a preview: 720p or more is needed for a good result.",
 			"The picture is only %d x %d pixels.", v.Width, v.Height)
-	case v.Frames > 0 && v.Frames < l.MinFrames:
-		return fail(VideoTooShort, adviceShort, "The video has only %s.", count(v.Frames, "frame"))
-	case v.DurationS > 0 && v.DurationS < l.MinDuration.Seconds():
-		return fail(VideoTooShort, adviceShort, "The video is only %.2g s long.", v.DurationS)
-	case v.DurationS > l.MaxDuration.Seconds():
-		return fail(VideoTooLong, "Cut it to the part that shows the subject; one to three minutes are plenty.",
-			"The video is %.0f minutes long; at most %.0f are accepted.", v.DurationS/60, l.MaxDuration.Minutes())
-	case v.Frames > v.frameLimit(l):
-		return fail(TooManyFrames, adviceFewer, "The video has %d frames; of this size, at most %d are accepted.", v.Frames, v.frameLimit(l))
+	case v.counted && v.DurationS > l.MaxDuration.Seconds():
+		return tooLong(l)
+	case v.counted && v.Frames > v.frameLimit(l):
+		return fail(TooManyFrames, adviceFewer, "The video has more than %d frames; of this size, no more are accepted.", v.frameLimit(l))
 	}
 	return nil
+}
+
+func tooLong(l Limits) *Failure {
+	return fail(VideoTooLong, "Cut it to the part that shows the subject; one to three minutes are plenty.",
+		"The video is longer than %.0f minutes; no more are accepted.", l.MaxDuration.Minutes())
 }
 
 const adviceFewer = "Cut the video, lower its frame rate to 30 per second, or send it in a smaller size."
@@ -341,11 +312,26 @@ func count(n int, noun string) string {
 
 // seconds parses ffprobe's decimal seconds; nonsense is 0.
 func seconds(s string) float64 {
-	x, err := strconv.ParseFloat(s, 64)
-	if err != nil || !(x >= 0 && x < 1e9) {
+	x, ok := number(s)
+	if !ok || x < 0 {
 		return 0
 	}
 	return x
+}
+
+// number parses a decimal number that a time can have.
+func number(s string) (x float64, ok bool) {
+	x, err := strconv.ParseFloat(s, 64)
+	return x, err == nil && math.Abs(x) < 1e9
+}
+
+// whole parses a count; nonsense is 0.
+func whole(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
 }
 
 // ratio parses "30000/1001"; nonsense is 0.

@@ -68,8 +68,9 @@ const leastParallax = 0.08
 // is a *Failure when nothing can be reconstructed from it; the part is complete even then.
 func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 	all := scores.Frames
+	v = v.sizedFor(selection.Frames)
 	r := Report{
-		Input: "video", DurationS: v.DurationS, Width: v.Width, Height: v.Height, FPS: v.FPS,
+		Input: "video", DurationS: short(scores.DurationS), Width: v.Width, Height: v.Height, FPS: v.FPS,
 		Frames: len(all), Selected: len(selection.Frames),
 		Sharpness:  spreadOf(all, func(f Frame) float64 { return f.Sharpness }),
 		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
@@ -108,7 +109,7 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 	r.Blurred, r.Static = short(float64(blurred)/n), short(float64(static)/n)
 
 	warn := r.warn
-	if scores.Damaged > 0 || 100*len(all) < 98*v.Frames {
+	if scores.Damaged > 0 {
 		warn("damaged_video", "If parts are missing in the result, upload the original file again.",
 			"Parts of the video could not be decoded; %d frames were.", len(all))
 	}
@@ -117,6 +118,10 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 		warn("low_resolution", "Film in 4K or more: a view of 90 degrees has a third of the width.", "A view has only %d x %d pixels.", edge, edge)
 	case max(v.Width, v.Height) < 640:
 		warn("low_resolution", "Film in 1080p or more.", "The picture has only %d x %d pixels.", v.Width, v.Height)
+	}
+	if scores.Misshapen > 0 {
+		warn("picture_changes", "Hold the camera one way while filming, and do not join recordings.",
+			"The picture changes its shape %s on the way; %s of another shape than most are left out.", times(scores.Changes), count(scores.Misshapen, "frame"))
 	}
 	if v.HDR {
 		warn("hdr_video", "Switch HDR off for the next capture; colours are converted as well as can be.", "The video is HDR.")

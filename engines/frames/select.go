@@ -104,7 +104,7 @@ func settled(frames []Frame) (from, to int) {
 }
 
 func unusable(f Frame) bool {
-	return !(f.Contrast >= 0.015 && f.Dark <= 0.97 && f.Bright <= 0.97 && f.Sharpness > 0)
+	return f.Run != nil && f.Run.Other || !(f.Contrast >= 0.015 && f.Dark <= 0.97 && f.Bright <= 0.97 && f.Sharpness > 0)
 }
 
 // enough is the number of images beyond which more would add nothing, or that is all that was asked for.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -103,14 +102,18 @@ func extractViews(ctx context.Context, tools Tools, v Video, selection Selection
 	}
 	defer os.RemoveAll(part)
 	edge, total := viewEdge(v.Width, maxEdge), len(selection.Frames)
-	err = cutViews(ctx, tools, input(v.Path), nil, fmt.Sprintf("0:%d", v.stream), v.picture(selectFilter(selection.Frames)+v.toSDR(ctx, tools)),
-		v.toJPEG(edge, edge), part, total, v.Width, edge, Limits{}.withDefaults(), func(done int) {
-			if progress != nil {
-				progress(done, total)
-			}
-		})
+	// The projection takes pictures of one size, with square pixels.
+	before := v.picture(selectFilter(selection.Frames) + fmt.Sprintf("scale=%d:%d,", v.Width, v.Height))
+	err = v.convert(ctx, tools, edge, edge, dir, func(conversion string) error {
+		return cutViews(ctx, tools, input(v.Path), nil, fmt.Sprintf("0:%d", v.stream), before,
+			conversion, part, total, v.Width, edge, Limits{}.withDefaults(), func(done int) {
+				if progress != nil {
+					progress(done, total)
+				}
+			})
+	})
 	if err != nil {
-		return nil, fmt.Errorf("cutting views: %w", err)
+		return nil, err
 	}
 	var images []Image
 	for i, f := range selection.Frames {
@@ -120,7 +123,7 @@ func extractViews(ctx context.Context, tools Tools, v Video, selection Selection
 			for _, m := range images {
 				os.Remove(filepath.Join(dir, m.Name))
 			}
-			return nil, fmt.Errorf("cutting views: %d of %d frames were decoded: %w", i, total, err)
+			return nil, v.missing(err, i, total)
 		}
 		for k := range views {
 			m := &images[len(images)-len(views)+k]
@@ -160,6 +163,9 @@ func prepareViews(ctx context.Context, tools Tools, p Photo, dir, name string, m
 	in := []string{"-f", "rawvideo", "-pix_fmt", "rgba", "-s", fmt.Sprintf("%dx%d", size.Dx(), size.Dy()), "-i", "pipe:0"}
 	err = cutViews(ctx, tools, in, &reel{n: 1, next: 1, rest: pixels.Pix}, "0:v", "format=gbrp,",
 		"scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1", part, 1, size.Dx(), edge, Limits{}.withDefaults(), nil)
+	if diskFull(err) {
+		return nil, noRoom("cutting views", dir, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cutting views: %w", err)
 	}
@@ -180,50 +186,4 @@ func prepareViews(ctx context.Context, tools Tools, p Photo, dir, name string, m
 		}
 	}
 	return images, nil
-}
-
-// looksSpherical says whether the first picture of a video without metadata is equirectangular: its left and right edges
-// fit together like any two neighbouring columns, and its first and last rows, each a single point of the sphere, are even.
-func looksSpherical(ctx context.Context, tools Tools, v Video, limits Limits) (bool, error) {
-	const w, h = 480, 240
-	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-hide_banner"}, input(v.Path)...)
-	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn",
-		"-vf", fmt.Sprintf("scale=%d:%d:flags=area,format=gray", w, h), "-frames:v", "1", "-f", "rawvideo", "pipe:1")
-	g := gray{w: w, h: h, pix: make([]byte, w*h)}
-	_, err := tool.Stream(ctx, tool.Command{Path: tools.FFmpeg, Args: args, Timeout: time.Minute, MaxMemoryBytes: limits.MaxMemory},
-		func(out io.Reader) error {
-			_, err := io.ReadFull(out, g.pix)
-			return err
-		})
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	// What cannot be decoded is found out, and told, by the measuring pass.
-	return err == nil && wraps(g), nil
-}
-
-func wraps(g gray) bool {
-	columns := func(a, b int) float64 {
-		sum := 0
-		for y := range g.h {
-			sum += absolute(int(g.pix[y*g.w+a]) - int(g.pix[y*g.w+b]))
-		}
-		return float64(sum) / float64(g.h)
-	}
-	spread := func(pix []byte) float64 {
-		var sum, square float64
-		for _, p := range pix {
-			sum += float64(p)
-			square += float64(p) * float64(p)
-		}
-		n := float64(len(pix))
-		return math.Sqrt(max(0, square/n-sum*sum/n/n))
-	}
-	neighbours := 0.0
-	for x := 1; x < g.w; x++ {
-		neighbours += columns(x, x-1) / float64(g.w-1)
-	}
-	all := spread(g.pix)
-	return all > 5 && columns(0, g.w-1) < 1.5*neighbours+1 &&
-		spread(g.pix[:g.w]) < 0.25*all && spread(g.pix[len(g.pix)-g.w:]) < 0.25*all
 }

@@ -65,10 +65,18 @@ func (c Config) choose(ctx context.Context, job *stage.Job, upload, work string)
 	if err != nil {
 		return frames.Selection{}, frames.Report{}, err
 	}
-	return capture.Choose(ctx, frames.SelectOptions{MaxImages: job.Options.MaxImages}, func(done, expected int) {
+	if err := capture.Project(frames.Projection(job.Options.Projection)); err != nil {
+		return frames.Selection{}, frames.Report{}, err
+	}
+	selection, report, err := capture.Choose(ctx, frames.SelectOptions{MaxImages: job.Options.MaxImages}, func(done, expected int) {
 		job.Progress(pipeline.Progress{Step: "looking at every frame", Done: float64(done), Total: float64(expected),
 			Percent: 5 + 90*min(1, float64(done)/float64(max(expected, 1))), Message: fmt.Sprintf("%d of %d", done, expected)})
 	})
+	if err == nil {
+		// What preprocess will do with many is tried with one.
+		err = capture.Try(ctx, selection, filepath.Join(job.Dir, "try"), job.Options.LongEdgePx)
+	}
+	return selection, report, err
 }
 
 func publish(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {

@@ -39,8 +39,10 @@ func (c Config) open(ctx context.Context, job *stage.Job) (*capture, error) {
 	if err := os.Mkdir(unpacked, 0o755); err != nil {
 		return nil, err
 	}
-	opened.Capture, err = frames.Open(ctx, c.Tools, upload, unpacked, c.Limits)
-	return &opened, err
+	if opened.Capture, err = frames.Open(ctx, c.Tools, upload, unpacked, c.Limits); err != nil {
+		return nil, err
+	}
+	return &opened, opened.Project(frames.Projection(job.Options.Projection))
 }
 
 func fetchJSON(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {
