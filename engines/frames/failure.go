@@ -5,7 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -82,7 +83,7 @@ func (v Video) ended(ctx context.Context, err error, doing, dir string) error {
 	}
 	said := strings.Join(failed.Tail, "\n")
 	switch {
-	case diskFull(err):
+	case errors.Is(err, syscall.ENOSPC):
 		return noRoom(doing, dir, err)
 	case outOfMemory(said):
 		return tooMuchMemory(err)
@@ -93,17 +94,9 @@ func (v Video) ended(ctx context.Context, err error, doing, dir string) error {
 		"The video's pictures cannot be decoded or converted (%s, %s, in %s).", v.Codec, cmp.Or(v.PixelFormat, "of an unknown format"), v.Container).because(err)
 }
 
-// diskFull recognises a program that ended because it could not write (the text of ENOSPC).
-func diskFull(err error) bool {
-	var failed *tool.Error
-	return errors.Is(err, syscall.ENOSPC) || errors.As(err, &failed) && slices.ContainsFunc(failed.Tail, func(line string) bool {
-		return strings.Contains(line, "No space left on device")
-	})
-}
-
-// noRoom is an error for which errors.Is(err, syscall.ENOSPC) holds, and names the folder.
+// noRoom names the folder of a program's output where err is that of a full disk: errors.Is(err, syscall.ENOSPC) holds for both.
 func noRoom(doing, dir string, err error) error {
-	return fmt.Errorf("%s: writing into %s: %w: %w", doing, dir, syscall.ENOSPC, err)
+	return fmt.Errorf("%s: %w: %w", doing, &fs.PathError{Op: "write", Path: filepath.Join(dir, "*"), Err: syscall.ENOSPC}, err)
 }
 
 // codeOf is the code of a *Failure, "" of another error.

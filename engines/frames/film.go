@@ -2,10 +2,13 @@ package frames
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io"
+	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -24,6 +27,9 @@ func WriteFilm(ctx context.Context, tools Tools, target string, n, fps int, draw
 		"-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
 		"-movflags", "+faststart", "-f", "mp4", target,
 	}})
+	if errors.Is(err, syscall.ENOSPC) {
+		return noRoom("writing a film", filepath.Dir(target), err)
+	}
 	if err != nil {
 		return fmt.Errorf("writing a film: %w", err)
 	}

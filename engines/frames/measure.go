@@ -22,9 +22,10 @@ type Frame struct {
 	Texture    float64 `json:"texture"`    // share of blocks with enough contrast to be found again
 	Difference float64 `json:"difference"` // mean absolute difference of small pictures, their mean brightness taken out
 	Motion     float64 `json:"motion"`     // median displacement of blocks, as a share of the longer edge; see motionReach
-	Matched    float64 `json:"matched"`    // share of textured blocks that were found again in the frame before
-	Duplicate  bool    `json:"duplicate"`  // shows nothing that the frame before did not
-	Travel     float64 `json:"travel"`     // way of the camera since the first frame, in longer picture edges; see track
+	most       float64 // displacement that nearlyAll blocks stay below
+	Matched    float64 `json:"matched"`   // share of textured blocks that were found again in the frame before
+	Duplicate  bool    `json:"duplicate"` // shows nothing that the frame before did not
+	Travel     float64 `json:"travel"`    // way of the camera since the first frame, in longer picture edges; see track
 
 	// Parallax is the share of the motion that a camera turning on the spot would not cause; see parallax. It is measured
 	// now and then, and else 0.

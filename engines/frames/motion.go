@@ -27,10 +27,15 @@ const (
 	slowMotion  = 0.004
 	renewAnchor = 0.012
 
-	// A frame is a duplicate when its blocks moved by less than half a pixel of the analysed picture and it
-	// differs by no more than compression and the noise of a sensor in dim light make it.
+	// A frame is a duplicate when its blocks moved by less than half a pixel of the analysed picture, nearly all of them by
+	// less than one, and it differs by no more than compression and the noise of a sensor in dim light make it.
 	duplicateMotion     = 0.001
+	duplicateMost       = 0.002
 	duplicateDifference = 0.015
+
+	// nearlyAll blocks move by no more than Frame.most. Who walks ahead, or past what is near before what is far, moves a
+	// part of the picture only.
+	nearlyAll = 0.8
 )
 
 // pyramid is a frame at the two sizes that motion is found in.
@@ -45,6 +50,7 @@ func newPyramid(g gray) pyramid {
 type track struct {
 	before, anchor, far             pyramid
 	travel, anchorTravel, farTravel float64
+	views                           views
 }
 
 // step fills in what a frame tells together with those before it.
@@ -58,8 +64,8 @@ func (t *track) step(f *Frame, now pyramid) {
 		} else {
 			var far Frame
 			far.compare(now, t.anchor)
-			t.travel = max(t.travel, t.anchorTravel+far.Motion)
-			renew = far.Motion >= renewAnchor
+			t.travel = max(t.travel, t.anchorTravel+far.most)
+			renew = far.most >= renewAnchor
 		}
 	}
 	if renew {
@@ -75,6 +81,7 @@ func (t *track) step(f *Frame, now pyramid) {
 		t.far, t.farTravel = now, t.travel
 	}
 	t.before, f.Travel = now, t.travel
+	t.views.add(now)
 }
 
 // compare fills in what a frame's picture tells together with the picture before it.
@@ -84,13 +91,14 @@ func (f *Frame) compare(now, before pyramid) {
 	f.Texture = float64(textured) / float64(max(1, blocks))
 	if textured > 0 {
 		f.Matched = float64(len(moves)) / float64(textured)
-		f.Motion = median(lengths(moves))
+		way := lengths(moves)
+		f.Motion, f.most = median(way), quantile(way, nearlyAll)
 		// What left the reach moved at least that far.
 		if f.Matched < 0.5 {
-			f.Motion = max(f.Motion, motionReach)
+			f.Motion, f.most = max(f.Motion, motionReach), max(f.most, motionReach)
 		}
 	}
-	f.Duplicate = f.Difference < duplicateDifference && f.Motion < duplicateMotion
+	f.Duplicate = f.Difference < duplicateDifference && f.Motion < duplicateMotion && f.most < duplicateMost
 }
 
 // difference is the mean absolute difference of two pictures of the same size after their mean brightness is taken
@@ -266,4 +274,12 @@ func median[T cmp.Ordered](values []T) T {
 	}
 	slices.Sort(values)
 	return values[len(values)/2]
+}
+
+// quantile is the value that a share of the sorted values stays below; 0 of none.
+func quantile(sorted []float64, share float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
 }

@@ -150,7 +150,7 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 		warn("little_parallax", "Walk around the subject instead of turning on the spot; film what stands near and far.",
 			"What is near and what is far moves alike: the camera turns on the spot, or films a flat thing.")
 	}
-	return r, refuse(all, selection, r)
+	return r, refuse(scores, selection, r)
 }
 
 func times(n int) string {
@@ -195,7 +195,8 @@ func (r *Report) warnExposure() {
 }
 
 // refuse says why nothing can be reconstructed from a video, or nil.
-func refuse(all []Frame, selection Selection, r Report) error {
+func refuse(scores Scores, selection Selection, r Report) error {
+	all := scores.Frames
 	_, dark, _ := quantiles(all, func(f Frame) float64 { return f.Dark })
 	_, texture, _ := quantiles(all, func(f Frame) float64 { return f.Texture })
 	const advice = "Film a textured, still subject while walking around it, for 10 to 60 seconds."
@@ -208,6 +209,8 @@ func refuse(all []Frame, selection Selection, r Report) error {
 		return fail(NotAScene, advice, "The frames have nothing in common: from one to the next, the whole picture changes.")
 	case !(r.Travel >= leastTravel) || len(selection.Frames) < 3:
 		return fail(NoMotion, advice, "The camera does not move: without other points of view there is no depth.")
+	case scores.Still:
+		return fail(NoMotion, advice, "The camera stays in one place: what is near and what is far hardly moves, and moves alike.")
 	}
 	return nil
 }

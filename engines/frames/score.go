@@ -27,6 +27,8 @@ type Scores struct {
 	// Changes counts how often the size or the pixel format of the picture changes, Misshapen the frames whose shape is not
 	// that of most.
 	Changes, Misshapen int
+	// Still says that the camera stays in one place; see views.still.
+	Still bool
 }
 
 // Score decodes the video once, as small gray pictures over a pipe, and measures every frame. progress, if not nil, is
@@ -47,9 +49,9 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 	var pictures []shown
 	var latest atomic.Uint64 // bits of the time of the last picture
 	oversize := false
+	var camera track
 	stream := func(out io.Reader) error {
 		in := bufio.NewReaderSize(out, w*h)
-		var camera track
 		g := gray{w: w, h: h, pix: make([]byte, w*h)}
 		for {
 			if _, err := io.ReadFull(in, g.pix); err == io.EOF {
@@ -94,6 +96,7 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 		s.Frames[0].Texture = s.Frames[1].Texture
 	}
 	s.place(pictures, v)
+	s.Still = camera.views.still()
 	if progress != nil {
 		progress(len(s.Frames), len(s.Frames))
 	}

@@ -2,6 +2,7 @@ package frames
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -163,7 +165,7 @@ func prepareViews(ctx context.Context, tools Tools, p Photo, dir, name string, m
 	in := []string{"-f", "rawvideo", "-pix_fmt", "rgba", "-s", fmt.Sprintf("%dx%d", size.Dx(), size.Dy()), "-i", "pipe:0"}
 	err = cutViews(ctx, tools, in, &reel{n: 1, next: 1, rest: pixels.Pix}, "0:v", "format=gbrp,",
 		"scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1", part, 1, size.Dx(), edge, Limits{}.withDefaults(), nil)
-	if diskFull(err) {
+	if errors.Is(err, syscall.ENOSPC) {
 		return nil, noRoom("cutting views", dir, err)
 	}
 	if err != nil {

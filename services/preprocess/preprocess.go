@@ -59,7 +59,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		attempt, err = again, retryErr
 	}
 	if err != nil {
-		return afterSmaller(job.Earlier, job.Smaller, failure(err))
+		return afterSmaller(job.Earlier, job.Smaller, advised(failure(err), capture.report.Warnings))
 	}
 	if err := attempt.publishSheet(ctx, job); err != nil {
 		return err
@@ -245,6 +245,24 @@ func afterSmaller(earlier *pipeline.Failure, smaller bool, err error) error {
 	}
 	return &pipeline.Failure{Kind: pipeline.ExhaustedResources, Code: earlier.Code, Advice: earlier.Advice, Err: err,
 		Message: fmt.Sprintf("%s A smaller plan did not do either: %s", earlier.Message, f.Message)}
+}
+
+// advised gives the failure of a capture that filter had warned of, because its camera hardly moves, the warning's advice: more
+// overlap or more texture would not help it.
+func advised(err error, warnings []frames.Warning) error {
+	var f *pipeline.Failure
+	if !errors.As(err, &f) || f.Kind != pipeline.InvalidInput {
+		return err
+	}
+	for _, w := range warnings {
+		switch w.Code {
+		case "mostly_static", "little_motion":
+			told := *f
+			told.Message, told.Advice = f.Message+" "+w.Message, w.Advice
+			return &told
+		}
+	}
+	return err
 }
 
 // ignoreRefusal drops an engine's refusal of a capture that was accepted before.

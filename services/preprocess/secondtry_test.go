@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/colmap"
@@ -31,6 +32,32 @@ func TestWhenASecondTryIsWorthIt(t *testing.T) {
 	} {
 		if got := test.attempt.wantsMore(test.err); got != test.want {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// Where filter had warned that the camera hardly moves, that is the advice when no poses are found.
+func TestAdviceOfACaptureThatHardlyMoves(t *testing.T) {
+	moved := frames.Warning{Code: "little_motion", Message: "The camera hardly changes its place.", Advice: "Walk."}
+	dark := frames.Warning{Code: "too_dark", Message: "Dark.", Advice: "Light."}
+	bad := &colmap.Failure{Code: colmap.NoSparseModel, Message: "no overlap", Advice: "Overlap."}
+	for name, test := range map[string]struct {
+		err      error
+		warnings []frames.Warning
+		advice   string
+	}{
+		"still":         {bad, []frames.Warning{dark, moved}, "Walk."},
+		"dark only":     {bad, []frames.Warning{dark}, "Overlap."},
+		"out of room":   {&colmap.Failure{Code: colmap.Killed, Message: "killed", Advice: "Memory."}, []frames.Warning{moved}, "Memory."},
+		"not a verdict": {errors.New("disk"), []frames.Warning{moved}, ""},
+	} {
+		err := advised(failure(test.err), test.warnings)
+		var f *pipeline.Failure
+		if !errors.As(err, &f) {
+			f = &pipeline.Failure{}
+		}
+		if f.Advice != test.advice || test.advice == "Walk." && (f.Code != colmap.NoSparseModel || !strings.Contains(f.Message, moved.Message)) {
+			t.Errorf("%s: %+v", name, err)
 		}
 	}
 }
