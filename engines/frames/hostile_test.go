@@ -172,7 +172,7 @@ func TestHostileMedia(t *testing.T) {
 	} else {
 		binary.BigEndian.PutUint64(mkv[i+3:], math.Float64bits(3.6e9))
 	}
-	input("endless.mkv", VideoTooLong, mkv)
+	input("endless.mkv", usable, mkv) // packets are believed, not the header
 	// Files that name others.
 	input("playlist.mp4", NotAVideo, []byte("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n"+secret+"\n#EXT-X-ENDLIST\n"))
 	input("playlist of a URL.m3u8", NotAVideo, []byte("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n"+url+"\n#EXT-X-ENDLIST\n"))
