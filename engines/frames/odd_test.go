@@ -9,6 +9,7 @@ import (
 	"image"
 	"io/fs"
 	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -461,11 +462,14 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d images, %v", len(images), err)
 	}
 	film := filepath.Join(small, "film.mp4")
-	noise := image.NewNRGBA(image.Rect(0, 0, 320, 320))
-	for i := range noise.Pix {
-		noise.Pix[i] = byte(i * i >> 3)
+	noise := func(i int) *image.NRGBA {
+		m, chance := image.NewNRGBA(image.Rect(0, 0, 320, 320)), rand.New(rand.NewPCG(1, uint64(i)))
+		for k := range m.Pix {
+			m.Pix[k] = byte(chance.Uint32())
+		}
+		return m
 	}
-	if err := WriteFilm(t.Context(), tools, film, 20, 10, func(int) *image.NRGBA { return noise }); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), small) {
+	if err := WriteFilm(t.Context(), tools, film, 20, 10, noise); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), small) {
 		t.Errorf("a film: %v", err)
 	}
 }
