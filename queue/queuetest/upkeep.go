@@ -176,6 +176,21 @@ var reaperTests = []test{
 		}
 		check(b, "code", b.state(r.ID).Failure.Code, nil, "deadline_exceeded")
 	}},
+	{"saved work does not hide that resources ran out before", func(b *bench) {
+		r := b.ready()
+		_, err := b.claim(pipeline.Filter).Fail(b.ctx(), exhausted)
+		b.must(err)
+		b.clock.Advance(b.cfg.BackoffMax)
+		l := b.claim(pipeline.Filter)
+		b.must(l.Saved(b.ctx()))
+		b.must(l.GiveBack(b.ctx()))
+		l = b.claim(pipeline.Filter)
+		check(b, "attempt", l.Attempt(), nil, 1)
+		check(b, "failure", l.LastFailure() != nil && l.LastFailure().Kind == pipeline.ExhaustedResources, nil, true)
+		retry, err := l.Fail(b.ctx(), exhausted)
+		check(b, "retry", retry, err, false)
+		check(b, "status", b.state(r.ID).Status, nil, pipeline.Failed)
+	}},
 	{"deadlines", func(b *bench) {
 		at := b.clock.Now().Add(90 * time.Second)
 		waiting, ready, leased := b.submit(deadline(at)), b.ready(deadline(at)), b.ready(deadline(at), priority(1))

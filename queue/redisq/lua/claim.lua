@@ -18,7 +18,7 @@ end
 
 local function answer(id, fence, attempt, r)
   local exhausted, failure, whole, where, rest = '', '', r[1] .. (r[2] or '') .. (r[3] or ''), r[4] or '', r[5] or ''
-  if attempt > 1 then
+  if attempt > 1 or r[12] then -- once saved, attempts begin at 1 again
     exhausted, failure = redis.call('HGET', RECORD .. id, 'A') or '', redis.call('HGET', EXTRA .. id, 'f') or ''
   end
   if r[3] and #r[3] == 64 then
@@ -33,7 +33,7 @@ local function answer(id, fence, attempt, r)
 end
 
 local function read(id)
-  return redis.call('HMGET', RECORD .. id, 'r', 'r1', 'r2', 'i', 'ig', 'S', 'a', 'z', 'k', 'g', 'f')
+  return redis.call('HMGET', RECORD .. id, 'r', 'r1', 'r2', 'i', 'ig', 'S', 'a', 'z', 'k', 'g', 'f', 'v')
 end
 
 local answers = {}

@@ -71,7 +71,7 @@ local function finish(id, from, to, grace)
   redis.call('ZADD', ENDED, now + grace, id)
   plan('k' .. id, now + KEEP)
   become(from, to)
-  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'n', 'w', 'e', 'A', 'i', 'ig')
+  redis.call('HDEL', RECORD .. id, 'k', 'q', 'x', 'n', 'v', 'w', 'e', 'A', 'i', 'ig')
 end
 
 -- wake makes delayed tasks ready.

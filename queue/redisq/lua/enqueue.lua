@@ -49,7 +49,7 @@ local function enqueue(id, stage, previous, where, rest)
   end
   place = string.format('%.0f', score(priority, place))
   redis.call('HSET', record, 'g', stage, 'k', 'r', 'e', now, 'q', place, 'i', where, 'ig', rest)
-  if current then redis.call('HDEL', record, 'u', 'a', 'A', 'x', 'w', 'n') end
+  if current then redis.call('HDEL', record, 'u', 'a', 'A', 'x', 'w', 'n', 'v') end
   redis.call('ZADD', READY .. stage, place, id)
   publish(id, stage, status, 'enqueued')
   return 'a'

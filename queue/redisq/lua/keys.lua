@@ -35,7 +35,8 @@ local EVENTS   = '{q}events'     -- stream of transitions: e -> id stage status 
 --   as submitted   r r1 r2.. what only clients and workers read, see identity(), in pieces of 64 bytes: all are full but the
 --                  last; p priority, unless 0
 --   the request    S status: Q P C F X, u updated (when that was after e), z started, y finished, E 1 when it has an EXTRA
---   the task       n 1 when the reaper has extended the lease of a worker that has not been heard since,
+--   the task       v 1 when its worker has saved its state, so that attempts were counted anew,
+--                  n 1 when the reaper has extended the lease of a worker that has not been heard since,
 --                  g stage: f p d t e, k state: r ready, l leased, d delayed (empty: there is no task), e enqueued, q score,
 --                  a attempts, A exhausted attempts, x end of the lease or of the delay, f fence of the newest
 --                  lease, with a minus when that ran out, w worker,

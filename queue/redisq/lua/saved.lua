@@ -5,5 +5,5 @@
 -- Returns 1, -1 the lease is lost, -2 the request was canceled.
 local id = ARGV[3]
 local ok = held(redis.call('HMGET', RECORD .. id, 'f', 'S', 'k'), ARGV[4])
-if ok == 1 then redis.call('HSET', RECORD .. id, 'a', '1', 'u', now) end
+if ok == 1 then redis.call('HSET', RECORD .. id, 'a', '1', 'v', '1', 'u', now) end
 return ok
