@@ -60,7 +60,7 @@ func (w wishes) options() (pipeline.Options, error) {
 
 type runCommand struct {
 	Input  string `arg:"" help:"A video, a zip of photos, or a folder of photos."`
-	Out    string `short:"o" required:"" placeholder:"DIR" help:"Folder for splat.ply, report.json, sparse/ and the rest."`
+	Out    string `short:"o" required:"" placeholder:"DIR" help:"Folder for splat.ply, report.json, sparse/ and the rest; what an earlier run left there goes first."`
 	Scene  bool   `help:"Also leave the undistorted images with their poses in scene/: for eval, render and other trainers."`
 	Wishes wishes `embed:""`
 	JSON   bool   `help:"Print report.json on standard output for scripts."`
