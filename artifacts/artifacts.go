@@ -156,9 +156,10 @@ const PurgeName = "purge.json"
 // WebhookPrefix holds what is known of the webhook of a request: where it goes, and what became of each delivery.
 func WebhookPrefix(requestID string) string { return "webhooks/" + requestID + "/" }
 
-// WebhookTargetName and WebhookLogName lie in the artifacts bucket.
+// WebhookTargetName, WebhookLogName and WebhookLockName lie in the artifacts bucket.
 func WebhookTargetName(requestID string) string { return WebhookPrefix(requestID) + "target.json" }
 func WebhookLogName(requestID string) string    { return WebhookPrefix(requestID) + "deliveries.json" }
+func WebhookLockName(requestID string) string   { return WebhookPrefix(requestID) + "delivering.json" }
 
 // WebhookKeysName is where a deployment keeps the keys that webhooks are signed with.
 const WebhookKeysName = "webhooks/keys.json"

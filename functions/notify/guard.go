@@ -50,7 +50,7 @@ func (g *Guard) Check(ctx context.Context, raw string) error {
 	defer cancel()
 	addresses, err := resolver.LookupNetIP(ctx, "ip", u.Hostname())
 	if err != nil || len(addresses) == 0 {
-		return errors.New("its host name leads nowhere")
+		return errNotPublic
 	}
 	for _, a := range addresses {
 		if err := g.reachable(a); err != nil {
@@ -105,10 +105,14 @@ func (g *Guard) reachable(a netip.Addr) error {
 	}
 	if !a.IsGlobalUnicast() || a.IsPrivate() || (a.Is6() && !public6.Contains(a)) ||
 		slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) }) {
-		return errors.New("its host is not on the public internet")
+		return errNotPublic
 	}
 	return nil
 }
+
+// errNotPublic is the one answer to a name that leads nowhere and to one that leads to this network: two would tell a client
+// which names an internal zone has.
+var errNotPublic = errors.New("its host is not on the public internet")
 
 // errBlocked stands for a connection that the guard did not allow.
 var errBlocked = errors.New("address not allowed")
@@ -131,7 +135,7 @@ func (g *Guard) client() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: 5 * time.Second,
-			ResponseHeaderTimeout: deliverTimeout, MaxResponseHeaderBytes: 64 << 10,
+			ResponseHeaderTimeout: AnswerWithin, MaxResponseHeaderBytes: 64 << 10,
 			TLSClientConfig: &tls.Config{RootCAs: g.RootCAs, MinVersion: tls.VersionTLS12},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -31,6 +31,8 @@ import (
 type Store interface {
 	Put(ctx context.Context, bucket, name string, r io.Reader, o artifacts.PutOptions) (pipeline.Object, error)
 	Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error)
+	Stat(ctx context.Context, bucket, name string) (pipeline.Object, error)
+	Delete(ctx context.Context, o pipeline.Object) error
 }
 
 // Config is everything a Service works with. All are required.
@@ -142,24 +144,36 @@ func (s *Service) Receive(ctx context.Context, e cloudevents.Event) error {
 	if at.IsZero() {
 		at = s.Now()
 	}
-	return s.Notify(ctx, f, at.UTC())
+	return s.notify(ctx, f, e.ID(), at.UTC())
 }
 
-// Notify delivers the webhook of an ended request, if it has one and was not delivered before. An error means that it
-// should be tried again.
-func (s *Service) Notify(ctx context.Context, f Finished, at time.Time) error {
+// notify delivers the webhook of an ended request, if it has one and was not delivered before. An error means that the
+// message should come again. A request has one schedule of tries, however many messages tell of its end: that of the first
+// message, until it falls silent.
+func (s *Service) notify(ctx context.Context, f Finished, message string, at time.Time) error {
 	var t target
 	found, err := s.read(ctx, artifacts.WebhookTargetName(f.RequestID), &t)
 	if err != nil || !found {
 		return err
 	}
+	release, err := s.lock(ctx, f.RequestID)
+	if err != nil {
+		return err
+	}
+	defer release()
 	var log deliveryLog
 	if _, err := s.read(ctx, artifacts.WebhookLogName(f.RequestID), &log); err != nil {
 		return err
 	}
-	if log.Done != "" {
+	if log.Done != "" || log.followedBy(message, s.Now()) {
 		return nil
 	}
+	log.Message = message
+	return s.try(ctx, f, t, log, at)
+}
+
+// try delivers once and keeps what became of it.
+func (s *Service) try(ctx context.Context, f Finished, t target, log deliveryLog, at time.Time) error {
 	payload := Payload{Type: "reconstruction." + strings.ToLower(string(f.Status)), Timestamp: at,
 		Data: Data{RequestID: f.RequestID, SessionID: f.SessionID, Status: f.Status}}
 	var outcome queue.Outcome
@@ -190,8 +204,9 @@ func (s *Service) Notify(ctx context.Context, f Finished, at time.Time) error {
 
 // deliveryLog tells an operator what became of a webhook.
 type deliveryLog struct {
-	Done     string     `json:"done,omitempty"` // "delivered", or why nobody tries any more
-	Attempts []delivery `json:"attempts"`       // the newest maxAttempts
+	Done     string     `json:"done,omitempty"`    // "delivered", or why nobody tries any more
+	Message  string     `json:"message,omitempty"` // id of the message whose repetitions are the schedule of tries
+	Attempts []delivery `json:"attempts"`          // the newest maxAttempts
 }
 
 type delivery struct {
@@ -202,6 +217,17 @@ type delivery struct {
 }
 
 const maxAttempts = 100
+
+// silence is how long the message that repeats a failed delivery may stay away: Eventarc brings one back after 600 s at most.
+const silence = 20 * time.Minute
+
+// followedBy says whether another message than this one brings the delivery back.
+func (l *deliveryLog) followedBy(message string, now time.Time) bool {
+	if l.Message == "" || l.Message == message || len(l.Attempts) == 0 {
+		return false
+	}
+	return now.Sub(l.Attempts[len(l.Attempts)-1].At) < silence
+}
 
 func (l *deliveryLog) add(d delivery) {
 	l.Attempts = append(l.Attempts, d)
@@ -214,17 +240,21 @@ func (l *deliveryLog) add(d delivery) {
 	}
 }
 
+// AnswerWithin is how long a receiver may take to answer. What brings the messages here waits serve.EventDeadline for all of
+// this function's work, of which storageTime is for the storage.
 const (
-	deliverTimeout = 20 * time.Second // Standard Webhooks: 15 to 30 s
+	AnswerWithin   = 7 * time.Second
+	storageTime    = 2 * time.Second
 	maxAnswerBytes = 16 << 10
 )
 
-// deliver sends the message once.
+// deliver sends the message once. It goes on when whoever brought the message hangs up: the receiver has it by then, and what
+// it answers must be kept, or it is called again.
 func (s *Service) deliver(ctx context.Context, url, messageID, secretOf string, keys [][]byte, body []byte) (d delivery) {
 	start := s.Now().UTC()
 	d.At = start
 	defer func() { d.LatencyS = s.Now().Sub(start).Seconds() }()
-	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), AnswerWithin)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -253,7 +283,11 @@ func (s *Service) deliver(ctx context.Context, url, messageID, secretOf string, 
 
 // read decodes a document; found is false when there is none.
 func (s *Service) read(ctx context.Context, name string, v any) (found bool, err error) {
-	err = artifacts.GetJSON(ctx, s.Store, pipeline.Object{Bucket: s.Bucket, Name: name}, v, artifacts.MaxDocumentBytes)
+	return s.readObject(ctx, pipeline.Object{Bucket: s.Bucket, Name: name}, v)
+}
+
+func (s *Service) readObject(ctx context.Context, o pipeline.Object, v any) (found bool, err error) {
+	err = artifacts.GetJSON(ctx, s.Store, o, v, artifacts.MaxDocumentBytes)
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return false, nil
 	}
@@ -261,6 +295,8 @@ func (s *Service) read(ctx context.Context, name string, v any) (found bool, err
 }
 
 func (s *Service) keep(ctx context.Context, requestID string, log deliveryLog) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTime)
+	defer cancel()
 	body, err := json.Marshal(log)
 	if err != nil {
 		return fmt.Errorf("encode delivery log: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 	_ "unsafe" // for go:linkname
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
@@ -19,18 +20,35 @@ type Function struct {
 	Event func(context.Context, cloudevents.Event) error
 }
 
+// EventDeadline is how long whoever delivers an event waits for the answer, and delivers it again after: the subscriptions
+// that Eventarc makes have this deadline and no way to change it. The local relay has the same.
+const EventDeadline = 10 * time.Second
+
+// answerTime is what the answer may take on its way.
+const answerTime = 500 * time.Millisecond
+
 // Events receives CloudEvents over HTTP for fn: nil is answered 200, an error 500, which brings the event back later; a
-// cehttp.NewResult keeps its status. What is no event is refused without calling fn.
+// cehttp.NewResult keeps its status. What is no event is refused without calling fn. The context of fn ends in time for an
+// answer within EventDeadline.
 func Events(fn func(context.Context, cloudevents.Event) error) (http.Handler, error) {
 	protocol, err := cloudevents.NewHTTP()
 	if err != nil {
 		return nil, fmt.Errorf("set up event protocol: %w", err)
 	}
-	h, err := cloudevents.NewHTTPReceiveHandler(context.Background(), protocol, fn)
+	h, err := cloudevents.NewHTTPReceiveHandler(context.Background(), protocol, inTime(fn))
 	if err != nil {
 		return nil, fmt.Errorf("set up event receiver: %w", err)
 	}
 	return h, nil
+}
+
+// inTime is fn with a context that ends in time for the answer.
+func inTime(fn func(context.Context, cloudevents.Event) error) func(context.Context, cloudevents.Event) error {
+	return func(ctx context.Context, e cloudevents.Event) error {
+		ctx, cancel := context.WithTimeout(ctx, EventDeadline-answerTime)
+		defer cancel()
+		return fn(ctx, e)
+	}
 }
 
 func (f Function) check() error {
@@ -52,7 +70,7 @@ func Register(fns ...Function) error {
 	}
 	for _, f := range fns {
 		if f.Event != nil {
-			functions.CloudEvent(f.Name, f.Event)
+			functions.CloudEvent(f.Name, inTime(f.Event))
 		} else {
 			functions.HTTP(f.Name, f.HTTP.ServeHTTP)
 		}

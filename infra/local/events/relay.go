@@ -22,6 +22,9 @@ import (
 	"github.com/splatworks/splatworks/infra/local/outbox"
 )
 
+// PushTimeout is how long a receiver may take to answer. Its programs count on it: serve.EventDeadline.
+const PushTimeout = 10 * time.Second
+
 // Options of a Relay. The zero value behaves like Eventarc.
 type Options struct {
 	RetryMin    time.Duration     // before the first repetition; 10 s
@@ -77,7 +80,7 @@ func Open(dir string, o Options) (*Relay, error) {
 	setDefault(&o.RetryMin, 10*time.Second)
 	setDefault(&o.RetryMax, 600*time.Second)
 	setDefault(&o.Retention, 24*time.Hour)
-	setDefault(&o.PushTimeout, 10*time.Second)
+	setDefault(&o.PushTimeout, PushTimeout)
 	if o.InFlight == 0 {
 		o.InFlight = 8
 	}
