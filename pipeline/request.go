@@ -44,6 +44,18 @@ const MaxPriority = 4095
 
 var crockford = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
+// KeyCaller begins the Caller of a request that was asked for with an API key; the key's name follows. Other callers are network
+// addresses, which several may share and one may change.
+const KeyCaller = "key:"
+
+// SessionKey is what a session is taken under: a caller with an API key has session names of its own, all others share theirs.
+func (r Request) SessionKey() string {
+	if strings.HasPrefix(r.Caller, KeyCaller) {
+		return r.Caller + "\x00" + r.SessionID
+	}
+	return r.SessionID
+}
+
 // requestIDLen is 48 bits of milliseconds and 80 random bits, five bits a character.
 const requestIDLen = 26
 
@@ -153,6 +165,14 @@ const (
 	BackgroundEmpty  = "empty"  // the same, and what masks hide is to stay empty: it cuts a subject out
 )
 
+// What Options may be at most, in any deployment; MinTrainBudgetS is the shortest training that makes anything.
+const (
+	MinTrainBudgetS = 1
+	MaxTrainBudgetS = 24 * 3600
+	MaxImages       = 2000
+	MaxLongEdgePx   = 4096
+)
+
 // Validate says what is wrong in words for the client.
 func (o Options) Validate() error {
 	switch o.Preset {
@@ -160,14 +180,14 @@ func (o Options) Validate() error {
 	default:
 		return fmt.Errorf("preset must be preview, standard or high, not %q", o.Preset)
 	}
-	if !(o.TrainBudgetS >= 0 && o.TrainBudgetS <= 24*3600) {
-		return errors.New("train_budget_s must be between 0 and 86400 seconds")
+	if !(o.TrainBudgetS == 0 || o.TrainBudgetS >= MinTrainBudgetS && o.TrainBudgetS <= MaxTrainBudgetS) {
+		return fmt.Errorf("train_budget_s must be between %d and %d seconds, or left out", MinTrainBudgetS, MaxTrainBudgetS)
 	}
-	if o.MaxImages != 0 && (o.MaxImages < 3 || o.MaxImages > 2000) {
-		return errors.New("max_images must be between 3 and 2000")
+	if o.MaxImages != 0 && (o.MaxImages < 3 || o.MaxImages > MaxImages) {
+		return fmt.Errorf("max_images must be between 3 and %d", MaxImages)
 	}
-	if o.LongEdgePx != 0 && (o.LongEdgePx < 64 || o.LongEdgePx > 4096) {
-		return errors.New("long_edge_px must be between 64 and 4096")
+	if o.LongEdgePx != 0 && (o.LongEdgePx < 64 || o.LongEdgePx > MaxLongEdgePx) {
+		return fmt.Errorf("long_edge_px must be between 64 and %d", MaxLongEdgePx)
 	}
 	if !validModelName(o.Depth) {
 		return errors.New("depth must be auto, off or the name of a model: up to 64 lower-case letters, digits, dots, dashes and underscores")
@@ -186,6 +206,15 @@ func (o Options) Validate() error {
 	case "", BackgroundFixed, BackgroundRandom, BackgroundEmpty:
 	default:
 		return fmt.Errorf("background_mode must be fixed, random or empty, not %q", o.BackgroundMode)
+	}
+	return nil
+}
+
+// Fits says, in words for the client, whether the training budget of a request that must be done within d leaves a quarter of
+// that time for the other stages.
+func (o Options) Fits(d time.Duration) error {
+	if most := d.Seconds() * 3 / 4; !(o.TrainBudgetS <= most) {
+		return fmt.Errorf("train_budget_s must be at most %.0f seconds, since the request has to be done within %.0f", most, d.Seconds())
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ var (
 	ErrTerminal  = errors.New("queue: request already ended")
 )
 
-// DuplicateError reports that a session already has a request that is active or done. A failed or canceled one may be
+// DuplicateError reports that a session (pipeline.Request.SessionKey) already has a request that is active or done. A failed or canceled one may be
 // submitted again.
 type DuplicateError struct{ RequestID string }
 
@@ -70,6 +70,32 @@ type Requests interface {
 	// Cancel ends a request that has not ended; its worker learns it at the next heartbeat. ErrTerminal when it has.
 	Cancel(ctx context.Context, requestID string) error
 }
+
+// Uploads is what the several uploads of a request may add up to.
+type Uploads interface {
+	// Promise keeps how large each of the files asked for may become, and returns that in the order of p.Files, in one step with
+	// what was promised before: all that may come never exceeds p. A file that was promised keeps its size. ErrTooMuch, and
+	// nothing is promised, when there is no room for all of them; ErrNotFound for an unknown request, ErrTerminal for an ended one.
+	Promise(ctx context.Context, p Promise) (bytes []int64, err error)
+}
+
+// Promise asks for room in a capture.
+type Promise struct {
+	RequestID string
+	Files     []File // with a size of 0, all of them share alike what the others leave
+	Arrived   []File // that are there already: each counts with its true size, promised or not
+	MaxFiles  int    // of the capture
+	MaxBytes  int64
+}
+
+// File is one upload by its name.
+type File struct {
+	Name  string
+	Bytes int64
+}
+
+// ErrTooMuch says that what was asked for does not fit into a capture.
+var ErrTooMuch = errors.New("queue: no room for these files in the capture")
 
 // Tasks is how work enters and leaves.
 type Tasks interface {
@@ -166,6 +192,7 @@ type Upkeep interface {
 // Queue is all of it. Consumers declare the part they need; the contract suite needs the whole.
 type Queue interface {
 	Requests
+	Uploads
 	Tasks
 	Slots
 	Upkeep

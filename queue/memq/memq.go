@@ -22,7 +22,7 @@ type Queue struct {
 
 	mu          sync.Mutex
 	requests    map[string]*request
-	sessions    map[string]string // session id -> the request that has it
+	sessions    map[string]string // pipeline.Request.SessionKey -> the request that has it
 	tokens      map[string]string // token hash -> request id
 	counts      map[pipeline.Status]int
 	unannounced map[string]time.Time // ended requests, and when the reaper is to announce them
@@ -60,6 +60,7 @@ type request struct {
 	done       pipeline.Stage // newest completed stage
 	doneFence  int64          // of the lease under which it was completed
 	doneAt     time.Time
+	promised   map[string]int64 // sizes of uploads by their names
 }
 
 // stage is the tasks and slots of one stage.
@@ -103,7 +104,7 @@ func (q *Queue) Submit(_ context.Context, r pipeline.Request) error {
 	}
 	now := q.lock()
 	defer q.mu.Unlock()
-	if id, taken := q.sessions[r.SessionID]; taken && id != r.ID {
+	if id, taken := q.sessions[r.SessionKey()]; taken && id != r.ID {
 		if s := q.requests[id].Status; !s.Terminal() || s == pipeline.Completed {
 			return &queue.DuplicateError{RequestID: id}
 		}
@@ -120,7 +121,7 @@ func (q *Queue) add(given pipeline.Request) *request {
 	given.Deadline = given.Deadline.Truncate(time.Millisecond).UTC()
 	r := &request{State: queue.State{Request: given, Status: pipeline.Queued, UpdatedAt: given.CreatedAt}}
 	q.requests[given.ID] = r
-	q.sessions[given.SessionID] = given.ID
+	q.sessions[given.SessionKey()] = given.ID
 	q.tokens[given.TokenHash] = given.ID
 	q.counts[pipeline.Queued]++
 	return r
@@ -212,6 +213,7 @@ func (q *Queue) end(r *request, s pipeline.Status, f *pipeline.Failure, at time.
 	q.unannounced[r.ID] = at.Add(grace)
 	q.take(r)
 	q.become(r, s)
+	r.promised = nil
 	r.Failure, r.UpdatedAt, r.FinishedAt = f, at, at
 	i, _ := slices.BinarySearchFunc(q.ended, at, func(r *request, at time.Time) int {
 		if r.FinishedAt.After(at) {

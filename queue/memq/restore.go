@@ -43,7 +43,7 @@ func (q *Queue) SetWhole(context.Context) error {
 
 // restore adds an unknown request as its record says it was before its next task.
 func (q *Queue) restore(record queue.Record, now time.Time) *request {
-	holder, taken := q.sessions[record.Request.SessionID]
+	holder, taken := q.sessions[record.Request.SessionKey()]
 	r := q.add(record.Request)
 	at := record.At
 	if at.IsZero() {
@@ -59,7 +59,7 @@ func (q *Queue) restore(record queue.Record, now time.Time) *request {
 	if o := record.Outcome; o != nil && !r.Status.Terminal() {
 		q.end(r, o.Status, o.Failure, o.At, 0)
 		if taken { // an ended request does not take its session from another
-			q.sessions[r.SessionID] = holder
+			q.sessions[r.SessionKey()] = holder
 		}
 	}
 	if r.Status.Terminal() {

@@ -129,8 +129,8 @@ func (q *Queue) forget(now time.Time) int {
 		delete(q.requests, r.ID)
 		delete(q.tokens, r.TokenHash)
 		delete(q.unannounced, r.ID)
-		if q.sessions[r.SessionID] == r.ID {
-			delete(q.sessions, r.SessionID)
+		if q.sessions[r.SessionKey()] == r.ID {
+			delete(q.sessions, r.SessionKey())
 		}
 		q.counts[r.Status]--
 	}

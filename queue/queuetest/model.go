@@ -161,7 +161,7 @@ func (m *model) submit(rt *rapid.T) {
 	now := m.clock.Now()
 	r := Request(now, len(m.requests))
 	r.SessionID = rapid.SampledFrom([]string{"a", "b", "c", "d", "e", r.SessionID, r.SessionID, r.SessionID}).Draw(rt, "session")
-	r.Caller = rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "caller")
+	r.Caller = rapid.SampledFrom([]string{"", "x", "key:x", "key:y"}).Draw(rt, "caller")
 	r.Priority = rapid.SampledFrom([]int{0, 0, 0, 1, pipeline.MaxPriority}).Draw(rt, "priority")
 	if s := rapid.IntRange(-100, 300).Draw(rt, "deadline"); s > 0 {
 		r.Deadline = now.Add(time.Duration(s) * time.Second)

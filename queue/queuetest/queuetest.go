@@ -35,7 +35,7 @@ func (s Suite) Run(t *testing.T) {
 		name  string
 		tests []test
 	}{
-		{"requests", requestTests}, {"order", orderTests}, {"handover", handoverTests}, {"leases", leaseTests},
+		{"requests", requestTests}, {"uploads", promiseTests}, {"order", orderTests}, {"handover", handoverTests}, {"leases", leaseTests},
 		{"retries", retryTests}, {"cancel", cancelTests}, {"slots", slotTests}, {"reaper", reaperTests},
 		{"events", eventTests}, {"rebuild", rebuildTests}, {"concurrency", concurrencyTests},
 	} {

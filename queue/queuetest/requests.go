@@ -84,6 +84,22 @@ var requestTests = []test{
 		counts, err := b.q.StatusCounts(b.ctx())
 		check(b, "queued", counts[pipeline.Queued], err, 0)
 	}},
+	{"callers with an API key have session names of their own", func(b *bench) {
+		session := func(c string) func(*pipeline.Request) {
+			return func(x *pipeline.Request) { x.SessionID, x.Caller = "customer-1", c }
+		}
+		own := b.submit(session(pipeline.KeyCaller + "app"))
+		shared := b.submit(session("192.0.2.1"))
+		b.submit(session(pipeline.KeyCaller + "other"))
+		b.is("the key's again", b.q.Submit(b.ctx(), b.request(session(own.Caller))), &queue.DuplicateError{RequestID: own.ID})
+		b.is("another address's", b.q.Submit(b.ctx(), b.request(session("192.0.2.2"))), &queue.DuplicateError{RequestID: shared.ID})
+		b.must(b.q.Cancel(b.ctx(), own.ID))
+		again := b.submit(session(own.Caller))
+		b.clock.Advance(b.cfg.Keep + time.Minute) // the first is forgotten, and takes no session with it
+		_, err := b.q.Reap(b.ctx())
+		b.must(err)
+		b.is("after it was forgotten", b.q.Submit(b.ctx(), b.request(session(own.Caller))), &queue.DuplicateError{RequestID: again.ID})
+	}},
 	{"a session whose request failed or was canceled may try again", func(b *bench) {
 		canceled := b.submit()
 		b.must(b.q.Cancel(b.ctx(), canceled.ID))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,7 +14,7 @@ import (
 
 // Version of the state that this program keeps in Redis, in {q}version. A change to lua/keys.lua that older records do not
 // satisfy raises it and adds a migration.
-const Version = 1
+const Version = 2
 
 const (
 	versionKey   = "{q}version"
@@ -25,7 +26,23 @@ const (
 type migration func(ctx context.Context, client *redis.Client) error
 
 // migrations by the version they start from.
-var migrations = map[int]migration{}
+func (q *Queue) migrations() map[int]migration {
+	return map[int]migration{1: q.sessionsByCaller}
+}
+
+// sessionsByCaller files the sessions of callers with API keys under their caller. A session that an older program takes meanwhile
+// is not known to newer ones.
+func (q *Queue) sessionsByCaller(ctx context.Context, client *redis.Client) error {
+	const prefix = "{q}r"
+	records := client.ScanType(ctx, 0, prefix+"*", 1000, "hash").Iterator()
+	for records.Next(ctx) {
+		id := strings.TrimPrefix(records.Val(), prefix)
+		if err := q.scripts["by_caller"].Run(ctx, client, tag, 0, q.now().UnixMilli(), id).Err(); err != nil {
+			return fmt.Errorf("session of %s: %w", id, err)
+		}
+	}
+	return records.Err()
+}
 
 // migrate brings state up to version. State of a newer program is refused: it would be misread.
 func (q *Queue) migrate(ctx context.Context, version int, steps map[int]migration) error {

@@ -2,14 +2,18 @@ package redisq_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
+	"github.com/splatworks/splatworks/queue/queuetest"
 	"github.com/splatworks/splatworks/queue/redisq"
 	"github.com/splatworks/splatworks/queue/redisq/redistest"
 )
@@ -50,6 +54,42 @@ func TestMigration(t *testing.T) {
 	}
 	if err := q.Migrate(t.Context(), redisq.Version+3, steps); err == nil {
 		t.Error("a missing step was not noticed")
+	}
+}
+
+// TestSessionsOfVersionOneAreFiledByCaller: state as version 1 left it has the sessions of API keys under their names alone.
+func TestSessionsOfVersionOneAreFiledByCaller(t *testing.T) {
+	client := connect(t, redistest.Start(t))
+	q := open(t, client, queue.Config{})
+	own, shared := queuetest.Request(time.UnixMilli(1_790_000_000_000), 1), queuetest.Request(time.UnixMilli(1_790_000_000_000), 2)
+	own.Caller = pipeline.KeyCaller + "app"
+	for _, r := range []*pipeline.Request{&own, &shared} {
+		old := *r
+		old.Caller = strings.Replace(old.Caller, ":", "_", 1) // filed under its name alone
+		if err := q.Submit(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		record := client.HGet(t.Context(), "{q}r"+r.ID, "r").Val()
+		if err := client.HSet(t.Context(), "{q}r"+r.ID, "r", strings.Replace(record, "key_app", "key:app", 1)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.Set(t.Context(), "{q}version", 1, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	q = open(t, client, queue.Config{})
+	duplicate := func(change func(*pipeline.Request)) error {
+		r := queuetest.Request(time.UnixMilli(1_790_000_000_000), 3)
+		change(&r)
+		return q.Submit(t.Context(), r)
+	}
+	for _, r := range []pipeline.Request{own, shared} {
+		if err := duplicate(func(x *pipeline.Request) { x.SessionID, x.Caller = r.SessionID, r.Caller }); !errors.Is(err, &queue.DuplicateError{RequestID: r.ID}) {
+			t.Errorf("session of %s: %v", r.Caller, err)
+		}
+	}
+	if err := duplicate(func(x *pipeline.Request) { x.SessionID, x.Caller = own.SessionID, pipeline.KeyCaller+"other" }); err != nil {
+		t.Errorf("another key's: %v", err)
 	}
 }
 

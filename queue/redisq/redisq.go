@@ -81,7 +81,7 @@ func New(client *redis.Client, cfg queue.Config) (*Queue, error) {
 }
 
 // Prepare migrates state that an older program left.
-func (q *Queue) Prepare(ctx context.Context) error { return q.migrate(ctx, Version, migrations) }
+func (q *Queue) Prepare(ctx context.Context) error { return q.migrate(ctx, Version, q.migrations()) }
 
 // Ping asks Redis once whether it answers, and is not patient.
 func (q *Queue) Ping(ctx context.Context) error {
@@ -141,7 +141,7 @@ func submitArgs(r pipeline.Request) ([]any, error) {
 	if !r.Deadline.IsZero() {
 		deadline = r.Deadline.UnixMilli()
 	}
-	return append([]any{r.ID, r.SessionID, tokenField(r.TokenHash), deadline}, fields...), nil
+	return append([]any{r.ID, r.SessionKey(), tokenField(r.TokenHash), deadline}, fields...), nil
 }
 
 func submitted(id string, answer any) error {

@@ -22,7 +22,7 @@ func (q *Queue) Restore(ctx context.Context, records []queue.Record) (queue.Rebu
 		}
 	}
 	// Whoever emptied Redis took the version, too.
-	if err := q.migrate(ctx, Version, migrations); err != nil {
+	if err := q.migrate(ctx, Version, q.migrations()); err != nil {
 		return did, err
 	}
 	answers, err := q.calls(ctx, "restore", now, len(args), 1, func(i int) []any { return args[i] })

@@ -36,6 +36,12 @@ local function identity(id)
   return string.match(whole, '^([^%z]*)%z([^%z]*)%z[^%z]*%z[^%z]*%z([^%z]*)%z[^%z]*%z(.*)$')
 end
 
+-- session_key is what a session is taken under: a caller with an API key has session names of its own, as in pipeline.
+local function session_key(session, caller)
+  if string.sub(caller, 1, 4) == 'key:' then return caller .. '\0' .. session end
+  return session
+end
+
 -- plan files an entry for the minute of a time.
 local function plan(entry, at)
   local minute = math.floor(at / 60000)
@@ -68,6 +74,7 @@ end
 local function finish(id, from, to, grace)
   redis.call('HSET', RECORD .. id, 'S', to, 'u', now, 'y', now)
   redis.call('ZREM', HANDOVER, id)
+  redis.call('DEL', PROMISED .. id)
   redis.call('ZADD', ENDED, now + grace, id)
   plan('k' .. id, now + KEEP)
   become(from, to)

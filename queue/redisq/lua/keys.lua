@@ -22,7 +22,9 @@ local REAPED   = '{q}reaped'     -- hash: stage -> when the reaper last looked a
 local WHOLE    = '{q}whole'      -- exists once a rebuild has looked for everything that this Redis may have lost
 local HANDOVER = '{q}handover'   -- sorted set: requests between two stages, by the completion of the first
 local ENDED    = '{q}ended'      -- sorted set: requests whose end nobody has announced, by the time from which the reaper does it
-local SESSIONS = '{q}s'          -- hash, + bucket: digest of a session id -> request id, see index()
+local PROMISED = '{q}promised:'  -- MessagePack, + request id: digest of the name of an upload -> how many bytes it may have, see
+                                 --   promise; until the request ends
+local SESSIONS = '{q}s'          -- hash, + bucket: digest of session_key() -> request id, see index()
 local TOKENS   = '{q}t'          -- hash, + bucket: digest of a token hash -> request id
 local AGENDA   = '{q}agenda'     -- sorted set: minutes for which there is a list
 local MINUTE   = '{q}agenda:'    -- list, + minute: d or k and a request id: a deadline, or an end of keeping, in that minute

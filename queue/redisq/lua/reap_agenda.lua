@@ -3,10 +3,10 @@
 --   ARGV[3]  how many entries at most
 -- Returns requests past their deadline, requests forgotten, and 1 when more is due.
 local function forget(id)
-  local session, _, _, token = identity(id)
-  redis.call('DEL', RECORD .. id, EXTRA .. id)
+  local session, caller, _, token = identity(id)
+  redis.call('DEL', RECORD .. id, EXTRA .. id, PROMISED .. id)
   redis.call('ZREM', ENDED, id)
-  local hash, field = index(SESSIONS, session)
+  local hash, field = index(SESSIONS, session_key(session, caller))
   if redis.call('HGET', hash, field) == id then redis.call('HDEL', hash, field) end
   redis.call('HDEL', index(TOKENS, token))
 end

@@ -1,6 +1,6 @@
 -- restore records a request as it was, without its next task.
 --   ARGV[3]  request id
---   ARGV[4]  session id
+--   ARGV[4]  session, as the index has it
 --   ARGV[5]  token hash as in the record
 --   ARGV[6]  deadline, or an empty string
 --   ARGV[7]  status
