@@ -15,7 +15,7 @@ import (
 // Several is the value of Trigger.Uploads for a capture of more than one file.
 const Several = api.Several
 
-// File is one file of a capture. Names are 1 to 128 of A-Z a-z 0-9 . _ - and their order is the capture's.
+// File is one file of a capture. Names have up to 200 bytes and no slashes; their order is the capture's.
 type File struct {
 	Name        string
 	ContentType string // default: told by the content, later
@@ -40,7 +40,7 @@ func (c *Client) UploadSeveral(ctx context.Context, token string, files []File, 
 		batch := files[at:min(at+filesPerCall, len(files))]
 		var ask api.UploadsAsked
 		for _, f := range batch {
-			ask.Files = append(ask.Files, api.File{Name: f.Name, ContentType: f.ContentType})
+			ask.Files = append(ask.Files, api.File{Name: f.Name, Size: max(f.Size, 1), ContentType: f.ContentType}) // 0 would say unknown
 		}
 		var links api.Uploads
 		err := c.post(ctx, "/uploads", token, ask, &links)

@@ -19,14 +19,29 @@ module "trigger" {
     RATE_LIMIT_CALLER = tostring(var.rate_limit.per_caller)
     RATE_LIMIT_GLOBAL = tostring(var.rate_limit.global)
     MAX_UPLOAD_BYTES  = tostring(var.max_upload_bytes)
+    PROXIES           = tostring(var.proxies)
+    CONCURRENCY       = tostring(local.trigger_concurrency)
+
+    MAX_TRAIN_BUDGET_S = tostring(var.request_limits.max_train_budget_s)
+    MAX_IMAGES         = tostring(var.request_limits.max_images)
+    MAX_LONG_EDGE_PX   = tostring(var.request_limits.max_long_edge_px)
+    MAX_PRIORITY       = tostring(var.request_limits.max_priority)
+    API_KEY_LIMITS     = jsonencode({ for name, limits in var.api_key_limits : name => { for limit, value in limits : limit => value if value != null } })
+    DEPTH_NAMES        = join(",", var.depth_names)
   }
   ingress  = "INGRESS_TRAFFIC_ALL"
   invokers = { for member in var.trigger_invokers : member => member }
   # The rate limit holds across instances; this bounds what a flood can cost.
   max_instances = 10
+  concurrency   = local.trigger_concurrency
   timeout_s     = 300 # event streams and long polls
 
   depends_on = [google_secret_manager_secret_version.redis_url, google_secret_manager_secret_version.api_keys]
+}
+
+locals {
+  # Calls that an instance of trigger serves at once. A stream costs it 60 KB, and half of the calls may be streams.
+  trigger_concurrency = 250
 }
 
 # The hashes of the API keys. They would open nothing if they were read, but who may call is nobody's business.
@@ -63,7 +78,7 @@ locals {
     {
       # A signed address can do what its signer may do: begin an upload, read a result.
       "signs uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectCreator", condition = null }
-      "finds uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectViewer", condition = null }
+      "finds uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectUser", condition = null }
       "reads results"  = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectViewer", condition = null }
       "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes", "webhooks"] : "resource.name.startsWith(\"${local.artifact_objects}${folder}/\")"]) }
     },

@@ -129,6 +129,12 @@ variable "depth_model" {
   }
 }
 
+variable "depth_names" {
+  description = "Further depth models that requests may name, when depth's image holds more than depth_model."
+  type        = list(string)
+  default     = []
+}
+
 variable "depth_gpu" {
   description = "Set it to run the depth stage on GPUs; as train_gpu."
   type = object({
@@ -219,16 +225,63 @@ variable "api_keys" {
 }
 
 variable "rate_limit" {
-  description = "Reconstructions that are taken in a minute: of one caller (an API key, or an address), and of all together."
+  description = "In a minute: calls for a reconstruction of one caller (an API key, or an address), and reconstructions that are taken in of all together."
   type = object({
     per_caller = optional(number, 10)
-    global     = optional(number, 10)
+    global     = optional(number, 60)
   })
   default = {}
 
   validation {
     condition     = alltrue([for n in values(var.rate_limit) : n >= 1 && floor(n) == n])
     error_message = "A limit must be a whole number of at least 1."
+  }
+  validation {
+    condition     = var.rate_limit.per_caller <= var.rate_limit.global
+    error_message = "One caller cannot have more than all together: raise global, or lower per_caller."
+  }
+}
+
+variable "proxies" {
+  description = "Trusted proxies between clients and the trigger function, each of which appends the address it saw to X-Forwarded-For: 1 is Cloud Run's own front end, 2 with a load balancer before it. Without API keys callers are told apart by that address."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.proxies >= 1 && floor(var.proxies) == var.proxies
+    error_message = "Cloud Run's front end is always there: at least 1."
+  }
+}
+
+variable "request_limits" {
+  description = "What any caller may ask for: seconds of training, images, pixels of their long edge, and the priority by which requests go before others."
+  type = object({
+    max_train_budget_s = optional(number, 3600)
+    max_images         = optional(number, 1000)
+    max_long_edge_px   = optional(number, 1920)
+    max_priority       = optional(number, 0)
+  })
+  default = {}
+
+  validation {
+    condition     = var.request_limits.max_train_budget_s >= 300 && var.request_limits.max_train_budget_s <= 86400 && var.request_limits.max_images >= 3 && var.request_limits.max_images <= 2000 && var.request_limits.max_long_edge_px >= 64 && var.request_limits.max_long_edge_px <= 4096 && var.request_limits.max_priority >= 0 && var.request_limits.max_priority <= 4095
+    error_message = "max_train_budget_s is 300 to 86400, max_images 3 to 2000, max_long_edge_px 64 to 4096, max_priority 0 to 4095."
+  }
+}
+
+variable "api_key_limits" {
+  description = "The same for single API keys, by their names; what an entry leaves out is as in request_limits."
+  type = map(object({
+    max_train_budget_s = optional(number)
+    max_images         = optional(number)
+    max_long_edge_px   = optional(number)
+    max_priority       = optional(number)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.api_key_limits) : contains([for entry in var.api_keys : split(":", entry)[0]], name)])
+    error_message = "api_key_limits names a key that api_keys does not have."
   }
 }
 

@@ -46,7 +46,8 @@ type UploadsAsked struct {
 
 // File is one file of a capture.
 type File struct {
-	Name        string `json:"name"`                   // 1 to 128 of A-Z a-z 0-9 . _ -; the capture's order
+	Name        string `json:"name"`                   // your own, without slashes; the capture's order
+	Size        int64  `json:"size,omitempty"`         // in bytes; absent: files without one share alike what the capture has left
 	ContentType string `json:"content_type,omitempty"` // default application/octet-stream
 }
 

@@ -20,8 +20,8 @@ type upCommand struct {
 	Listen    string        `default:"127.0.0.1:8080" help:"Address of the request API; port 0 takes a free one."`
 	Data      string        `required:"" placeholder:"DIR" help:"Folder for everything that must survive a restart."`
 	Lease     time.Duration `default:"15s" help:"A worker that is silent for longer has lost its task."`
-	RateLimit int           `name:"rate-limit" default:"10" help:"Reconstructions a minute that are taken."`
-	Strangers bool          `help:"Callers are not you: webhooks go to public https addresses only."`
+	RateLimit int           `name:"rate-limit" default:"10" help:"Reconstructions a minute that are taken from one caller; from all of them six times as many."`
+	Strangers bool          `help:"Callers are not you: webhooks go to public https addresses only, and nobody may ask for more than a deployment allows by default (docs/operations.md, MAX_...)."`
 	Origin    []string      `placeholder:"https://HOST" help:"Web pages that may call the API from a browser."`
 	APIKeys   []string      `name:"api-keys" env:"SPLATWORKS_API_KEYS" placeholder:"NAME:SHA256" help:"Keys to ask for, as 'splatworks key' prints them."`
 	Chaos     string        `hidden:"" help:"How events misbehave: duplicate=N,reorder,delay=DURATION."`

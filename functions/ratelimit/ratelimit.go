@@ -2,7 +2,8 @@
 // through Redis (Redis), or within one process (Memory). Token buckets and fixed windows would let nearly twice as many
 // through around a boundary. Shield stands in front of either so that a flood in one instance never reaches Redis.
 //
-// A refused call does not count. What is limited, and what to answer, is the caller's business.
+// A refused call does not count. What is limited, for whom, and what to answer, is for the package's user to decide: all callers
+// together are one caller of another limiter.
 package ratelimit
 
 import (
@@ -13,19 +14,18 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits hold for any half-open interval of length Window.
-type Limits struct {
-	Global    int // calls of all callers together
-	PerCaller int // calls of one caller
-	Window    time.Duration
+// Limit holds for any half-open interval of length Window.
+type Limit struct {
+	Calls  int // of one caller
+	Window time.Duration
 }
 
-// Default is the contract of the public endpoint: ten a minute. A deployment with many callers raises Global.
-var Default = Limits{Global: 10, PerCaller: 10, Window: time.Minute}
+// Default is the contract of the public endpoint: ten a minute of one caller.
+var Default = Limit{Calls: 10, Window: time.Minute}
 
-func (l Limits) check() error {
-	if l.Global < 1 || l.PerCaller < 1 || l.Window < time.Millisecond {
-		return errors.New("ratelimit: limits must be at least 1 and the window at least 1 ms")
+func (l Limit) check() error {
+	if l.Calls < 1 || l.Window < time.Millisecond {
+		return errors.New("ratelimit: a limit must be at least 1 and its window at least 1 ms")
 	}
 	return nil
 }

@@ -32,22 +32,22 @@ func (c *clock) now() time.Time          { return time.Unix(0, c.ns.Load()) }
 func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 
 // factory makes n limiters that share one state, as instances of a service do.
-type factory func(t testing.TB, limits ratelimit.Limits, now func() time.Time, n int) []ratelimit.Limiter
+type factory func(t testing.TB, limit ratelimit.Limit, now func() time.Time, n int) []ratelimit.Limiter
 
 var implementations = map[string]factory{
-	"memory": func(_ testing.TB, limits ratelimit.Limits, now func() time.Time, n int) []ratelimit.Limiter {
-		m := ratelimit.NewMemory(limits, now)
+	"memory": func(_ testing.TB, limit ratelimit.Limit, now func() time.Time, n int) []ratelimit.Limiter {
+		m := ratelimit.NewMemory(limit, now)
 		all := make([]ratelimit.Limiter, n)
 		for i := range all {
 			all[i] = m
 		}
 		return all
 	},
-	"redis": func(t testing.TB, limits ratelimit.Limits, now func() time.Time, n int) []ratelimit.Limiter {
+	"redis": func(t testing.TB, limit ratelimit.Limit, now func() time.Time, n int) []ratelimit.Limiter {
 		prefix := strconv.FormatInt(prefixes.Add(1), 10)
 		all := make([]ratelimit.Limiter, n)
 		for i := range all {
-			l, err := ratelimit.NewRedis(client(t), prefix, limits, now)
+			l, err := ratelimit.NewRedis(client(t), prefix, limit, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,14 +102,14 @@ func TestTenInAMinuteThenWait(t *testing.T) {
 	})
 }
 
-func TestCallersHaveTheirOwnLimitWithinTheGlobalOne(t *testing.T) {
+func TestCallersHaveTheirOwnLimit(t *testing.T) {
 	contract(t, func(t *testing.T, make factory) {
 		c := newClock()
-		l := make(t, ratelimit.Limits{Global: 5, PerCaller: 3, Window: time.Minute}, c.now, 1)[0]
+		l := make(t, ratelimit.Limit{Calls: 3, Window: time.Minute}, c.now, 1)[0]
 		for i, call := range []struct {
 			caller string
 			admit  bool
-		}{{"a", true}, {"a", true}, {"a", true}, {"a", false}, {"b", true}, {"b", true}, {"b", false}, {"c", false}} {
+		}{{"a", true}, {"a", true}, {"a", true}, {"a", false}, {"b", true}, {"b", true}, {"b", true}, {"b", false}, {"c", true}} {
 			if got := admit(t, l, call.caller) == 0; got != call.admit {
 				t.Fatalf("call %d of %s: admitted %v", i, call.caller, got)
 			}
@@ -148,15 +148,14 @@ func TestInstancesShareTheLimit(t *testing.T) {
 func TestNoWindowHoldsMore(t *testing.T) {
 	contract(t, func(t *testing.T, make factory) {
 		rapid.Check(t, func(rt *rapid.T) {
-			limits := ratelimit.Limits{Global: rapid.IntRange(1, 6).Draw(rt, "global"), PerCaller: rapid.IntRange(1, 4).Draw(rt, "perCaller"), Window: time.Minute}
+			limit := ratelimit.Limit{Calls: rapid.IntRange(1, 6).Draw(rt, "calls of a window"), Window: time.Minute}
 			c := newClock()
-			l := make(t, limits, c.now, 1)[0]
+			l := make(t, limit, c.now, 1)[0]
 			admitted := map[string][]time.Time{}
 			for range rapid.IntRange(1, 60).Draw(rt, "calls") {
 				caller := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "caller")
 				wait := admit(t, l, caller)
 				if wait == 0 {
-					admitted["all"] = append(admitted["all"], c.now())
 					admitted[caller] = append(admitted[caller], c.now())
 				}
 				if rapid.Bool().Draw(rt, "obedient") {
@@ -164,20 +163,15 @@ func TestNoWindowHoldsMore(t *testing.T) {
 					if wait > 0 && admit(t, l, caller) != 0 {
 						rt.Fatalf("refused after the wait of %v it was told", wait)
 					} else if wait > 0 {
-						admitted["all"] = append(admitted["all"], c.now())
 						admitted[caller] = append(admitted[caller], c.now())
 					}
 				}
 				c.advance(time.Duration(rapid.IntRange(0, 20_000).Draw(rt, "ms")) * time.Millisecond)
 			}
 			for who, times := range admitted {
-				limit := limits.PerCaller
-				if who == "all" {
-					limit = limits.Global
-				}
-				for i := limit; i < len(times); i++ {
-					if gap := times[i].Sub(times[i-limit]); !(gap >= limits.Window) {
-						rt.Fatalf("%s: %d calls within %v", who, limit+1, gap)
+				for i := limit.Calls; i < len(times); i++ {
+					if gap := times[i].Sub(times[i-limit.Calls]); !(gap >= limit.Window) {
+						rt.Fatalf("%s: %d calls within %v", who, limit.Calls+1, gap)
 					}
 				}
 			}
@@ -188,7 +182,7 @@ func TestNoWindowHoldsMore(t *testing.T) {
 func TestClockThatStepsBackOpensNothing(t *testing.T) {
 	contract(t, func(t *testing.T, make factory) {
 		c := newClock()
-		l := make(t, ratelimit.Limits{Global: 2, PerCaller: 2, Window: time.Minute}, c.now, 1)[0]
+		l := make(t, ratelimit.Limit{Calls: 2, Window: time.Minute}, c.now, 1)[0]
 		admit(t, l, "a")
 		c.advance(-30 * time.Second)
 		if wait := admit(t, l, "a"); wait != 0 {
@@ -248,9 +242,9 @@ func TestFaultIsNotAdmission(t *testing.T) {
 }
 
 func TestLimitsThatMakeNoSense(t *testing.T) {
-	for _, limits := range []ratelimit.Limits{{}, {Global: 1, PerCaller: 0, Window: time.Second}, {Global: 1, PerCaller: 1}} {
-		if _, err := ratelimit.NewRedis(nil, "", limits, time.Now); err == nil {
-			t.Errorf("%+v accepted", limits)
+	for _, limit := range []ratelimit.Limit{{}, {Calls: 0, Window: time.Second}, {Calls: 1}} {
+		if _, err := ratelimit.NewRedis(nil, "", limit, time.Now); err == nil {
+			t.Errorf("%+v accepted", limit)
 		}
 	}
 }

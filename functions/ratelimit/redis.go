@@ -17,25 +17,25 @@ var admitLua string
 // Redis is a Limiter shared by everybody who uses the same Redis and the same prefix.
 type Redis struct {
 	rdb    redis.Scripter
-	limits Limits
+	limit  Limit
 	now    func() time.Time
 	admit  *redis.Script
 	prefix string
 }
 
-// NewRedis returns a Redis limiter whose keys begin with prefix. Its keys share a hash tag, so they live on one shard.
-func NewRedis(rdb redis.Scripter, prefix string, limits Limits, now func() time.Time) (*Redis, error) {
-	if err := limits.check(); err != nil {
+// NewRedis returns a Redis limiter whose keys begin with prefix.
+func NewRedis(rdb redis.Scripter, prefix string, limit Limit, now func() time.Time) (*Redis, error) {
+	if err := limit.check(); err != nil {
 		return nil, err
 	}
-	return &Redis{rdb, limits, now, redis.NewScript(admitLua), prefix}, nil
+	return &Redis{rdb, limit, now, redis.NewScript(admitLua), prefix}, nil
 }
 
 // Admit implements Limiter, in one round trip.
 func (r *Redis) Admit(ctx context.Context, caller string) (time.Duration, error) {
 	sum := sha256.Sum256([]byte(caller)) // bounds the key and keeps addresses and API keys out of it
-	keys := []string{r.prefix + "{rl}:g", r.prefix + "{rl}:c:" + hex.EncodeToString(sum[:16])}
-	wait, err := r.admit.Run(ctx, r.rdb, keys, r.now().UnixMicro(), r.limits.Window.Microseconds(), r.limits.Global, r.limits.PerCaller).Int64()
+	keys := []string{r.prefix + "{rl}:c:" + hex.EncodeToString(sum[:16])}
+	wait, err := r.admit.Run(ctx, r.rdb, keys, r.now().UnixMicro(), r.limit.Window.Microseconds(), r.limit.Calls).Int64()
 	if err != nil {
 		return 0, fmt.Errorf("ask the rate limit: %w", err)
 	}

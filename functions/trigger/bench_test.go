@@ -38,7 +38,7 @@ func BenchmarkAPI(b *testing.B) {
 		b.Fatal(err)
 	}
 	const unlimited = 1 << 30
-	limit, err := ratelimit.NewRedis(rdb, "bench", ratelimit.Limits{Global: unlimited, PerCaller: unlimited, Window: time.Second}, time.Now)
+	limit, err := ratelimit.NewRedis(rdb, "bench", ratelimit.Limit{Calls: unlimited, Window: time.Second}, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}

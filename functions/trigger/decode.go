@@ -1,8 +1,6 @@
 package trigger
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +14,7 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-const (
-	maxBodyBytes = 64 << 10
-	maxDepth     = 8
-)
+const maxBodyBytes = 64 << 10
 
 // uploadTypes are the content types an upload may declare; octet-stream is recognised by its first bytes later.
 var uploadTypes = []string{"application/octet-stream", "video/mp4", "video/quicktime", "video/webm", "video/x-matroska",
@@ -54,14 +49,11 @@ func readLongJSON(r *http.Request, v any, maxBytes int64) *serve.Problem {
 	if err != nil {
 		return invalid("invalid_json", "The body did not arrive whole.", "Send it again.")
 	}
-	if err := checkJSON(body); err != nil {
+	if err := serve.CheckJSON(body); err != nil {
 		return invalid("invalid_json", "The body is not acceptable JSON: "+err.Error()+".", "Send one JSON object.")
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return invalid("invalid_field", "The body does not have the form of a request: "+strings.TrimPrefix(err.Error(), "json: ")+".",
-			"See docs/api.md for the fields there are.")
+	if err := serve.DecodeJSON(body, v); err != nil {
+		return invalid("invalid_field", "The body does not have the form of a request: "+err.Error()+".", "See docs/api.md for the fields there are.")
 	}
 	return nil
 }
@@ -85,72 +77,6 @@ func validate(t *api.Trigger) *serve.Problem {
 	if !slices.Contains(uploadTypes, t.ContentType) {
 		return invalid("invalid_content_type", "content_type must be one of "+strings.Join(uploadTypes, ", ")+".",
 			"Convert the capture; several photos come as one zip, or as several uploads.")
-	}
-	return nil
-}
-
-// checkJSON accepts exactly one object, nested at most maxDepth deep, in which no name stands twice and every name is
-// spelled as documented: encoding/json alone would take the last of two, and SESSION_ID for session_id.
-func checkJSON(body []byte) error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	if first, err := d.Token(); err != nil || first != json.Delim('{') {
-		return errors.New("it does not start with an object")
-	}
-	if err := checkObject(d, 1); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows the object")
-	}
-	return nil
-}
-
-func checkObject(d *json.Decoder, depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("it is nested more than %d deep", maxDepth)
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return err
-		}
-		name, ok := t.(string)
-		if !ok || seen[name] {
-			return fmt.Errorf("a name stands twice: %.40q", name)
-		}
-		if strings.ToLower(name) != name {
-			return fmt.Errorf("names are written in lower case, unlike %.40q", name)
-		}
-		seen[name] = true
-		if err := checkValue(d, depth); err != nil {
-			return err
-		}
-	}
-	_, err := d.Token() // the closing brace
-	return err
-}
-
-func checkValue(d *json.Decoder, depth int) error {
-	t, err := d.Token()
-	if err != nil {
-		return err
-	}
-	switch t {
-	case json.Delim('{'):
-		return checkObject(d, depth+1)
-	case json.Delim('['):
-		if depth+1 > maxDepth {
-			return fmt.Errorf("it is nested more than %d deep", maxDepth)
-		}
-		for d.More() {
-			if err := checkValue(d, depth+1); err != nil {
-				return err
-			}
-		}
-		_, err := d.Token() // the closing bracket
-		return err
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 		}
 	}
 	doc.Progress = progressOf(state, doc.QueuePosition != nil)
-	doc.ETAS, doc.ETAConfidence = eta(state, doc.Progress.Percent, now)
+	doc.ETAS, doc.ETAConfidence = eta(state, doc.Progress, now)
 
 	if state.Progress.Stage == state.Stage {
 		doc.CostUSD = state.Progress.CostUSD // of the attempt at hand; a completed stage's stands in its manifest
@@ -122,13 +122,28 @@ func stepOf(state queue.State, waits bool) string {
 	return "starting"
 }
 
-// eta extrapolates from what was done so far, once that says anything.
-func eta(state queue.State, percent float64, now time.Time) (*float64, string) {
-	elapsed := now.Sub(state.StartedAt).Seconds()
+// eta extrapolates from what was done so far, once that says anything. What training takes is known when the request says it;
+// then the other stages alone are extrapolated.
+func eta(state queue.State, progress api.Progress, now time.Time) (*float64, string) {
+	percent, elapsed := progress.Percent, now.Sub(state.StartedAt).Seconds()
 	if state.Status != pipeline.Processing || state.StartedAt.IsZero() || !(percent >= 5) || !(elapsed > 0) {
 		return nil, ""
 	}
-	left := math.Round(elapsed * (100 - percent) / percent)
+	left := elapsed * (100 - percent) / percent
+	if budget := state.Options.TrainBudgetS; budget > 0 {
+		trained := 0.0
+		for _, line := range progress.Stages {
+			if line.Stage == pipeline.Train {
+				trained = line.Percent / 100
+			}
+		}
+		others := percent - share[pipeline.Train]*trained // all of them are 100 - share
+		left = budget * (1 - trained)
+		if others > 0 {
+			left += max(0, elapsed-budget*trained) * (100 - share[pipeline.Train] - others) / others
+		}
+	}
+	left = math.Round(left)
 	confidence := "low"
 	if percent >= 70 {
 		confidence = "high"

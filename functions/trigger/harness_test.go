@@ -62,7 +62,7 @@ func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	w.queue = newQueue(t, queue.Config{Now: w.now})
 	config := trigger.Config{
 		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w}, Webhooks: webhooks{w}, Sources: []string{"sources"},
-		Limiter: brokenLimiter{ratelimit.NewMemory(ratelimit.Limits{Global: 1000, PerCaller: 1000, Window: time.Minute}, w.now), w},
+		Limiter: brokenLimiter{ratelimit.NewMemory(ratelimit.Limit{Calls: 1000, Window: time.Minute}, w.now), w},
 		Log:     serve.NewLogger(w.log, "", slog.LevelDebug), Now: w.now, After: w.timer, News: w.queue, Random: &lockedRandom{r: rand.NewChaCha8(sha256.Sum256([]byte(t.Name())))},
 	}
 	for _, c := range change {
@@ -275,29 +275,36 @@ func (w *world) complete(lease queue.Lease, before *artifacts.Manifest) (*artifa
 }
 
 type brokenQueue struct {
-	queue.Requests
+	queue.Queue
 	w *world
+}
+
+func (q brokenQueue) Promise(ctx context.Context, p queue.Promise) ([]int64, error) {
+	if err := q.w.fault("promise"); err != nil {
+		return nil, err
+	}
+	return q.Queue.Promise(ctx, p)
 }
 
 func (q brokenQueue) Submit(ctx context.Context, r pipeline.Request) error {
 	if err := q.w.fault("submit"); err != nil {
 		return err
 	}
-	return q.Requests.Submit(ctx, r)
+	return q.Queue.Submit(ctx, r)
 }
 
 func (q brokenQueue) LookupToken(ctx context.Context, hash string) (queue.State, error) {
 	if err := q.w.fault("lookup"); err != nil {
 		return queue.State{}, err
 	}
-	return q.Requests.LookupToken(ctx, hash)
+	return q.Queue.LookupToken(ctx, hash)
 }
 
 func (q brokenQueue) Cancel(ctx context.Context, id string) error {
 	if err := q.w.fault("cancel"); err != nil {
 		return err
 	}
-	return q.Requests.Cancel(ctx, id)
+	return q.Queue.Cancel(ctx, id)
 }
 
 type brokenStore struct {
@@ -346,6 +353,19 @@ func (l brokenLimiter) Admit(ctx context.Context, caller string) (time.Duration,
 		return 0, err
 	}
 	return l.Limiter.Admit(ctx, caller)
+}
+
+// brokenChanges is a limiter of changes.
+type brokenChanges struct {
+	trigger.Limiter
+	w *world
+}
+
+func (l brokenChanges) Admit(ctx context.Context, who string) (time.Duration, error) {
+	if err := l.w.fault("changes"); err != nil {
+		return 0, err
+	}
+	return l.Limiter.Admit(ctx, who)
 }
 
 type publisher struct{ w *world }

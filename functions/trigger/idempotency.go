@@ -28,17 +28,25 @@ type chance struct {
 	idBytes   []byte
 }
 
-// maxKeyBytes bounds an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07 leaves the limit to the service).
-const maxKeyBytes = 255
+// An Idempotency-Key has 1 to maxKeyBytes (draft-ietf-httpapi-idempotency-key-header-07 leaves the limit to the service). Where
+// callers are told apart by their address alone, others may share it, and a key that they guess hands the request over: there it
+// has at least sharedKeyBytes.
+const (
+	maxKeyBytes    = 255
+	sharedKeyBytes = 16
+)
 
 func (s *Service) chance(ctx context.Context, r *http.Request, caller string, ask api.Trigger) (chance, *serve.Problem) {
 	keys := r.Header.Values("Idempotency-Key")
 	if len(keys) == 0 {
 		return chance{token: s.Random, id: s.Random}, nil
 	}
-	key := keys[0]
-	if len(keys) > 1 || key == "" || len(key) > maxKeyBytes || !printable(key) {
-		return chance{}, invalid("invalid_idempotency_key", fmt.Sprintf("Idempotency-Key must be one header of 1 to %d printable ASCII characters.", maxKeyBytes),
+	key, least := keys[0], 1
+	if len(s.Keys) == 0 {
+		least = sharedKeyBytes
+	}
+	if len(keys) > 1 || len(key) < least || len(key) > maxKeyBytes || !printable(key) {
+		return chance{}, invalid("invalid_idempotency_key", fmt.Sprintf("Idempotency-Key must be one header of %d to %d printable ASCII characters.", least, maxKeyBytes),
 			"Send a random one, such as a UUID, for each new request.")
 	}
 	secret, err := s.Secret(ctx)

@@ -12,9 +12,12 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
+// submit sends a key of at least 16 characters: short ones are made longer.
 func (w *world) submit(body, key string) *httptest.ResponseRecorder {
-	return w.call("POST", "/trigger-reconstruction", body, "Idempotency-Key: "+key)
+	return w.call("POST", "/trigger-reconstruction", body, "Idempotency-Key: "+longKey(key))
 }
+
+func longKey(key string) string { return key + strings.Repeat("-", max(0, 16-len(key))) }
 
 func TestSameKeyAndBodySameAnswer(t *testing.T) {
 	w := newWorld(t)
@@ -59,7 +62,7 @@ func TestKeysOfDifferentCallersHaveNothingInCommon(t *testing.T) {
 	r := httptest.NewRequest("POST", "/trigger-reconstruction", strings.NewReader(`{"session_id":"s"}`))
 	r.RemoteAddr = "203.0.113.9:1"
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Idempotency-Key", "k")
+	r.Header.Set("Idempotency-Key", longKey("k"))
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r)
 	problem(t, rec, 409, "duplicate_session")
@@ -122,12 +125,12 @@ func TestRepetitionAfterEveryCrash(t *testing.T) {
 
 func TestKeysThatAreNone(t *testing.T) {
 	w := newWorld(t)
-	for _, key := range []string{"", strings.Repeat("x", 256), "a\x01", "ü"} {
-		problem(t, w.submit(`{"session_id":"s"}`, key), 400, "invalid_idempotency_key")
+	for _, key := range []string{"", strings.Repeat("x", 256), "an idempotency key\x01", "an idempotency key ü", "order-17", strings.Repeat("x", 15)} {
+		problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`, "Idempotency-Key: "+key), 400, "invalid_idempotency_key")
 	}
 	r := httptest.NewRequest("POST", "/trigger-reconstruction", strings.NewReader(`{"session_id":"s"}`))
 	r.Header.Set("Content-Type", "application/json")
-	r.Header["Idempotency-Key"] = []string{"a", "b"}
+	r.Header["Idempotency-Key"] = []string{longKey("a"), longKey("b")}
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r)
 	problem(t, rec, 400, "invalid_idempotency_key")

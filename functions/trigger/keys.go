@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+
+	"github.com/splatworks/splatworks/pipeline"
 )
 
 // Keys are the API keys of a deployment. Without any, everybody who reaches the API may ask for reconstructions.
@@ -70,6 +72,6 @@ func (k Keys) Caller(otherwise func(*http.Request) (string, error)) func(*http.R
 		if found < 0 {
 			return "", errNoKey
 		}
-		return "key:" + k[found].name, nil
+		return pipeline.KeyCaller + k[found].name, nil
 	}
 }

@@ -2,10 +2,12 @@ package trigger_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
 )
@@ -30,7 +32,7 @@ func TestKeys(t *testing.T) {
 		if c.Keys, err = trigger.ParseKeys([]string{oldEntry, " " + newEntry, otherEntry}); err != nil {
 			t.Fatal(err)
 		}
-		c.Limiter = ratelimit.NewMemory(ratelimit.Limits{Global: 100, PerCaller: 2, Window: time.Minute}, c.Now)
+		c.Limiter = ratelimit.NewMemory(ratelimit.Limit{Calls: 2, Window: time.Minute}, c.Now)
 	})
 	submit := func(session, key string) int {
 		return w.call("POST", "/trigger-reconstruction", `{"session_id":"`+session+`"}`, "X-Api-Key: "+key).Code
@@ -58,6 +60,28 @@ func TestKeys(t *testing.T) {
 	}
 	if s, err := w.queue.Lookup(t.Context(), w.published[0].RequestID); err != nil || s.Caller != "key:app" {
 		t.Errorf("caller %q %v", s.Caller, err)
+	}
+}
+
+// TestSessionsAreTheirCallers: with API keys a session name blocks nobody else's, and no other request is told of.
+func TestSessionsAreTheirCallers(t *testing.T) {
+	good, goodEntry := newKey(t, "good", "g")
+	evil, evilEntry := newKey(t, "evil", "e")
+	w := newWorld(t, func(c *trigger.Config) {
+		var err error
+		if c.Keys, err = trigger.ParseKeys([]string{goodEntry, evilEntry}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	submit := func(key string) *httptest.ResponseRecorder {
+		return w.call("POST", "/trigger-reconstruction", `{"session_id":"customer-0001"}`, "X-Api-Key: "+key)
+	}
+	if rec := submit(evil); rec.Code != 202 {
+		t.Fatal(rec.Code)
+	}
+	a := decode[api.Accepted](t, submit(good))
+	if p := problem(t, submit(good), 409, "duplicate_session"); p.RequestID != a.RequestID {
+		t.Errorf("%+v, want %s", p, a.RequestID)
 	}
 }
 

@@ -51,19 +51,19 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		check(post, rec)
 		return rec
 	}
-	a := decode[api.Accepted](t, submit(w, `{"session_id":"s","priority":1,"options":{"preset":"high","train_budget_s":1,"max_images":3,"long_edge_px":64,"seed":1,"depth":"off","projection":"flat","sky":"on","background_mode":"random","refine_poses":true,"compensate_exposure":true},"content_type":"video/mp4","callback_url":"https://client.example/hook"}`, "Idempotency-Key: k"))
+	a := decode[api.Accepted](t, submit(w, `{"session_id":"s","priority":1,"options":{"preset":"high","train_budget_s":1,"max_images":3,"long_edge_px":64,"seed":1,"depth":"off","projection":"flat","sky":"on","background_mode":"random","refine_poses":true,"compensate_exposure":true},"content_type":"video/mp4","callback_url":"https://client.example/hook"}`, "Idempotency-Key: "+longKey("k")))
 	for _, body := range []string{`{`, `{"x":1}`, `{"session_id":"/"}`, `{"session_id":"s","priority":-1}`, `{"session_id":"s","options":{"preset":"x"}}`,
 		`{"session_id":"s","content_type":"x"}`, `{"session_id":"s","source":"x"}`, `{"session_id":"s","uploads":"x"}`, `{"session_id":"s","callback_url":"http://x"}`, `{"session_id":"` + strings.Repeat("x", 70_000) + `"}`, `{"session_id":"s"}`} {
 		submit(w, body)
 	}
-	submit(w, `{"session_id":"s"}`, "Idempotency-Key: k")
+	submit(w, `{"session_id":"s"}`, "Idempotency-Key: "+longKey("k"))
 	submit(w, `{"session_id":"t"}`, "Idempotency-Key: ")
 	submit(w, `{"session_id":"t"}`, "Content-Type: text/plain")
 	submit(newWorld(t, func(c *trigger.Config) {
 		c.Caller = func(*http.Request) (string, error) { return "", http.ErrNoCookie }
 	}), `{"session_id":"t"}`)
 	limited := newWorld(t, func(c *trigger.Config) {
-		c.Limiter = ratelimit.NewMemory(ratelimit.Limits{Global: 1, PerCaller: 1, Window: time.Minute}, c.Now)
+		c.Limiter = ratelimit.NewMemory(ratelimit.Limit{Calls: 1, Window: time.Minute}, c.Now)
 	})
 	submit(limited, `{"session_id":"t"}`)
 	submit(limited, `{"session_id":"u"}`)
@@ -74,6 +74,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	}
 
 	checkUploads(t, check)
+	checkLimits(t, check)
 
 	done := w.trigger("done")
 	w.finish(done.RequestID)
@@ -145,7 +146,10 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 // checkUploads gets every answer of the two operations for several uploads.
 func checkUploads(t *testing.T, check func(operation string, rec *httptest.ResponseRecorder)) {
 	t.Helper()
-	w := newWorld(t, func(c *trigger.Config) { c.MaxUploadBytes = 10 })
+	w := newWorld(t, func(c *trigger.Config) {
+		c.MaxUploadBytes = 10
+		c.Changes = brokenChanges{ratelimit.NewMemory(ratelimit.Limit{Calls: 1000, Window: time.Minute}, c.Now), c.Limiter.(brokenLimiter).w}
+	})
 	begin := func(session string) api.Accepted {
 		rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"`+session+`","uploads":"several"}`)
 		check("POST /trigger-reconstruction", rec)
@@ -165,8 +169,8 @@ func checkUploads(t *testing.T, check func(operation string, rec *httptest.Respo
 		post(a, `{"x":1}`)
 		post(a, `{"names":["`+strings.Repeat("x", 600<<10)+`"]}`)
 		post(a, good, "Content-Type: text/plain")
-		for _, what := range []string{"lookup", "list", "sign"} {
-			if what == "sign" && path != "/uploads" {
+		for _, what := range []string{"lookup", "list", "changes", "sign", "promise"} {
+			if (what == "sign" || what == "promise") && path != "/uploads" {
 				continue
 			}
 			w.fail(what, true)
@@ -192,6 +196,31 @@ func checkUploads(t *testing.T, check func(operation string, rec *httptest.Respo
 			begun = single
 		}
 		check("POST "+path, w.call("POST", path, body, "Authorization: Bearer "+begun.CallbackToken))
+	}
+}
+
+// checkLimits gets what a flood of calls is answered.
+func checkLimits(t *testing.T, check func(operation string, rec *httptest.ResponseRecorder)) {
+	t.Helper()
+	w := newWorld(t, func(c *trigger.Config) {
+		c.Changes = brokenChanges{ratelimit.NewMemory(ratelimit.Limit{Calls: 1, Window: time.Minute}, c.Now), c.Limiter.(brokenLimiter).w}
+		c.Waiting = 1
+	})
+	a := w.trigger("a")
+	auth := "Authorization: Bearer " + a.CallbackToken
+	w.fail("changes", true)
+	check("POST /cancel", w.call("POST", "/cancel", "", auth))
+	w.fail("changes", false)
+	w.call("POST", "/uploads/complete", "", auth) // one is admitted
+	check("POST /uploads", w.call("POST", "/uploads", `{"files":[{"name":"1.jpg"}]}`, auth))
+	check("POST /uploads/complete", w.call("POST", "/uploads/complete", "", auth))
+	check("POST /cancel", w.call("POST", "/cancel", "", auth))
+	w.stream(t, a.CallbackToken, "")
+	check("GET /events", w.call("GET", "/events", "", auth))
+	lost := newWorld(t, func(c *trigger.Config) { c.Whole = func(context.Context) (bool, error) { return false, nil } })
+	for operation, target := range map[string]string{"GET /status": "/status", "GET /status/{request_id}": "/status/" + a.RequestID, "GET /events": "/events", "POST /cancel": "/cancel"} {
+		method, _, _ := strings.Cut(operation, " ")
+		check(operation, lost.call(method, target, "", auth))
 	}
 }
 

@@ -108,12 +108,27 @@ func callbackToken(r *http.Request) string {
 	return r.URL.Query().Get("callback_token")
 }
 
-// cancel serves POST /cancel. Calling off twice is no error.
+// ended announces the end of a request that this call brought about, and no other call does: what fails here is the reaper's
+// to announce.
+func (s *Service) ended(ctx context.Context, state queue.State) {
+	if s.Ended == nil {
+		return
+	}
+	if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
+		s.Log.WarnContext(ctx, "end of request not announced", "request_id", state.ID, "error", err.Error())
+	}
+}
+
+// cancel serves POST /cancel. Calling off twice is no error, and announced once.
 func (s *Service) cancel(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	state, ok := s.authorized(ctx, w, r)
 	if !ok {
+		return
+	}
+	if problem := s.admit(ctx, s.Changes, state.ID); problem != nil {
+		serve.WriteProblem(w, *problem)
 		return
 	}
 	err := s.Queue.Cancel(ctx, state.ID)
@@ -132,12 +147,7 @@ func (s *Service) cancel(w http.ResponseWriter, r *http.Request) {
 	}
 	if ended {
 		s.Log.InfoContext(ctx, "canceled", "request_id", state.ID)
-	}
-	// Also when it was called off before: the word about it may have been lost then.
-	if s.Ended != nil {
-		if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
-			s.Log.WarnContext(ctx, "end of request not announced", "request_id", state.ID, "error", err.Error())
-		}
+		s.ended(ctx, state)
 	}
 	s.answerStatus(ctx, w, r, state)
 }

@@ -3,6 +3,7 @@ package trigger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,8 +25,14 @@ const (
 )
 
 // longPoll holds the answer back until the document has another tag than the client knows (If-None-Match) or, when it
-// sent none, than it has now; until the request has ended; or until wait is over.
+// sent none, than it has now; until the request has ended; or until wait is over. Where too many calls wait already it is given
+// at once.
 func (s *Service) longPoll(ctx context.Context, r *http.Request, state queue.State, wait time.Duration) (queue.State, error) {
+	leave, ok := s.waiting.enter(state.ID)
+	if !ok {
+		return state, nil
+	}
+	defer leave()
 	known := r.Header.Get("If-None-Match")
 	changed, end := s.news.watch(state.ID)
 	defer end()
@@ -107,6 +114,14 @@ func (s *Service) events(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	leave, ok := s.waiting.enter(state.ID)
+	if !ok {
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: "too_many_streams", RequestID: state.ID, Retryable: true,
+			Detail: fmt.Sprintf("%d calls wait for this request already, or too many for all of them.", waitingPerRequest),
+			Advice: "Close other streams, or ask for the status every few seconds.", RetryAfter: waitingAgain})
+		return
+	}
+	defer leave()
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")

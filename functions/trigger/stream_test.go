@@ -291,24 +291,52 @@ func TestResultLeadsToTheFile(t *testing.T) {
 	}
 }
 
-func TestEndIsAnnounced(t *testing.T) {
+// TestEndIsAnnouncedOnce: a flood of calls must not become a flood of webhooks. A word that is lost is the reaper's to repeat.
+func TestEndIsAnnouncedOnce(t *testing.T) {
 	var ended []pipeline.Status
-	broken := io.EOF
 	w := newWorld(t, func(c *trigger.Config) {
 		c.Ended = func(_ context.Context, _ pipeline.Request, s pipeline.Status) error {
 			ended = append(ended, s)
-			err := broken
-			broken = nil
-			return err
+			return io.EOF
 		}
 	})
 	a := w.trigger("s")
-	for range 2 { // the first word is lost
+	for range 200 {
 		if rec := w.call("POST", "/cancel", "", "Authorization: Bearer "+a.CallbackToken); rec.Code != 200 {
 			t.Fatal(rec.Code)
 		}
 	}
-	if len(ended) != 2 || ended[1] != pipeline.Canceled {
+	if len(ended) != 1 || ended[0] != pipeline.Canceled {
 		t.Fatal(ended)
 	}
+	w.advance(time.Hour)
+	if did, err := w.queue.Reap(t.Context()); err != nil || len(did.Unannounced) != 1 {
+		t.Errorf("left to the reaper: %v, %v", did.Unannounced, err)
+	}
+}
+
+// TestWaitingCallsAreFew: each keeps a place of the instance, and one token can open any number of them.
+func TestWaitingCallsAreFew(t *testing.T) {
+	w := newWorld(t, func(c *trigger.Config) { c.Waiting = 6 })
+	a, b := w.trigger("a"), w.trigger("b")
+	var open []*stream
+	for range 4 {
+		open = append(open, w.stream(t, a.CallbackToken, ""))
+	}
+	auth := "Authorization: Bearer " + a.CallbackToken
+	rec := w.call("GET", "/events", "", auth)
+	if problem(t, rec, 503, "too_many_streams"); rec.Header().Get("Retry-After") != "5" {
+		t.Errorf("Retry-After %q", rec.Header().Get("Retry-After"))
+	}
+	if rec := w.call("GET", "/status?wait=60s", "", auth); rec.Code != 200 { // answered at once, or nobody would answer at all
+		t.Errorf("long poll: %d", rec.Code)
+	}
+	for range 2 {
+		w.stream(t, b.CallbackToken, "").expect(pipeline.Queued)
+	}
+	problem(t, w.call("GET", "/events", "", "Authorization: Bearer "+b.CallbackToken), 503, "too_many_streams")
+	open[0].expect(pipeline.Queued)
+	open[0].hangUp()
+	open[0].end()
+	w.stream(t, b.CallbackToken, "").expect(pipeline.Queued) // in its place
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -39,14 +40,12 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), submitTimeout)
 	defer cancel()
-	wait, err := s.Limiter.Admit(ctx, caller)
-	if err != nil {
-		s.unavailable(w, r, "limiter", err)
+	if problem := s.admit(ctx, s.Limiter, caller); problem != nil {
+		serve.WriteProblem(w, *problem)
 		return
 	}
-	if wait > 0 {
-		serve.WriteProblem(w, serve.Problem{Status: http.StatusTooManyRequests, Code: "rate_limited", Retryable: true,
-			Detail: "Too many reconstructions were asked for.", Advice: "Wait as long as Retry-After says.", RetryAfter: wait})
+	if problem := s.checkLimits(s.limitsOf(caller), ask); problem != nil {
+		serve.WriteProblem(w, *problem)
 		return
 	}
 	if problem := s.checkCallback(ctx, ask.CallbackURL); problem != nil {
@@ -63,7 +62,7 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 		serve.WriteProblem(w, *problem)
 		return
 	}
-	accepted, repeat, problem := s.accept(ctx, caller, ask, source, c, s.publicURL(r))
+	accepted, repeat, problem := s.accept(ctx, caller, ask, source, c, r)
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
@@ -77,10 +76,29 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 	serve.WriteJSON(w, http.StatusAccepted, accepted)
 }
 
+// admit asks a limiter. All callers are one to a limiter of all together.
+func (s *Service) admit(ctx context.Context, l Limiter, who string) *serve.Problem {
+	if l == nil {
+		return nil
+	}
+	wait, err := l.Admit(ctx, who)
+	if err != nil {
+		return s.broken(ctx, "limiter", err)
+	}
+	if wait > 0 {
+		return &serve.Problem{Status: http.StatusTooManyRequests, Code: "rate_limited", Retryable: true,
+			Detail: "There were too many such calls.", Advice: "Wait as long as Retry-After says.", RetryAfter: wait}
+	}
+	return nil
+}
+
+// allCallers is who Total is asked about.
+const allCallers = "all"
+
 // accept takes a request in, or finds the one that an earlier call with the same Idempotency-Key made. Its last durable
 // step is the record in the artifacts bucket or, with a source, the Capture that starts it: a submission that dies before
 // it is taken for never made (see takeOver), one that fails before it calls its own request off.
-func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, source *pipeline.Object, c chance, publicURL string) (_ api.Accepted, repeat bool, _ *serve.Problem) {
+func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, source *pipeline.Object, c chance, r *http.Request) (_ api.Accepted, repeat bool, _ *serve.Problem) {
 	now := createdAt(s.Now())
 	request, token, err := s.newRequest(caller, ask, c, now)
 	if err != nil {
@@ -88,7 +106,7 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 	}
 	earlier, problem := s.repeated(ctx, c, request.TokenHash, source)
 	if problem == nil && earlier == nil {
-		problem = s.enter(ctx, request, now)
+		problem = s.enter(ctx, request, now, callbackToken(r))
 		if problem != nil && problem.Code == duplicateSession && c.key != "" {
 			if earlier, _ = s.repeated(ctx, c, request.TokenHash, source); earlier != nil {
 				problem = nil // the same call came twice at once, and the other one was first
@@ -103,6 +121,7 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 	}
 	// Signed last, so that a repeated call gets a fresh link; one that cannot be signed leaves a request that only a
 	// repetition with the same key, or its deadline, ends. So it is called off.
+	publicURL := s.publicURL(r)
 	accepted := api.Accepted{
 		RequestID: request.ID, SessionID: request.SessionID, Status: pipeline.Queued, CallbackToken: token,
 		StatusURL: publicURL + "/status/" + request.ID, EventsURL: publicURL + "/events", CancelURL: publicURL + "/cancel", Deadline: request.Deadline,
@@ -155,8 +174,12 @@ func (s *Service) checkCallback(ctx context.Context, url string) *serve.Problem 
 
 const duplicateSession = "duplicate_session"
 
-// enter puts the request into the queue, in the place of one that was abandoned half way if need be.
-func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.Time) *serve.Problem {
+// enter puts the request into the queue, in the place of one that was abandoned half way if need be. The limit of all callers
+// together counts what comes this far: no bad call and no repetition.
+func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.Time, token string) *serve.Problem {
+	if problem := s.admit(ctx, s.Total, allCallers); problem != nil {
+		return problem
+	}
 	err := s.Queue.Submit(ctx, request)
 	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
 		if err = s.takeOver(ctx, duplicate.RequestID, now); err == nil {
@@ -164,14 +187,27 @@ func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.
 		}
 	}
 	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
-		return &serve.Problem{Status: http.StatusConflict, Code: duplicateSession, RequestID: duplicate.RequestID,
-			Detail: "This session_id already has a reconstruction that is active or done.",
-			Advice: "Follow that one, or choose another session_id."}
+		p := &serve.Problem{Status: http.StatusConflict, Code: duplicateSession, Detail: "This session_id already has a reconstruction that is active or done.",
+			Advice: "Follow that one with its callback token, or choose another session_id."}
+		if s.owns(ctx, request.Caller, token, duplicate.RequestID) {
+			p.RequestID = duplicate.RequestID
+		}
+		return p
 	}
 	if err != nil {
 		return s.broken(ctx, "queue", err)
 	}
 	return nil
+}
+
+// owns says whether a caller may hear the id of a request: its API key made it, or it shows the callback token. Callers that
+// share an address may be strangers to each other.
+func (s *Service) owns(ctx context.Context, caller, token, requestID string) bool {
+	state, err := s.Queue.Lookup(ctx, requestID)
+	if err != nil {
+		return false
+	}
+	return strings.HasPrefix(caller, pipeline.KeyCaller) && state.Caller == caller || token != "" && pipeline.HashToken(token) == state.TokenHash
 }
 
 // callOff ends a request that could not be taken in whole. The client must be able to try again at once, even when it is
@@ -202,7 +238,7 @@ func (s *Service) newRequest(caller string, ask api.Trigger, c chance, now time.
 	}
 	return pipeline.Request{
 		ID: id, SessionID: ask.SessionID, Caller: caller, TokenHash: pipeline.HashToken(token), Priority: ask.Priority,
-		Options: ask.Options, CreatedAt: now, Deadline: now.Add(s.RequestTTL),
+		Options: s.limitsOf(caller).within(ask.Options), CreatedAt: now, Deadline: now.Add(s.RequestTTL),
 	}, token, nil
 }
 

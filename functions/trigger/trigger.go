@@ -17,7 +17,7 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// Limiter admits a call of a caller (0, nil) or says how long to wait. An error means that it cannot tell: the call is
+// Limiter admits a call of somebody (0, nil) or says how long to wait. An error means that it cannot tell: the call is
 // refused then.
 type Limiter interface {
 	Admit(ctx context.Context, caller string) (retryAfter time.Duration, err error)
@@ -66,13 +66,19 @@ type Webhooks interface {
 	Register(ctx context.Context, requestID, url string) (secret string, err error)
 }
 
+// Queue is what this API does with the queue.
+type Queue interface {
+	queue.Requests
+	queue.Uploads
+}
+
 // Config is everything a Service works with. Queue, Store, Buckets, Limiter, Signer, Publisher, Log, Now and Random are
 // required.
 type Config struct {
-	Queue     queue.Requests
+	Queue     Queue
 	Store     artifacts.Store
 	Buckets   artifacts.Buckets
-	Limiter   Limiter
+	Limiter   Limiter // of each caller's submissions, refused ones included
 	Signer    Signer
 	Publisher Publisher
 	Log       *slog.Logger
@@ -80,9 +86,21 @@ type Config struct {
 	After     func(time.Duration) <-chan time.Time // nil: time.After
 	Random    io.Reader                            // cryptographic: request ids and tokens come from it
 
+	// Total, when set, limits the submissions of all callers together that are taken in, and no others.
+	Total Limiter
+	// Changes, when set, limits the calls that change a request, by request id.
+	Changes Limiter
+	// Limits are every caller's; zero: NoLimits. KeyLimits are those of callers with an API key of that name.
+	Limits    Limits
+	KeyLimits map[string]Limits
+	// Waiting is how many streams and long polls wait at once in this process; 0: 500. Of one request there are four at most.
+	Waiting int
+	// Models, when set, lists the depth models that a request may name.
+	Models func() []string
+
 	// Secret is the same for all instances; tokens under an Idempotency-Key follow from it. Nil: drawn for this process.
 	Secret func(context.Context) ([]byte, error)
-	// Ended, when set, is told of a request that its client called off: at least once.
+	// Ended, when set, is told of a request that its client called off, once. When it fails the queue's reaper tells it again.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 	// Whole, when set, reports whether the queue may be believed when it does not know a request: not while it is rebuilt.
 	Whole func(context.Context) (bool, error)
@@ -111,6 +129,7 @@ type Service struct {
 	Config
 	results *resultCache
 	news    *news
+	waiting *waiting
 
 	openapi, docs http.HandlerFunc
 }
@@ -128,6 +147,9 @@ func New(c Config) (*Service, error) {
 		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, c.Proxies), nil }
 	}
 	c.Caller = c.Keys.Caller(c.Caller)
+	if c.Limits == (Limits{}) {
+		c.Limits = NoLimits
+	}
 	if c.After == nil {
 		c.After = time.After
 	}
@@ -137,18 +159,19 @@ func New(c Config) (*Service, error) {
 			return nil, err
 		}
 	}
+	orDefault(&c.Waiting, waitingByDefault)
 	orDefault(&c.MaxUploadBytes, 10<<30)
 	orDefault(&c.UploadTTL, 15*time.Minute)
 	orDefault(&c.DownloadTTL, 15*time.Minute)
 	orDefault(&c.RequestTTL, 24*time.Hour)
-	s := &Service{Config: c, results: newResultCache(),
+	s := &Service{Config: c, results: newResultCache(), waiting: newWaiting(c.Waiting),
 		news: &news{events: c.News, log: c.Log, watchers: map[string]map[chan struct{}]bool{}}}
 	var err error
 	s.openapi, s.docs, err = reference()
 	return s, err
 }
 
-func orDefault[T ~int64](v *T, preset T) {
+func orDefault[T ~int | ~int64](v *T, preset T) {
 	if *v == 0 {
 		*v = preset
 	}

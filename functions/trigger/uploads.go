@@ -38,15 +38,15 @@ func (s *Service) uploads(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	left, problem := s.roomFor(ctx, state.ID, ask)
+	room, problem := s.promise(ctx, state.ID, ask)
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
 	}
 	now := createdAt(s.Now())
 	answer := api.Uploads{Uploads: []api.NamedUpload{}}
-	for _, f := range ask.Files {
-		upload, err := s.signUpload(ctx, state.Request, artifacts.PartName(state.ID, f.Name), f.ContentType, left, now)
+	for i, f := range ask.Files {
+		upload, err := s.signUpload(ctx, state.Request, artifacts.PartName(state.ID, fileName(f.Name)), f.ContentType, room[i], now)
 		if err != nil {
 			s.unavailable(w, r, "signer", err)
 			return
@@ -69,14 +69,16 @@ func checkFiles(ask *api.UploadsAsked) *serve.Problem {
 		f := &ask.Files[i]
 		f.ContentType = cmp.Or(f.ContentType, uploadTypes[0])
 		switch {
-		case !pipeline.ValidName(f.Name):
-			return invalid("invalid_files", "A file's name "+pipeline.NameRule+".", "Choose such names; their order is the order of the capture.")
-		case seen[f.Name]:
+		case !validFileName(f.Name):
+			return invalid("invalid_files", "A file's name "+fileNameRule+".", "Choose such names; their order is the order of the capture.")
+		case seen[fileName(f.Name)]:
 			return invalid("invalid_files", "Two files have the name "+f.Name+".", "Give each a name of its own.")
+		case f.Size < 0:
+			return invalid("invalid_files", "A file's size is its number of bytes.", "Leave it out where it is not known.")
 		case !slices.Contains(partTypes, f.ContentType):
 			return invalid("invalid_files", "content_type must be one of "+strings.Join(partTypes, ", ")+".", "Convert the file; a zip is uploaded alone.")
 		}
-		seen[f.Name] = true
+		seen[fileName(f.Name)] = true
 	}
 	return nil
 }
@@ -97,37 +99,54 @@ func (s *Service) open(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		begun = err == nil
 	}
 	if begun || state.Status.Terminal() {
-		serve.WriteProblem(w, serve.Problem{Status: http.StatusConflict, Code: "already_begun", RequestID: state.ID,
-			Detail: "The capture is complete already.", Advice: "Follow the status, or ask for another reconstruction."})
+		serve.WriteProblem(w, *alreadyBegun(state.ID))
+		return state, false
+	}
+	if problem := s.admit(ctx, s.Changes, state.ID); problem != nil {
+		serve.WriteProblem(w, *problem)
 		return state, false
 	}
 	return state, true
 }
 
-// roomFor says how many bytes another upload may have, given what arrived.
-func (s *Service) roomFor(ctx context.Context, requestID string, ask api.UploadsAsked) (left int64, _ *serve.Problem) {
+// promise keeps room in the capture for the files asked for, and says how many bytes each link may take: its size or, where none
+// was given, an equal share of what is left.
+func (s *Service) promise(ctx context.Context, requestID string, ask api.UploadsAsked) ([]int64, *serve.Problem) {
 	parts, problem := s.parts(ctx, requestID)
 	if problem != nil {
-		return 0, problem
+		return nil, problem
 	}
-	count, left := len(parts), s.MaxUploadBytes
-	for _, o := range parts {
-		left -= o.Size
+	p := queue.Promise{RequestID: requestID, MaxFiles: artifacts.MaxUploads, MaxBytes: s.MaxUploadBytes}
+	for name, o := range parts {
+		p.Arrived = append(p.Arrived, queue.File{Name: name, Bytes: o.Size})
 	}
 	for _, f := range ask.Files {
-		if _, known := parts[f.Name]; !known {
-			count++
-		}
+		p.Files = append(p.Files, queue.File{Name: fileName(f.Name), Bytes: f.Size})
 	}
-	if count > artifacts.MaxUploads || left < 1 {
-		return 0, tooMuch(s.MaxUploadBytes)
+	room, err := s.Queue.Promise(ctx, p)
+	switch {
+	case errors.Is(err, queue.ErrTooMuch):
+		return nil, tooMuch(s.MaxUploadBytes)
+	case errors.Is(err, queue.ErrTerminal) || errors.Is(err, queue.ErrNotFound):
+		return nil, alreadyBegun(requestID)
+	case err != nil:
+		return nil, s.broken(ctx, "queue", err)
 	}
-	return left, nil
+	for i := range room {
+		room[i] = max(room[i], 1) // an empty file that is there: the link for it brings nothing
+	}
+	return room, nil
+}
+
+func alreadyBegun(requestID string) *serve.Problem {
+	return &serve.Problem{Status: http.StatusConflict, Code: "already_begun", RequestID: requestID,
+		Detail: "The capture is complete already.", Advice: "Follow the status, or ask for another reconstruction."}
 }
 
 func tooMuch(maxBytes int64) *serve.Problem {
 	return &serve.Problem{Status: http.StatusConflict, Code: "too_many_uploads",
-		Detail: fmt.Sprintf("A capture has at most %d files and %d bytes.", artifacts.MaxUploads, maxBytes), Advice: "Complete it with what is there, or begin again with less."}
+		Detail: fmt.Sprintf("A capture has at most %d files and %d bytes, and links were given for so much already.", artifacts.MaxUploads, maxBytes),
+		Advice: "Give each file's size, so that its link takes no more than that; complete with what is there, or begin again with less."}
 }
 
 // parts are the uploads of a request that arrived, by their names.
@@ -162,6 +181,10 @@ func (s *Service) complete(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if problem := s.admit(ctx, s.Changes, state.ID); problem != nil {
+		serve.WriteProblem(w, *problem)
+		return
+	}
 	if state.Stage == "" && !state.Status.Terminal() {
 		if problem := s.seal(ctx, state.ID, ask.Names); problem != nil {
 			serve.WriteProblem(w, *problem)
@@ -187,6 +210,7 @@ func (s *Service) seal(ctx context.Context, requestID string, names []string) *s
 	named, missing := map[string]bool{}, 0
 	detail := "Nothing has been uploaded."
 	for _, name := range names {
+		name = fileName(name)
 		if _, ok := parts[name]; !ok && !named[name] {
 			missing++
 			detail = fmt.Sprintf("%d of the files named are not there, %.80q among them.", missing, name)

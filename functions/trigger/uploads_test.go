@@ -1,7 +1,9 @@
 package trigger_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +52,7 @@ func TestSourceTakesThePlaceOfAnUpload(t *testing.T) {
 // without one it is taken over.
 func TestSourceSurvivesEveryCrash(t *testing.T) {
 	const body = `{"session_id":"s","source":"gs://sources/v"}`
-	for _, key := range []string{"", "Idempotency-Key: k"} {
+	for _, key := range []string{"", "Idempotency-Key: " + longKey("k")} {
 		w := newWorld(t)
 		w.put("sources", "v", "a video")
 		headers := []string{}
@@ -70,7 +72,7 @@ func TestSourceSurvivesEveryCrash(t *testing.T) {
 			t.Fatalf("%+v was not begun", a)
 		}
 		w.advance(time.Hour)
-		if problem := problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`), 409, "duplicate_session"); problem.RequestID != a.RequestID {
+		if problem := problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`, "Authorization: Bearer "+a.CallbackToken), 409, "duplicate_session"); problem.RequestID != a.RequestID {
 			t.Errorf("%+v", problem)
 		}
 	}
@@ -124,9 +126,81 @@ func TestNamesOfUploadsAreChecked(t *testing.T) {
 	w := newWorld(t)
 	a := decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s","uploads":"several"}`))
 	auth := "Authorization: Bearer " + a.CallbackToken
-	for _, files := range []string{``, `{"name":""}`, `{"name":"../input"}`, `{"name":"a/b"}`, `{"name":".hidden"}`, `{"name":"-rf"}`, `{"name":"a..b"}`,
-		`{"name":"a\u0000"}`, `{"name":"é.jpg"}`, `{"name":"` + strings.Repeat("a", 129) + `"}`, `{"name":"a"},{"name":"a"}`, `{"name":"a","content_type":"application/zip"}`,
+	for _, files := range []string{``, `{"name":""}`, `{"name":"../input"}`, `{"name":"a/b"}`, `{"name":"a\\b"}`, `{"name":".."}`, `{"name":".hidden"}`, `{"name":"-rf"}`, `{"name":" a"}`,
+		`{"name":"a\u0000"}`, `{"name":"a\n"}`, `{"name":"a\u202egpj.exe"}`, "{\"name\":\"a\xff\"}", `{"name":"` + strings.Repeat("ф", 101) + `"}`, `{"name":"a"},{"name":"a"}`,
+		`{"name":"\u00e9.jpg"},{"name":"e\u0301.jpg"}`, `{"name":"a","size":-1}`, `{"name":"a","content_type":"application/zip"}`,
 		`{"name":"a","content_type":"text/html"}`, strings.Repeat(`{"name":"a"},`, 100) + `{"name":"b"}`} {
 		problem(t, w.call("POST", "/uploads", `{"files":[`+files+`]}`, auth), 400, "invalid_files")
+	}
+}
+
+// TestNamesAreTheirOwners: what a camera, a phone or a person calls a file is taken as it is.
+func TestNamesAreTheirOwners(t *testing.T) {
+	w := newWorld(t)
+	a := decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s","uploads":"several"}`))
+	auth := "Authorization: Bearer " + a.CallbackToken
+	for given, kept := range map[string]string{"Foto 1 (2).jpg": "", "фото1.jpg": "", "IMG#1.jpg": "", "50% a?b*c.jpg": "", "a..b": "", "写真.heic": "", "Screenshot at 9.41\u202fPM.png": "",
+		"e\u0301te\u0301.jpg": "été.jpg"} {
+		if kept == "" {
+			kept = given
+		}
+		body, err := json.Marshal(api.UploadsAsked{Files: []api.File{{Name: given, Size: 5}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		links := decode[api.Uploads](t, w.call("POST", "/uploads", string(body), auth))
+		if len(links.Uploads) != 1 || links.Uploads[0].Name != given || links.Uploads[0].Upload.Object != "gs://inbox-filter/"+a.RequestID+"/uploads/"+kept {
+			t.Errorf("%q: %+v", given, links)
+		}
+		w.put("inbox-filter", artifacts.PartName(a.RequestID, kept), "photo")
+	}
+	if rec := w.call("POST", "/uploads/complete", `{"names":["e\u0301te\u0301.jpg","фото1.jpg"]}`, auth); rec.Code != 200 {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+	if got := w.captured(a.RequestID); len(got) != 2 {
+		t.Errorf("captured %v", got)
+	}
+}
+
+// TestLinksNeverPromiseMoreThanACapture: links count when they are given, not when their uploads have come.
+func TestLinksNeverPromiseMoreThanACapture(t *testing.T) {
+	w := newWorld(t, func(c *trigger.Config) { c.MaxUploadBytes = 1000 })
+	a := decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s","uploads":"several"}`))
+	auth := "Authorization: Bearer " + a.CallbackToken
+	links := func(files string) (sizes []int64) {
+		for _, u := range decode[api.Uploads](t, w.call("POST", "/uploads", `{"files":[`+files+`]}`, auth)).Uploads {
+			sizes = append(sizes, u.Upload.MaxBytes)
+		}
+		return sizes
+	}
+	if got := links(`{"name":"a","size":300},{"name":"b"},{"name":"c"}`); !slices.Equal(got, []int64{300, 350, 350}) {
+		t.Fatalf("links for %v bytes", got)
+	}
+	for _, more := range []string{`{"name":"d"}`, `{"name":"d","size":1}`} {
+		problem(t, w.call("POST", "/uploads", `{"files":[`+more+`]}`, auth), 409, "too_many_uploads")
+	}
+	if got := links(`{"name":"a","size":999}`); !slices.Equal(got, []int64{300}) { // a fresh link for the same
+		t.Errorf("again: %v", got)
+	}
+	w.put("inbox-filter", artifacts.PartName(a.RequestID, "b"), "smaller")
+	if got := links(`{"name":"d"}`); !slices.Equal(got, []int64{343}) {
+		t.Errorf("once b came: %v", got)
+	}
+	given := 0
+	w = newWorld(t)
+	a = decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s","uploads":"several"}`))
+	for call := range 25 {
+		var files []string
+		for i := range 100 {
+			files = append(files, fmt.Sprintf(`{"name":"%d-%d.jpg","size":1}`, call, i))
+		}
+		if rec := w.call("POST", "/uploads", `{"files":[`+strings.Join(files, ",")+`]}`, "Authorization: Bearer "+a.CallbackToken); rec.Code == 200 {
+			given += len(decode[api.Uploads](t, rec).Uploads)
+		} else {
+			problem(t, rec, 409, "too_many_uploads")
+		}
+	}
+	if given != artifacts.MaxUploads {
+		t.Errorf("%d links", given)
 	}
 }

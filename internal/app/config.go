@@ -42,9 +42,20 @@ type Config struct {
 	APIKeys   []string `env:"API_KEYS"`       // NAME:SHA256 of the keys that the request API asks for; none: it asks for none
 	PublicURL string   `env:"PUBLIC_URL"`     // where clients reach the request API; empty: what the client called
 
-	RateCaller int   `env:"RATE_LIMIT_CALLER, default=10"` // reconstructions a minute of one caller: a key, or an address
-	RateGlobal int   `env:"RATE_LIMIT_GLOBAL, default=10"` // of all callers together
+	RateCaller int   `env:"RATE_LIMIT_CALLER, default=10"` // calls for a reconstruction a minute of one caller: a key, or an address
+	RateGlobal int   `env:"RATE_LIMIT_GLOBAL, default=60"` // reconstructions a minute that are taken in, of all callers together
+	Proxies    int   `env:"PROXIES"`                       // trusted proxies in front of the request API, see serve.ClientAddress
+	Concurrent int   `env:"CONCURRENCY, default=1000"`     // calls that an instance of the request API serves at once; half of them may wait
 	MaxUpload  int64 `env:"MAX_UPLOAD_BYTES"`              // of a capture, in one upload or in several; 0: 10 GiB
+
+	// What one caller may spend on a request, and how far it may jump the queue.
+	MaxTrainBudgetS float64 `env:"MAX_TRAIN_BUDGET_S, default=3600"`
+	MaxImages       int     `env:"MAX_IMAGES, default=1000"`
+	MaxLongEdgePx   int     `env:"MAX_LONG_EDGE_PX, default=1920"`
+	MaxPriority     int     `env:"MAX_PRIORITY, default=0"`
+	KeyLimits       string  `env:"API_KEY_LIMITS"` // JSON by the name of an API key: {"app": {"max_priority": 100}}
+	FairShare       bool    `env:"FAIR_SHARE"`     // callers of equal priority take turns; the same in all programs of a deployment
+
 	// LoopbackWebhooks lets webhooks go to this machine, and over http: for a laptop only.
 	LoopbackWebhooks bool `env:"LOOPBACK_WEBHOOKS"`
 
@@ -63,10 +74,11 @@ type Config struct {
 	Port    string  `env:"PORT, default=8080"`
 
 	// What the depth stage uses. Without a model it says so and the pipeline goes on.
-	DepthModel    string `env:"DEPTH_MODEL, default=depth-anything-v2-small"` // where a request names none
-	DepthModels   string `env:"DEPTH_MODELS"`                                 // folder of descriptors and weights
-	DepthProvider string `env:"DEPTH_PROVIDER, default=auto"`                 // auto, cpu, cuda or webgpu
-	ONNXRuntime   string `env:"ONNXRUNTIME_LIBRARY"`                          // libonnxruntime.so
+	DepthModel    string   `env:"DEPTH_MODEL, default=depth-anything-v2-small"` // where a request names none
+	DepthNames    []string `env:"DEPTH_NAMES"`                                  // further models that a request may name
+	DepthModels   string   `env:"DEPTH_MODELS"`                                 // folder of descriptors and weights
+	DepthProvider string   `env:"DEPTH_PROVIDER, default=auto"`                 // auto, cpu, cuda or webgpu
+	ONNXRuntime   string   `env:"ONNXRUNTIME_LIBRARY"`                          // libonnxruntime.so
 }
 
 // Load reads the configuration through lookup, which is envconfig.OsLookuper() outside tests.
@@ -100,16 +112,40 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 	if _, err := trigger.ParseKeys(c.APIKeys); err != nil {
 		problems = append(problems, fmt.Errorf("API_KEYS: %w", err))
 	}
-	if c.RateCaller < 1 || c.RateGlobal < 1 {
-		problems = append(problems, errors.New("RATE_LIMIT_CALLER and RATE_LIMIT_GLOBAL must be at least 1"))
-	}
-	if c.MaxUpload < 0 {
-		problems = append(problems, errors.New("MAX_UPLOAD_BYTES must not be negative"))
-	}
+	problems = append(problems, c.checkCallers()...)
 	if !(c.USDPerS >= 0 && c.USDPerS < 1) {
 		problems = append(problems, errors.New("WORKER_USD_PER_S must be a price of one second: at least 0 and below 1"))
 	}
 	return c, errors.Join(problems...)
+}
+
+// checkCallers says what is wrong with what callers may do.
+func (c Config) checkCallers() (problems []error) {
+	if c.RateCaller < 1 || c.RateGlobal < c.RateCaller {
+		problems = append(problems, errors.New("RATE_LIMIT_CALLER must be at least 1 and RATE_LIMIT_GLOBAL not below it"))
+	}
+	if c.MaxUpload < 0 {
+		problems = append(problems, errors.New("MAX_UPLOAD_BYTES must not be negative"))
+	}
+	if c.Proxies < 0 || c.Concurrent < 2 {
+		problems = append(problems, errors.New("PROXIES must not be negative and CONCURRENCY at least 2"))
+	}
+	general := c.Spending()
+	if err := general.Check(); err != nil {
+		problems = append(problems, fmt.Errorf("MAX_TRAIN_BUDGET_S, MAX_IMAGES, MAX_LONG_EDGE_PX, MAX_PRIORITY: %w", err))
+	}
+	if _, err := trigger.ParseKeyLimits(c.KeyLimits, general); err != nil {
+		problems = append(problems, fmt.Errorf("API_KEY_LIMITS: %w", err))
+	}
+	return problems
+}
+
+// DefaultSpending is what a caller may spend where a deployment says nothing.
+var DefaultSpending = trigger.Limits{TrainBudgetS: 3600, Images: 1000, LongEdgePx: 1920, Priority: 0}
+
+// Spending is what every caller may spend on a request.
+func (c Config) Spending() trigger.Limits {
+	return trigger.Limits{TrainBudgetS: c.MaxTrainBudgetS, Images: c.MaxImages, LongEdgePx: c.MaxLongEdgePx, Priority: c.MaxPriority}
 }
 
 // Buckets as the artifacts package wants them.
@@ -149,11 +185,14 @@ func (c Config) Environ() []string {
 		"PUBSUB_EMULATOR_HOST": c.PubSub, "TOPIC_REQUESTED": c.Requested, "TOPIC_FINISHED": c.Finished,
 		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SOURCE_BUCKETS": strings.Join(c.Sources, ","),
 		"CORS_ORIGINS": strings.Join(c.Origins, ","), "API_KEYS": strings.Join(c.APIKeys, ","), "LOOPBACK_WEBHOOKS": strconv.FormatBool(c.LoopbackWebhooks),
-		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10), "SLOTS": list(slots), "JOBS": list(c.Jobs),
+		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10),
+		"PROXIES": strconv.Itoa(c.Proxies), "CONCURRENCY": strconv.Itoa(c.Concurrent), "MAX_TRAIN_BUDGET_S": strconv.FormatFloat(c.MaxTrainBudgetS, 'g', -1, 64),
+		"MAX_IMAGES": strconv.Itoa(c.MaxImages), "MAX_LONG_EDGE_PX": strconv.Itoa(c.MaxLongEdgePx), "MAX_PRIORITY": strconv.Itoa(c.MaxPriority),
+		"API_KEY_LIMITS": c.KeyLimits, "FAIR_SHARE": strconv.FormatBool(c.FairShare), "SLOTS": list(slots), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "PORT": c.Port,
-		"DEPTH_MODEL": c.DepthModel, "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime,
+		"DEPTH_MODEL": c.DepthModel, "DEPTH_NAMES": strings.Join(c.DepthNames, ","), "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime,
 	}
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {

@@ -145,13 +145,16 @@ func (p *Parts) Harden(next http.Handler) http.Handler {
 // The shield in front of the shared limit: far above it, so that it bounds load and not use.
 const shieldPerSecond, shieldBurst = 50, 100
 
+// changesPerMinute are the calls that change one request: more than a client needs that asks for its uploads one by one.
+const changesPerMinute = 60
+
 // Trigger is the request API. account signs URLs, which lead to publicStorage (empty: Cloud Storage itself).
 func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Service, error) {
-	limit, err := ratelimit.NewRedis(p.Redis, "trigger", ratelimit.Limits{Global: p.config.RateGlobal, PerCaller: p.config.RateCaller, Window: time.Minute}, time.Now)
+	keys, err := trigger.ParseKeys(p.config.APIKeys)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := trigger.ParseKeys(p.config.APIKeys)
+	keyLimits, err := trigger.ParseKeyLimits(p.config.KeyLimits, p.config.Spending())
 	if err != nil {
 		return nil, err
 	}
@@ -163,16 +166,30 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 	if err != nil {
 		return nil, err
 	}
-	proxies := 0
-	if os.Getenv("K_SERVICE") != "" { // Cloud Run: its front end names the caller
-		proxies = 1
+	var limiters [3]*ratelimit.Redis
+	for i, l := range []struct {
+		prefix string
+		calls  int
+	}{{"trigger", p.config.RateCaller}, {"triggers", p.config.RateGlobal}, {"changes", changesPerMinute}} {
+		if limiters[i], err = ratelimit.NewRedis(p.Redis, l.prefix, ratelimit.Limit{Calls: l.calls, Window: time.Minute}, time.Now); err != nil {
+			return nil, err
+		}
 	}
 	return trigger.New(trigger.Config{
-		Queue: p.Queue, Whole: p.Queue.Whole, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: proxies, Webhooks: webhooks,
+		Queue: p.Queue, Whole: p.Queue.Whole, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: p.config.Proxies, Webhooks: webhooks,
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
-		Limiter: ratelimit.NewShield(limit, shieldPerSecond, shieldBurst, time.Now),
-		Log:     p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
+		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Changes: limiters[2],
+		Limits: p.config.Spending(), KeyLimits: keyLimits, Models: p.models, Waiting: p.config.Concurrent / 2,
+		Log: p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
 	})
+}
+
+// models are the depth models that a request may name.
+func (p *Parts) models() []string {
+	if p.DepthModels != nil {
+		return p.DepthModels()
+	}
+	return append([]string{p.config.DepthModel}, p.config.DepthNames...)
 }
 
 // Notify keeps and sends webhooks. On a laptop its owner's receivers may run on it, too.

@@ -28,6 +28,8 @@ type Parts struct {
 	Launcher  stage.Launcher
 	Publisher *Publisher
 	Log       *slog.Logger
+	// DepthModels, when set, lists the depth models that a request may name, in place of the configuration's.
+	DepthModels func() []string
 
 	config  Config
 	awaited *serve.Awaited // the queue; nil where none is used
@@ -68,7 +70,7 @@ func (p *Parts) open(ctx context.Context, u uses) (err error) {
 		if p.Redis, err = connectRedis(c); err != nil {
 			return err
 		}
-		if p.Queue, err = redisq.New(p.Redis, queue.Config{LeaseFor: c.LeaseTTL, SlotFor: c.LeaseTTL}); err != nil {
+		if p.Queue, err = redisq.New(p.Redis, queue.Config{LeaseFor: c.LeaseTTL, SlotFor: c.LeaseTTL, FairShare: c.FairShare}); err != nil {
 			return err
 		}
 		p.awaited = awaitQueue(p.Queue, p.Redis.Options().Addr, p.Log)

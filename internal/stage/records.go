@@ -30,6 +30,25 @@ func (a Archive) NoteOutcome(ctx context.Context, requestID string, o queue.Outc
 	return nil
 }
 
+// DeleteParts removes what was uploaded for a request that ended before it began, in several uploads. Links and upload sessions
+// that are still open may bring more; that goes with the bucket's retention.
+func (a Archive) DeleteParts(ctx context.Context, requestID string) error {
+	inbox := a.Buckets.Inbox[pipeline.Stages()[0]]
+	var parts []pipeline.Object // listed first: deleting while listing would shift pages
+	for o, err := range a.Store.List(ctx, inbox, artifacts.PartsPrefix(requestID)) {
+		if err != nil {
+			return fmt.Errorf("list uploads: %w", err)
+		}
+		parts = append(parts, o)
+	}
+	for _, o := range parts {
+		if err := a.Store.Delete(ctx, o); err != nil && !errors.Is(err, artifacts.ErrNotFound) {
+			return fmt.Errorf("delete upload: %w", err)
+		}
+	}
+	return nil
+}
+
 // Records yields every request the buckets know of, by request id: its own record, its newest upload, its latest
 // manifest and its outcome.
 func (a Archive) Records(ctx context.Context) iter.Seq2[queue.Record, error] {

@@ -109,6 +109,9 @@ run "half_a_byte_and_half_a_request_are_refused" {
   variables {
     max_upload_bytes = 2.5
     rate_limit       = { per_caller = 1.5 }
+    request_limits   = { max_priority = 4096 }
+    proxies          = 0
+    api_key_limits   = { nobody = { max_priority = 1 } }
   }
-  expect_failures = [var.max_upload_bytes, var.rate_limit]
+  expect_failures = [var.max_upload_bytes, var.rate_limit, var.request_limits, var.proxies, var.api_key_limits]
 }

@@ -37,7 +37,7 @@ run "exactly_these" {
       [
         "trigger roles/secretmanager.secretAccessor secret splatworks-redis-url",
         "trigger roles/storage.objectCreator bucket filter-inbox",
-        "trigger roles/storage.objectViewer bucket filter-inbox",
+        "trigger roles/storage.objectUser bucket filter-inbox",
         "trigger roles/storage.objectViewer bucket artifacts",
         "trigger roles/storage.objectUser bucket artifacts (request records)",
         "trigger roles/iam.serviceAccountTokenCreator itself",
@@ -102,7 +102,7 @@ run "api_keys_are_read_by_the_trigger_alone" {
     error_message = "The trigger function, and nothing else, must be able to read the keys' hashes."
   }
   assert {
-    condition     = contains(module.trigger.environment, "API_KEYS") && contains(module.trigger.environment, "CORS_ORIGINS") && contains(module.trigger.environment, "RATE_LIMIT_GLOBAL")
+    condition     = contains(module.trigger.environment, "API_KEYS") && contains(module.trigger.environment, "CORS_ORIGINS") && contains(module.trigger.environment, "RATE_LIMIT_GLOBAL") && contains(module.trigger.environment, "MAX_PRIORITY")
     error_message = "The trigger function must have its keys, origins and limits."
   }
 }

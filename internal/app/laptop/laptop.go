@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts/gcs"
+	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/infra/local"
 	"github.com/splatworks/splatworks/infra/local/events"
 	emulator "github.com/splatworks/splatworks/infra/local/gcs"
@@ -34,8 +35,8 @@ type Options struct {
 	Idle   bool // launch no workers: for maintenance
 	Log    *slog.Logger
 
-	RateLimit int      // reconstructions a minute; 0: as many as come
-	Strangers bool     // callers are not the owner: no webhooks to this machine
+	RateLimit int      // reconstructions a minute of one caller; 0: as many as come
+	Strangers bool     // callers are not the owner: no webhooks to this machine, and no more for each than a deployment allows
 	Origins   []string // of web pages that call the API from a browser
 	APIKeys   []string // NAME:SHA256 of the keys to ask for; none: none is asked for
 }
@@ -119,10 +120,14 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 	if o.Idle {
 		return b, nil
 	}
+	b.parts.DepthModels = depthModels
 	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), Log: o.Log}
 	b.parts.Launcher = b.launcher
 	return b, b.serve(ctx, o)
 }
+
+// callersAtOnce may use up their rate limits before that of all together is used up.
+const callersAtOnce = 6
 
 // config is the deployment's on a laptop.
 func config(o Options) app.Config {
@@ -130,11 +135,17 @@ func config(o Options) app.Config {
 		Inbox: map[string]string{}, Artifacts: artifactsBucket, Sources: []string{sourcesBucket}, Slots: map[string]int{},
 		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
-		RateCaller: o.RateLimit, RateGlobal: o.RateLimit, LoopbackWebhooks: !o.Strangers, Origins: o.Origins, APIKeys: o.APIKeys,
+		RateCaller: o.RateLimit, RateGlobal: callersAtOnce * o.RateLimit, LoopbackWebhooks: !o.Strangers, Origins: o.Origins, APIKeys: o.APIKeys,
+		FairShare: len(o.APIKeys) > 0, Concurrent: 1000,
 	}
 	if o.RateLimit == 0 {
 		c.RateCaller, c.RateGlobal = 1e6, 1e6
 	}
+	spending := trigger.NoLimits // the machine is its owner's to spend
+	if o.Strangers || len(o.APIKeys) > 0 {
+		spending = app.DefaultSpending
+	}
+	c.MaxTrainBudgetS, c.MaxImages, c.MaxLongEdgePx, c.MaxPriority = spending.TrainBudgetS, spending.Images, spending.LongEdgePx, spending.Priority
 	for _, s := range pipeline.Stages() {
 		c.Inbox[string(s)] = inbox(s)
 		c.Slots[string(s)] = 1 // every stage uses all processors by itself

@@ -53,6 +53,17 @@ func depthStage() (stage.Definition, error) {
 		})}), nil
 }
 
+// depthModels are the names of the models that this machine knows, whether their weights are here or not: the stage says which are
+// missing.
+func depthModels() (names []string) {
+	folder, _ := toolchain.ModelsFolder() // without one there is still the catalogue
+	models, _ := engine.Models(folder)    // valid even where a file in the folder is no descriptor
+	for _, m := range models {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
 func frameTools() (frames.Tools, error) {
 	ffmpeg, err := toolchain.Locate("ffmpeg")
 	if err != nil {

@@ -19,6 +19,9 @@ module "splatworks" {
   cors_origins      = var.cors_origins
   api_keys          = var.api_keys
   rate_limit        = var.rate_limit
+  proxies           = var.proxies
+  request_limits    = var.request_limits
+  api_key_limits    = var.api_key_limits
   max_upload_bytes  = var.max_upload_bytes
   source_buckets    = var.source_buckets
   prices            = var.prices

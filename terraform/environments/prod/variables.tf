@@ -89,8 +89,36 @@ variable "rate_limit" {
   description = "Reconstructions that are taken in a minute."
   type = object({
     per_caller = optional(number, 10)
-    global     = optional(number, 10)
+    global     = optional(number, 60)
   })
+  default = {}
+}
+
+variable "proxies" {
+  description = "Trusted proxies before the trigger function: 2 behind a load balancer. See ../../variables.tf."
+  type        = number
+  default     = 1
+}
+
+variable "request_limits" {
+  description = "What any caller may ask for; see ../../variables.tf."
+  type = object({
+    max_train_budget_s = optional(number, 3600)
+    max_images         = optional(number, 1000)
+    max_long_edge_px   = optional(number, 1920)
+    max_priority       = optional(number, 0)
+  })
+  default = {}
+}
+
+variable "api_key_limits" {
+  description = "The same for single API keys, by their names."
+  type = map(object({
+    max_train_budget_s = optional(number)
+    max_images         = optional(number)
+    max_long_edge_px   = optional(number)
+    max_priority       = optional(number)
+  }))
   default = {}
 }
 

@@ -24,7 +24,7 @@ resource "google_cloud_run_v2_service" "this" {
   template {
     service_account                  = local.email
     timeout                          = "${var.timeout_s}s"
-    max_instance_request_concurrency = 40
+    max_instance_request_concurrency = var.concurrency
     encryption_key                   = var.backend.kms_key_name
     labels                           = var.backend.labels
 

@@ -68,3 +68,9 @@ variable "timeout_s" {
   type        = number
   default     = 60
 }
+
+variable "concurrency" {
+  description = "Calls that an instance serves at once."
+  type        = number
+  default     = 40
+}

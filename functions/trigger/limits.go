@@ -1,0 +1,126 @@
+package trigger
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Limits are what one caller may spend on a request, and how far it may jump the queue: the operator's to say.
+type Limits struct {
+	TrainBudgetS float64 `json:"max_train_budget_s"` // longest training, in seconds
+	Images       int     `json:"max_images"`
+	LongEdgePx   int     `json:"max_long_edge_px"` // of the training images
+	Priority     int     `json:"max_priority"`     // 0: nobody goes before others
+}
+
+// NoLimits is all that the vocabulary allows: what the owner of a laptop may ask of it.
+var NoLimits = Limits{TrainBudgetS: pipeline.MaxTrainBudgetS, Images: pipeline.MaxImages, LongEdgePx: pipeline.MaxLongEdgePx, Priority: pipeline.MaxPriority}
+
+// minTrainBudgetS is the lowest limit of a training: every preset's own training is shorter.
+const minTrainBudgetS = 300
+
+// Check says what is wrong with limits.
+func (l Limits) Check() error {
+	switch {
+	case !(l.TrainBudgetS >= minTrainBudgetS && l.TrainBudgetS <= pipeline.MaxTrainBudgetS):
+		return fmt.Errorf("the limit of a training must be between %d and %d seconds", minTrainBudgetS, pipeline.MaxTrainBudgetS)
+	case l.Images < 3 || l.Images > pipeline.MaxImages:
+		return fmt.Errorf("the limit of images must be between 3 and %d", pipeline.MaxImages)
+	case l.LongEdgePx < 64 || l.LongEdgePx > pipeline.MaxLongEdgePx:
+		return fmt.Errorf("the limit of the long edge must be between 64 and %d", pipeline.MaxLongEdgePx)
+	case l.Priority < 0 || l.Priority > pipeline.MaxPriority:
+		return fmt.Errorf("the limit of the priority must be between 0 and %d", pipeline.MaxPriority)
+	}
+	return nil
+}
+
+// ParseKeyLimits reads the limits of single API keys, a JSON object by the name of the key: {"app": {"max_priority": 100}}. What a
+// key's entry leaves out is as in general.
+func ParseKeyLimits(text string, general Limits) (map[string]Limits, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	if err := serve.CheckJSON([]byte(text)); err != nil {
+		return nil, err
+	}
+	var entries map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &entries); err != nil {
+		return nil, errors.New("it is no object of names and limits")
+	}
+	limits := map[string]Limits{}
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		l := general
+		err := serve.DecodeJSON(entries[name], &l)
+		if err = cmp.Or(err, l.Check()); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		limits[name] = l
+	}
+	return limits, nil
+}
+
+// limitsOf are those of a caller: its key's own, or everybody's.
+func (s *Service) limitsOf(caller string) Limits {
+	if name, ok := strings.CutPrefix(caller, pipeline.KeyCaller); ok {
+		if l, own := s.KeyLimits[name]; own {
+			return l
+		}
+	}
+	return s.Limits
+}
+
+// checkLimits refuses what the operator does not allow, what cannot be done by the deadline, and models that are not there.
+func (s *Service) checkLimits(l Limits, ask api.Trigger) *serve.Problem {
+	refuse := func(name string, most any) *serve.Problem {
+		return invalid("invalid_options", fmt.Sprintf("%s may be at most %v here.", name, most), "Lower it, leave it out, or ask the operator for a higher limit.")
+	}
+	o := ask.Options
+	switch {
+	case ask.Priority > l.Priority:
+		return invalid("invalid_priority", fmt.Sprintf("priority may be at most %d here.", l.Priority), "Leave it out for the normal one, 0.")
+	case !(o.TrainBudgetS <= l.TrainBudgetS):
+		return refuse("train_budget_s", l.TrainBudgetS)
+	case o.MaxImages > l.Images:
+		return refuse("max_images", l.Images)
+	case o.LongEdgePx > l.LongEdgePx:
+		return refuse("long_edge_px", l.LongEdgePx)
+	}
+	if err := o.Fits(s.RequestTTL); err != nil {
+		return invalid("invalid_options", err.Error()+".", "Lower it or leave it out.")
+	}
+	return s.checkModel(o.Depth)
+}
+
+// checkModel refuses the name of a depth model that this deployment does not have.
+func (s *Service) checkModel(name string) *serve.Problem {
+	if s.Models == nil || name == "" || name == pipeline.DepthAuto || name == pipeline.DepthOff {
+		return nil
+	}
+	models := s.Models()
+	if slices.Contains(models, name) {
+		return nil
+	}
+	return invalid("invalid_options", "depth must be "+strings.Join(append([]string{pipeline.DepthAuto, pipeline.DepthOff}, models...), ", ")+"; this deployment has no other model.",
+		"Leave it out for the deployment's own.")
+}
+
+// within fills in what the client left open and a default would take beyond the limits.
+func (l Limits) within(o pipeline.Options) pipeline.Options {
+	full := o.WithDefaults()
+	if full.MaxImages > l.Images {
+		o.MaxImages = l.Images
+	}
+	if full.LongEdgePx > l.LongEdgePx {
+		o.LongEdgePx = l.LongEdgePx
+	}
+	return o
+}

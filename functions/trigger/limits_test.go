@@ -1,0 +1,147 @@
+package trigger_test
+
+import (
+	"math"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/functions/ratelimit"
+	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// TestWhatACallerMaySpendIsTheOperators: each limit is refused with its number, and a key may have limits of its own.
+func TestWhatACallerMaySpendIsTheOperators(t *testing.T) {
+	plain, plainEntry := newKey(t, "plain", "p")
+	paid, paidEntry := newKey(t, "paid", "q")
+	w := newWorld(t, func(c *trigger.Config) {
+		var err error
+		if c.Keys, err = trigger.ParseKeys([]string{plainEntry, paidEntry}); err != nil {
+			t.Fatal(err)
+		}
+		c.Limits = trigger.Limits{TrainBudgetS: 600, Images: 200, LongEdgePx: 512, Priority: 0}
+		if c.KeyLimits, err = trigger.ParseKeyLimits(`{"paid": {"max_priority": 7, "max_images": 400}}`, c.Limits); err != nil {
+			t.Fatal(err)
+		}
+		c.Models = func() []string { return []string{"small"} }
+	})
+	n := 0
+	submit := func(key, what string) *httptest.ResponseRecorder {
+		n++
+		return w.call("POST", "/trigger-reconstruction", `{"session_id":"s`+strconv.Itoa(n)+`",`+what+`}`, "X-Api-Key: "+key)
+	}
+	for what, limit := range map[string]string{`"priority":1`: "at most 0", `"options":{"train_budget_s":601}`: "at most 600", `"options":{"max_images":201}`: "at most 200",
+		`"options":{"long_edge_px":513}`: "at most 512", `"options":{"depth":"large"}`: "auto, off, small"} {
+		code := "invalid_options"
+		if strings.HasPrefix(what, `"priority"`) {
+			code = "invalid_priority"
+		}
+		if p := problem(t, submit(plain, what), 400, code); !strings.Contains(p.Detail, limit) {
+			t.Errorf("%s: %s", what, p.Detail)
+		}
+	}
+	for _, c := range []struct{ key, what string }{
+		{plain, `"priority":0,"options":{"train_budget_s":600,"max_images":200,"long_edge_px":512,"depth":"small"}`},
+		{paid, `"priority":7,"options":{"max_images":400,"depth":"off"}`},
+	} {
+		if rec := submit(c.key, c.what); rec.Code != 202 {
+			t.Errorf("%s: %d %s", c.what, rec.Code, rec.Body)
+		}
+	}
+	problem(t, submit(paid, `"priority":8`), 400, "invalid_priority")
+	problem(t, submit(paid, `"options":{"long_edge_px":513}`), 400, "invalid_options")
+	// A default is no way around a limit.
+	a := decode[api.Accepted](t, submit(plain, `"options":{"preset":"high"}`))
+	if s, err := w.queue.Lookup(t.Context(), a.RequestID); err != nil || s.Options.MaxImages != 200 || s.Options.LongEdgePx != 512 {
+		t.Errorf("%+v %v", s.Options, err)
+	}
+}
+
+func TestLimitsThatMakeNoSense(t *testing.T) {
+	good := trigger.Limits{TrainBudgetS: 600, Images: 200, LongEdgePx: 512}
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+	if err := trigger.NoLimits.Check(); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*trigger.Limits){
+		"short": func(l *trigger.Limits) { l.TrainBudgetS = 299 }, "long": func(l *trigger.Limits) { l.TrainBudgetS = 86401 }, "NaN": func(l *trigger.Limits) { l.TrainBudgetS = math.NaN() },
+		"images": func(l *trigger.Limits) { l.Images = 2 }, "edge": func(l *trigger.Limits) { l.LongEdgePx = 63 }, "priority": func(l *trigger.Limits) { l.Priority = -1 },
+	} {
+		l := good
+		change(&l)
+		if l.Check() == nil {
+			t.Errorf("%s: %+v accepted", name, l)
+		}
+	}
+	for _, text := range []string{`[]`, `{"a":1}`, `{"a":{"max_stars":1}}`, `{"a":{"max_images":1}}`, `{"a":{},"a":{}}`, `{"a":{"MAX_IMAGES":5}}`} {
+		if _, err := trigger.ParseKeyLimits(text, good); err == nil {
+			t.Errorf("%s accepted", text)
+		}
+	}
+	if l, err := trigger.ParseKeyLimits("", good); err != nil || l != nil {
+		t.Error(l, err)
+	}
+}
+
+// TestTrainingMustFitIntoTheDeadline: else it is paid for until the deadline, and FAILED then.
+func TestTrainingMustFitIntoTheDeadline(t *testing.T) {
+	w := newWorld(t, func(c *trigger.Config) { c.RequestTTL = time.Hour })
+	for budget, status := range map[string]int{"2700": 202, "2701": 400, "86400": 400} {
+		rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"s`+budget+`","options":{"train_budget_s":`+budget+`}}`)
+		if rec.Code != status {
+			t.Errorf("%s: %d %s", budget, rec.Code, rec.Body)
+		}
+		if status == 400 && !strings.Contains(rec.Body.String(), "at most 2700 seconds") {
+			t.Errorf("%s", rec.Body)
+		}
+	}
+}
+
+// TestEstimateKnowsTheTraining: half an hour of training is not over a minute after it has begun.
+func TestEstimateKnowsTheTraining(t *testing.T) {
+	w := newWorld(t)
+	rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"s","options":{"train_budget_s":1800}}`)
+	a := decode[api.Accepted](t, rec)
+	input := pipeline.Object{Bucket: "inbox-filter", Name: a.RequestID + "/input", Generation: 1}
+	before, input := w.complete(w.claim(a.RequestID, pipeline.Filter, input), nil)
+	w.advance(10 * time.Second)
+	lease := w.claim(a.RequestID, pipeline.Preprocess, input)
+	if s := w.status(a.CallbackToken); s.ETAS == nil || !(*s.ETAS >= 1800) {
+		t.Fatalf("before the training: %v", s.ETAS)
+	}
+	w.advance(50 * time.Second)
+	before, input = w.complete(lease, before)
+	_, input = w.complete(w.claim(a.RequestID, pipeline.Depth, input), before)
+	train := w.claim(a.RequestID, pipeline.Train, input)
+	w.advance(900 * time.Second)
+	if err := train.Heartbeat(t.Context(), pipeline.Progress{Stage: pipeline.Train, Percent: 50}); err != nil && !strings.Contains(err.Error(), "lease") {
+		t.Fatal(err)
+	}
+	s := w.status(a.CallbackToken)
+	if s.ETAS == nil || !(*s.ETAS >= 900 && *s.ETAS <= 1900) {
+		t.Errorf("at half of the training: %v", s.ETAS)
+	}
+}
+
+// TestCallsThatAreNotTakenInLeaveTheLimitOfAllAlone: one caller must not use it up for the others.
+func TestCallsThatAreNotTakenInLeaveTheLimitOfAllAlone(t *testing.T) {
+	w := newWorld(t, func(c *trigger.Config) {
+		c.Total = ratelimit.NewMemory(ratelimit.Limit{Calls: 2, Window: time.Minute}, c.Now)
+	})
+	first := decode[api.Accepted](t, w.submit(`{"session_id":"s"}`, "k"))
+	for range 20 {
+		problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"bad","callback_url":"https://10.0.0.1/"}`), 400, "invalid_callback_url")
+		problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"bad","priority":-1}`), 400, "invalid_priority")
+		if a := decode[api.Accepted](t, w.submit(`{"session_id":"s"}`, "k")); a.RequestID != first.RequestID {
+			t.Fatal("no repetition")
+		}
+	}
+	w.trigger("another")
+	problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"third"}`), 429, "rate_limited")
+}
