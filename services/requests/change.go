@@ -69,10 +69,11 @@ func (s *Service) set(r *http.Request) (int, any, error) {
 		return 0, nil, refuse(http.StatusConflict, "illegal_transition", fmt.Sprintf("Nobody may set a request from %s to %q.", state.Status, ask.Status),
 			"Only CANCELED can be set; use retry to start again.")
 	}
-	if err := s.Queue.Cancel(ctx, id); err != nil && (state.Status != pipeline.Canceled || !errors.Is(err, queue.ErrTerminal)) {
+	err = s.Queue.Cancel(ctx, id)
+	if err != nil && (state.Status != pipeline.Canceled || !errors.Is(err, queue.ErrTerminal)) {
 		return 0, nil, err
 	}
-	if s.Ended != nil {
+	if s.Ended != nil && err == nil { // who ended it announces that, nobody else
 		if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
 			s.Log.WarnContext(ctx, "end of request not announced", "request_id", id, "error", err.Error())
 		}
@@ -150,6 +151,9 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 	request.Deadline = now.Add(24 * time.Hour)
 	if ask.DeadlineS > 0 {
 		request.Deadline = now.Add(time.Duration(ask.DeadlineS * float64(time.Second)))
+	}
+	if err := request.Options.Fits(request.Deadline.Sub(now)); err != nil {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_options", err.Error()+".", "Lower it, or give a later deadline_s.")
 	}
 	token := ""
 	if ask.SessionID != "" && ask.SessionID != old.SessionID {

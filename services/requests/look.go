@@ -145,7 +145,7 @@ func limitOf(r *http.Request) (int, error) {
 }
 
 // list serves GET /requests?status=&stage=&session_id=&cursor=&limit=, oldest first. A next_cursor in the answer means
-// that there may be more.
+// that there may be more: a page also ends, with few requests or none, when it has looked at PageLooks of them.
 func (s *Service) list(r *http.Request) (int, any, error) {
 	q := r.URL.Query()
 	limit, err := limitOf(r)
@@ -163,13 +163,14 @@ func (s *Service) list(r *http.Request) (int, any, error) {
 	if cursor := q.Get("cursor"); cursor != "" && !pipeline.ValidRequestID(cursor) {
 		return 0, nil, refuse(http.StatusBadRequest, "invalid_cursor", "cursor is not one that a list answered.", "Start without it.")
 	}
-	found := []Request{}
+	found, looks := []Request{}, 0
 	next, err := s.scan(r.Context(), q.Get("cursor"), func(state queue.State) (bool, error) {
 		if (q.Get("status") == "" || q.Get("status") == string(state.Status)) && (q.Get("stage") == "" || q.Get("stage") == string(state.Stage)) &&
 			(q.Get("session_id") == "" || q.Get("session_id") == state.SessionID) {
 			found = append(found, requestOf(state, 0))
 		}
-		return len(found) < limit, nil
+		looks++
+		return len(found) < limit && looks < s.PageLooks, nil
 	})
 	answer := map[string]any{"requests": found}
 	if next != "" {
