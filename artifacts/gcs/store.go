@@ -230,6 +230,18 @@ func (s *Store) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, err
 	return artifacts.Checked(reading{r, o}, size, sum), nil
 }
 
+// OpenRange implements artifacts.Ranger. The client library continues a read that breaks off.
+func (s *Store) OpenRange(ctx context.Context, o pipeline.Object, offset int64) (io.ReadCloser, error) {
+	r, err := s.handle(o).NewRangeReader(ctx, offset, -1)
+	if err != nil {
+		return nil, wrap("open", o, err)
+	}
+	if r.Attrs.Decompressed || r.Attrs.ContentEncoding != "" {
+		return nil, errors.Join(fmt.Errorf("open %v: %w: %s", o, artifacts.ErrEncoded, r.Attrs.ContentEncoding), r.Close())
+	}
+	return reading{r, o}, nil
+}
+
 // reading says of what object a read failed, and how.
 type reading struct {
 	io.ReadCloser

@@ -118,6 +118,26 @@ func (s *Store) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, err
 	return artifacts.Checked(io.NopCloser(bytes.NewReader(found.body)), found.object.Size, found.object.CRC32C), nil
 }
 
+// OpenRange implements artifacts.Ranger.
+func (s *Store) OpenRange(ctx context.Context, o pipeline.Object, offset int64) (io.ReadCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("open %v: %w", o, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, err := s.find(o.Bucket, o.Name, o.Generation)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	if found.encoding != "" {
+		return nil, fmt.Errorf("open %v: %w: %s", o, artifacts.ErrEncoded, found.encoding)
+	}
+	if offset < 0 || offset > int64(len(found.body)) {
+		return nil, fmt.Errorf("open %v at %d: it has %d bytes", o, offset, len(found.body))
+	}
+	return io.NopCloser(bytes.NewReader(found.body[offset:])), nil
+}
+
 // Spoil changes what is stored in the way of an accident, behind the back of everybody who uses the store: other bytes under
 // the same checksum, or, when encoding is not empty, bytes that a client said are encoded so.
 func (s *Store) Spoil(o pipeline.Object, body []byte, encoding string) {

@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"OpenReadsTheGenerationNamed", openReadsTheGenerationNamed},
 		{"OverwriteWhileReading", overwriteWhileReading},
 		{"CloseBeforeTheEnd", closeBeforeTheEnd},
+		{"ReadAt", readAt},
 		{"DamageIsNoticedAtTheEnd", damageIsNoticedAtTheEnd},
 		{"EncodedObjectsAreRefused", encodedObjectsAreRefused},
 		{"ListByNameUnderPrefix", listByNameUnderPrefix},
@@ -323,6 +324,41 @@ func closeBeforeTheEnd(t *testing.T, f fixture) {
 	}
 	if err := r.Close(); err != nil {
 		t.Errorf("close after ten bytes: %v", err)
+	}
+}
+
+// readAt: whoever can read from the middle reads what is there, of the generation named, in any order.
+func readAt(t *testing.T, f fixture) {
+	store, ok := f.Store.(artifacts.Ranger)
+	if !ok {
+		t.Skip("this store reads from the beginning only")
+	}
+	body := random(Large)
+	o := f.put(t, "n", body)
+	r := artifacts.NewReaderAt(t.Context(), store, o)
+	defer r.Close()
+	for _, c := range []struct{ at, n int }{{Large - 22, 22}, {0, 10}, {10, 4096}, {5000, 1}, {4000, 20}, {Large - 1, 1}, {0, Large}, {Large / 2, 100}} {
+		p := make([]byte, c.n)
+		if n, err := r.ReadAt(p, int64(c.at)); n != c.n || err != nil || string(p) != body[c.at:c.at+c.n] {
+			t.Errorf("%d bytes at %d: %d, %v", c.n, c.at, n, err)
+		}
+	}
+	if n, err := r.ReadAt(make([]byte, 10), Large-4); n != 4 || !errors.Is(err, io.EOF) {
+		t.Errorf("across the end: %d, %v", n, err)
+	}
+	if n, err := r.ReadAt(make([]byte, 10), Large); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("behind the end: %d, %v", n, err)
+	}
+	f.put(t, "n", random(Large))
+	for name, gone := range map[string]pipeline.Object{"missing": {Bucket: f.bucket, Name: "missing", Size: 10}, "overwritten": o} {
+		if _, err := artifacts.NewReaderAt(t.Context(), store, gone).ReadAt(make([]byte, 1), 0); !errors.Is(err, artifacts.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	encoded := f.put(t, "encoded", body)
+	f.spoil(t, encoded, []byte(body), "gzip")
+	if _, err := artifacts.NewReaderAt(t.Context(), store, encoded).ReadAt(make([]byte, 1), 0); !errors.Is(err, artifacts.ErrEncoded) {
+		t.Errorf("encoded: %v", err)
 	}
 }
 

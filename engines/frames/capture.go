@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -50,6 +51,16 @@ func Open(ctx context.Context, tools Tools, input, dir string, limits Limits) (*
 		return c, c.sort(ctx, files, skipped)
 	}
 	files, skipped, err := findFiles(ctx, input)
+	if err != nil {
+		return c, err
+	}
+	return c, c.sort(ctx, files, skipped)
+}
+
+// OpenArchive is Open of a ZIP archive that need not be a file: of size bytes, and read once, member by member.
+func OpenArchive(ctx context.Context, tools Tools, archive io.ReaderAt, size int64, dir string, limits Limits) (*Capture, error) {
+	c := &Capture{tools: tools, limits: limits.withDefaults()}
+	files, skipped, err := unpackFrom(ctx, archive, size, dir, limits)
 	if err != nil {
 		return c, err
 	}

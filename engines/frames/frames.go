@@ -51,6 +51,15 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// Within is l where an archive's members must fit into room, in bytes; 0: no bound is known.
+func (l Limits) Within(room int64) Limits {
+	l = l.withDefaults()
+	if room > 0 {
+		l.MaxUnpacked = min(l.MaxUnpacked, room)
+	}
+	return l
+}
+
 func set[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {

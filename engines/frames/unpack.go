@@ -25,18 +25,34 @@ const adviceArchive = "Make the archive again (ZIP, without a password) from the
 //
 // The error is a *Failure when the archive is at fault; what was unpacked so far stays.
 func unpack(ctx context.Context, archive, dir string, limits Limits) ([]File, []Skipped, error) {
+	file, err := os.Open(archive)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the archive: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the archive: %w", err)
+	}
+	return unpackFrom(ctx, file, info.Size(), dir, limits)
+}
+
+// unpackFrom is unpack of an archive of packed bytes that need not be a file. What reading it fails with is returned as it is: the
+// archive is not at fault.
+func unpackFrom(ctx context.Context, archive io.ReaderAt, packed int64, dir string, limits Limits) ([]File, []Skipped, error) {
 	u := unpacking{dir: dir, limits: limits.withDefaults()}
-	z, err := zip.OpenReader(archive)
+	in := &watched{in: archive}
+	z, err := zip.NewReader(in, packed)
 	switch {
+	case in.err != nil:
+		return nil, nil, fmt.Errorf("reading the archive: %w", in.err)
 	case errors.Is(err, zip.ErrInsecurePath):
-		z.Close()
 		return nil, nil, fail(BadArchive, adviceArchive, "The archive holds names that point outside of it.")
 	case errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrAlgorithm) || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, nil, fail(BadArchive, adviceArchive, "The ZIP archive is damaged or incomplete.").because(err)
 	case err != nil:
 		return nil, nil, fmt.Errorf("opening the archive: %w", err)
 	}
-	defer z.Close()
 	z.RegisterDecompressor(methodBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
 	if len(z.File) > maxEntries {
 		return nil, nil, fail(ArchiveTooLarge, "Send fewer photos.", "The archive holds %d files; at most %d are accepted.", len(z.File), maxEntries)
@@ -44,17 +60,15 @@ func unpack(ctx context.Context, archive, dir string, limits Limits) ([]File, []
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, nil, fmt.Errorf("unpacking: %w", err)
 	}
-	packed := int64(0)
-	if info, err := os.Stat(archive); err == nil {
-		packed = info.Size()
-	}
 	// Pictures and videos are compressed already.
 	u.left = min(u.limits.MaxUnpacked, packed*maxExpansion+expansionGrace)
 	for _, f := range z.File {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, fmt.Errorf("unpacking: %w", err)
 		}
-		if err := u.member(f); err != nil {
+		if err := u.member(f); in.err != nil {
+			return nil, nil, fmt.Errorf("reading the archive: %w", in.err)
+		} else if err != nil {
 			return nil, nil, err
 		}
 	}
@@ -65,6 +79,20 @@ func unpack(ctx context.Context, archive, dir string, limits Limits) ([]File, []
 	slices.SortStableFunc(u.files, func(a, b File) int { return natural(a.Name, b.Name) })
 	files, own := OwnResults(u.files)
 	return files, append(u.skipped, own...), nil
+}
+
+// watched remembers what reading failed with.
+type watched struct {
+	in  io.ReaderAt
+	err error
+}
+
+func (w *watched) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := w.in.ReadAt(p, offset)
+	if err != nil && err != io.EOF && w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // unpacking is an archive on its way into a folder.

@@ -208,6 +208,44 @@ func TestUnpackOnlyOtherCompressions(t *testing.T) {
 	}
 }
 
+// away fails where a storage would that has gone: with the n-th read.
+type away struct {
+	in   io.ReaderAt
+	left int
+}
+
+var errAway = errors.New("the storage is away")
+
+func (a *away) ReadAt(p []byte, offset int64) (int, error) {
+	if a.left--; a.left < 0 {
+		return 0, errAway
+	}
+	return a.in.ReadAt(p, offset)
+}
+
+// TestUnpackFromElsewhere: an archive that is read where it lies gives what a file gives, and what reading fails with is never the
+// archive's fault, wherever it happens.
+func TestUnpackFromElsewhere(t *testing.T) {
+	body, err := os.ReadFile(archive(t, "b.jpg", "photo b", "a.jpg", "photo a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reads := range 100 {
+		found, skipped, err := unpackFrom(t.Context(), &away{bytes.NewReader(body), reads}, int64(len(body)), t.TempDir(), Limits{})
+		if err == nil {
+			if got := contents(t, found); reads < 3 || len(skipped) > 0 || !slices.Equal(got, []string{"a.jpg", "photo a", "b.jpg", "photo b"}) {
+				t.Errorf("after %d reads: %q, skipped %v", reads, got, skipped)
+			}
+			return
+		}
+		var fault *Failure
+		if !errors.Is(err, errAway) || errors.As(err, &fault) {
+			t.Errorf("the storage goes away at read %d: %v", reads, err)
+		}
+	}
+	t.Error("it takes a hundred reads")
+}
+
 func FuzzUnpack(f *testing.F) {
 	for _, members := range [][]string{{"a.jpg", "A"}, {"../a.jpg", "A"}, {"d/b.jpg", strings.Repeat("b", 500)}, {"l->", "/etc/passwd"}} {
 		data, err := os.ReadFile(archive(f, members...))

@@ -181,13 +181,10 @@ func TestUploadThatDoesNotFit(t *testing.T) {
 		room    int64
 		advice  string // empty: it fits
 	}{
-		"a video":                       {content: strings.Repeat("v", 3e6), room: 2e6, advice: "at most 2 MB"},
-		"a video that fits":             {content: strings.Repeat("v", 3e6), room: 3e6},
-		"an archive, counted twice":     {content: "PK\x03\x04" + strings.Repeat("z", 3e6), room: 4e6, advice: "at most 2 MB"},
-		"an archive that fits":          {content: "PK\x03\x04" + strings.Repeat("z", 3e6), room: 7e6},
-		"several, counted together":     {several: true, room: 40, advice: "at most 0 MB"},
-		"several that fit":              {several: true, room: 48},
-		"less than an archive's header": {content: "PK", room: 2},
+		"a video":                   {content: strings.Repeat("v", 3e6), room: 2e6, advice: "at most 2 MB"},
+		"a video that fits":         {content: strings.Repeat("v", 3e6), room: 3e6},
+		"several, counted together": {several: true, room: 40, advice: "at most 0 MB"},
+		"several that fit":          {several: true, room: 48},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fetched := false
@@ -218,5 +215,49 @@ func TestUploadThatDoesNotFit(t *testing.T) {
 				t.Errorf("%+v after %d attempts", f, s.Attempt)
 			}
 		})
+	}
+}
+
+// TestArchiveIsReadWhereItLies: nothing of it is in the job's folder, and what does not fit unpacked is refused.
+func TestArchiveIsReadWhereItLies(t *testing.T) {
+	const body = "PK\x03\x04 and so on"
+	for content, archive := range map[string]bool{body: true, "PK\x05\x06": true, "PK": false, "": false, "a video": false} {
+		for _, room := range []int64{0, 100} {
+			w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
+				r, err := job.OpenArchive(ctx)
+				if err != nil {
+					return err
+				}
+				if (r != nil) != archive {
+					t.Errorf("%q is opened as an archive: %t", content, r != nil)
+				}
+				if r == nil {
+					return nil
+				}
+				defer r.Close()
+				whole := make([]byte, r.Size())
+				if _, err := r.ReadAt(whole, 0); err != nil || string(whole) != content {
+					t.Errorf("read %q, %v", whole, err)
+				}
+				if left, err := os.ReadDir(job.Dir); err != nil || len(left) > 0 {
+					t.Errorf("in the folder: %v, %v", left, err)
+				}
+				return nil
+			})
+			w.worker.Room = func() (int64, error) { return room, nil }
+			id := w.accepted()
+			input, err := w.store.Put(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"), strings.NewReader(content), artifacts.PutOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.queue.Enqueue(t.Context(), queue.Task{RequestID: id, Stage: pipeline.Filter, Input: input}); err != nil {
+				t.Fatal(err)
+			}
+			w.work()
+			f := w.state(id).Failure
+			if refused := archive && room == 0; refused != (f != nil) || (refused && f.Code != "upload_too_large_for_worker") {
+				t.Errorf("%q with room for %d: %+v", content, room, f)
+			}
+		}
 	}
 }

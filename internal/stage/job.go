@@ -98,13 +98,8 @@ func (j *Job) FetchBundle(ctx context.Context, kind artifacts.Kind) (string, err
 // FetchUpload copies what the client gave into the job's folder and returns its path: of the file when it is one, of a
 // folder of files when there are several. What the machine has no room for is refused before it is fetched.
 func (j *Job) FetchUpload(ctx context.Context) (string, error) {
-	var uploads []pipeline.Object
-	for _, a := range j.known {
-		if a.Kind == artifacts.Upload {
-			uploads = append(uploads, a.Object)
-		}
-	}
-	if err := j.checkRoom(ctx, uploads); err != nil {
+	uploads := j.uploads()
+	if err := j.checkRoom(uploads); err != nil {
 		return "", err
 	}
 	target := filepath.Join(j.Dir, string(artifacts.Upload))
@@ -123,6 +118,16 @@ func (j *Job) FetchUpload(ctx context.Context) (string, error) {
 		group.Go(func() error { return j.download(ctx, o, filepath.Join(target, path.Base(o.Name))) })
 	}
 	return target, uploadFailure(group.Wait())
+}
+
+// uploads are the objects that the client gave.
+func (j *Job) uploads() (uploads []pipeline.Object) {
+	for _, a := range j.known {
+		if a.Kind == artifacts.Upload {
+			uploads = append(uploads, a.Object)
+		}
+	}
+	return uploads
 }
 
 // parallelFetches hides the wait for each answer when a capture is hundreds of photos.

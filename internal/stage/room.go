@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -40,9 +40,8 @@ func room(free, memory int64, inMemory bool) int64 {
 	return max(free, 0)
 }
 
-// checkRoom refuses a capture that the worker has no room for, before anything of it is fetched. An archive takes its size twice,
-// packed and unpacked: pictures and videos hardly shrink.
-func (j *Job) checkRoom(ctx context.Context, uploads []pipeline.Object) error {
+// checkRoom refuses a capture that the worker has no room for, before anything of it is fetched.
+func (j *Job) checkRoom(uploads []pipeline.Object) error {
 	if j.room == nil {
 		return nil
 	}
@@ -54,40 +53,45 @@ func (j *Job) checkRoom(ctx context.Context, uploads []pipeline.Object) error {
 	for _, o := range uploads {
 		size += o.Size
 	}
-	times := int64(1)
-	if len(uploads) == 1 && 2*size > free && size <= free {
-		if times, err = j.copies(ctx, uploads[0]); err != nil {
-			return err
-		}
-	}
-	if times*size <= free {
+	if size <= free {
 		return nil
 	}
-	most := megabytes(free / times)
-	what := "a capture"
-	if times > 1 {
-		what = "an archive, which is unpacked beside itself,"
-	}
+	most := megabytes(free)
 	return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_too_large_for_worker", Stage: j.stage,
-		Message: fmt.Sprintf("The capture has %s, and the machine has room for %s of at most %s.", megabytes(size), what, most),
+		Message: fmt.Sprintf("The capture has %s, and the machine has room for %s.", megabytes(size), most),
 		Advice: fmt.Sprintf("Send at most %s: a shorter or smaller video, or fewer photos. An operator can give the %s stage more memory or a disk.",
 			most, j.stage)}
 }
 
-// copies is how often an upload's size is needed: its first bytes say whether it is a ZIP archive (APPNOTE.TXT 4.3.7).
-func (j *Job) copies(ctx context.Context, o pipeline.Object) (int64, error) {
-	r, err := j.store.Open(ctx, o)
-	if err != nil {
-		return 0, uploadFailure(fmt.Errorf("look at %v: %w", o, err))
+// Room is how many bytes of files the job's folder takes now; 0: nobody knows.
+func (j *Job) Room() (int64, error) {
+	if j.room == nil {
+		return 0, nil
 	}
-	defer r.Close() // before its end, which is no error
+	return j.room()
+}
+
+// OpenArchive opens the upload where it lies when it is one ZIP archive, so that it can be unpacked without a copy of it in the
+// job's folder. It returns nil for every other upload, and where the storage cannot be read from the middle: FetchUpload then. What
+// the machine has no room for is refused: pictures and videos hardly shrink, so an archive unpacks to its own size or more.
+func (j *Job) OpenArchive(ctx context.Context) (*artifacts.ReaderAt, error) {
+	store, ok := j.store.(artifacts.Ranger)
+	uploads := j.uploads()
+	if !ok || len(uploads) != 1 {
+		return nil, nil
+	}
+	r := artifacts.NewReaderAt(ctx, store, uploads[0])
 	head := make([]byte, 4)
-	if n, err := io.ReadFull(r, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return 0, uploadFailure(fmt.Errorf("look at %v: %w", o, err))
-	} else if strings.HasPrefix(string(head[:n]), "PK\x03\x04") {
-		return 2, nil
+	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, uploadFailure(errors.Join(err, r.Close()))
 	}
-	return 1, nil
+	if mark := string(head); mark != "PK\x03\x04" && mark != "PK\x05\x06" { // APPNOTE.TXT 4.3.7 and 4.3.16, as frames.Detect
+		return nil, r.Close()
+	}
+	if err := j.checkRoom(uploads); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }
 
 // megabytes writes a size for people.

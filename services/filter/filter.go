@@ -31,16 +31,11 @@ func Stage(c Config) stage.Definition {
 }
 
 func (c Config) run(ctx context.Context, job *stage.Job) error {
-	job.Progress(pipeline.Progress{Step: "fetching the upload"})
-	upload, err := job.FetchUpload(ctx)
-	if err != nil {
-		return err
-	}
 	work := filepath.Join(job.Dir, "work")
 	if err := os.Mkdir(work, 0o755); err != nil {
 		return err
 	}
-	selection, report, err := c.choose(ctx, job, upload, work)
+	selection, report, err := c.choose(ctx, job, work)
 	var refused *frames.Failure
 	if errors.As(err, &refused) {
 		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: refused.Code, Message: refused.Message, Advice: refused.Advice, Err: refused.Err}
@@ -60,8 +55,8 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	return job.Report(artifacts.ReportDocument{Images: &artifacts.ImagesReport{Input: report.Frames, Used: report.Selected}})
 }
 
-func (c Config) choose(ctx context.Context, job *stage.Job, upload, work string) (frames.Selection, frames.Report, error) {
-	capture, err := frames.Open(ctx, c.Tools, upload, work, c.Limits)
+func (c Config) choose(ctx context.Context, job *stage.Job, work string) (frames.Selection, frames.Report, error) {
+	capture, err := c.open(ctx, job, work)
 	if err != nil {
 		return frames.Selection{}, frames.Report{}, err
 	}
@@ -77,6 +72,28 @@ func (c Config) choose(ctx context.Context, job *stage.Job, upload, work string)
 		err = capture.Try(ctx, selection, filepath.Join(job.Dir, "try"), job.Options.LongEdgePx)
 	}
 	return selection, report, err
+}
+
+// open unpacks an archive from where it lies, and fetches every other upload.
+func (c Config) open(ctx context.Context, job *stage.Job, work string) (*frames.Capture, error) {
+	job.Progress(pipeline.Progress{Step: "fetching the upload"})
+	archive, err := job.OpenArchive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if archive == nil {
+		upload, err := job.FetchUpload(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return frames.Open(ctx, c.Tools, upload, work, c.Limits)
+	}
+	defer archive.Close()
+	room, err := job.Room()
+	if err != nil {
+		return nil, err
+	}
+	return frames.OpenArchive(ctx, c.Tools, archive, archive.Size(), work, c.Limits.Within(room))
 }
 
 func publish(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {

@@ -23,11 +23,6 @@ type capture struct {
 }
 
 func (c Config) open(ctx context.Context, job *stage.Job) (*capture, error) {
-	job.Progress(pipeline.Progress{Step: "fetching the upload"})
-	upload, err := job.FetchUpload(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var opened capture
 	if err := fetchJSON(ctx, job, artifacts.Selection, &opened.selection); err != nil {
 		return nil, err
@@ -39,10 +34,33 @@ func (c Config) open(ctx context.Context, job *stage.Job) (*capture, error) {
 	if err := os.Mkdir(unpacked, 0o755); err != nil {
 		return nil, err
 	}
-	if opened.Capture, err = frames.Open(ctx, c.Tools, upload, unpacked, c.Limits); err != nil {
+	var err error
+	if opened.Capture, err = c.openUpload(ctx, job, unpacked); err != nil {
 		return nil, err
 	}
 	return &opened, opened.Project(frames.Projection(job.Options.Projection))
+}
+
+// openUpload unpacks an archive from where it lies, and fetches every other upload.
+func (c Config) openUpload(ctx context.Context, job *stage.Job, unpacked string) (*frames.Capture, error) {
+	job.Progress(pipeline.Progress{Step: "fetching the upload"})
+	archive, err := job.OpenArchive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if archive == nil {
+		upload, err := job.FetchUpload(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return frames.Open(ctx, c.Tools, upload, unpacked, c.Limits)
+	}
+	defer archive.Close()
+	room, err := job.Room()
+	if err != nil {
+		return nil, err
+	}
+	return frames.OpenArchive(ctx, c.Tools, archive, archive.Size(), unpacked, c.Limits.Within(room))
 }
 
 func fetchJSON(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {
