@@ -179,6 +179,10 @@ type Upkeep interface {
 	// without any extends leases that have expired, once each: whoever kept the reaper from running may have stopped the
 	// workers, too.
 	Reap(ctx context.Context) (Reaped, error)
+	// GiveBackAll makes every leased task ready at its old place, as GiveBack does it, and frees all slots, whether their time has
+	// run out or not. It is for who knows that no worker is left: a program that starts its workers itself, at its start. It says
+	// how many tasks there were.
+	GiveBackAll(ctx context.Context) (int, error)
 	// Announced says that the world was told of the end of a request.
 	Announced(ctx context.Context, requestID string) error
 	Counts(ctx context.Context) (map[pipeline.Stage]StageCounts, error)

@@ -3,6 +3,7 @@ package memq
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -111,6 +112,26 @@ func (q *Queue) takeUnannounced(now time.Time) []string {
 		q.unannounced[id] = now.Add(q.cfg.AnnounceGrace)
 	}
 	return due
+}
+
+// GiveBackAll implements queue.Upkeep.
+func (q *Queue) GiveBackAll(context.Context) (total int, err error) {
+	now := q.lock()
+	defer q.mu.Unlock()
+	for _, name := range pipeline.Stages() {
+		s := q.stages[name]
+		given := slices.SortedFunc(maps.Keys(s.leased), func(a, b *request) int { return strings.Compare(a.ID, b.ID) })
+		for _, r := range given {
+			r.fence = 0
+			r.Attempt--
+			r.UpdatedAt = now
+			q.makeReady(r)
+			q.publish(r, queue.GivenBack, now)
+		}
+		total += len(given)
+		s.slots = slots{workers: map[string]time.Time{}}
+	}
+	return total, nil
 }
 
 // Announced implements queue.Upkeep.

@@ -191,6 +191,36 @@ var reaperTests = []test{
 		check(b, "retry", retry, err, false)
 		check(b, "status", b.state(r.ID).Status, nil, pipeline.Failed)
 	}},
+	{"everything is given back when no worker is left", func(b *bench) {
+		first, second, third := b.ready(), b.ready(), b.ready()
+		waits := b.submit()
+		old := []queue.Lease{b.claim(pipeline.Filter), b.claim(pipeline.Filter)}
+		b.adopt("a", 2, true)
+		b.reserve(2, true)
+		b.clock.Advance(b.cfg.LeaseFor) // nobody reaped it: the reaper was gone as well
+		fresh := b.claim(pipeline.Filter)
+		n, err := b.q.GiveBackAll(b.ctx())
+		check(b, "given back", n, err, 3)
+		for _, l := range append(old, fresh) {
+			b.lost(l, queue.ErrLeaseLost)
+		}
+		b.slots(0)
+		n, err = b.q.GiveBackAll(b.ctx())
+		check(b, "given back again", n, err, 0)
+		r := b.reap()
+		check(b, "expired", r.ExpiredLeases, nil, 0)
+		check(b, "wanting", r.Wanting[pipeline.Filter], nil, 3)
+		for i, want := range []pipeline.Request{first, second, third} {
+			check(b, "attempts", b.state(want.ID).Attempt, nil, 0)
+			l := b.claim(pipeline.Filter)
+			check(b, "at its old place", l.Task().RequestID, nil, want.ID)
+			check(b, "attempt", l.Attempt(), nil, 1)
+			if before := append(old, fresh)[i]; l.Fence() <= before.Fence() {
+				b.Fatalf("fence %d after %d", l.Fence(), before.Fence())
+			}
+		}
+		check(b, "status", b.state(waits.ID).Status, nil, pipeline.Queued)
+	}},
 	{"deadlines", func(b *bench) {
 		at := b.clock.Now().Add(90 * time.Second)
 		waiting, ready, leased := b.submit(deadline(at)), b.ready(deadline(at)), b.ready(deadline(at), priority(1))

@@ -82,6 +82,23 @@ func (q *Queue) Announced(ctx context.Context, requestID string) error {
 	return err
 }
 
+// GiveBackAll implements queue.Upkeep.
+func (q *Queue) GiveBackAll(ctx context.Context) (total int, err error) {
+	for _, stage := range pipeline.Stages() {
+		for {
+			n, err := q.number(ctx, "giveback_all", q.now(), stageLetters[stage], reapBatch)
+			if err != nil {
+				return total, err
+			}
+			total += int(n)
+			if n < reapBatch {
+				break
+			}
+		}
+	}
+	return total, nil
+}
+
 func (q *Queue) reapStage(ctx context.Context, stage pipeline.Stage, now time.Time, did *queue.Reaped) error {
 	for {
 		n, err := q.numbers(ctx, "reap_stage", now, 5, stageLetters[stage], reapBatch)
