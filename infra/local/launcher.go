@@ -30,6 +30,7 @@ type Launcher struct {
 	Args    func(stage pipeline.Stage) []string   // worker --stage STAGE when nil
 	Env     []string                              // added to the environment of this process
 	LogDir  string                                // STAGE.log in it gets what a worker prints
+	WorkDir string                                // every worker gets a folder in it, as WORK_DIR and TMPDIR, which goes when it ended; none when empty
 	Limit   int                                   // workers at a time; 0: no limit
 	Grace   time.Duration                         // between SIGTERM and SIGKILL when closing; 10 s, as on Cloud Run
 	Exited  func(stage pipeline.Stage, err error) // told when a worker ended; may be nil
@@ -61,15 +62,22 @@ func (l *Launcher) Launch(ctx context.Context, stage pipeline.Stage) error {
 		return fmt.Errorf("launch %s worker: %w", stage, err)
 	}
 	defer logFile.Close() // the child has its own
-	worker, err := child.Start(cmd)
+	folder, err := l.folder(stage)
 	if err != nil {
 		return fmt.Errorf("launch %s worker: %w", stage, err)
+	}
+	if folder != "" {
+		cmd.Env = append(cmd.Env, "WORK_DIR="+folder, "TMPDIR="+folder)
+	}
+	worker, err := child.Start(cmd)
+	if err != nil {
+		return errors.Join(fmt.Errorf("launch %s worker: %w", stage, err), os.RemoveAll(folder))
 	}
 	if l.running == nil {
 		l.running = map[*child.Process]bool{}
 	}
 	l.running[worker] = true
-	l.ended.Go(func() { l.await(stage, worker) })
+	l.ended.Go(func() { l.await(stage, worker, folder) })
 	return nil
 }
 
@@ -98,6 +106,21 @@ func (l *Launcher) command(stage pipeline.Stage) (*exec.Cmd, *os.File, error) {
 	return cmd, logFile, nil
 }
 
+// folder makes a worker's own: one that is killed cannot clear up after itself.
+func (l *Launcher) folder(stage pipeline.Stage) (string, error) {
+	if l.WorkDir == "" {
+		return "", nil
+	}
+	root, err := filepath.Abs(l.WorkDir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(root, string(stage)+"-")
+}
+
 // maxLogBytes is how large a log may be before a new one is begun; one old one is kept.
 const maxLogBytes = 16 << 20
 
@@ -110,8 +133,11 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
-func (l *Launcher) await(stage pipeline.Stage, worker *child.Process) {
+func (l *Launcher) await(stage pipeline.Stage, worker *child.Process, folder string) {
 	<-worker.Done()
+	if err := os.RemoveAll(folder); err != nil && l.Log != nil { // what the worker started may still be ending; the next start clears the rest
+		l.Log.Warn("the folder of a worker that ended stays", "folder", folder, "error", err.Error())
+	}
 	l.mu.Lock()
 	delete(l.running, worker)
 	l.mu.Unlock()

@@ -51,6 +51,15 @@ func work(part string) {
 		for range stop { // goes on and on
 		}
 	}
+	if part == "messy" { // is killed before it can clear up
+		for _, name := range []string{"WORK_DIR", "TMPDIR"} {
+			if err := os.WriteFile(filepath.Join(os.Getenv(name), name), []byte("x"), 0o600); err != nil {
+				panic(err)
+			}
+		}
+		ready(fmt.Sprint(os.Getpid(), " ", os.Getenv("WORK_DIR")))
+		select {}
+	}
 	ready("ready")
 	switch part {
 	case "ends":
@@ -187,6 +196,40 @@ func TestStubbornWorkerIsKilledWithItsChildren(t *testing.T) {
 	}
 	if running(grandchild) {
 		t.Errorf("process %d is left", grandchild)
+	}
+}
+
+func TestFolderOfAKilledWorkerGoes(t *testing.T) {
+	l, words, exited := launcher(t, "messy")
+	l.WorkDir = filepath.Join(t.TempDir(), "work")
+	var pid [2]int
+	var folder [2]string
+	for i := range 2 {
+		launch(t, l)
+		if _, err := fmt.Sscan(words(), &pid[i], &folder[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if folder[0] == folder[1] || filepath.Dir(folder[0]) != l.WorkDir {
+		t.Errorf("folders %v in %s", folder, l.WorkDir)
+	}
+	if err := syscall.Kill(pid[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-exited; err == nil {
+		t.Error("a killed worker ended without an error")
+	}
+	if _, err := os.Stat(folder[0]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder of a killed worker is still there: %v", err)
+	}
+	if files, err := os.ReadDir(folder[1]); err != nil || len(files) != 2 {
+		t.Errorf("the folder of a worker at work holds %v, %v", files, err)
+	}
+	l.Grace = time.Millisecond
+	_ = l.Close() // it had to be killed
+	<-exited
+	if left, err := os.ReadDir(l.WorkDir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

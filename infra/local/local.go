@@ -8,7 +8,9 @@
 //	pubsub   Pub/Sub: topics for the client library, pushed by events
 //	redis    a redis-server child on a unix socket
 //	child    processes that end with this one
-//	socket   places for unix sockets
+//	socket   unix sockets that only their owner reaches
+//	loopback by which names this machine may be called, and how it calls itself
+//	durable  small files that a loss of power leaves whole
 //
 // The program that hosts the handlers of services and functions (cmd/splatworks) starts a Cloud, registers a trigger for
 // each of them, and points the clients at its addresses.
@@ -27,6 +29,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/splatworks/splatworks/infra/local/durable"
 	"github.com/splatworks/splatworks/infra/local/events"
 	"github.com/splatworks/splatworks/infra/local/gcs"
 	"github.com/splatworks/splatworks/infra/local/pubsub"
@@ -37,16 +40,21 @@ import (
 type Options struct {
 	Dir     string   // everything is kept in here
 	Listen  string   // of the storage; 127.0.0.1:0 when empty. Port 0 takes the last run's when it is free
-	Project string   // name in Pub/Sub; "local" when empty
+	Project string   // name in Pub/Sub; Project when empty
 	Topics  []string // to make
 	Buckets []Bucket // to make, or to give these rules
 
 	RedisPath  string        // of redis-server; from PATH when empty
 	FirstRetry time.Duration // of events; Eventarc's 10 s when 0
 	Chaos      events.Chaos
-	Hosts      []string // further host names of the storage, see gcs.Options
+	Transport  http.RoundTripper // of events; see events.Options
+	Expect     []events.Trigger  // that will be set, see events.Options
+	Hosts      []string          // further host names of the storage, see gcs.Options
 	Log        *slog.Logger
 }
+
+// Project is the name in Pub/Sub of a cloud that is given none.
+const Project = "local"
 
 // Bucket is a bucket to make.
 type Bucket struct {
@@ -79,7 +87,7 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 		o.Listen = "127.0.0.1:0"
 	}
 	if o.Project == "" {
-		o.Project = "local"
+		o.Project = Project
 	}
 	c := &Cloud{project: o.Project}
 	if err := c.start(ctx, o); err != nil {
@@ -95,7 +103,7 @@ func (c *Cloud) start(ctx context.Context, o Options) (err error) {
 	if c.lock, err = lockFolder(o.Dir); err != nil {
 		return err
 	}
-	if c.Events, err = events.Open(filepath.Join(o.Dir, "events"), events.Options{RetryMin: o.FirstRetry, Chaos: o.Chaos, Log: o.Log}); err != nil {
+	if c.Events, err = events.Open(filepath.Join(o.Dir, "events"), events.Options{RetryMin: o.FirstRetry, Chaos: o.Chaos, Transport: o.Transport, Expect: o.Expect, Log: o.Log}); err != nil {
 		return err
 	}
 	if c.Storage, err = gcs.Open(filepath.Join(o.Dir, "storage"), gcs.Options{Listener: c.Events, Hosts: o.Hosts, Log: o.Log}); err != nil {
@@ -116,7 +124,8 @@ func (c *Cloud) start(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("listen for storage: %w", err)
 	}
 	// No limit on the time of a body: an upload takes as long as it takes.
-	c.server = &http.Server{Handler: c.Storage, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	c.server = &http.Server{Handler: c.Storage, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn)}
 	c.served = make(chan error, 1)
 	go func() { c.served <- c.server.Serve(c.listener) }()
 	return nil
@@ -140,7 +149,7 @@ func listen(ctx context.Context, address, file string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(file, []byte(l.Addr().String()), 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Dir(file), file, []byte(l.Addr().String())); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -158,7 +167,7 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// StorageURL is the endpoint of the storage, for clients and as the host of signed URLs.
+// StorageURL is the endpoint of the storage for programs on this machine.
 func (c *Cloud) StorageURL() string { return "http://" + c.listener.Addr().String() }
 
 // PubSubAddr is the gRPC endpoint of Pub/Sub, without TLS.

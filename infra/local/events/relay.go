@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/splatworks/splatworks/infra/local/loopback"
 	"github.com/splatworks/splatworks/infra/local/outbox"
 )
 
@@ -32,7 +33,8 @@ type Options struct {
 	Retention   time.Duration     // after which an event is given up; 24 h
 	PushTimeout time.Duration     // for a receiver's answer; 10 s
 	InFlight    int               // deliveries at a time per trigger; 8
-	Transport   http.RoundTripper // http.DefaultTransport
+	Transport   http.RoundTripper // loopback.Transport(): receivers are on this machine
+	Expect      []Trigger         // that will be registered: what they match is kept until then; their URL is ignored
 	Chaos       Chaos
 	Log         *slog.Logger // silent when nil
 }
@@ -85,7 +87,7 @@ func Open(dir string, o Options) (*Relay, error) {
 		o.InFlight = 8
 	}
 	if o.Transport == nil {
-		o.Transport = http.DefaultTransport
+		o.Transport = loopback.Transport()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -93,7 +95,7 @@ func Open(dir string, o Options) (*Relay, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of events: %w", err)
 	}
-	box, err := outbox.Open(filepath.Join(dir, "outbox"))
+	box, err := outbox.Open(outboxPath(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +116,10 @@ func Open(dir string, o Options) (*Relay, error) {
 	return r, nil
 }
 
+func outboxPath(dir string) string { return filepath.Join(dir, "outbox") }
+
+func (r *Relay) outboxPath() string { return outboxPath(r.dir) }
+
 func setDefault(d *time.Duration, value time.Duration) {
 	if *d == 0 {
 		*d = value
@@ -121,21 +127,11 @@ func setDefault(d *time.Duration, value time.Duration) {
 }
 
 func (r *Relay) load() error {
-	body, err := os.ReadFile(r.triggersPath())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read triggers: %w", err)
-	}
-	var triggers []Trigger
-	if err == nil {
-		if err := json.Unmarshal(body, &triggers); err != nil {
-			return fmt.Errorf("decode triggers: %w", err)
-		}
-	}
-	for _, t := range triggers {
-		r.known[t.Name] = t
+	if err := r.loadTriggers(); err != nil {
+		return err
 	}
 	if n := r.box.Damaged(); n > 0 {
-		r.o.Log.Warn("events: damaged lines in the outbox", "lines", n)
+		r.o.Log.Warn("events: damaged lines in the outbox", "file", r.outboxPath(), "lines", n)
 	}
 	for _, e := range r.box.Pending() {
 		if time.Since(e.At) > r.o.Retention {
@@ -147,9 +143,30 @@ func (r *Relay) load() error {
 		}
 		d := &delivery{entry: e, due: time.Now()}
 		if err := json.Unmarshal(e.Body, &d.event); err != nil {
-			return fmt.Errorf("decode event %d: %w", e.Seq, err)
+			return fmt.Errorf("decode event %d in %s: %w", e.Seq, r.outboxPath(), err)
 		}
 		r.add(d)
+	}
+	return nil
+}
+
+// loadTriggers reads which triggers there were. Every program registers its own again: a list that cannot be read is written
+// anew by the first of them, and those to expect are known without it.
+func (r *Relay) loadTriggers() error {
+	body, err := os.ReadFile(r.triggersPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read triggers: %w", err)
+	}
+	var triggers []Trigger
+	if err == nil {
+		if err := json.Unmarshal(body, &triggers); err != nil {
+			r.o.Log.Error("events: the list of triggers cannot be read and is written anew", "file", r.triggersPath(), "error", err.Error())
+			triggers = nil
+		}
+	}
+	for _, t := range append(triggers, r.o.Expect...) {
+		t.URL = ""
+		r.known[t.Name] = t
 	}
 	return nil
 }

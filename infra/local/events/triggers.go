@@ -4,8 +4,9 @@ import (
 	"container/heap"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"github.com/splatworks/splatworks/infra/local/durable"
 )
 
 // Trigger sends the events of one source and type to a URL.
@@ -71,12 +72,8 @@ func (r *Relay) saveTriggers() error {
 	if err != nil {
 		return err
 	}
-	tmp := r.triggersPath() + ".new"
-	if err := os.WriteFile(tmp, body, 0o600); err != nil {
-		return fmt.Errorf("keep triggers: %w", err)
-	}
-	if err := os.Rename(tmp, r.triggersPath()); err != nil {
-		return fmt.Errorf("keep triggers: %w", err)
+	if err := durable.WriteFile(r.dir, r.triggersPath(), body); err != nil {
+		return fmt.Errorf("keep triggers in %s: %w", r.triggersPath(), err)
 	}
 	return nil
 }

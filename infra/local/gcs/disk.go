@@ -14,6 +14,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/splatworks/splatworks/infra/local/durable"
 )
 
 // disk writes files so that a crash leaves either the old or the new one.
@@ -31,29 +33,13 @@ func (d disk) flushDir(path string) error {
 	if !d.sync {
 		return nil
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	return durable.SyncDir(path)
 }
 
 // writeFile replaces path by way of a temporary file in the same folder's file system.
 func (d disk) writeFile(tmpDir, path string, body []byte) error {
-	f, err := os.CreateTemp(tmpDir, "file-*")
-	if err != nil {
+	if err := durable.Replace(tmpDir, path, body, d.flush); err != nil {
 		return err
-	}
-	_, err = f.Write(body)
-	if err == nil {
-		err = d.flush(f)
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return d.flushDir(filepath.Dir(path))
 }

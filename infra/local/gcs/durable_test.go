@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/splatworks/splatworks/infra/local/child/childtest"
@@ -179,6 +181,94 @@ func TestCrashLeftoversAreClearedAtOpen(t *testing.T) {
 }
 
 // TestFailedCommitCanBeRepeated: the disk fails in the moment in which an upload becomes an object.
+func TestObjectsOutliveTheDescriptionOfTheirBucket(t *testing.T) {
+	for _, damaged := range []string{"", "{", `{"name":"another"}`, "missing"} {
+		r := newRig(t)
+		r.put("n", "kept")
+		path := filepath.Join(r.dir, "buckets", "bucket", "bucket.json")
+		err := os.WriteFile(path, []byte(damaged), 0o600)
+		if damaged == "missing" {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.http.Close()
+		_, err = Open(r.dir, r.o)
+		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), `write {"name": "bucket"}`) {
+			t.Errorf("description %q: %v", damaged, err)
+		}
+		if err := os.WriteFile(path, []byte(`{"name": "bucket"}`), 0o600); err != nil { // as it says
+			t.Fatal(err)
+		}
+		r.start()
+		r.wantContent("n", "kept")
+		if err := r.server.Bucket(t.Context(), "bucket", nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWhatIsNoBucketIsLeftAlone(t *testing.T) {
+	r := newRig(t)
+	r.put("n", "kept")
+	stray := filepath.Join(r.dir, "buckets", ".DS_Store")
+	folder := filepath.Join(r.dir, "buckets", ".Trashes")
+	inside := filepath.Join(folder, "file")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{stray, inside} {
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.restart()
+	r.wantContent("n", "kept")
+	for _, path := range []string{stray, inside} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("a file that is not the storage's is gone: %v", err)
+		}
+	}
+}
+
+func TestAFullDiskIsNamed(t *testing.T) {
+	r := newRig(t)
+	rec := httptest.NewRecorder()
+	r.server.failXML(rec, httptest.NewRequest("PUT", "/bucket/n", nil), &fs.PathError{Op: "write", Path: filepath.Join(r.dir, "file"), Err: syscall.ENOSPC})
+	if rec.Code != http.StatusInsufficientStorage || !strings.Contains(rec.Body.String(), r.dir) {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// Other machines reach links only: what stands behind no signature stays with this machine.
+func TestLinksServeNoAPI(t *testing.T) {
+	r := newRig(t)
+	r.put("n", "secret")
+	s := httptest.NewServer(http.HandlerFunc(r.server.Links))
+	defer s.Close()
+	for _, path := range []string{objectPath("n"), objectPath("n") + "?alt=media", "/storage/v1/b", "/storage/v1/b/bucket/o", "/bucket/n",
+		"/download/storage/v1/b/bucket/o/n?alt=media", "/upload/storage/v1/b/bucket/o?uploadType=media&name=evil"} {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = "localhost"
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode < 400 || strings.Contains(string(body), "secret") {
+				t.Errorf("%s %s: %d %s, %v", method, path, resp.StatusCode, body, err)
+			}
+		}
+	}
+	r.wantMissing("evil")
+	r.wantContent("n", "secret")
+}
+
 func TestFailedCommitCanBeRepeated(t *testing.T) {
 	r := newRig(t)
 	u := r.session("n", "")

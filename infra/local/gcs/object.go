@@ -236,26 +236,49 @@ func (s *Server) loadBuckets() (map[string]Object, error) {
 	}
 	committed := map[string]Object{}
 	for _, d := range dirs {
-		b := &bucket{objects: map[string]Object{}}
-		body, err := os.ReadFile(filepath.Join(s.bucketDir(d.Name()), "bucket.json"))
-		if errors.Is(err, fs.ErrNotExist) { // a crash while it was made or deleted
-			if err := os.RemoveAll(s.bucketDir(d.Name())); err != nil {
-				return nil, fmt.Errorf("remove half a bucket: %w", err)
-			}
+		if !d.IsDir() || !validBucket(d.Name()) { // what a file manager left, as .DS_Store
+			s.o.Log.Warn("storage: no bucket, and left alone", "path", s.bucketDir(d.Name()))
 			continue
 		}
-		if err == nil {
-			err = json.Unmarshal(body, &b.Bucket)
-		}
-		if err == nil {
-			err = s.loadObjects(b, committed)
-		}
+		b, err := s.loadBucket(d.Name())
 		if err != nil {
+			return nil, err
+		}
+		if b == nil {
+			continue
+		}
+		if err := s.loadObjects(b, committed); err != nil {
 			return nil, fmt.Errorf("load bucket %s: %w", d.Name(), err)
 		}
 		s.buckets[b.Name] = b
 	}
 	return committed, nil
+}
+
+// loadBucket reads what a bucket is called and whom it lets in; nil when a crash left it half made or half deleted, which never
+// happens to one that holds anything. A description that is lost or damaged beside objects is for a person to write again:
+// objects are not deleted here, and a name alone is enough.
+func (s *Server) loadBucket(name string) (*bucket, error) {
+	path := filepath.Join(s.bucketDir(name), "bucket.json")
+	b := &bucket{objects: map[string]Object{}}
+	body, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		empty := ignoreMissing(os.Remove(filepath.Join(s.bucketDir(name), "objects")))
+		if empty = errors.Join(empty, os.Remove(s.bucketDir(name))); empty == nil {
+			return nil, nil
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &b.Bucket)
+	}
+	if err == nil && b.Name != name {
+		err = fmt.Errorf("it describes the bucket %q", b.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf(`the description of a bucket cannot be read: %s (%w); its objects are still there: write {"name": %q} into that file and start again, or move the folder %s away to start without them`,
+			path, err, name, s.bucketDir(name))
+	}
+	return b, nil
 }
 
 func (s *Server) loadObjects(b *bucket, committed map[string]Object) error {

@@ -2,6 +2,7 @@ package gcs
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -253,6 +254,77 @@ func TestWholeBodyInOneRequest(t *testing.T) {
 	}
 	r.want(200, a)
 	r.wantContent("b", body)
+}
+
+// Google's client for Node.js sends an upload without a chunk size as "bytes A-*/*", and says its length when it knows it.
+func TestBodyThatGoesToTheEnd(t *testing.T) {
+	r := newRig(t)
+	body := randomText(unit+3, 10)
+	size := len(body)
+	unknown := func(text string) struct{ *strings.Reader } { return struct{ *strings.Reader }{strings.NewReader(text)} }
+	for i, c := range []struct {
+		first        int
+		contentRange string
+		chunked      bool
+	}{
+		{0, "bytes 0-*/*", false}, {0, "bytes 0-*/*", true}, {0, fmt.Sprintf("bytes 0-*/%d", size), false}, {0, fmt.Sprintf("bytes 0-*/%d", size), true},
+		{unit, fmt.Sprintf("bytes %d-*/*", unit), false}, {unit, fmt.Sprintf("bytes %d-*/*", unit), true},
+		{unit, fmt.Sprintf("bytes %d-*/%d", unit, size), false}, {unit, fmt.Sprintf("bytes %d-*/%d", unit, size), true},
+	} {
+		name := fmt.Sprint("n", i)
+		u := r.session(name, "")
+		if c.first > 0 {
+			r.wantStored(r.chunk(u, fmt.Sprintf("bytes 0-%d/*", c.first-1), body[:c.first]), fmt.Sprintf("bytes=0-%d", c.first-1))
+		}
+		var rest io.Reader = strings.NewReader(body[c.first:])
+		if c.chunked {
+			rest = unknown(body[c.first:])
+		}
+		a, err := r.try("PUT", u, rest, "Content-Range", c.contentRange)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.want(200, a)
+		r.wantContent(name, body)
+	}
+	u := r.session("short", "")
+	for _, bad := range []string{"bytes *-*/*", "bytes 6-*/5", "bytes 0-*/", "bytes -*/*", "bytes 0-*", "bytes 0-*/-1", fmt.Sprintf("bytes 0-*/%d", size+1)} {
+		r.want(400, r.chunk(u, bad, body))
+	}
+	a, err := r.try("PUT", u, unknown(body), "Content-Range", fmt.Sprintf("bytes 0-*/%d", size+5)) // five bytes are missing
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wantStored(a, fmt.Sprintf("bytes=0-%d", size-1))
+	r.want(200, r.chunk(u, fmt.Sprintf("bytes %d-*/*", size), "fives"))
+	r.wantContent("short", body+"fives")
+}
+
+func TestUnfinishedUploadsOfAnObjectAreBounded(t *testing.T) {
+	r := newRig(t)
+	finished := r.session("n", "")
+	r.chunk(finished, "bytes 0-1/2", "hi").object(t)
+	other := r.session("other", "")
+	var begun []string
+	for range openSessions + 3 {
+		r.forward(time.Second)
+		u := r.session("n", "")
+		r.wantStored(r.chunk(u, fmt.Sprintf("bytes 0-%d/*", unit-1), randomText(unit, 1)), fmt.Sprintf("bytes=0-%d", unit-1))
+		begun = append(begun, u)
+	}
+	for i, u := range begun {
+		if i < 3 {
+			r.want(404, r.chunk(u, "bytes */*", ""))
+		} else {
+			r.wantStored(r.chunk(u, "bytes */*", ""), fmt.Sprintf("bytes=0-%d", unit-1))
+		}
+	}
+	r.want(200, r.chunk(finished, "bytes */*", "")) // its answer is remembered
+	r.wantStored(r.chunk(other, "bytes */*", ""), "")
+	parts, err := filepath.Glob(filepath.Join(r.dir, "sessions", "*.part"))
+	if err != nil || len(parts) != openSessions+1 {
+		t.Errorf("%d parts on the disk, %v; want %d and one of the other object", len(parts), err, openSessions)
+	}
 }
 
 func TestNo308(t *testing.T) {

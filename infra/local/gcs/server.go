@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +23,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/splatworks/splatworks/infra/local/loopback"
 )
 
 // Listener hears of every object that became visible, in the order of their generations and before the writer's client
@@ -77,7 +78,10 @@ func Open(dir string, o Options) (*Server, error) {
 			return nil, fmt.Errorf("make data folder: %w", err)
 		}
 	}
-	var err error
+	err := s.disk.flushDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
 	if s.key, err = loadKey(s.disk, s.path("service-account.pem")); err != nil {
 		return nil, err
 	}
@@ -131,16 +135,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Links serves signed URLs and session URIs and nothing else of this storage: all that other machines may reach of it.
+func (s *Server) Links(w http.ResponseWriter, r *http.Request) { s.serveXML(w, r, r.URL.EscapedPath()) }
+
+// HasBucket says whether a path, escaped, is in one of the buckets.
+func (s *Server) HasBucket(path string) bool {
+	name, _, within := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.buckets[name]
+	return ok && within
+}
+
 // fromThisMachine refuses what a web page may have made a browser send. The JSON API asks for no credentials, so a page
 // must not reach it: neither across origins nor by a host name that it points at a loopback address.
 func (s *Server) fromThisMachine(r *http.Request) *failure {
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	if host != "localhost" && (ip == nil || !ip.IsLoopback()) && !slices.Contains(s.o.Hosts, host) {
-		return forbidden("This host name is not served: " + host)
+	if !(loopback.Hosts{Names: s.o.Hosts}).Serve(r.Host) {
+		return forbidden("This host name is not served: " + r.Host)
 	}
 	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		return forbidden("The JSON API of the local storage takes no requests from web pages: use a signed URL.")

@@ -10,8 +10,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +28,8 @@ const checkpointBytes = 32 << 20
 // are not on disk, and a part that is longer than its state (a crash in between) is cut when it is opened.
 type session struct {
 	sessionState
+
+	finished atomic.Bool // its object exists: Done, for those who do not hold busy
 
 	busy sync.Mutex // held by the one request that reads or writes the state
 
@@ -71,7 +75,7 @@ func (s *Server) startSession(d draft, limit contentLengthRange, total int64) (*
 	s.mu.Lock()
 	s.sessions[u.ID] = u
 	s.mu.Unlock()
-	if err := s.expireSessions(); err != nil { // no reason to refuse this one
+	if err := errors.Join(s.expireSessions(), s.supersede(u)); err != nil { // no reason to refuse this one
 		s.o.Log.Warn("storage: expired upload stays", "error", err)
 	}
 	return u, nil
@@ -99,6 +103,7 @@ func (s *Server) acquire(id string, w http.ResponseWriter) (u *session, release 
 	}
 	u.mu.Unlock()
 	u.busy.Lock()
+	unhurried(w)
 	u.mu.Lock()
 	u.current = http.NewResponseController(w)
 	u.mu.Unlock()
@@ -116,6 +121,13 @@ func (s *Server) acquire(id string, w http.ResponseWriter) (u *session, release 
 		return nil, nil, errNoSession
 	}
 	return u, release, nil
+}
+
+// unhurried lifts the server's limits on the time of a request: a transfer takes as long as it takes. Who asks for it has shown
+// that it may.
+func unhurried(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	_ = errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})) // a writer without limits needs none lifted
 }
 
 // receive takes one request's part of a session. It returns the object when the upload is complete.
@@ -156,7 +168,7 @@ func (s *Server) receive(u *session, c contentRange, body io.Reader, declared ex
 		if err != nil {
 			return nil, err
 		}
-		if c.last < 0 && ended { // a body of unknown length that came to its end is the whole upload
+		if c.last < 0 && c.total < 0 && ended { // a body of unknown length that came to its end is all that was missing
 			u.Total = u.Received
 		}
 	}
@@ -187,7 +199,7 @@ func (s *Server) appendPart(u *session, c contentRange, body io.Reader, sum sums
 		case err != io.EOF:
 			return false, errCutShort
 		case c.last < 0:
-			return false, invalid("The whole upload was sent again, with fewer than the %d bytes stored.", u.Received)
+			return false, invalid("The upload was sent again to its end, with fewer than the %d bytes stored.", u.Received)
 		}
 		return false, nil
 	}
@@ -263,6 +275,7 @@ func (s *Server) finish(u *session, sum sums) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.finished.Store(true)
 	u.Done = &o
 	if err := s.saveSession(u, sum); err != nil { // the sidecar names the session: the next start knows
 		s.o.Log.Warn("storage: finished upload not noted", "error", err)
@@ -295,6 +308,28 @@ func (s *Server) expireSessions() error {
 	return nil
 }
 
+// openSessions is how many unfinished uploads of one object are kept: a client that begins again needs two, and whoever holds
+// the link that starts them may use it until it expires.
+const openSessions = 8
+
+// supersede forgets the oldest unfinished uploads of the object of a new one when there are too many.
+func (s *Server) supersede(begun *session) error {
+	s.mu.RLock()
+	var open []*session
+	for _, u := range s.sessions {
+		if u != begun && u.Draft.Bucket == begun.Draft.Bucket && u.Draft.Name == begun.Draft.Name && !u.finished.Load() {
+			open = append(open, u)
+		}
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(open, func(a, b *session) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	var failed error
+	for _, u := range open[min(openSessions-1, len(open)):] {
+		failed = errors.Join(failed, s.dropSession(u))
+	}
+	return failed
+}
+
 // loadSessions reads the uploads that were under way. committed tells which of them became objects.
 func (s *Server) loadSessions(committed map[string]Object) error {
 	files, err := os.ReadDir(s.path("sessions"))
@@ -324,6 +359,7 @@ func (s *Server) loadSessions(committed map[string]Object) error {
 			}
 			continue
 		}
+		u.finished.Store(u.Done != nil)
 		s.sessions[id] = u
 	}
 	for _, file := range files { // parts that became an object, or whose state was never written

@@ -26,8 +26,9 @@ type contentRange struct {
 	total       int64 // -1: not known yet
 }
 
-// parseContentRange reads "bytes A-B/N", "bytes A-B/*", "bytes */N" and "bytes */*". Without a header the body is the
-// whole upload, of contentLength bytes (-1: unknown).
+// parseContentRange reads "bytes A-B/N", "bytes A-B/*", "bytes */N" and "bytes */*", and "bytes A-*/N" and "bytes A-*/*", by which
+// Google's client for Node.js says that the body goes to the end of the upload. Without a header the body is the whole upload, of
+// contentLength bytes (-1: unknown).
 func parseContentRange(header string, contentLength int64) (contentRange, error) {
 	if header == "" {
 		return contentRange{first: 0, last: -1, total: contentLength}, nil
@@ -51,6 +52,9 @@ func parseContentRange(header string, contentLength int64) (contentRange, error)
 	}
 	low, high, found := strings.Cut(span, "-")
 	first, valid1 := parseOffset(low)
+	if found && valid1 && high == "*" {
+		return c.toTheEnd(first, contentLength, bad)
+	}
 	last, valid2 := parseOffset(high)
 	if !found || !valid1 || !valid2 || last < first || c.total >= 0 && last >= c.total {
 		return contentRange{}, bad
@@ -63,6 +67,22 @@ func parseContentRange(header string, contentLength int64) (contentRange, error)
 	if last+1 != c.total && n%chunkUnit != 0 {
 		return contentRange{}, invalid("Every chunk but the last must be a multiple of %d bytes, not %d.", chunkUnit, n)
 	}
+	return c, nil
+}
+
+// toTheEnd completes "bytes A-*/N": the body begins at A and brings what is left. A body of a known length says N, too.
+func (c contentRange) toTheEnd(first, contentLength int64, bad error) (contentRange, error) {
+	if c.total >= 0 && first > c.total {
+		return contentRange{}, bad
+	}
+	c.first = first
+	if contentLength < 0 {
+		return c, nil
+	}
+	if c.total >= 0 && c.total != first+contentLength {
+		return contentRange{}, invalid("A body of %d bytes from byte %d on does not end an upload of %d.", contentLength, first, c.total)
+	}
+	c.total = first + contentLength
 	return c, nil
 }
 

@@ -23,6 +23,7 @@ func (s *Server) serveXML(w http.ResponseWriter, r *http.Request, path string) {
 		err = s.resume(w, r, func(o Object) { s.answerXML(w, o) })
 	default:
 		if err = s.verify(r, bucketName, name); err == nil {
+			unhurried(w)
 			err = s.routeXML(w, r, bucketName, name)
 		}
 	}
@@ -97,7 +98,11 @@ func (s *Server) startXML(w http.ResponseWriter, r *http.Request, d draft, limit
 	if err != nil {
 		return err
 	}
-	location := url.URL{Scheme: "http", Host: r.Host, Path: "/" + d.Bucket + "/" + d.Name, RawQuery: url.Values{"upload_id": {u.ID}}.Encode()}
+	scheme := "http"
+	if r.Header.Get("X-Forwarded-Proto") == "https" { // the client called a proxy in front
+		scheme = "https"
+	}
+	location := url.URL{Scheme: scheme, Host: r.Host, Path: "/" + d.Bucket + "/" + d.Name, RawQuery: url.Values{"upload_id": {u.ID}}.Encode()}
 	w.Header().Set("Location", location.String())
 	w.Header().Set("X-GUploader-UploadID", u.ID)
 	w.Header().Set("Content-Length", "0")

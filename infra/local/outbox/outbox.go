@@ -19,6 +19,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/splatworks/splatworks/infra/local/durable"
 )
 
 // Entry is something to send.
@@ -64,6 +66,9 @@ func Open(path string) (*Box, error) {
 	b := &Box{path: path, f: f, pending: map[int64]kept{}}
 	if err := b.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("read outbox %s: %w", path, err), f.Close())
+	}
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil { // a file may be new, and Flush speaks of its content only
+		return nil, errors.Join(fmt.Errorf("keep outbox %s: %w", path, err), b.Close())
 	}
 	return b, nil
 }
@@ -233,7 +238,7 @@ func (b *Box) rewrite() error {
 	}
 	old := b.f
 	b.f, b.size = f, size
-	return errors.Join(old.Close(), syncDir(filepath.Dir(b.path)))
+	return errors.Join(old.Close(), durable.SyncDir(filepath.Dir(b.path)))
 }
 
 // writeLive writes the last sequence number, the mark and what is pending.
@@ -254,14 +259,6 @@ func (b *Box) writeLive(f io.Writer) (size int64, err error) {
 		}
 	}
 	return size, w.Flush()
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Close flushes and closes the file.

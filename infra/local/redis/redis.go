@@ -44,6 +44,7 @@ type Server struct {
 	mu       sync.Mutex
 	child    *child.Process
 	restarts int
+	refused  string // where data went that no server would load
 }
 
 const (
@@ -80,7 +81,7 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	if s.socket, s.removeSocket, err = socket.Place(dir, "redis.sock"); err != nil {
 		return nil, err
 	}
-	c, err := s.launch(ctx)
+	c, err := s.bringUp(ctx)
 	if err != nil {
 		return nil, errors.Join(err, s.removeSocket())
 	}
@@ -108,6 +109,51 @@ func (s *Server) Pid() int {
 	return s.child.Pid
 }
 
+// Refused is the folder into which data was moved that the server would not load, and without which it runs; empty when there was
+// none.
+func (s *Server) Refused() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
+}
+
+// errEnded reports a server that ended of its own accord instead of answering.
+var errEnded = errors.New("redis-server ended at once")
+
+// dataFolder is where the server keeps its append-only file.
+const dataFolder = "appendonlydir"
+
+// bringUp launches the server on its data. One that ends of its own accord, and does not when its data is away, will not load
+// that data, which a loss of power or a newer version made: it is kept aside, and the server begins empty.
+func (s *Server) bringUp(ctx context.Context) (*child.Process, error) {
+	c, err := s.launch(ctx)
+	data := filepath.Join(s.dir, dataFolder)
+	if !errors.Is(err, errEnded) {
+		return c, err
+	}
+	if _, missing := os.Stat(data); missing != nil {
+		return c, err
+	}
+	aside, asideErr := os.MkdirTemp(s.dir, "refused-")
+	if asideErr == nil {
+		asideErr = os.Rename(data, filepath.Join(aside, dataFolder))
+	}
+	if asideErr != nil {
+		return nil, errors.Join(err, asideErr)
+	}
+	c, again := s.launch(ctx)
+	if again != nil { // the data was not the reason
+		return nil, errors.Join(err, os.RemoveAll(data), os.Rename(filepath.Join(aside, dataFolder), data), os.Remove(aside))
+	}
+	s.log.Error("redis: the server does not load its data, which was moved aside; it begins empty", "moved_to", aside, "log", s.logPath(), "error", err.Error())
+	s.mu.Lock()
+	s.refused = aside
+	s.mu.Unlock()
+	return c, nil
+}
+
+func (s *Server) logPath() string { return filepath.Join(s.dir, "redis.log") }
+
 // launch starts the server and waits until it answers.
 func (s *Server) launch(ctx context.Context) (*child.Process, error) {
 	lock, err := s.lock(ctx)
@@ -115,7 +161,7 @@ func (s *Server) launch(ctx context.Context) (*child.Process, error) {
 		return nil, err
 	}
 	defer lock.Close() // the child has its own: the lock ends with the last of them
-	logFile, err := os.OpenFile(filepath.Join(s.dir, "redis.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	logFile, err := os.OpenFile(s.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open log of redis-server: %w", err)
 	}
@@ -173,11 +219,15 @@ func (s *Server) ready(ctx context.Context, c *child.Process) error {
 		}
 		select {
 		case <-c.Done():
-			return fmt.Errorf("redis-server ended at once (%v): see %s", c.Err(), filepath.Join(s.dir, "redis.log"))
+			var exit *exec.ExitError
+			if errors.As(c.Err(), &exit) && exit.Exited() {
+				return fmt.Errorf("%w (%v): see %s", errEnded, c.Err(), s.logPath())
+			}
+			return fmt.Errorf("redis-server was ended (%v): see %s", c.Err(), s.logPath())
 		default:
 		}
 		if err := sleep(ctx, poll); err != nil {
-			return fmt.Errorf("wait for redis-server (last answer %q): %w; see %s", answer, err, filepath.Join(s.dir, "redis.log"))
+			return fmt.Errorf("wait for redis-server (last answer %q): %w; see %s", answer, err, s.logPath())
 		}
 	}
 }
@@ -230,7 +280,7 @@ func (s *Server) supervise(ctx context.Context) {
 				return
 			}
 			wait = min(2*wait, restartMax)
-			next, err := s.launch(ctx)
+			next, err := s.bringUp(ctx)
 			if err == nil {
 				s.mu.Lock()
 				s.child = next

@@ -189,6 +189,85 @@ func TestServerThatWasLeftIsEnded(t *testing.T) {
 	want(t, dial(t, s), "kept")
 }
 
+// damage is what makes a server refuse its data.
+var damage = map[string]func(dir string) error{
+	"zeros at the end, as after a loss of power": func(dir string) error {
+		files, err := filepath.Glob(filepath.Join(dir, dataFolder, "*.incr.aof"))
+		if err != nil || len(files) != 1 {
+			return fmt.Errorf("append-only files %v, %v", files, err)
+		}
+		body, err := os.ReadFile(files[0])
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(files[0], append(body, make([]byte, 4096)...), 0o600)
+	},
+	"a manifest of garbage": func(dir string) error {
+		return os.WriteFile(filepath.Join(dir, dataFolder, "appendonly.aof.manifest"), []byte("xx\n"), 0o600)
+	},
+	"a base file of another program": func(dir string) error {
+		files, err := filepath.Glob(filepath.Join(dir, dataFolder, "*.base.*"))
+		if err != nil || len(files) != 1 {
+			return fmt.Errorf("base files %v, %v", files, err)
+		}
+		return os.WriteFile(files[0], []byte("no dump at all"), 0o600)
+	},
+}
+
+func TestDataThatIsRefusedIsMovedAside(t *testing.T) {
+	need(t)
+	for name, spoil := range damage {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := start(t, dir, Options{})
+			set(t, dial(t, s), "lost to the server")
+			if s.Refused() != "" {
+				t.Errorf("sound data was moved to %s", s.Refused())
+			}
+			stop(t, s)
+			if err := spoil(dir); err != nil {
+				t.Fatal(err)
+			}
+			s = start(t, dir, Options{})
+			if n, err := dial(t, s).DBSize(t.Context()).Result(); err != nil || n != 0 {
+				t.Errorf("%d keys, %v", n, err)
+			}
+			if kept, err := filepath.Glob(filepath.Join(s.Refused(), dataFolder, "*")); err != nil || len(kept) < 2 || filepath.Dir(s.Refused()) != dir {
+				t.Errorf("moved to %q: %v, %v", s.Refused(), kept, err)
+			}
+			set(t, dial(t, s), "new")
+			stop(t, s)
+			s = start(t, dir, Options{})
+			defer stop(t, s)
+			want(t, dial(t, s), "new")
+			if s.Refused() != "" {
+				t.Errorf("sound data was moved to %s", s.Refused())
+			}
+		})
+	}
+}
+
+func TestDataThatIsNotAtFaultStays(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, dataFolder, "appendonly.aof.manifest")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_FAKE_REDIS", "ends")
+	if _, err := Start(t.Context(), dir, Options{Path: os.Args[0]}); !errors.Is(err, errEnded) {
+		t.Errorf("a server that ends at once: %v", err)
+	}
+	if body, err := os.ReadFile(file); err != nil || string(body) != "data" {
+		t.Errorf("the data is %q, %v", body, err)
+	}
+	if aside, err := filepath.Glob(filepath.Join(dir, "refused-*")); err != nil || len(aside) != 0 {
+		t.Errorf("left behind: %v, %v", aside, err)
+	}
+}
+
 func TestLongPath(t *testing.T) {
 	need(t)
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
