@@ -42,6 +42,13 @@ func NewSigner(s *Store, account Account, publicURL string) (*Signer, error) {
 	return signer, nil
 }
 
+// At is the same signer for clients that reach the emulator elsewhere.
+func (s *Signer) At(public *url.URL) *Signer {
+	elsewhere := *s
+	elsewhere.public = public
+	return &elsewhere
+}
+
 // UploadSpec is an upload that a client may make once.
 type UploadSpec struct {
 	Bucket, Name string

@@ -23,6 +23,7 @@ type upCommand struct {
 	RateLimit int           `name:"rate-limit" default:"10" help:"Reconstructions a minute that are taken from one caller; from all of them six times as many."`
 	Strangers bool          `help:"Callers are not you: webhooks go to public https addresses only, and nobody may ask for more than a deployment allows by default (docs/operations.md, MAX_...)."`
 	Origin    []string      `placeholder:"https://HOST" help:"Web pages that may call the API from a browser."`
+	Host      []string      `placeholder:"NAME" help:"Further names by which callers reach this program, as behind a reverse proxy; calls by other names are refused."`
 	APIKeys   []string      `name:"api-keys" env:"SPLATWORKS_API_KEYS" placeholder:"NAME:SHA256" help:"Keys to ask for, as 'splatworks key' prints them."`
 	Chaos     string        `hidden:"" help:"How events misbehave: duplicate=N,reorder,delay=DURATION."`
 }
@@ -42,7 +43,7 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 	}
 	log := serve.NewLogger(c.err, "", slog.LevelInfo)
 	backend, err := laptop.Start(ctx, laptop.Options{Listen: cmd.Listen, Dir: cmd.Data, Lease: cmd.Lease, Chaos: chaos, Log: log,
-		RateLimit: cmd.RateLimit, Strangers: cmd.Strangers, Origins: cmd.Origin, APIKeys: cmd.APIKeys})
+		RateLimit: cmd.RateLimit, Strangers: cmd.Strangers, Origins: cmd.Origin, Hosts: cmd.Host, APIKeys: cmd.APIKeys})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -204,10 +205,32 @@ func (p *Parts) Notify() (*notify.Service, error) {
 type uploads struct{ signer *gcs.Signer }
 
 func (u uploads) SignUpload(ctx context.Context, spec trigger.UploadSpec) (trigger.SignedRequest, error) {
-	r, err := u.signer.SignUpload(ctx, gcs.UploadSpec(spec))
+	r, err := u.at(ctx).SignUpload(ctx, gcs.UploadSpec(spec))
 	return trigger.SignedRequest(r), err
 }
 
 func (u uploads) SignDownload(ctx context.Context, o pipeline.Object, filename string, expires time.Duration) (string, error) {
-	return u.signer.SignDownload(ctx, o, filename, expires)
+	return u.at(ctx).SignDownload(ctx, o, filename, expires)
+}
+
+// at is the signer whose links lead where the caller reached this program, if it serves them itself.
+func (u uploads) at(ctx context.Context) *gcs.Signer {
+	if public, ok := ctx.Value(calledKey{}).(*url.URL); ok {
+		return u.signer.At(public)
+	}
+	return u.signer
+}
+
+type calledKey struct{}
+
+// LinksFollowCaller makes the links that next hands out lead to where its caller reached it, as its own addresses do: for a host
+// that serves them itself.
+func LinksFollowCaller(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		public := &url.URL{Scheme: "http", Host: r.Host}
+		if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+			public.Scheme = "https"
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), calledKey{}, public)))
+	})
 }

@@ -263,7 +263,7 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 		return fmt.Sprintf(`{"request_id":%q,"stage":%q,"input":{"bucket":"inbox-%s","name":"%s/%s"}}`, id, stage, stage, id, object)
 	}
 	const stranger = "00000000000000000000000000" // no request's id
-	b.put(b.storageURL(completed), "inbox-filter", stranger+"/input", photo)
+	b.put(b.storageURL(), "inbox-filter", stranger+"/input", photo)
 	for _, body := range []string{`{}`, `{"stage":"filter"}`, input(done, pipeline.Filter, "none"), input(stranger, pipeline.Filter, "input"), input(done, pipeline.Filter, "input"),
 		input(again.RequestID, pipeline.Train, "depth.manifest.json")} {
 		d.call(ask{operation: "POST /enqueue", body: body})
@@ -278,7 +278,7 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	d.call(ask{operation: "GET /status/{id}"})
 	d.call(ask{operation: "POST /purge", body: `{"older_than_s":1}`})
 	d.call(ask{operation: "POST /purge", body: `{"older_than_s":1e9,"dry_run":true}`})
-	b.put(b.storageURL(completed), "artifacts", "purge.json", `{"since":"9999-01-01T00:00:00Z"}`)
+	b.put(b.storageURL(), "artifacts", "purge.json", `{"since":"9999-01-01T00:00:00Z"}`)
 	d.call(ask{operation: "POST /purge", body: `{"older_than_s":1e9}`})
 	d.call(ask{operation: "POST /rebuild"})
 	d.call(ask{operation: "POST /reap"})

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -317,15 +316,19 @@ func (b *backend) download(d document, kind string) []byte {
 	return nil
 }
 
-var origin = regexp.MustCompile(`^https?://[^/]+`)
-
-// storageURL is where the emulator answers: the origin of the signed upload URL.
-func (b *backend) storageURL(a accepted) string { return origin.FindString(a.Upload.URL) }
+// storageURL is where the emulator's own API answers, to this machine only.
+func (b *backend) storageURL() string {
+	address, err := os.ReadFile(filepath.Join(b.dir, "cloud", "storage-address"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return "http://" + string(address)
+}
 
 // allManifests lists the manifests of every bucket as name#generation.
 func (b *backend) allManifests(a accepted) (names []string) {
 	for _, bucket := range b.buckets() {
-		names = append(names, b.manifests(b.storageURL(a), bucket)...)
+		names = append(names, b.manifests(b.storageURL(), bucket)...)
 	}
 	return names
 }

@@ -119,11 +119,8 @@ func TestHostileInput(t *testing.T) {
 		})
 	}
 	// Every request that reached the queue has a record: there are exactly those with a hostile upload.
-	for _, a := range asked {
-		if n := len(b.objects(b.storageURL(a), "artifacts", "requests/")); n != len(asked) {
-			t.Errorf("%d requests were taken in, want %d", n, len(asked))
-		}
-		break
+	if n := len(b.objects(b.storageURL(), "artifacts", "requests/")); n != len(asked) {
+		t.Errorf("%d requests were taken in, want %d", n, len(asked))
 	}
 }
 

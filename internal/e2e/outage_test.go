@@ -30,7 +30,7 @@ import (
 func (b *backend) checkOutages(public, operators *driven, done accepted, several string, upload func(), good map[string]string) {
 	t := b.t
 	t.Helper()
-	storage := newGate(t, b.storageURL(done))
+	storage := newGate(t, b.storageURL())
 	const key = "splatworks_e2e"
 	front := b.startFront(storage.server.URL, key)
 	deployed := *public

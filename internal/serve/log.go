@@ -13,7 +13,7 @@ import (
 
 // NewLogger writes one JSON object a line in the form Cloud Logging reads (severity, message, time, trace), and no
 // secret: callback tokens, Authorization headers, signatures of signed URLs and upload sessions are blanked wherever they
-// stand in the line. project, when not empty, turns trace ids into links.
+// stand in the line. Durations are text with their unit, as "1.5s". project, when not empty, turns trace ids into links.
 func NewLogger(w io.Writer, project string, level slog.Leveler) *slog.Logger {
 	h := slog.NewJSONHandler(redactingWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: cloudFields})
 	return slog.New(traceHandler{h, project})
@@ -23,6 +23,9 @@ func NewLogger(w io.Writer, project string, level slog.Leveler) *slog.Logger {
 func cloudFields(groups []string, a slog.Attr) slog.Attr {
 	if slices.Contains(secretKeys, strings.ToLower(a.Key)) {
 		return slog.String(a.Key, redacted)
+	}
+	if a.Value.Kind() == slog.KindDuration { // JSON would have a bare number of nanoseconds
+		a.Value = slog.StringValue(a.Value.Duration().String())
 	}
 	if len(groups) > 0 {
 		return a

@@ -96,12 +96,12 @@ func TestLogLineIsWhatCloudLoggingReads(t *testing.T) {
 	log := NewLogger(&out, "my-project", slog.LevelInfo)
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	log.WarnContext(withTrace(r).Context(), "hello", "n", 1)
+	log.WarnContext(withTrace(r).Context(), "hello", "n", 1, "again_in", 1500*time.Millisecond)
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]any{"severity": "WARNING", "message": "hello", "n": 1.0,
+	for key, want := range map[string]any{"severity": "WARNING", "message": "hello", "n": 1.0, "again_in": "1.5s",
 		"logging.googleapis.com/trace": "projects/my-project/traces/0af7651916cd43dd8448eb211c80319c"} {
 		if line[key] != want {
 			t.Errorf("%s = %v, want %v", key, line[key], want)

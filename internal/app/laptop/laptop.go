@@ -9,16 +9,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/splatworks/splatworks/artifacts/gcs"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/infra/local"
 	"github.com/splatworks/splatworks/infra/local/events"
 	emulator "github.com/splatworks/splatworks/infra/local/gcs"
+	"github.com/splatworks/splatworks/infra/local/loopback"
+	"github.com/splatworks/splatworks/infra/local/pubsub"
+	"github.com/splatworks/splatworks/infra/local/socket"
 	"github.com/splatworks/splatworks/infra/toolchain"
 	"github.com/splatworks/splatworks/internal/app"
 	"github.com/splatworks/splatworks/internal/serve"
@@ -38,6 +38,7 @@ type Options struct {
 	RateLimit int      // reconstructions a minute of one caller; 0: as many as come
 	Strangers bool     // callers are not the owner: no webhooks to this machine, and no more for each than a deployment allows
 	Origins   []string // of web pages that call the API from a browser
+	Hosts     []string // names by which callers reach this program, besides those of Listen and of Origins
 	APIKeys   []string // NAME:SHA256 of the keys to ask for; none: none is asked for
 }
 
@@ -54,8 +55,8 @@ type Backend struct {
 	served   chan error
 	ticked   chan struct{}
 
-	operatorsServed chan error
-	removeSocket    func() error
+	receiversServed, operatorsServed chan error
+	sockets                          []func() error // remove their places
 }
 
 // The buckets of the local cloud.
@@ -83,6 +84,9 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 		return b, err
 	}
 	if !o.Idle {
+		if err := enoughMemory(); err != nil {
+			return b, err
+		}
 		// A worker without its tools would end as often as it is launched, and nobody would read why.
 		var missing []error
 		for _, s := range pipeline.Stages() {
@@ -94,22 +98,13 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 			return b, fmt.Errorf("%w\n'splatworks doctor' tells about every tool", err)
 		}
 	}
-	c := config(o)
-	// What killed workers left behind goes; nobody else uses the folder.
-	if c.WorkDir, err = filepath.Abs(filepath.Join(o.Dir, "work")); err != nil {
+	receivers, err := b.place(o.Dir, receiversSocket)
+	if err != nil {
 		return b, err
 	}
-	if err := errors.Join(os.RemoveAll(c.WorkDir), os.MkdirAll(c.WorkDir, 0o700)); err != nil {
-		return b, fmt.Errorf("make work folder: %w", err)
-	}
-	buckets := []local.Bucket{{Name: artifactsBucket, CORS: cors}, {Name: sourcesBucket, CORS: cors}}
-	for _, s := range pipeline.Stages() {
-		buckets = append(buckets, local.Bucket{Name: inbox(s), CORS: cors})
-	}
-	if b.cloud, err = local.Start(ctx, local.Options{
-		Dir: filepath.Join(o.Dir, "cloud"), Topics: []string{c.Requested, c.Finished}, Buckets: buckets, RedisPath: redisServer,
-		FirstRetry: time.Second, Chaos: o.Chaos, Log: o.Log,
-	}); err != nil {
+	c := config(o)
+	// Nothing in the folder is touched before this holds its lock: another program may be at work in it.
+	if b.cloud, err = startCloud(ctx, o, c, redisServer, receivers); err != nil {
 		return b, err
 	}
 	b.StorageURL = b.cloud.StorageURL()
@@ -120,11 +115,29 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 	if o.Idle {
 		return b, nil
 	}
+	if err := b.takeUp(ctx, o); err != nil {
+		return b, err
+	}
 	b.parts.DepthModels = depthModels
-	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), Log: o.Log}
+	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), WorkDir: workDir(o), Log: o.Log}
 	b.parts.Launcher = b.launcher
-	return b, b.serve(ctx, o)
+	return b, b.serve(ctx, o, receivers)
 }
+
+func startCloud(ctx context.Context, o Options, c app.Config, redisServer, receivers string) (*local.Cloud, error) {
+	buckets := []local.Bucket{{Name: artifactsBucket, CORS: cors}, {Name: sourcesBucket, CORS: cors}}
+	expect := []events.Trigger{pubsub.OnMessage(local.Project, finishedTopic, "")}
+	for _, s := range pipeline.Stages() {
+		buckets = append(buckets, local.Bucket{Name: inbox(s), CORS: cors})
+		expect = append(expect, events.OnFinalized(inbox(s), ""))
+	}
+	return local.Start(ctx, local.Options{
+		Dir: filepath.Join(o.Dir, "cloud"), Topics: []string{c.Requested, c.Finished}, Buckets: buckets, RedisPath: redisServer,
+		FirstRetry: time.Second, Chaos: o.Chaos, Transport: socket.Transport(receivers), Expect: expect, Log: o.Log,
+	})
+}
+
+func workDir(o Options) string { return filepath.Join(o.Dir, "work") }
 
 // callersAtOnce may use up their rate limits before that of all together is used up.
 const callersAtOnce = 6
@@ -160,59 +173,48 @@ var cors = []emulator.CORS{{
 		"x-goog-content-length-range", "x-goog-hash", "x-goog-generation", "x-goog-meta-session-id"},
 }}
 
-func (b *Backend) serve(ctx context.Context, o Options) error {
+func (b *Backend) serve(ctx context.Context, o Options, receiversPath string) (err error) {
+	var listeners []net.Listener
+	defer func() {
+		for _, l := range listeners {
+			if err != nil {
+				err = errors.Join(err, l.Close())
+			}
+		}
+	}()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", o.Listen, err)
 	}
-	b.URL = "http://" + listener.Addr().String()
-	email, key := b.cloud.Storage.Account()
-	api, err := b.parts.Trigger(gcs.Account{Email: email, PrivateKey: key}, b.StorageURL)
+	listeners = append(listeners, listener)
+	b.URL = "http://" + loopback.Own(listener.Addr())
+	public, err := b.public(o)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", api.Handler())
-	for _, s := range pipeline.Stages() {
-		receiver, err := serve.Events(b.parts.Receiver(s).Receive)
-		if err != nil {
-			return errors.Join(err, listener.Close())
-		}
-		path := "/events/" + string(s)
-		mux.Handle("POST "+path, receiver)
-		if err := b.cloud.OnFinalized(inbox(s), b.URL+path); err != nil {
-			return errors.Join(err, listener.Close())
-		}
+	receivers, err := socket.Listen(ctx, receiversPath)
+	if err != nil {
+		return err
 	}
-	if err := b.serveNotify(mux); err != nil {
-		return errors.Join(err, listener.Close())
+	listeners = append(listeners, receivers)
+	received, err := b.receivers()
+	if err != nil {
+		return err
 	}
 	operators, err := b.listenForOperators(ctx, o.Dir)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	b.stop, b.served, b.operatorsServed, b.ticked = stop, make(chan error, 1), make(chan error, 1), make(chan struct{})
-	server := serve.Server{Handler: b.parts.Harden(mux), Log: o.Log}
-	go func() { b.served <- server.RunOn(running, listener) }()
+	b.stop, b.ticked = stop, make(chan struct{})
+	b.served, b.receiversServed, b.operatorsServed = make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	go func() { b.served <- serve.Server{Handler: public, Log: o.Log}.RunOn(running, listener) }()
+	go func() {
+		b.receiversServed <- serve.Server{Handler: serve.Hardening{Log: o.Log}.Wrap(received), Log: o.Log}.RunOn(running, receivers)
+	}()
 	go func() { b.operatorsServed <- operators(running) }()
 	go func() { defer close(b.ticked); b.reap(running, o.Log) }()
 	return nil
-}
-
-// serveNotify hosts the function that sends webhooks.
-func (b *Backend) serveNotify(mux *http.ServeMux) error {
-	notify, err := b.parts.Notify()
-	if err != nil {
-		return err
-	}
-	receiver, err := serve.Events(notify.Receive)
-	if err != nil {
-		return err
-	}
-	const path = "/events/notify"
-	mux.Handle("POST "+path, receiver)
-	return b.cloud.OnMessage(finishedTopic, b.URL+path)
 }
 
 // reap is the scheduler.
@@ -243,10 +245,10 @@ func (b *Backend) Close() error {
 		problems = append(problems, b.launcher.Close())
 	}
 	if b.served != nil {
-		problems = append(problems, <-b.served, <-b.operatorsServed)
+		problems = append(problems, <-b.served, <-b.receiversServed, <-b.operatorsServed)
 	}
-	if b.removeSocket != nil {
-		problems = append(problems, b.removeSocket())
+	for _, remove := range b.sockets {
+		problems = append(problems, remove())
 	}
 	if b.parts != nil {
 		b.parts.Close()

@@ -1,6 +1,7 @@
 package laptop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -42,15 +43,20 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 // depthStage works without a model or a runtime, too: it says so then. SPLATWORKS_DEPTH_PROVIDER says where models run, as
 // 'models check --provider' does.
 func depthStage() (stage.Definition, error) {
+	c := depth.Config{Model: engine.DefaultModel, Now: time.Now}
 	models, err := toolchain.ModelsFolder()
-	if err != nil {
-		return stage.Definition{}, err
+	if err != nil { // no home folder, as under systemd or cron: no place where a model could be
+		c.Open = func(context.Context, string) (engine.Estimator, error) {
+			return nil, &engine.Failure{Code: engine.ModelMissing, Message: "There is no folder of depth models.",
+				Advice: "Set SPLATWORKS_MODELS to the folder that 'splatworks models fetch' filled.", Err: err}
+		}
+		return depth.Stage(c), nil
 	}
 	library, _ := toolchain.Locate("onnxruntime")
-	return depth.Stage(depth.Config{Model: engine.DefaultModel, Now: time.Now,
-		Open: depth.Folder(models, engine.Options{
-			Library: library, Provider: engine.Provider(os.Getenv("SPLATWORKS_DEPTH_PROVIDER")), MemoryBytes: engine.DefaultMemoryBytes, Clock: time.Now,
-		})}), nil
+	c.Open = depth.Folder(models, engine.Options{
+		Library: library, Provider: engine.Provider(os.Getenv("SPLATWORKS_DEPTH_PROVIDER")), MemoryBytes: engine.DefaultMemoryBytes, Clock: time.Now,
+	})
+	return depth.Stage(c), nil
 }
 
 // depthModels are the names of the models that this machine knows, whether their weights are here or not: the stage says which are
