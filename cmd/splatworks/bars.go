@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -52,8 +53,7 @@ func (b *bars) show(name string, percent float64, message string) {
 	}
 	b.percent = max(b.percent, percent)
 	if b.bar != nil {
-		b.bar.Describe(fmt.Sprintf("%-10s %-36.36s", b.name, message))
-		_ = b.bar.Set64(int64(b.percent * 10))
+		b.draw(message)
 		return
 	}
 	if now.Sub(b.lastLine) >= lineEvery {
@@ -65,6 +65,43 @@ func (b *bars) show(name string, percent float64, message string) {
 		}
 		fmt.Fprintf(b.w, "  %-10s %3.0f %% %s%s\n", b.name, b.percent, message, eta)
 	}
+}
+
+// A line holds name and message, and then what the bar itself shows at least: percent, brackets, time spent and left. A line that
+// is longer than the terminal is wide would begin another one each time it is drawn.
+const (
+	nameWidth       = 10
+	barWidth        = 34
+	widestMessage   = 36
+	smallestMessage = 8 // below it the line has no bar
+)
+
+// draw shows the bar, or what a narrow terminal has room for.
+func (b *bars) draw(message string) {
+	columns := b.columns()
+	if room := min(columns-barWidth-nameWidth-1, widestMessage); room >= smallestMessage {
+		b.bar.Describe(fmt.Sprintf("%-*s %-*.*s", nameWidth, b.name, room, room, message))
+		_ = b.bar.Set64(int64(b.percent * 10))
+		return
+	}
+	const clearToEnd = "\x1b[K"
+	fmt.Fprint(b.w, "\r", narrowLine(columns, b.name, b.percent, message), clearToEnd)
+}
+
+// narrowLine is at least a column shorter than the terminal is wide.
+func narrowLine(columns int, name string, percent float64, message string) string {
+	line := []rune(fmt.Sprintf("%3.0f%% %s %s", percent, name, message))
+	return string(line[:max(min(columns-1, len(line)), 0)])
+}
+
+// columns of the terminal; 80 when it does not say.
+func (b *bars) columns() int {
+	if f, ok := b.w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
+		}
+	}
+	return 80
 }
 
 // end closes the bar that is showing and says how long its step took.

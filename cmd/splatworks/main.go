@@ -55,9 +55,20 @@ type console struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stops()...)
 	defer stop()
+	// A reader that goes away, as after "| head", must not end the program before it has cleared up: the write fails instead.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(ctx, console{out: os.Stdout, err: os.Stderr, args: os.Args[1:]}))
+}
+
+// stops are the signals that end the program in good order. A terminal that is closed hangs up, unless nohup says that it goes on.
+func stops() []os.Signal {
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		list = append(list, syscall.SIGHUP)
+	}
+	return list
 }
 
 // Exit codes: scripts rely on them.
@@ -117,6 +128,8 @@ func report(w io.Writer, err error) int {
 		return exitBadUsage
 	case errors.As(err, &failure):
 		fmt.Fprintf(w, "\nFAILED in %s (%s): %s\n%s\n", stageName(failure.Stage), failure.Code, printable(failure.Message), printable(failure.Advice))
+	case errors.Is(err, syscall.EPIPE): // nobody reads any more
+		return exitStopped
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(w, "splatworks: interrupted")
 		return exitStopped

@@ -119,7 +119,10 @@ func privateRoots() (string, error) {
 		return filepath.Join(dir, "splatworks"), nil
 	}
 	home, err := os.UserHomeDir()
-	return filepath.Join(home, ".cache", "splatworks"), err
+	if err != nil {
+		return "", fmt.Errorf("%w: set HOME, XDG_CACHE_HOME or SPLATWORKS_TOOLS", err)
+	}
+	return filepath.Join(home, ".cache", "splatworks"), nil
 }
 
 // ModelsFolder is where the weights of depth models lie on this machine: where SPLATWORKS_MODELS says, or beside the
@@ -129,7 +132,10 @@ func ModelsFolder() (string, error) {
 		return dir, nil
 	}
 	roots, err := privateRoots()
-	return filepath.Join(roots, "models"), err
+	if err != nil {
+		return "", fmt.Errorf("find the folder of models: %w, or SPLATWORKS_MODELS", err)
+	}
+	return filepath.Join(roots, "models"), nil
 }
 
 // Report says how it stands with one tool.

@@ -77,6 +77,10 @@ func TestPrivateRoots(t *testing.T) {
 	if got, err := privateRoots(); err != nil || got != "/home/a/.cache/splatworks" {
 		t.Errorf("%q, %v", got, err)
 	}
+	t.Setenv("HOME", "") // as under systemd or cron: no relative path by accident
+	if got, err := ModelsFolder(); err == nil || got != "" || !strings.Contains(err.Error(), "SPLATWORKS_MODELS") {
+		t.Errorf("models in %q, %v", got, err)
+	}
 }
 
 // A library has no place in PATH: it is looked for where libraries are, and need not be executable.
