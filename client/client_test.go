@@ -391,24 +391,3 @@ func TestEnded(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// A full disk of a local backend is not worth waiting for, and its answer is XML.
-func TestAFullDiskIsSaidAtOnce(t *testing.T) {
-	calls := 0
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		calls++
-		w.Header().Set("Content-Type", "application/xml; charset=UTF-8")
-		w.WriteHeader(http.StatusInsufficientStorage)
-		_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"+`<Error><Code>QuotaExceeded</Code><Message>No space is left on the disk of the folder /data: free some of it.</Message></Error>`)
-	}))
-	defer server.Close()
-	c, slept := at(server)
-	err := c.Upload(t.Context(), Upload{Method: "POST", URL: server.URL + "/start"}, strings.NewReader("capture"), 7, nil)
-	var p *Problem
-	if !errors.As(err, &p) || p.Code != "disk_full" || !strings.Contains(err.Error(), "/data") || strings.Contains(err.Error(), "<") {
-		t.Errorf("error %v", err)
-	}
-	if calls != 1 || len(*slept) != 0 {
-		t.Errorf("%d calls, slept %v", calls, *slept)
-	}
-}

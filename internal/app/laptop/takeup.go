@@ -25,23 +25,18 @@ func (b *Backend) takeUp(ctx context.Context, o Options) error {
 	return nil
 }
 
-// restoreQueue rebuilds a queue that knows nothing from what the buckets hold. They hold nothing at a first start.
+// restoreQueue rebuilds a queue that may have lost what it knew from what the buckets hold, before anybody is told that a request
+// is unknown. They hold nothing at a first start.
 func (b *Backend) restoreQueue(ctx context.Context, o Options) error {
-	counts, err := b.parts.Queue.StatusCounts(ctx)
-	if err != nil {
-		return fmt.Errorf("look into the queue: %w", err)
-	}
-	for _, n := range counts {
-		if n > 0 {
-			return nil
-		}
+	if whole, err := b.parts.Queue.Whole(ctx); err != nil || whole {
+		return err
 	}
 	rebuilt, err := b.parts.Rebuild(ctx)
 	if err != nil {
-		return fmt.Errorf("rebuild the empty queue: %w", err)
+		return fmt.Errorf("rebuild the queue: %w", err)
 	}
 	if rebuilt.Records > 0 {
-		o.Log.Warn("the queue was empty: rebuilt from the buckets", "requests", rebuilt.Requests, "tasks", rebuilt.Tasks)
+		o.Log.Warn("the queue had lost what it knew: rebuilt from the buckets", "requests", rebuilt.Requests, "tasks", rebuilt.Tasks)
 	}
 	return nil
 }
