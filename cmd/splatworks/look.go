@@ -25,7 +25,7 @@ type lookAt struct {
 	HoldOut  int    `name:"hold-out" default:"8" help:"Every how many images one is held out; 0: none."`
 }
 
-func (l lookAt) open() (*splat.Cloud, *trainer.Dataset, trainer.Config, error) {
+func (l lookAt) open(c console) (*splat.Cloud, *trainer.Dataset, trainer.Config, error) {
 	cfg, err := trainer.Defaults(trainer.Standard)
 	if err != nil {
 		return nil, nil, cfg, err
@@ -39,6 +39,9 @@ func (l lookAt) open() (*splat.Cloud, *trainer.Dataset, trainer.Config, error) {
 	cloud, err := splat.ReadPLY(f)
 	if err != nil {
 		return nil, nil, cfg, fmt.Errorf("%s: %w", l.Splat, err)
+	}
+	if mended := cloud.Repairs.String(); mended != "" {
+		fmt.Fprintf(c.err, "%s: %s.\n", l.Splat, mended)
 	}
 	data, err := trainer.Load(l.Scene, &cfg)
 	return cloud, data, cfg, err
@@ -55,7 +58,7 @@ func (evalCommand) Help() string {
 }
 
 func (cmd evalCommand) Run(c console) error {
-	cloud, data, cfg, err := cmd.open()
+	cloud, data, cfg, err := cmd.open(c)
 	if err != nil {
 		return err
 	}
@@ -68,7 +71,7 @@ func (cmd evalCommand) Run(c console) error {
 		return err
 	}
 	if cmd.JSON {
-		return printJSON(c, map[string]any{"gaussians": cloud.Len(), "sh_degree": cloud.Degree, "render_mode": cloud.Mode.String(), "images": on, "quality": q})
+		return printJSON(c, map[string]any{"gaussians": cloud.Len(), "repairs": cloud.Repairs, "sh_degree": cloud.Degree, "render_mode": cloud.Mode.String(), "images": on, "quality": q})
 	}
 	for _, v := range q.Views {
 		fmt.Fprintf(c.out, "%-32s PSNR %6.2f dB  SSIM %.4f\n", v.Name, v.PSNR, v.SSIM)
@@ -89,7 +92,7 @@ func (renderCommand) Help() string {
 }
 
 func (cmd renderCommand) Run(ctx context.Context, c console) error {
-	cloud, data, cfg, err := cmd.open()
+	cloud, data, cfg, err := cmd.open(c)
 	if err != nil {
 		return err
 	}
@@ -117,6 +120,9 @@ func (cmd renderCommand) Run(ctx context.Context, c console) error {
 func (cmd renderCommand) film(ctx context.Context, c console, painter *trainer.Painter, path []raster.Camera) error {
 	ffmpeg, err := toolchain.Locate("ffmpeg")
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(cmd.Out), 0o755); err != nil {
 		return err
 	}
 	b := newBars(c.err)

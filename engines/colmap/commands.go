@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+
+	"github.com/splatworks/splatworks/engines/tool"
 )
 
 // The zero value of an option leaves COLMAP's own default, which the help text of the command states.
@@ -278,6 +281,9 @@ func (c *Colmap) ImageUndistorter(ctx context.Context, o ImageUndistorterOptions
 type arguments []string
 
 func (a *arguments) text(name, value string) {
+	if value != "" && strings.HasSuffix(name, "_path") {
+		value = tool.File(value)
+	}
 	if value != "" {
 		*a = append(*a, "--"+name, value)
 	}

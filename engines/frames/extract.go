@@ -158,7 +158,7 @@ const extractTimeout = 30 * time.Minute
 // two frames of a variable rate in one such count: 1/90000 s tells all apart.
 func jpegs(n int, pattern string) []string {
 	return []string{"-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-frames:v", strconv.Itoa(n), "-map_metadata", "-1",
-		"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal", "-f", "image2", pattern}
+		"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal", "-f", "image2", tool.File(pattern)}
 }
 
 // selectFilter passes the frames with the selected indices. Runs of neighbours are written as intervals and the terms

@@ -25,7 +25,7 @@ func WriteFilm(ctx context.Context, tools Tools, target string, n, fps int, draw
 		"-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgba", "-s", fmt.Sprintf("%dx%d", size.X, size.Y), "-r", strconv.Itoa(fps), "-i", "pipe:0",
 		"-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
 		"-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
-		"-movflags", "+faststart", "-f", "mp4", target,
+		"-movflags", "+faststart", "-f", "mp4", "file:" + tool.File(target),
 	}})
 	if errors.Is(err, syscall.ENOSPC) {
 		return noRoom("writing a film", filepath.Dir(target), err)

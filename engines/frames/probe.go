@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -71,11 +70,8 @@ const maxDecodedPixels = "40000000"
 
 // input are the options before and including -i that confine ffmpeg to the one file.
 func input(path string) []string {
-	if absolute, err := filepath.Abs(path); err == nil {
-		path = absolute
-	}
 	return []string{"-protocol_whitelist", "file,pipe", "-format_whitelist", containers, "-codec_whitelist", codecs, "-max_pixels", maxDecodedPixels,
-		"-i", "file:" + path}
+		"-i", "file:" + tool.File(path)}
 }
 
 // probeTimeout bounds the reading of the headers; a damaged index of hours of video takes a few seconds.

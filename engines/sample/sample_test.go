@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -253,5 +255,45 @@ func TestWrite(t *testing.T) {
 	}
 	if err := Write(t.Context(), filepath.Join(dir, "no-ffmpeg"), o, dir, nil); err == nil {
 		t.Error("a missing ffmpeg was not noticed")
+	}
+}
+
+// A sample that cannot be written leaves no folder behind, and leaves one that was there.
+func TestAFailedSampleLeavesNothing(t *testing.T) {
+	program, err := exec.LookPath("false")
+	if err != nil {
+		t.Skip("no program that fails: ", err)
+	}
+	o := Options{Seed: 1, Frames: 8, Width: 64, Height: 48}
+	made := filepath.Join(t.TempDir(), "x:y")
+	if err := Write(t.Context(), program, o, made, nil); err == nil {
+		t.Fatal("no error from a program that fails")
+	}
+	if _, err := os.Stat(made); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder that was made is still there: %v", err)
+	}
+	there := t.TempDir()
+	if err := Write(t.Context(), program, o, there, nil); err == nil {
+		t.Fatal("no error from a program that fails")
+	}
+	if _, err := os.Stat(there); err != nil {
+		t.Errorf("the folder that was there is gone: %v", err)
+	}
+}
+
+func TestASampleMayHaveAnyName(t *testing.T) {
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		t.Skip("ffmpeg is needed: ", err)
+	}
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"x:y", "-o", "%d #1"} {
+		if err := Write(t.Context(), ffmpeg, Options{Seed: 1, Frames: 8, Width: 64, Height: 48}, dir, nil); err != nil {
+			t.Errorf("%s: %v", dir, err)
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(dir, VideoFile)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }

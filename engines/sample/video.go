@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,10 +30,16 @@ func Write(ctx context.Context, ffmpeg string, o Options, dir string, progress f
 	if err != nil {
 		return err
 	}
+	_, before := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("making the sample's folder: %w", err)
 	}
-	if err := c.writeVideo(ctx, ffmpeg, filepath.Join(dir, VideoFile), progress); err != nil {
+	video := filepath.Join(dir, VideoFile)
+	if err := c.writeVideo(ctx, ffmpeg, video, progress); err != nil {
+		os.Remove(video) // a part of it
+		if errors.Is(before, fs.ErrNotExist) {
+			os.Remove(dir)
+		}
 		return fmt.Errorf("writing the sample video: %w", err)
 	}
 	if err := c.writeTransforms(filepath.Join(dir, TransformsFile)); err != nil {
@@ -65,7 +73,7 @@ func (c *Capture) writeVideo(ctx context.Context, ffmpeg, path string, progress 
 		"-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart",
 		"-f", "mp4"}
 	// One thread and bitexact: the same file from the same ffmpeg on any number of cores.
-	args = append(append(args, codec...), path)
+	args = append(append(args, codec...), "file:"+tool.File(path))
 	_, err := tool.Run(ctx, tool.Command{Path: ffmpeg, Args: args, Stdin: &film{capture: c, progress: progress}})
 	if err != nil {
 		return err

@@ -61,6 +61,8 @@ type Cloud struct {
 	Opacities []float32 // N: logits; opacity = 1/(1+exp(-x))
 	DC        []float32 // 3N: degree-0 coefficients r g b
 	Rest      []float32 // 3*RestCount(Degree)*N: per Gaussian coefficient-major, r g b inner
+
+	Repairs Repairs // what reading a file changed; nothing in a cloud that was made here
 }
 
 // RestCount is the number of RGB coefficients above degree 0: 0, 3, 8, 15.

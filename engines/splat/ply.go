@@ -85,43 +85,83 @@ func (c *Cloud) WritePLY(w io.Writer) error {
 }
 
 type plyHeader struct {
-	mode   RenderMode
-	count  int
-	stride int            // bytes of one record
-	offset map[string]int // of float properties, within the record
-	degree int
+	mode     RenderMode
+	elements []*plyElement // in file order
+	vertex   *plyElement   // of them, the one with the Gaussians; nil: not declared
+	values   map[string]plyValue
+	degree   int
 }
 
-// plySizes are the scalar types of the PLY format with their sizes; only float carries splat data, the others are
+// plyElement is a part of the file: count records of stride bytes.
+type plyElement struct {
+	name   string
+	count  int
+	stride int
+	lists  bool // a property is a list, so that records differ in length
+}
+
+// plyValue is where a property of the vertices lies in the record.
+type plyValue struct {
+	offset int
+	double bool // float64, else float32
+}
+
+func (v plyValue) of(record []byte) float32 {
+	if v.double {
+		return float32(math.Float64frombits(binary.LittleEndian.Uint64(record[v.offset:])))
+	}
+	return math.Float32frombits(binary.LittleEndian.Uint32(record[v.offset:]))
+}
+
+// plySizes are the scalar types of the PLY format with their sizes; only float and double carry splat data, the others are
 // stepped over.
 var plySizes = map[string]int{
 	"char": 1, "uchar": 1, "int8": 1, "uint8": 1, "short": 2, "ushort": 2, "int16": 2, "uint16": 2,
 	"int": 4, "uint": 4, "int32": 4, "uint32": 4, "float": 4, "float32": 4, "double": 8, "float64": 8,
 }
 
-// ReadPLY reads a binary little-endian 3DGS PLY of any degree up to 3 and checks it with Validate. Properties are
-// found by name; unknown ones are stepped over. The stream must end with the last record. A missing render-mode
-// comment means Classic.
+// ReadPLY reads a binary little-endian 3DGS PLY of any degree up to 3, of this or any other tool. Properties are found by
+// name; unknown ones, other elements and what follows the last Gaussian are stepped over. Values that cannot be drawn are
+// mended, or their Gaussians dropped: see Cloud.Repairs. A missing render-mode comment means Classic.
 func ReadPLY(r io.Reader) (*Cloud, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	h, err := readPLYHeader(in)
 	if err != nil {
 		return nil, fmt.Errorf("read PLY header: %w", err)
 	}
+	if err := h.skipToVertices(in); err != nil {
+		return nil, fmt.Errorf("read PLY: %w", err)
+	}
 	c, err := readPLYRecords(in, h)
 	if err != nil {
 		return nil, fmt.Errorf("read PLY: %w", err)
 	}
-	if _, err := in.ReadByte(); err != io.EOF {
-		if err != nil {
-			return nil, fmt.Errorf("read PLY: %w", err)
-		}
-		return nil, fmt.Errorf("read PLY: %w", formatErrorf("data follows the last of %d records", h.count))
-	}
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("read PLY: %w: %w", ErrFormat, err)
+	c, err = c.repaired()
+	if err != nil {
+		return nil, fmt.Errorf("read PLY: %w", err)
 	}
 	return c, nil
+}
+
+// skipToVertices steps over the elements that stand before the vertices.
+func (h *plyHeader) skipToVertices(in *bufio.Reader) error {
+	for _, e := range h.elements {
+		if e == h.vertex {
+			break
+		}
+		if e.lists {
+			return formatErrorf("element %s, with lists, stands before element vertex: it cannot be stepped over", e.name)
+		}
+		bytes := int64(e.count) * int64(e.stride)
+		n, err := io.CopyN(io.Discard, in, bytes)
+		if err == io.EOF {
+			return formatErrorf("the file ends in element %s, after %d of %d bytes", e.name, n, bytes)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func readPLYLine(in *bufio.Reader) (string, error) {
@@ -139,7 +179,7 @@ func readPLYLine(in *bufio.Reader) (string, error) {
 }
 
 func readPLYHeader(in *bufio.Reader) (*plyHeader, error) {
-	h := &plyHeader{count: -1, offset: map[string]int{}}
+	h := &plyHeader{values: map[string]plyValue{}}
 	first, err := readPLYLine(in)
 	if err != nil {
 		return nil, err
@@ -187,37 +227,60 @@ func readPLYHeader(in *bufio.Reader) (*plyHeader, error) {
 }
 
 func (h *plyHeader) element(f []string) error {
-	if len(f) != 3 || f[1] != "vertex" {
-		return formatErrorf("element %q: only one element, vertex, is expected (a compressed PLY must be expanded first)", strings.Join(f[1:], " "))
-	}
-	if h.count >= 0 {
-		return formatErrorf("element vertex is declared twice")
+	if len(f) != 3 {
+		return formatErrorf("element %.40q is not a name and a count", strings.Join(f[1:], " "))
 	}
 	n, err := strconv.Atoi(f[2])
 	if err != nil || n < 0 || n > maxPLYCount {
-		return formatErrorf("vertex count %q is not a number from 0 to %d", f[2], maxPLYCount)
+		return formatErrorf("%.40s count %.40q is not a number from 0 to %d", f[1], f[2], maxPLYCount)
 	}
-	h.count = n
+	e := &plyElement{name: f[1], count: n}
+	if e.name == "vertex" {
+		if h.vertex != nil {
+			return formatErrorf("element vertex is declared twice")
+		}
+		h.vertex = e
+	}
+	h.elements = append(h.elements, e)
 	return nil
 }
 
 func (h *plyHeader) property(f []string) error {
-	if h.count < 0 {
-		return formatErrorf("a property stands before element vertex")
+	if len(h.elements) == 0 {
+		return formatErrorf("a property stands before the first element")
+	}
+	e := h.elements[len(h.elements)-1]
+	if e != h.vertex && len(f) == 5 && f[1] == "list" {
+		e.lists = true
+		return nil
 	}
 	if len(f) != 3 || plySizes[f[1]] == 0 {
-		return formatErrorf("property %q is not a scalar of a known type", strings.Join(f[1:], " "))
+		return formatErrorf("property %.80q is not a scalar of a known type", strings.Join(f[1:], " "))
 	}
-	name := f[2]
-	if _, twice := h.offset[name]; twice {
+	if e == h.vertex {
+		if err := h.value(f[1], f[2]); err != nil {
+			return err
+		}
+	}
+	e.stride += plySizes[f[1]]
+	return nil
+}
+
+// value notes where a property of the vertices lies.
+func (h *plyHeader) value(kind, name string) error {
+	if _, twice := h.values[name]; twice {
 		return formatErrorf("property %s is declared twice", name)
 	}
-	if f[1] == "float" || f[1] == "float32" {
-		h.offset[name] = h.stride
-	} else if isSplatProperty(name) {
-		return formatErrorf("property %s is %s, expected float", name, f[1])
+	switch kind {
+	case "float", "float32":
+		h.values[name] = plyValue{h.vertex.stride, false}
+	case "double", "float64":
+		h.values[name] = plyValue{h.vertex.stride, true}
+	default:
+		if isSplatProperty(name) {
+			return formatErrorf("property %s is %s, expected float", name, kind)
+		}
 	}
-	h.stride += plySizes[f[1]]
 	return nil
 }
 
@@ -232,11 +295,11 @@ func isSplatProperty(name string) bool {
 
 // complete finds the degree and checks that every property of it is there.
 func (h *plyHeader) complete() error {
-	if h.count < 0 {
+	if h.vertex == nil {
 		return formatErrorf("element vertex is missing")
 	}
 	rest := 0
-	for name := range h.offset {
+	for name := range h.values {
 		if strings.HasPrefix(name, "f_rest_") {
 			rest++
 		}
@@ -251,7 +314,7 @@ func (h *plyHeader) complete() error {
 		return formatErrorf("%d f_rest properties: degrees 0 to 3 have 0, 9, 24 or 45", rest)
 	}
 	for _, name := range plyProperties(h.degree) {
-		if _, ok := h.offset[name]; !ok && isSplatProperty(name) {
+		if _, ok := h.values[name]; !ok && isSplatProperty(name) {
 			return formatErrorf("property %s is missing", name)
 		}
 	}
@@ -261,11 +324,11 @@ func (h *plyHeader) complete() error {
 func readPLYRecords(in io.Reader, h *plyHeader) (*Cloud, error) {
 	// Grown while reading, so that a header that promises more than the file holds cannot allocate it.
 	c := New(0, h.degree, h.mode)
-	at := func(names ...string) (offsets []int) {
+	at := func(names ...string) (values []plyValue) {
 		for _, name := range names {
-			offsets = append(offsets, h.offset[name])
+			values = append(values, h.values[name])
 		}
-		return offsets
+		return values
 	}
 	k := RestCount(h.degree)
 	rest := make([]string, 0, 3*k)
@@ -275,8 +338,8 @@ func readPLYRecords(in io.Reader, h *plyHeader) (*Cloud, error) {
 		}
 	}
 	groups := []struct {
-		dst     *[]float32
-		offsets []int
+		dst    *[]float32
+		values []plyValue
 	}{
 		{&c.Means, at("x", "y", "z")},
 		{&c.DC, at("f_dc_0", "f_dc_1", "f_dc_2")},
@@ -285,17 +348,17 @@ func readPLYRecords(in io.Reader, h *plyHeader) (*Cloud, error) {
 		{&c.LogScales, at("scale_0", "scale_1", "scale_2")},
 		{&c.Quats, at("rot_0", "rot_1", "rot_2", "rot_3")},
 	}
-	record := make([]byte, h.stride)
-	for i := range h.count {
+	record := make([]byte, h.vertex.stride)
+	for i := range h.vertex.count {
 		if _, err := io.ReadFull(in, record); err != nil {
 			if err == io.EOF || err == io.ErrUnexpectedEOF {
-				return nil, formatErrorf("the file ends in record %d of %d", i, h.count)
+				return nil, formatErrorf("the file ends in record %d of %d", i, h.vertex.count)
 			}
 			return nil, err
 		}
 		for _, g := range groups {
-			for _, offset := range g.offsets {
-				*g.dst = append(*g.dst, math.Float32frombits(binary.LittleEndian.Uint32(record[offset:])))
+			for _, value := range g.values {
+				*g.dst = append(*g.dst, value.of(record))
 			}
 		}
 	}

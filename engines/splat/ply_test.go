@@ -2,6 +2,7 @@ package splat
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -122,23 +123,22 @@ func TestReadPLYGoesByName(t *testing.T) {
 
 func TestReadPLYRefuses(t *testing.T) {
 	good := string(encode(t, randomCloud(2, 1, Classic)))
-	nan := []byte(good)
-	copy(nan[len(nan)-4:], []byte{0, 0, 0xc0, 0x7f})
 	for name, test := range map[string]struct{ file, want string }{
 		"empty":             {"", "ends early"},
 		"other file":        {"PK\x03\x04\n", "first line"},
 		"ascii":             {strings.Replace(good, "binary_little_endian", "ascii", 1), "binary_little_endian"},
 		"one byte short":    {good[:len(good)-1], "record 1 of 2"},
-		"one byte long":     {good + "x", "follows"},
 		"missing property":  {strings.Replace(good, "property float opacity\n", "property float opaque\n", 1), "opacity is missing"},
-		"double opacity":    {strings.Replace(good, "property float opacity\n", "property double opacity\n", 1), "expected float"},
+		"integer opacity":   {strings.Replace(good, "property float opacity\n", "property int opacity\n", 1), "expected float"},
+		"lists before":      {strings.Replace(good, "element vertex", "element face 1\nproperty list uchar int vertex_indices\nelement vertex", 1), "face"},
+		"ends before":       {strings.Replace(good, "element vertex", "element camera 999999\nproperty double fov\nelement vertex", 1), "element camera"},
 		"twice":             {strings.Replace(good, "property float opacity\n", "property float x\n", 1), "twice"},
 		"odd rest":          {strings.Replace(good, "property float f_rest_8\n", "property float other\n", 1), "f_rest"},
 		"compressed":        {strings.Replace(good, "element vertex", "element chunk", 1), "element"},
 		"negative count":    {strings.Replace(good, "vertex 2", "vertex -2", 1), "vertex count"},
 		"huge count":        {strings.Replace(good, "vertex 2", "vertex 99999999999", 1), "vertex count"},
 		"promises too much": {strings.Replace(good, "vertex 2", "vertex 200000000", 1), "ends in record"},
-		"not finite":        {string(nan), "quaternion"},
+		"nothing finite":    {nothingFinite(t), "none of its 2"},
 		"unknown mode":      {strings.Replace(good, "Mode: default", "Mode: 2dgs", 1), "2dgs"},
 		"endless line":      {"ply\ncomment " + strings.Repeat("x", 1<<17), "longer"},
 		"endless header":    {"ply\n" + strings.Repeat("comment x\n", 5000), "lines"},
@@ -151,6 +151,129 @@ func TestReadPLYRefuses(t *testing.T) {
 	broken := errors.New("disk on fire")
 	if _, err := ReadPLY(iotest.ErrReader(broken)); !errors.Is(err, broken) || errors.Is(err, ErrFormat) {
 		t.Errorf("a read error came back as %v", err)
+	}
+}
+
+// plyOf is a file that other tools could have written: WritePLY without its check.
+func plyOf(t testing.TB, c *Cloud) []byte {
+	t.Helper()
+	good := c.Clone()
+	for i := range good.Len() {
+		copy(good.Quats[4*i:], []float32{1, 0, 0, 0})
+	}
+	for _, p := range good.parts() {
+		for i, v := range *p.data {
+			if !(v > -15 && v < 15) {
+				(*p.data)[i] = 0
+			}
+		}
+	}
+	b := encode(t, good)
+	header := bytes.Index(b, []byte("end_header\n")) + len("end_header\n")
+	names := plyProperties(c.Degree)
+	k := RestCount(c.Degree)
+	for i := range c.Len() {
+		at := header + 4*len(names)*i
+		put := func(column int, values ...float32) {
+			for j, v := range values {
+				binary.LittleEndian.PutUint32(b[at+4*(column+j):], math.Float32bits(v))
+			}
+		}
+		put(0, c.Means[3*i:3*i+3]...)
+		put(6, c.DC[3*i:3*i+3]...)
+		put(9+3*k, c.Opacities[i])
+		put(10+3*k, c.LogScales[3*i:3*i+3]...)
+		put(13+3*k, c.Quats[4*i:4*i+4]...)
+	}
+	return b
+}
+
+func nothingFinite(t testing.TB) string {
+	c := randomCloud(2, 0, Classic)
+	c.Means[0], c.DC[4] = float32(math.NaN()), float32(math.Inf(1))
+	return string(plyOf(t, c))
+}
+
+// What other tools write where we would not: what can be meant is drawn, the rest is dropped and counted.
+func TestReadPLYMendsWhatOtherToolsWrite(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	for name, test := range map[string]struct {
+		spoil func(*Cloud)
+		want  Repairs
+		check func(*Cloud) bool
+	}{
+		"opaque":          {func(c *Cloud) { c.Opacities[1] = inf }, Repairs{Clamped: 1}, func(c *Cloud) bool { return c.Opacities[1] == MaxOpacityLogit }},
+		"transparent":     {func(c *Cloud) { c.Opacities[1] = -inf }, Repairs{Clamped: 1}, func(c *Cloud) bool { return c.Opacities[1] == -MaxOpacityLogit }},
+		"very opaque":     {func(c *Cloud) { c.Opacities[1] = 40 }, Repairs{Clamped: 1}, func(c *Cloud) bool { return c.Opacities[1] == MaxOpacityLogit }},
+		"flat":            {func(c *Cloud) { c.LogScales[5] = -inf }, Repairs{Clamped: 1}, func(c *Cloud) bool { return c.LogScales[5] < -19 }},
+		"endless":         {func(c *Cloud) { c.LogScales[5] = inf }, Repairs{Dropped: 1}, nil},
+		"NaN place":       {func(c *Cloud) { c.Means[3] = nan }, Repairs{Dropped: 1}, nil},
+		"infinite place":  {func(c *Cloud) { c.Means[5] = -inf }, Repairs{Dropped: 1}, nil},
+		"NaN colour":      {func(c *Cloud) { c.DC[4] = nan }, Repairs{Dropped: 1}, nil},
+		"NaN opacity":     {func(c *Cloud) { c.Opacities[1] = nan }, Repairs{Dropped: 1}, nil},
+		"NaN scale":       {func(c *Cloud) { c.LogScales[3] = nan }, Repairs{Dropped: 1}, nil},
+		"no direction":    {func(c *Cloud) { copy(c.Quats[4:8], make([]float32, 4)) }, Repairs{Dropped: 1}, nil},
+		"long quaternion": {func(c *Cloud) { copy(c.Quats[4:8], []float32{0, 50, 0, 0}) }, Repairs{}, func(c *Cloud) bool { return c.Quats[5] == 50 }},
+		"several":         {func(c *Cloud) { c.Means[0], c.Means[6], c.Opacities[1] = nan, inf, inf }, Repairs{Dropped: 2, Clamped: 1}, nil},
+	} {
+		c := randomCloud(4, 0, Mip)
+		test.spoil(c)
+		got, err := ReadPLY(bytes.NewReader(plyOf(t, c)))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got.Repairs != test.want || got.Len() != 4-test.want.Dropped || (test.want == Repairs{}) != (got.Repairs.String() == "") {
+			t.Errorf("%s: %d Gaussians, %+v %q; want %+v of 4", name, got.Len(), got.Repairs, got.Repairs, test.want)
+		}
+		if test.check != nil && !test.check(got) {
+			t.Errorf("%s: opacities %v, scales %v, quaternions %v", name, got.Opacities, got.LogScales, got.Quats)
+		}
+		if last := got.Means[3*got.Len()-1]; last != c.Means[11] {
+			t.Errorf("%s: the last Gaussian lies at %v, want %v", name, last, c.Means[11])
+		}
+		if err := got.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Other elements, lists behind the Gaussians, doubles and bytes behind the end change nothing.
+func TestReadPLYStepsOver(t *testing.T) {
+	want := randomCloud(3, 1, Mip)
+	good := string(encode(t, want))
+	header, body, _ := strings.Cut(good, "end_header\n")
+	camera := "element camera 2\nproperty float fov\nproperty uchar kind\n"
+	for name, file := range map[string]string{
+		"an element behind": header + "element extrinsic 16\nproperty float extrinsic\nelement face 1\nproperty list uchar int vertex_indices\nend_header\n" + body + strings.Repeat("abcd", 17),
+		"an element before": strings.Replace(header, "element vertex", camera+"element vertex", 1) + "end_header\n" + "0123401234" + body,
+		"bytes behind":      good + "x",
+		"lines of DOS":      strings.ReplaceAll(header, "\n", "\r\n") + "end_header\r\n" + body,
+	} {
+		got, err := ReadPLY(strings.NewReader(file))
+		if err != nil || !equal(got, want) || got.Repairs != (Repairs{}) {
+			t.Errorf("%s: %v, or the cloud changed", name, err)
+		}
+	}
+}
+
+func TestReadPLYTakesDoubles(t *testing.T) {
+	want := randomCloud(2, 0, Classic)
+	b := []byte("ply\nformat binary_little_endian 1.0\nelement vertex 2\n")
+	names := plyProperties(0)
+	for _, name := range names {
+		b = append(b, "property double "+name+"\n"...)
+	}
+	b = append(b, "end_header\n"...)
+	for i := range 2 {
+		for _, values := range [][]float32{want.Means[3*i : 3*i+3], {0, 0, 0}, want.DC[3*i : 3*i+3], {want.Opacities[i]}, want.LogScales[3*i : 3*i+3], want.Quats[4*i : 4*i+4]} {
+			for _, v := range values {
+				b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(v)))
+			}
+		}
+	}
+	if got, err := ReadPLY(bytes.NewReader(b)); err != nil || !equal(got, want) {
+		t.Errorf("%v, or the cloud changed", err)
 	}
 }
 

@@ -90,10 +90,11 @@ func logScale(scale float64) float32 {
 	return float32(math.Min(most, math.Max(-most, math.Log(scale)))) // the logarithm of zero is -Inf, of less NaN
 }
 
-// finish checks what was read.
+// finish checks and mends what was read.
 func finish(c *Cloud, format string) (*Cloud, error) {
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("read %s: %w: %w", format, ErrFormat, err)
+	c, err := c.repaired()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", format, err)
 	}
 	return c, nil
 }
