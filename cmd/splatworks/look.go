@@ -98,7 +98,11 @@ func (cmd renderCommand) Run(ctx context.Context, c console) error {
 	}
 	painter := trainer.NewPainter(cloud, &cfg)
 	if strings.EqualFold(filepath.Ext(cmd.Out), ".mp4") {
-		return cmd.film(ctx, c, painter, trainer.Orbit(data.Train, cmd.Frames))
+		path, shows := trainer.Film(data, painter, cmd.Frames)
+		if !shows {
+			fmt.Fprintln(c.err, "The film shows little of the scene: most of it is dark or looks past what the images saw.")
+		}
+		return cmd.film(ctx, c, painter, path)
 	}
 	views := data.Test
 	if len(views) == 0 {

@@ -171,15 +171,25 @@ func (r *Reconstruction) level() [3][3]float64 {
 // meet: they turn by about ±10°.
 const converging = 0.03
 
-// focus is the point that is nearest to the optical axes of all cameras, if these meet in front of most of them.
+// focus is where the optical axes of the images meet.
 func (r *Reconstruction) focus() (point [3]float64, ok bool) {
+	directions := make([][3]float64, len(r.Images))
+	for i := range r.Images {
+		directions[i] = r.Images[i].CamFromWorld.Matrix()[2]
+	}
+	return Focus(r.centers(), directions)
+}
+
+// Focus is the point that is nearest, in the sense of least squares, to the optical axes of cameras at the centers that look
+// along unit directions: Σ(I − ddᵀ)x = Σ(I − ddᵀ)c. ok is false when the axes are all but parallel, or meet behind half of
+// the cameras or more: then they look at no one thing.
+func Focus(centers, directions [][3]float64) (point [3]float64, ok bool) {
 	var a [3][3]float64
 	var b [3]float64
-	for i := range r.Images {
-		d := r.Images[i].CamFromWorld.Matrix()[2]
+	for i, d := range directions {
 		across := [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}
 		addOuter(&across, sub([3]float64{}, d), d)
-		c := mulVec(across, r.Images[i].Center())
+		c := mulVec(across, centers[i])
 		for j := range 3 {
 			b[j] += c[j]
 			for k := range 3 {
@@ -189,7 +199,7 @@ func (r *Reconstruction) focus() (point [3]float64, ok bool) {
 	}
 	rows := a
 	values, _ := symmetricEigen([][]float64{rows[0][:], rows[1][:], rows[2][:]})
-	if !(slices.Min(values) > converging*float64(len(r.Images))) {
+	if !(slices.Min(values) > converging*float64(len(centers))) {
 		return point, false
 	}
 	inverse := determinant(a)
@@ -201,12 +211,12 @@ func (r *Reconstruction) focus() (point [3]float64, ok bool) {
 		point[k] = determinant(with) / inverse
 	}
 	ahead := 0
-	for i := range r.Images {
-		if r.Images[i].CamFromWorld.Apply(point)[2] > 0 {
+	for i, d := range directions {
+		if dot(d, sub(point, centers[i])) > 0 {
 			ahead++
 		}
 	}
-	return point, 2*ahead > len(r.Images)
+	return point, 2*ahead > len(centers)
 }
 
 // middle is the median of the points along each axis, or the mean camera when there are none.

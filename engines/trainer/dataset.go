@@ -20,7 +20,12 @@ type Dataset struct {
 	// Extent is the typical depth of the scene in world units: the yardstick of position steps.
 	Extent float64
 	// Warnings gathered while loading, for the caller to tell.
-	Warnings []string
+	Warnings []Note
+}
+
+// Note is something a person should know about a capture before it is trained.
+type Note struct {
+	Code, Message, Advice string
 }
 
 // Point is a sparse point that survived the filter.
@@ -84,19 +89,21 @@ func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Datase
 
 // warn gathers what a user should know about the capture before it is trained.
 func (d *Dataset) warn(model *scene.Reconstruction, shrink float64, cfg *Config) {
-	say := func(format string, args ...any) { d.Warnings = append(d.Warnings, fmt.Sprintf(format, args...)) }
-	if dropped := len(model.Points3D) - len(d.Points); dropped > len(model.Points3D)/4 {
-		say("%d of %d sparse points are too far away or too inaccurate and were not used", dropped, len(model.Points3D))
+	say := func(code, advice, format string, args ...any) {
+		d.Warnings = append(d.Warnings, Note{code, fmt.Sprintf(format, args...), advice})
 	}
-	if len(d.Points) < fewPoints {
-		say("only %d sparse points: others are added, from depth maps or at random; more images with more overlap would help", len(d.Points))
+	if dropped := len(model.Points3D) - len(d.Points); dropped > len(model.Points3D)/4 {
+		say("points_left_out", "If the result has holes or fog, send sharper images with smaller steps in between.",
+			"%d of %d sparse points are too far away or too inaccurate and were not used.", dropped, len(model.Points3D))
+	}
+	if len(d.Points) < scarcePoints {
+		say("few_points", "If the result has holes or fog, send more images that overlap more.",
+			"Only %d sparse points are known: training adds its own, from depth maps or at random.", len(d.Points))
 	}
 	if shrink > 1 {
-		cam := &d.Train[0].Levels[0].Camera
-		say("images are trained at %dx%d pixels to stay within %d MiB", cam.Width, cam.Height, cfg.MemoryBytes>>20)
-	}
-	if n := len(d.Train) + len(d.Test); n < 16 {
-		say("%d images are few: the quality is measured on %d of them and varies much from one to the next", n, len(d.Test))
+		cam := usualCamera(append(slices.Clone(d.Train), d.Test...))
+		say("images_shrunk", "Send fewer images, or have them trained with more memory.",
+			"Images are trained at %dx%d pixels to stay within %d MiB.", cam.Width, cam.Height, cfg.MemoryBytes>>20)
 	}
 }
 

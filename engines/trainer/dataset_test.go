@@ -287,37 +287,3 @@ func TestNeighbourSpacingMatchesBruteForce(t *testing.T) {
 		}
 	}
 }
-
-func TestOrbitLooksAtTheScene(t *testing.T) {
-	d := synthetic(32, 64, 48)
-	half := &Dataset{Train: d.Train[:10]}
-	for name, views := range map[string][]*View{"ring": d.Train, "arc": half.Train, "one": d.Train[:1]} {
-		path := Orbit(views, 24)
-		if len(path) != 24 {
-			t.Fatalf("%s: %d cameras", name, len(path))
-		}
-		for i := range path {
-			cam := &path[i]
-			c := cam.Center()
-			nearest := math.Inf(1)
-			for _, v := range views {
-				nearest = min(nearest, distance(c, v.Levels[0].Camera.Center()))
-			}
-			if name != "one" {
-				// The subject is at the origin, 3 away; pictures are 0.6 apart.
-				u := cam.Fx*cam.T[0]/cam.T[2] + cam.Cx
-				if !(cam.T[2] > 2 && cam.T[2] < 4 && math.Abs(u-32) < 8) || !(nearest < 1) {
-					t.Errorf("%s, camera %d: subject at %v, nearest picture %.2f away", name, i, cam.T, nearest)
-				}
-				if !(cam.R[1][1] > 0.9) {
-					t.Errorf("%s, camera %d is not upright: %v", name, i, cam.R)
-				}
-			}
-			for _, row := range cam.R {
-				if !(math.Abs(dot3(row, row)-1) < 1e-9) {
-					t.Errorf("%s, camera %d: rotation %v", name, i, cam.R)
-				}
-			}
-		}
-	}
-}

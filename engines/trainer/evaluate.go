@@ -20,7 +20,7 @@ type Quality struct {
 	ColorFitPSNR float64       `json:"color_fit_psnr_db"`
 	SSIM         float64       `json:"ssim"`
 	Views        []ViewQuality `json:"views"`
-	Width        int           `json:"width"`
+	Width        int           `json:"width"` // of most of the images
 	Height       int           `json:"height"`
 }
 
@@ -101,7 +101,10 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 		q.PSNR += psnr
 		q.ColorFitPSNR += fit
 		q.SSIM += ssim
-		q.Width, q.Height = max(q.Width, f.Width), max(q.Height, f.Height)
+	}
+	if len(views) > 0 {
+		cam := usualCamera(views)
+		q.Width, q.Height = cam.Width, cam.Height
 	}
 	if n := float64(len(q.Views)); n > 0 {
 		q.PSNR, q.ColorFitPSNR, q.SSIM = q.PSNR/n, q.ColorFitPSNR/n, q.SSIM/n

@@ -14,6 +14,9 @@ import (
 // to grow from (3DGS-MCMC and gsplat PR 238 start from random points with a loss of 0.3-0.5 dB).
 const fewPoints = 2000
 
+// scarcePoints is the number below which a person should know: ordinary captures of 30 images have more, and were fine.
+const scarcePoints = 500
+
 // initialise makes the first Gaussians: one at each sparse point, as wide as the distance to its neighbours, with the
 // point's colour. Where they are few, the prior depth of the images adds its own; a capture with few points and no prior
 // gets random ones in front of its cameras.

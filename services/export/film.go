@@ -35,8 +35,12 @@ func (c Config) film(ctx context.Context, job *stage.Job, cloud *splat.Cloud) er
 	if err != nil {
 		return fmt.Errorf("load scene: %w", err)
 	}
-	path := trainer.Orbit(data.Train, filmFrames)
 	painter := trainer.NewPainter(cloud, &cfg)
+	path, shows := trainer.Film(data, painter, filmFrames)
+	if !shows {
+		job.Warn(pipeline.Warning{Code: "empty_film", Message: "The film shows little of the scene: most of it is dark or looks past what the images saw.",
+			Advice: "Look at splat.ply in a viewer, from where images were taken."})
+	}
 	target := filepath.Join(job.Dir, artifacts.Orbit.FileName())
 	err = frames.WriteFilm(ctx, c.Tools, target, len(path), filmFPS, func(i int) *image.NRGBA {
 		job.Progress(pipeline.Progress{Step: "filming the splat", Done: float64(i), Total: filmFrames, Percent: 35 + 60*float64(i)/filmFrames})

@@ -62,8 +62,8 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		job.Warn(pipeline.Warning{Code: "no_masks", Message: "The background is to stay empty, but no image has a mask that says where it is.",
 			Advice: "Send masks, or photos with transparent parts; without them leave background_mode out."})
 	}
-	for _, text := range data.Warnings {
-		job.Warn(pipeline.Warning{Code: "scene", Message: text})
+	for _, note := range data.Warnings {
+		job.Warn(pipeline.Warning{Code: note.Code, Message: note.Message, Advice: note.Advice})
 	}
 	result, err := c.train(ctx, job, cfg, data)
 	if errors.Is(err, trainer.ErrStopped) {
@@ -79,6 +79,9 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 // report says so.
 const fewImages = 16
 
+// leastBudget is the shortest training time of which anything can come.
+const leastBudget = time.Second / 10
+
 // evaluateEvery so much of the budget the held-out images are measured on the way: a curve in the report, for about a
 // hundredth of the time.
 const evaluateEvery = 0.2
@@ -90,6 +93,10 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 		return cfg, err
 	}
 	if s := job.Options.TrainBudgetS; s > 0 {
+		if s < leastBudget.Seconds() {
+			return cfg, pipeline.Invalid("train_budget_too_short", fmt.Sprintf("A training time of %g seconds is too short for anything.", s),
+				fmt.Sprintf("Give train_budget_s at least %g, or leave it out.", leastBudget.Seconds()))
+		}
 		cfg.Budget = time.Duration(s * float64(time.Second))
 		cfg.MaxGaussians = trainer.GaussiansFor(cfg.Budget)
 	}
@@ -222,9 +229,31 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 			return err
 		}
 	}
+	if len(q.Views) > 0 {
+		judge(job, q, heldOut)
+	}
 	return job.Report(artifacts.ReportDocument{Training: expected(cfg, result), Quality: &artifacts.QualityReport{
 		PSNRdB: q.PSNR, SSIM: q.SSIM, HeldOut: heldOut, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
 	}})
+}
+
+// What a splat must reach on images that training never saw for a person not to be disappointed by it: below, views between
+// the images fall apart.
+const (
+	lowPSNR = 20 // dB
+	lowSSIM = 0.6
+)
+
+// judge says in plain words when the measured quality is bad, or says little.
+func judge(job *stage.Job, q *trainer.Quality, heldOut int) {
+	if heldOut == 0 {
+		job.Warn(pipeline.Warning{Code: "not_held_out", Message: fmt.Sprintf("Quality was measured on the %d images that training saw, which says nothing about views between them.", len(q.Views)),
+			Advice: fmt.Sprintf("Look at the film, or send %d images or more: then some are kept for measuring.", fewImages)})
+	}
+	if !(q.PSNR >= lowPSNR && q.SSIM >= lowSSIM) {
+		job.Warn(pipeline.Warning{Code: "low_quality", Message: fmt.Sprintf("The result hardly looks like the images it is measured on (PSNR %.1f dB, SSIM %.2f): expect blur, fog or holes.", q.PSNR, q.SSIM),
+			Advice: "Send more images with smaller steps in between, of something that stands still, in the same light; compensate_exposure and refine_poses help where brightness changes or poses are off."})
+	}
 }
 
 // expected says what came of the options about the capture.

@@ -100,8 +100,8 @@ func TestTrains(t *testing.T) {
 	if *r.Training != (artifacts.TrainingReport{BackgroundMode: pipeline.BackgroundFixed}) {
 		t.Errorf("without options: %+v", *r.Training)
 	}
-	if len(r.Warnings) != 0 {
-		t.Errorf("warnings %+v", r.Warnings)
+	if said := besidesQuality(r.Warnings); len(said) != 0 {
+		t.Errorf("warnings %+v", said)
 	}
 }
 
@@ -127,15 +127,58 @@ func TestWishesReachTheTrainer(t *testing.T) {
 	if got.BackgroundMode != pipeline.BackgroundEmpty || got.RefinedPoses != frames-3 || !(got.RefinedDeg > 0 && got.RefinedDeg < 5) || !(got.ExposureStops > 0 && got.ExposureStops < 1) {
 		t.Errorf("report %+v", *got)
 	}
-	if len(r.Warnings) != 0 {
-		t.Errorf("warnings %+v", r.Warnings)
+	if said := besidesQuality(r.Warnings); len(said) != 0 {
+		t.Errorf("warnings %+v", said)
 	}
 }
 
 func TestEmptyBackgroundNeedsMasks(t *testing.T) {
 	_, r := trained(t, pipeline.Options{BackgroundMode: pipeline.BackgroundEmpty}, scene(t, false))
-	if len(r.Warnings) != 1 || r.Warnings[0].Code != "no_masks" || r.Warnings[0].Advice == "" {
+	if said := besidesQuality(r.Warnings); len(said) != 1 || said[0].Code != "no_masks" || said[0].Advice == "" {
 		t.Errorf("warnings %+v", r.Warnings)
+	}
+}
+
+// besidesQuality leaves out what so short a training cannot help.
+func besidesQuality(warnings []pipeline.Warning) (others []pipeline.Warning) {
+	for _, w := range warnings {
+		if w.Code != "low_quality" && w.Code != "few_points" {
+			others = append(others, w)
+		}
+	}
+	return others
+}
+
+// A result that is bad is called so, and one that was measured on what it was trained on too; each with advice.
+func TestTheReportSaysWhatTheQualityIsWorth(t *testing.T) {
+	for _, test := range []struct {
+		frames  int
+		heldOut bool
+	}{{frames, true}, {9, false}} {
+		_, r := trained(t, pipeline.Options{}, sceneOf(t, test.frames, false))
+		codes := map[string]bool{}
+		for _, w := range r.Warnings {
+			codes[w.Code] = true
+			if w.Advice == "" || w.Message == "" {
+				t.Errorf("a warning without advice: %+v", w)
+			}
+		}
+		if codes["not_held_out"] == test.heldOut || (r.Quality.HeldOut > 0) != test.heldOut {
+			t.Errorf("%d images: %d held out, warnings %+v", test.frames, r.Quality.HeldOut, r.Warnings)
+		}
+		if bad := !(r.Quality.PSNRdB >= 20 && r.Quality.SSIM >= 0.6); codes["low_quality"] != bad {
+			t.Errorf("%d images: PSNR %.1f dB, SSIM %.2f, warnings %+v", test.frames, r.Quality.PSNRdB, r.Quality.SSIM, r.Warnings)
+		}
+	}
+}
+
+// A budget in which nothing can be trained is the client's mistake, not a bug.
+func TestATooShortBudgetIsRefused(t *testing.T) {
+	w := stagetest.New(t, pipeline.Options{TrainBudgetS: 1e-300, LongEdgePx: width}, train.Stage(train.Config{Threads: 2, Now: time.Now}))
+	w.Give(artifacts.Scene, scene(t, false))
+	w.Work()
+	if f := w.Failure(); f == nil || f.Kind != pipeline.InvalidInput || f.Code != "train_budget_too_short" || f.Advice == "" {
+		t.Errorf("failure %+v", f)
 	}
 }
 
