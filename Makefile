@@ -37,7 +37,10 @@ fuzz: ## Every fuzz target for FUZZTIME (30s) each
 deploy: ## The backend in a Google Cloud project: PROJECT=my-project REGION=europe-west4 [ENVIRONMENT=dev]
 	@terraform/deploy.sh "$(PROJECT)" "$(REGION)" "$(or $(ENVIRONMENT),dev)"
 
+teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRONMENT=dev]
+	@DESTROY=true terraform/deploy.sh "$(PROJECT)" "$(REGION)" "$(or $(ENVIRONMENT),dev)"
+
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench fuzz deploy clean
+.PHONY: help build demo test check bench fuzz deploy teardown clean

@@ -14,7 +14,7 @@ resource "google_storage_bucket" "inbox" {
   storage_class               = "STANDARD"
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
-  force_destroy               = !var.protect
+  force_destroy               = !local.protect
   labels                      = local.labels
 
   # Soft-deleted objects are billed for a week; a video that its owner deleted should be gone.
@@ -44,8 +44,6 @@ resource "google_storage_bucket" "inbox" {
     for_each = var.kms_key_name == null ? [] : [var.kms_key_name]
     content { default_kms_key_name = encryption.value }
   }
-
-  depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
 resource "google_storage_bucket" "artifacts" {
@@ -54,7 +52,7 @@ resource "google_storage_bucket" "artifacts" {
   storage_class               = "STANDARD"
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
-  force_destroy               = !var.protect
+  force_destroy               = !local.protect
   labels                      = local.labels
 
   # Checkpoints are overwritten every few minutes: soft delete would keep, and bill, each of them for a week.
@@ -95,8 +93,6 @@ resource "google_storage_bucket" "artifacts" {
     for_each = var.kms_key_name == null ? [] : [var.kms_key_name]
     content { default_kms_key_name = encryption.value }
   }
-
-  depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
 # Direct events: Cloud Storage itself publishes into the topics that Eventarc makes. Their names are Eventarc's, so the
@@ -105,4 +101,16 @@ resource "google_project_iam_member" "storage_publishes" {
   project = var.project_id
   role    = "roles/pubsub.publisher"
   member  = "serviceAccount:${data.google_storage_project_service_account.this.email_address}"
+}
+
+# A new bucket lets the project's Viewers read it and its Editors write it, whatever is granted besides. Clients' videos are
+# nobody's but the programs': these roles get no members.
+resource "google_storage_bucket_iam_binding" "no_basic_roles" {
+  for_each = merge([for key, bucket in merge({ artifacts = google_storage_bucket.artifacts }, google_storage_bucket.inbox) : {
+    for role in ["legacyBucketReader", "legacyObjectReader", "legacyBucketOwner", "legacyObjectOwner"] : "${key} ${role}" => { bucket = bucket.name, role = "roles/storage.${role}" }
+  }]...)
+
+  bucket  = each.value.bucket
+  role    = each.value.role
+  members = []
 }

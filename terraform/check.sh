@@ -1,12 +1,11 @@
 #!/bin/sh
-# check.sh: everything about terraform/ that can be checked without the cloud, in well under a minute. Needs terraform and
-# the project's offline checker (TFCHECK, default ../shared/tools/tfcheck beside the project); says SKIP and why when one is
-# missing. Works on a copy: no lock file, no .terraform, nothing stays behind. With PLANS=FOLDER the plans of both
-# environments are left there as JSON.
+# check.sh: everything about terraform/ that can be checked without the cloud, in about a minute. Needs terraform, and go to
+# build the project's offline checker (infra/tfcheck); says SKIP and why when one is missing. Works on a copy: no lock file,
+# no .terraform, nothing stays behind. With PLANS=FOLDER the plans of both environments, with each of the queue's engines, and
+# the graph of what waits for what are left there.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-tfcheck_source=${TFCHECK:-$here/../../shared/tools/tfcheck}
 say() { printf 'terraform: %s\n' "$*"; }
 skip() { say "SKIP: $*"; exit 0; }
 fail() { say "FAILED: $*" >&2; exit 1; }
@@ -23,11 +22,10 @@ export TF_CLI_CONFIG_FILE="$work/none.tfrc"
 
 TF_CLI_ARGS='' terraform fmt -check -recursive -diff -no-color "$here" || fail "terraform fmt -recursive would change the above"
 
-[ -f "$tfcheck_source/go.mod" ] || skip "formatting is right; the offline checker is not at $tfcheck_source"
-(cd "$tfcheck_source" && go build -o "$work/tfcheck" .) || skip "formatting is right; the offline checker does not build here"
+command -v go >/dev/null || skip "formatting is right; no go in PATH to build the offline checker with"
+(cd "$here/../infra/tfcheck" && go build -o "$work/tfcheck" .) 2>"$work/log" || { cat "$work/log"; skip "formatting is right; the offline checker does not build here (above), probably for want of its modules"; }
 
-roots="environments/dev environments/prod bootstrap"
-for folder in . $roots; do
+for folder in . bootstrap owner; do
 	found=$("$work/tfcheck" "$here/$folder" 2>&1) || { echo "$found"; fail "linter: $folder"; }
 	case $found in *"0 error(s), 0 warning(s)"*) ;; *) echo "$found"; fail "linter: $folder" ;; esac
 done
@@ -35,29 +33,49 @@ say "linter: no findings"
 
 "$work/tfcheck" mirror "$work/mirror" >/dev/null
 export TF_CLI_CONFIG_FILE="$work/mirror/offline.tfrc"
-mkdir "$work/terraform" && (cd "$here" && tar cf - --exclude=.terraform --exclude='*.tfstate*' --exclude=terraform.tfvars .) | tar xf - -C "$work/terraform"
+mkdir "$work/terraform" && (cd "$here" && tar cf - --exclude=.terraform --exclude='*.tfstate*' --exclude='*.settings.tfvars' --exclude='*.auto.tfvars.json' .) | tar xf - -C "$work/terraform"
+
+# quiet COMMAND...: its output only when it fails, or says that a setting does not exist.
+quiet() {
+	"$@" >"$work/log" 2>&1 || { cat "$work/log"; fail "$*"; }
+	! grep -q 'Value for undeclared variable' "$work/log" || { cat "$work/log"; fail "$*: a setting that is no variable"; }
+}
 
 digest=sha256:0000000000000000000000000000000000000000000000000000000000000000
-quiet() { "$@" >"$work/log" 2>&1 || { cat "$work/log"; fail "$*"; }; }
-for root in $roots; do
+for root in . bootstrap owner; do
 	cd "$work/terraform/$root"
 	printf 'terraform {\n  backend "local" {}\n}\n' >backend_override.tf
-	case $root in
-	bootstrap)
-		printf 'project_id = "p"\nregion = "r"\nstate_bucket = "s"\n' >terraform.tfvars ;;
-	*)
-		cp terraform.tfvars.example terraform.tfvars
-		printf '{"images": {"static": "i@%s", "media": "i@%s", "preprocess": "i@%s", "depth": "i@%s", "train": "i@%s"}}\n' $digest $digest $digest $digest $digest >images.auto.tfvars.json ;;
-	esac
 	quiet terraform init -input=false
 	quiet terraform validate
-	quiet terraform plan -input=false -out=plan
-	[ -z "${PLANS:-}" ] || terraform show -json plan >"$PLANS/$(basename "$root").json"
-	say "$root: init, validate, plan"
+done
+cd "$work/terraform/bootstrap"
+quiet terraform plan -input=false -var project_id=p -var region=r -var state_bucket=s -out=plan
+[ -z "${PLANS:-}" ] || terraform graph -plan=plan >"$PLANS/bootstrap.dot"
+say "bootstrap: init, validate, plan"
+cd "$work/terraform"
+{
+	printf '{"project_id": "p", "region": "europe-west4", "depth_runtime": "cuda", "valkey_token": "t", "images": {'
+	for kind in static media preprocess depth valkey; do printf '"%s": "i@%s", ' $kind $digest; done
+	printf '"train": "i@%s"}}\n' $digest
+} >build.auto.tfvars.json
+for environment in dev prod; do
+	cp environments/$environment.settings.tfvars.example environments/$environment.settings.tfvars
+	files="-var-file=environments/$environment.tfvars -var-file=environments/$environment.settings.tfvars"
+	# shellcheck disable=SC2086 # the arguments are words without spaces
+	quiet terraform plan -input=false $files -out=plan
+	[ -z "${PLANS:-}" ] || terraform show -json plan >"$PLANS/$environment.json"
+	for engine in redis valkey vm url; do
+		printf 'redis = { engine = "%s"%s }\n' $engine "$([ $engine != url ] || printf ', url_secret = "s"')" >engine.tfvars
+		# shellcheck disable=SC2086
+		quiet terraform plan -input=false $files -var-file=engine.tfvars -out=plan
+		[ -z "${PLANS:-}" ] || { terraform show -json plan >"$PLANS/$environment-$engine.json" && terraform graph -plan=plan >"$PLANS/$environment-$engine.dot"; }
+	done
+	sh build/settings.sh $environment >owner/settings.auto.tfvars.json || fail "build/settings.sh $environment"
+	quiet terraform -chdir=owner plan -input=false -var project_id=p
+	say "$environment, with its own and each of the other engines: init, validate, plan"
 done
 
-cd "$work/terraform"
-quiet terraform init -input=false -backend=false
+rm -f build.auto.tfvars.json
 if ! terraform test >"$work/log" 2>&1; then
 	cat "$work/log"
 	fail "terraform test"

@@ -19,16 +19,19 @@ locals {
     FAIR_SHARE       = tostring(length(var.api_keys) > 0)
   }
 
-  # What all services and jobs share.
+  # What all services and jobs share. Nothing of it waits for the queue's store, which takes minutes to make: accounts and
+  # grants are made meanwhile.
   backend = {
     project_id   = var.project_id
     region       = var.region
     labels       = local.labels
-    network      = google_compute_network.this.id
-    subnetwork   = google_compute_subnetwork.run.id
+    network      = local.outside ? null : google_compute_network.this.id
+    subnetwork   = local.outside ? null : google_compute_subnetwork.run.id
     kms_key_name = var.kms_key_name
-    protect      = var.protect
-    environment  = local.environment
-    secrets      = { REDIS_URL = google_secret_manager_secret.redis_url.secret_id }
+    protect      = local.protect
+    deployment   = var.deployment
   }
+  secrets = { REDIS_URL = local.redis_secret }
+  # A revision can start only once its secret has a value and the buckets' events have somewhere to go.
+  after = concat([google_project_iam_member.storage_publishes.id], google_secret_manager_secret_version.redis_url[*].id)
 }

@@ -7,10 +7,12 @@ module "trigger" {
 
   name    = "${var.name}-trigger"
   purpose = "takes requests in and tells how they go"
-  backend = merge(local.backend, { secrets = merge(local.backend.secrets, length(var.api_keys) > 0 ? { API_KEYS = google_secret_manager_secret.api_keys[0].secret_id } : {}) })
+  backend = local.backend
+  secrets = merge(local.secrets, length(var.api_keys) > 0 ? { API_KEYS = google_secret_manager_secret.api_keys[0].secret_id } : {})
+  after   = concat(local.after, google_secret_manager_secret_version.api_keys[*].id)
   image   = var.images["static"]
   command = "/app/functions"
-  environment = {
+  environment = merge(local.environment, {
     FUNCTION_TARGET   = "trigger"
     PUBLIC_URL        = var.public_url
     SIGNER_ACCOUNT    = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com"
@@ -28,15 +30,14 @@ module "trigger" {
     MAX_PRIORITY       = tostring(var.request_limits.max_priority)
     API_KEY_LIMITS     = jsonencode({ for name, limits in var.api_key_limits : name => { for limit, value in limits : limit => value if value != null } })
     DEPTH_NAMES        = join(",", var.depth_names)
-  }
+  })
   ingress  = "INGRESS_TRAFFIC_ALL"
+  public   = var.public
   invokers = { for member in var.trigger_invokers : member => member }
   # The rate limit holds across instances; this bounds what a flood can cost.
   max_instances = 10
   concurrency   = local.trigger_concurrency
   timeout_s     = 300 # event streams and long polls
-
-  depends_on = [google_secret_manager_secret_version.redis_url, google_secret_manager_secret_version.api_keys]
 }
 
 locals {
@@ -62,8 +63,6 @@ resource "google_secret_manager_secret" "api_keys" {
       }
     }
   }
-
-  depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
 resource "google_secret_manager_secret_version" "api_keys" {
@@ -129,11 +128,11 @@ module "notify" {
   backend     = local.backend
   image       = var.images["static"]
   command     = "/app/functions"
-  environment = { FUNCTION_TARGET = "notify" }
+  environment = merge(local.environment, { FUNCTION_TARGET = "notify" })
+  secrets     = local.secrets
+  after       = local.after
   egress      = "PRIVATE_RANGES_ONLY" # webhooks are on the internet
   invokers    = { events = local.notify_events_member }
-
-  depends_on = [google_secret_manager_secret_version.redis_url]
 }
 
 # What became of each delivery lies in the artifacts bucket, beside the addresses and the signing keys.

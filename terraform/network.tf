@@ -1,5 +1,5 @@
 # One network for the services and jobs, reached by direct VPC egress. It has no way to the internet (no NAT): workers send
-# everything through it, so a program tricked by a hostile video can talk to Google's APIs and to Redis and to nobody else.
+# everything through it, so a program tricked by a hostile video can talk to Google's APIs and to Redis and to nobody else. With redis.engine = url nothing uses it: that store is on the internet.
 
 resource "google_compute_network" "this" {
   name                    = var.name
@@ -50,7 +50,7 @@ resource "google_compute_firewall" "egress_redis" {
   network            = google_compute_network.this.id
   direction          = "EGRESS"
   priority           = 1000
-  destination_ranges = [local.cidr.redis, local.cidr.run] # Valkey's endpoint takes an address of the subnet
+  destination_ranges = [local.cidr.redis, local.cidr.run] # Valkey's endpoint and the queue's own machine have an address of the subnet
   allow {
     protocol = "tcp"
     ports    = ["6378-6379"] # TLS of Memorystore for Redis, and Valkey

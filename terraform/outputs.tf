@@ -24,10 +24,10 @@ output "subscriptions" {
 }
 
 output "services" {
-  description = "Ingress and variables of the services that belong to no stage."
+  description = "Exposure and variables of the services that belong to no stage."
   value = {
     for service in [module.trigger, module.notify, module.requests] :
-    service.name => { ingress = service.ingress, environment = service.environment }
+    service.name => { ingress = service.ingress, public = service.public, environment = service.environment }
   }
 }
 
@@ -43,6 +43,7 @@ output "grants" {
     [for grant in google_cloud_run_v2_job_iam_member.requests_runs : { member = grant.member, role = grant.role, on = "job ${grant.name}" }],
     [for grant in [google_service_account_iam_member.trigger_signs] : { member = grant.member, role = grant.role, on = "itself" }],
     [for grant in [google_project_iam_member.notify_events_received, google_project_iam_member.storage_publishes] : { member = grant.member, role = grant.role, on = "project" }],
-    [for grant in google_kms_crypto_key_iam_member.agent : { member = grant.member, role = grant.role, on = "key" }],
+    [for grant in google_secret_manager_secret_iam_member.queue_reads : { member = grant.member, role = grant.role, on = "secret ${grant.secret_id}" }],
+    [for grant in google_artifact_registry_repository_iam_member.queue_pulls : { member = grant.member, role = grant.role, on = "repository" }],
   )
 }

@@ -1,23 +1,25 @@
 # The queue. noeviction: leases and rate-limit keys have expiry times and would be the first to be thrown out. What is lost
-# with an instance is rebuilt from the manifests in the buckets.
+# with an instance is rebuilt from the manifests in the buckets. The engine vm is in vm.tf.
 
 locals {
   redis_config = { "maxmemory-policy" = "noeviction" }
   redis_window = { day = "SUNDAY", hours = 4 } # certificates and versions change in it; clients reconnect
 
+  outside = var.redis.engine == "url" # the store is on the internet, and no private network is needed
+
   valkey_endpoint = one([for connection in flatten(google_memorystore_instance.queue[*].endpoints[*].connections[*].psc_auto_connection[*]) : connection if connection.connection_type == "CONNECTION_TYPE_PRIMARY" || connection.connection_type == "CONNECTION_TYPE_DISCOVERY"])
 
   # rediss: TLS, checked against the authority's certificates in REDIS_CA_CERT.
-  redis_url = var.redis.engine == "redis" ? (
-    "rediss://default:${one(google_redis_instance.queue[*].auth_string)}@${one(google_redis_instance.queue[*].host)}:${one(google_redis_instance.queue[*].port)}/0"
-    ) : (
-    "rediss://default:${urlencode(var.valkey_token)}@${local.valkey_endpoint.ip_address}:${local.valkey_endpoint.port}/0"
+  redis_url = (
+    var.redis.engine == "redis" ? "rediss://default:${one(google_redis_instance.queue[*].auth_string)}@${one(google_redis_instance.queue[*].host)}:${one(google_redis_instance.queue[*].port)}/0" :
+    var.redis.engine == "valkey" ? "rediss://default:${urlencode(var.valkey_token)}@${local.valkey_endpoint.ip_address}:${local.valkey_endpoint.port}/0" :
+    var.redis.engine == "vm" ? "redis://default:${one(random_password.queue[*].result)}@${local.vm_address}:6379/0" : ""
   )
-  redis_ca_cert = join("\n", var.redis.engine == "redis" ? (
-    flatten(google_redis_instance.queue[*].server_ca_certs[*].cert)
-    ) : (
-    flatten(google_memorystore_instance.queue[*].managed_server_ca[*].ca_certs[*].certificates)
+  redis_ca_cert = join("\n", concat(
+    flatten(google_redis_instance.queue[*].server_ca_certs[*].cert),
+    flatten(google_memorystore_instance.queue[*].managed_server_ca[*].ca_certs[*].certificates),
   ))
+  redis_secret = local.outside ? var.redis.url_secret : google_secret_manager_secret.redis_url[0].secret_id
 }
 
 resource "google_redis_instance" "queue" {
@@ -35,7 +37,7 @@ resource "google_redis_instance" "queue" {
   transit_encryption_mode = "SERVER_AUTHENTICATION"
   redis_configs           = local.redis_config
   customer_managed_key    = var.kms_key_name
-  deletion_protection     = var.protect
+  deletion_protection     = local.protect
   labels                  = local.labels
 
   dynamic "persistence_config" {
@@ -52,8 +54,6 @@ resource "google_redis_instance" "queue" {
       start_time { hours = local.redis_window.hours }
     }
   }
-
-  depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
 resource "google_network_connectivity_service_connection_policy" "valkey" {
@@ -79,7 +79,7 @@ resource "google_memorystore_instance" "queue" {
   transit_encryption_mode     = "SERVER_AUTHENTICATION"
   engine_configs              = local.redis_config
   kms_key                     = var.kms_key_name
-  deletion_protection_enabled = var.protect
+  deletion_protection_enabled = local.protect
   labels                      = local.labels
 
   desired_auto_created_endpoints {
@@ -99,17 +99,27 @@ resource "google_memorystore_instance" "queue" {
     }
   }
 
-  depends_on = [google_network_connectivity_service_connection_policy.valkey, google_kms_crypto_key_iam_member.agent]
+  depends_on = [google_network_connectivity_service_connection_policy.valkey]
 }
 
 check "valkey_token" {
   assert {
-    condition     = var.redis.engine == "redis" || var.valkey_token != ""
-    error_message = "The Valkey instance has no token yet: make one (docs/operations.md, Valkey), set valkey_token and apply again. Until then nothing can reach the queue."
+    condition     = var.redis.engine != "valkey" || var.valkey_token != ""
+    error_message = "The Valkey instance has no token yet, so nothing could reach the queue: make it first (docs/operations.md, Valkey). make deploy does."
   }
 }
 
+# Of the machine's own store, the password alone; the others give theirs.
+resource "random_password" "queue" {
+  count = var.redis.engine == "vm" ? 1 : 0
+
+  length  = 40
+  special = false
+}
+
 resource "google_secret_manager_secret" "redis_url" {
+  count = local.outside ? 0 : 1
+
   secret_id = "${var.name}-redis-url"
   labels    = local.labels
   replication {
@@ -123,10 +133,11 @@ resource "google_secret_manager_secret" "redis_url" {
       }
     }
   }
-  depends_on = [google_kms_crypto_key_iam_member.agent]
 }
 
 resource "google_secret_manager_secret_version" "redis_url" {
-  secret      = google_secret_manager_secret.redis_url.id
+  count = local.outside ? 0 : 1
+
+  secret      = google_secret_manager_secret.redis_url[0].id
   secret_data = local.redis_url
 }

@@ -4,15 +4,16 @@
 module "requests" {
   source = "./modules/service"
 
-  name      = "${var.name}-requests"
-  purpose   = "operators' API of the queue, and the reaper"
-  backend   = local.backend
-  image     = var.images["static"]
-  command   = "/app/requests"
-  invokers  = merge({ reaper = local.reaper_member }, { for member in var.operators : member => member })
-  timeout_s = 900 # a rebuild reads every manifest
-
-  depends_on = [google_secret_manager_secret_version.redis_url]
+  name        = "${var.name}-requests"
+  purpose     = "operators' API of the queue, and the reaper"
+  backend     = local.backend
+  environment = local.environment
+  secrets     = local.secrets
+  after       = local.after
+  image       = var.images["static"]
+  command     = "/app/requests"
+  invokers    = merge({ reaper = local.reaper_member }, { for member in var.operators : member => member })
+  timeout_s   = 900 # a rebuild reads every manifest
 }
 
 resource "google_cloud_run_v2_job_iam_member" "requests_runs" {

@@ -5,6 +5,9 @@ module "stage" {
   stage          = each.key
   prefix         = var.name
   backend        = local.backend
+  environment    = local.environment
+  secrets        = local.secrets
+  after          = local.after
   receiver_image = var.images["static"]
   worker         = merge(each.value, { image = var.images[each.value.image], usd_per_s = local.usd_per_s[each.key] })
   inbox          = google_storage_bucket.inbox[each.key].name
@@ -13,7 +16,4 @@ module "stage" {
   uploads        = each.value.reads_uploads ? google_storage_bucket.inbox[local.first_stage].name : null
   artifacts      = google_storage_bucket.artifacts.name
   finished_topic = google_pubsub_topic.this["reconstruction-finished"].name
-
-  # A trigger can be made only once Cloud Storage may publish, a service only once its secret has a value.
-  depends_on = [google_project_iam_member.storage_publishes, google_secret_manager_secret_version.redis_url]
 }

@@ -8,6 +8,4 @@ resource "google_pubsub_topic" "this" {
   message_retention_duration = "604800s" # a subscription made later can be set back a week
   labels                     = local.labels
   message_storage_policy { allowed_persistence_regions = [var.region] }
-
-  depends_on = [google_kms_crypto_key_iam_member.agent]
 }

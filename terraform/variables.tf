@@ -29,7 +29,7 @@ variable "labels" {
 # ---- what runs
 
 variable "images" {
-  description = "Image reference by kind, pinned by digest: static, media, preprocess, depth, train. The build prints it as images.auto.tfvars.json."
+  description = "Image reference by kind, pinned by digest: static, media, preprocess, depth, train, and valkey for the queue's own machine. The build writes images.auto.tfvars.json."
   type        = map(string)
 
   validation {
@@ -40,20 +40,51 @@ variable "images" {
     condition     = alltrue([for kind in ["static", "media", "preprocess", "depth", "train"] : contains(keys(var.images), kind)])
     error_message = "images must name all of static, media, preprocess, depth and train."
   }
+  validation {
+    condition     = var.redis.engine == "vm" ? contains(keys(var.images), "valkey") : true
+    error_message = "redis.engine is vm, and images names no valkey: the build copies it into the project's repository (infra/docker/build.sh valkey)."
+  }
+}
+
+variable "depth_runtime" {
+  description = "What depth's image computes with: none, cpu or cuda. The build writes it beside the images."
+  type        = string
+  default     = "cpu"
+
+  validation {
+    condition     = contains(["none", "cpu", "cuda"], var.depth_runtime)
+    error_message = "depth_runtime must be none, cpu or cuda."
+  }
+}
+
+variable "deployment" {
+  description = "Label of this deployment's revisions. A new value makes new revisions of all services, which read their secrets again; the build gives its own id."
+  type        = string
+  default     = "by-hand"
+
+  validation {
+    condition     = can(regex("^[a-z0-9_-]{1,63}$", var.deployment))
+    error_message = "deployment must be up to 63 lower-case letters, digits, hyphens and underscores."
+  }
+}
+
+variable "bring_up" {
+  description = "The first apply has not succeeded yet: nothing is protected from deletion, so that what failed half-way can be made again. build/apply.sh sets it."
+  type        = bool
+  default     = false
 }
 
 variable "stages" {
-  description = "The pipeline's stages by name. next is the stage whose inbox takes this one's manifest; the stage that nobody names as next takes the uploads. gpu is set by depth_gpu and train_gpu."
+  description = "The pipeline's stages by name. next is the stage whose inbox takes this one's manifest; the stage that nobody names as next takes the uploads. A GPU is given to depth by depth_gpu."
   type = map(object({
     image          = string           # a kind in images
     cpu            = number           # vCPU: 1, 2, 4, 6 or 8
     memory_gib     = number           # at most 4 per vCPU; files outside a disk count as memory
-    timeout_s      = number           # a task of the job ends after it: at most 168 h, 1 h with a GPU
+    timeout_s      = number           # a task of the job ends after it: at most 168 h
     max_executions = number           # the stage's slots: workers at once
     next           = optional(string) # none: the request is complete
     reads_uploads  = optional(bool, false)
-    disk_gib       = optional(number) # ephemeral disk for the work folder (preview); none: memory
-    gpu            = optional(string) # accelerator type
+    disk_gib       = optional(number) # ephemeral disk for the work folder (preview; 10 GiB without a larger quota); none: memory
   }))
   # Sizes for about 300 photos on CPUs. Timeouts are longer than the longest single task that the stage allows.
   default = {
@@ -96,28 +127,6 @@ variable "gpu_quota" {
   default     = 0
 }
 
-variable "train_gpu" {
-  description = "Set it to train on GPUs. executions workers at once, each with one GPU. timeout_s over 3600 is a preview feature (12 h)."
-  type = object({
-    executions = number
-    type       = optional(string, "nvidia-l4")
-    cpu        = optional(number, 8)
-    memory_gib = optional(number, 32)
-    timeout_s  = optional(number, 3600)
-  })
-  default = null
-
-  validation {
-    # Slots = executions = quota: a worker that finds no GPU would hold its slot for nothing.
-    condition     = try(var.train_gpu.executions, 0) == 0 || try(var.train_gpu.executions, 0) + try(var.depth_gpu.executions, 0) <= var.gpu_quota
-    error_message = "train_gpu and depth_gpu want ${try(var.train_gpu.executions, 0) + try(var.depth_gpu.executions, 0)} GPUs, and gpu_quota is ${var.gpu_quota}. A new project's quota is often zero: ask for NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion (request_gpu_quota, or IAM & Admin > Quotas), set gpu_quota to what was granted, or leave train_gpu out to work on CPUs."
-  }
-  validation {
-    condition     = var.train_gpu == null ? true : var.train_gpu.executions >= 1 && var.train_gpu.cpu >= 4 && var.train_gpu.memory_gib >= 16 && var.train_gpu.timeout_s <= 43200
-    error_message = "executions must be at least 1; an L4 instance takes at least 4 vCPU and 16 GiB, and a GPU task runs for 12 h (43200 s) at most."
-  }
-}
-
 variable "depth_model" {
   description = "The depth model that requests get when they name none, as its descriptor in depth's image calls it. Depth's image holds the model when the build was given one; else the stage says that it has none."
   type        = string
@@ -136,7 +145,7 @@ variable "depth_names" {
 }
 
 variable "depth_gpu" {
-  description = "Set it to run the depth stage on GPUs; as train_gpu."
+  description = "Set it to run the depth stage on GPUs: executions workers at once, each with one. The build then gives depth's image the CUDA runtime. type is nvidia-l4 (at least 4 vCPU and 16 GiB) or nvidia-rtx-pro-6000 (at least 20 and 80). timeout_s over 3600 is a preview feature (12 h)."
   type = object({
     executions = number
     type       = optional(string, "nvidia-l4")
@@ -149,16 +158,35 @@ variable "depth_gpu" {
   validation {
     # Slots = executions = quota: a worker that finds no GPU would hold its slot for nothing.
     condition     = try(var.depth_gpu.executions, 0) <= var.gpu_quota
-    error_message = "depth_gpu wants ${try(var.depth_gpu.executions, 0)} GPUs, and gpu_quota is ${var.gpu_quota}. A new project's quota is often zero: ask for NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion (request_gpu_quota, or IAM & Admin > Quotas), set gpu_quota to what was granted, or leave depth_gpu out to work on CPUs."
+    error_message = "depth_gpu wants ${try(var.depth_gpu.executions, 0)} GPUs, and gpu_quota is ${var.gpu_quota}. A new project's quota is often zero: ask for it (request_gpu_quota, or IAM & Admin > Quotas), set gpu_quota to what was granted, or leave depth_gpu out to work on CPUs."
   }
   validation {
-    condition     = var.depth_gpu == null ? true : var.depth_gpu.executions >= 1 && var.depth_gpu.cpu >= 4 && var.depth_gpu.memory_gib >= 16 && var.depth_gpu.timeout_s <= 43200
-    error_message = "executions must be at least 1; an L4 instance takes at least 4 vCPU and 16 GiB, and a GPU task runs for 12 h (43200 s) at most."
+    condition     = var.depth_gpu == null ? true : contains(["nvidia-l4", "nvidia-rtx-pro-6000"], var.depth_gpu.type)
+    error_message = "depth_gpu.type must be nvidia-l4 or nvidia-rtx-pro-6000: Cloud Run has no other."
+  }
+  validation {
+    condition = var.depth_gpu == null ? true : (
+      var.depth_gpu.cpu >= lookup({ "nvidia-rtx-pro-6000" = 20 }, var.depth_gpu.type, 4)
+      && var.depth_gpu.memory_gib >= lookup({ "nvidia-rtx-pro-6000" = 80 }, var.depth_gpu.type, 16)
+    )
+    error_message = "An nvidia-l4 instance takes at least 4 vCPU and 16 GiB, an nvidia-rtx-pro-6000 instance at least 20 vCPU and 80 GiB: set depth_gpu.cpu and depth_gpu.memory_gib."
+  }
+  validation {
+    condition     = var.depth_gpu == null ? true : var.depth_gpu.executions >= 1 && var.depth_gpu.timeout_s >= 60 && var.depth_gpu.timeout_s <= 43200
+    error_message = "depth_gpu.executions must be at least 1, and a GPU task runs for 12 h (43200 s) at most."
+  }
+  validation {
+    condition     = var.depth_gpu == null ? true : var.depth_runtime == "cuda"
+    error_message = "depth_gpu is set, and depth's image has no CUDA runtime (depth_runtime is ${var.depth_runtime}): the GPU would be paid for and not used. The build makes that image when depth_gpu is in the settings that it reads: deploy with make deploy, without IMAGES."
+  }
+  validation {
+    condition     = var.depth_gpu == null ? true : lookup(var.prices.gpu_s, var.depth_gpu.type, 0) > 0
+    error_message = "prices.gpu_s has no price for this GPU: look up what a second of it costs in the region and add it, or every estimate would leave it out."
   }
 }
 
 variable "request_gpu_quota" {
-  description = "Ask Google for this many GPUs in the region. It may be granted in part or not at all: see the quota page, then set gpu_quota."
+  description = "Ask Google for this many L4 GPUs in the region. It may be granted in part or not at all: see the quota page, then set gpu_quota."
   type        = object({ gpus = number, contact_email = string })
   default     = null
 }
@@ -196,9 +224,25 @@ variable "lease" {
 # ---- who may come in
 
 variable "trigger_invokers" {
-  description = "IAM members that may call the trigger function: a group, a gateway's account, or the public. It spends money: keep it closed until a key or a gateway stands before it."
+  description = "IAM members that may call the trigger function: a group, or a gateway's account. For browsers and the public see public."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for member in var.trigger_invokers : !startswith(member, "all")])
+    error_message = "allUsers and allAuthenticatedUsers are refused by the default policy of new organisations: set public = true, with api_keys, instead."
+  }
+}
+
+variable "public" {
+  description = "Let anybody reach the trigger function, browsers included: Cloud Run checks no IAM token, and the function asks for an API key. A browser needs this: the preflight of a cross-origin call carries no token."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = var.public ? length(var.api_keys) > 0 : true
+    error_message = "public = true needs api_keys: without them anybody on the internet could spend your money. 'splatworks key NAME' prints one."
+  }
 }
 
 variable "public_url" {
@@ -286,13 +330,25 @@ variable "api_key_limits" {
 }
 
 variable "max_upload_bytes" {
-  description = "Bytes that a capture may have, in one upload or in several."
+  description = "Bytes that a capture may have, in one upload or in several. The workers that read uploads (the first stage, and those with reads_uploads) must have room: four times as much memory, or twice as much disk."
   type        = number
-  default     = 10737418240 # 10 GiB
+  default     = 2147483648 # 2 GiB
 
   validation {
     condition     = var.max_upload_bytes >= 1 && floor(var.max_upload_bytes) == var.max_upload_bytes
     error_message = "A capture has a whole number of bytes, at least one."
+  }
+  validation {
+    # An archive lies in the work folder packed and unpacked. Without a disk that folder is memory, of which the decoder
+    # and the frames want the other half.
+    condition = alltrue([
+      for name, stage in var.stages : var.max_upload_bytes <= (stage.disk_gib == null ? stage.memory_gib / 4 : stage.disk_gib / 2) * 1073741824
+      if stage.reads_uploads || !contains(compact(values(var.stages)[*].next), name)
+    ])
+    error_message = "max_upload_bytes does not fit the workers that read uploads: ${join(", ", [
+      for name, stage in var.stages : "${name} takes at most ${floor((stage.disk_gib == null ? stage.memory_gib / 4 : stage.disk_gib / 2) * 1073741824)} (${stage.disk_gib == null ? "a quarter of its ${stage.memory_gib} GiB of memory" : "half of its disk of ${stage.disk_gib} GiB"})"
+      if stage.reads_uploads || !contains(compact(values(var.stages)[*].next), name)
+    ])}. Lower it, or give those stages memory_gib or disk_gib."
   }
 }
 
@@ -316,29 +372,40 @@ variable "cors_origins" {
     condition     = !contains(var.cors_origins, "*")
     error_message = "Name the origins: with * any page could use a leaked upload address."
   }
+  validation {
+    condition     = length(var.cors_origins) == 0 || var.public || var.public_url != ""
+    error_message = "cors_origins is set, and browsers cannot reach the trigger function: the preflight carries no token, so IAM refuses it. Set public = true (with api_keys), or public_url to a gateway that lets preflights through."
+  }
 }
 
 # ---- what is kept
 
 variable "redis" {
-  description = "The queue's store. engine redis: Memorystore for Redis (BASIC or STANDARD_HA). engine valkey: Memorystore for Valkey, whose token is made after the instance (docs/operations.md, Valkey) and passed as valkey_token."
+  description = "The queue's store. engine redis: Memorystore for Redis (BASIC or STANDARD_HA). valkey: Memorystore for Valkey. vm: Valkey with an append-only file on the smallest machine, in the private network. url: any server on the internet; its rediss:// address is the newest version of the secret url_secret, in this project, and workers may then reach the internet."
   type = object({
     engine     = optional(string, "redis")
-    tier       = optional(string, "BASIC")
-    memory_gib = optional(number, 1)
+    tier       = optional(string, "BASIC")            # redis
+    memory_gib = optional(number, 1)                  # redis
     node_type  = optional(string, "SHARED_CORE_NANO") # valkey
     replicas   = optional(number, 0)                  # valkey
+    machine    = optional(string, "e2-micro")         # vm
+    zone       = optional(string, "b")                # vm: the zone's letter
+    url_secret = optional(string)                     # url
   })
   default = {}
 
   validation {
-    condition     = contains(["redis", "valkey"], var.redis.engine) && contains(["BASIC", "STANDARD_HA"], var.redis.tier)
-    error_message = "redis.engine must be redis or valkey, redis.tier BASIC or STANDARD_HA."
+    condition     = contains(["redis", "valkey", "vm", "url"], var.redis.engine) && contains(["BASIC", "STANDARD_HA"], var.redis.tier)
+    error_message = "redis.engine must be redis, valkey, vm or url, redis.tier BASIC or STANDARD_HA."
+  }
+  validation {
+    condition     = (var.redis.engine == "url") == (var.redis.url_secret != null)
+    error_message = "redis.url_secret belongs to engine url, and engine url needs it: put the rediss:// address into a secret of this project (gcloud secrets create) and name the secret."
   }
 }
 
 variable "valkey_token" {
-  description = "Token of the default user of the Valkey instance; unused with engine redis."
+  description = "Token of the default user of the Valkey instance; unused with other engines. build/token.sh makes it once the instance is there."
   type        = string
   default     = ""
   sensitive   = true
@@ -360,19 +427,19 @@ variable "retention_days" {
 }
 
 variable "protect" {
-  description = "Refuse to delete Redis, services, jobs, and buckets that hold objects. False for a project that is torn down again."
+  description = "Refuse to delete Redis, services, jobs, and buckets that hold objects, from the second apply on. False for a project that is torn down again."
   type        = bool
   default     = true
 }
 
 variable "kms_key_name" {
-  description = "Customer-managed key (projects/P/locations/REGION/keyRings/R/cryptoKeys/K) for buckets, topics, secrets, Redis and instances; none: Google's keys. It is not made here: it must outlive what it encrypts."
+  description = "Customer-managed key (projects/P/locations/REGION/keyRings/R/cryptoKeys/K) for buckets, topics, secrets, Redis and instances; none: Google's keys. It is not made here: it must outlive what it encrypts. Google's agents are allowed to use it by owner/."
   type        = string
   default     = null
 }
 
-variable "audit_logs" {
-  description = "Record every read and write of the buckets' objects in the audit log (billed by volume)."
+variable "audit_logs" { # tfcheck:ignore, owner/ uses it
+  description = "Record every read and write of the project's objects in the audit log (billed by volume). Made by owner/."
   type        = bool
   default     = false
 }
@@ -390,12 +457,13 @@ variable "alert_thresholds" {
   type = object({
     oldest_queued_s    = optional(number, 1800)
     redis_memory_ratio = optional(number, 0.8)
+    failed_ratio       = optional(number, 0.3)
   })
   default = {}
 }
 
-variable "budget" {
-  description = "Monthly budget in the billing account's currency; it warns and caps nothing. The caps are max_executions and the quota."
+variable "budget" { # tfcheck:ignore, owner/ uses it
+  description = "Monthly budget in the billing account's currency; it warns and caps nothing. The caps are max_executions and the quota. Made by owner/: whoever deploys must be allowed to manage budgets of the billing account."
   type        = object({ billing_account = string, amount = number, currency_code = optional(string, "USD") })
   default     = null
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // Price is a list price in USD with its source: what was read, or "from memory" for a figure to check before it is relied on.
@@ -34,11 +35,14 @@ var (
 	Scheduler    = Price{"Cloud Scheduler job", "month", 0.10, "from memory; three are free"}
 	AlertPolicy  = Price{"alert condition", "month", 0.10, "from memory"}
 	StorageWrite = Price{"Cloud Storage writes (class A)", "1000", 0.005, "from memory"}
+	SmallMachine = Price{"e2-micro, the queue's own machine", "h", 0.00838, "from memory; one is free in us-central1, us-east1 and us-west1"}
+	SmallDisk    = Price{"disk, pd-standard", "GiB month", 0.04, "from memory; 30 GiB are free there, too"}
+	BuildMinute  = Price{"Cloud Build, e2-highcpu-8", "min", 0.016, "from memory"}
 )
 
 // Prices is all of them, in the order in which they are printed.
 func Prices() []Price {
-	return []Price{VCPU, Memory, L4, RequestVCPU, RequestGiB, Requests, RedisBasic, RedisHA, ValkeyNano, Storage, Images, Secret, Scheduler, AlertPolicy, StorageWrite}
+	return []Price{VCPU, Memory, L4, RequestVCPU, RequestGiB, Requests, RedisBasic, RedisHA, ValkeyNano, Storage, Images, Secret, Scheduler, AlertPolicy, StorageWrite, SmallMachine, SmallDisk, BuildMinute}
 }
 
 // Machine is what a job's instance is billed as.
@@ -73,8 +77,9 @@ const (
 	// Efficiency is the share of a machine's processors that a stage keeps busy while it computes; measured on two cores
 	// the stages reach 0.8 to 0.95, and more cores do worse.
 	Efficiency = 0.5
-	// OverheadS is added to every execution: instance start, transfer of inputs and outputs, the look for a next task.
-	OverheadS = 15
+	// OverheadS is added to every execution: instance start, the way into the private network (20 to 60 s are reported, a
+	// minute or more is documented), transfer of inputs and outputs, the look for a next task.
+	OverheadS = 60
 	// MinimumS is the least time that an execution is billed for. Google's page was not conclusive: the cautious reading.
 	MinimumS = 60
 )
@@ -105,17 +110,18 @@ type Item struct {
 
 const hoursAMonth = 730
 
-// Idle is that bill. imageGiB is what the image repository holds.
-func Idle(redis Item, imageGiB float64, alerts int) []Item {
+// Idle is that bill. imageGiB is what the image repository holds, cacheGiB the layers of earlier builds.
+func Idle(redis Item, imageGiB, cacheGiB float64, alerts, secrets int) []Item {
 	// The reaper's call each minute: 100 ms of the smallest instance, which is what Cloud Run rounds up to.
 	const ticks, tickS = 60 * hoursAMonth, 0.1
 	return []Item{
 		redis,
 		{fmt.Sprintf("images, %.1f GiB", imageGiB), imageGiB * Images.USD},
+		{fmt.Sprintf("build cache, %.1f GiB; deleted two weeks after the last build", cacheGiB), cacheGiB * Images.USD},
 		{"reaper: scheduler job", Scheduler.USD},
 		{"reaper: a call each minute", ticks * (tickS*(RequestVCPU.USD+0.5*RequestGiB.USD) + Requests.USD/1e6)},
-		{fmt.Sprintf("alerts, %d conditions", alerts), float64(alerts) * AlertPolicy.USD},
-		{"secret", Secret.USD},
+		{"alerts, 7 or 8 conditions", float64(alerts) * AlertPolicy.USD},
+		{"secrets, 1 or 2", float64(secrets) * Secret.USD},
 		{"services, jobs, triggers, topics, empty buckets", 0},
 	}
 }
@@ -124,6 +130,34 @@ func Idle(redis Item, imageGiB float64, alerts int) []Item {
 func Redis(p Price, units float64) Item {
 	return Item{p.Name, p.USD * units * hoursAMonth}
 }
+
+// OwnMachine is a month of the engine vm: the machine and its disk.
+func OwnMachine() Item {
+	return Item{"vm", SmallMachine.USD*hoursAMonth + 10*SmallDisk.USD}
+}
+
+// Engines are the bills of an idle backend with each of the queue's stores, in the order of the table's columns. The machine
+// has a second secret, and no memory alert; a server elsewhere has its own bill, and no memory alert.
+func Engines() (names []string, bills [][]Item) {
+	for _, engine := range []struct {
+		name            string
+		store           Item
+		alerts, secrets int
+	}{
+		{"vm (dev)", OwnMachine(), Alerts - 1, 2},
+		{"redis, Basic", Redis(RedisBasic, 1), Alerts, 1},
+		{"redis, Standard (prod)", Redis(RedisHA, 1), Alerts, 1},
+		{"valkey, nano", Redis(ValkeyNano, 1), Alerts, 1},
+		{"url, without its server's bill", Item{"url", 0}, Alerts - 1, 1},
+	} {
+		names = append(names, engine.name)
+		bills = append(bills, Idle(engine.store, ImageGiB, CacheGiB, engine.alerts, engine.secrets))
+	}
+	return names, bills
+}
+
+// DeploymentUSD is a deployment: the build machine for its minutes. The scanners are free.
+func DeploymentUSD(minutes float64) float64 { return minutes * BuildMinute.USD }
 
 // Total of a bill.
 func Total(items []Item) float64 {
@@ -164,20 +198,29 @@ func Print(w io.Writer) error {
 	}
 	p.linef("| **an hour with every slot busy, CPU** | | | 3600 | **%.2f** |", BusyHourUSD())
 	p.linef("")
-	p.linef("| idle, a month | dev (Redis Basic) | prod (Redis Standard) | Valkey nano |")
-	p.linef("| --- | ---: | ---: | ---: |")
-	bills := [][]Item{}
-	for _, redis := range []Item{Redis(RedisBasic, 1), Redis(RedisHA, 1), Redis(ValkeyNano, 1)} {
-		bills = append(bills, Idle(redis, ImageGiB, Alerts))
+	names, bills := Engines()
+	p.linef("| idle, a month | %s |", strings.Join(names, " | "))
+	p.linef("| --- |%s", strings.Repeat(" ---: |", len(names)))
+	row := func(name string, value func(bill []Item) float64, format string) {
+		cells := make([]string, len(bills))
+		for i, bill := range bills {
+			cells[i] = fmt.Sprintf(format, value(bill))
+		}
+		p.linef("| %s | %s |", name, strings.Join(cells, " | "))
 	}
 	for i, item := range bills[0] {
 		name := item.Name
 		if i == 0 {
 			name = "the queue's store"
 		}
-		p.linef("| %s | %.2f | %.2f | %.2f |", name, bills[0][i].USD, bills[1][i].USD, bills[2][i].USD)
+		row(name, func(bill []Item) float64 { return bill[i].USD }, "%.2f")
 	}
-	p.linef("| **sum** | **%.2f** | **%.2f** | **%.2f** |", Total(bills[0]), Total(bills[1]), Total(bills[2]))
+	row("**sum**", Total, "**%.2f**")
+	p.linef("")
+	p.linef("| a deployment | minutes | USD |")
+	p.linef("| --- | ---: | ---: |")
+	p.linef("| the first: everything built, store and grants waited for | %d | %.2f |", FirstBuildMin, DeploymentUSD(FirstBuildMin))
+	p.linef("| a later one: layers cached | %d | %.2f |", LaterBuildMin, DeploymentUSD(LaterBuildMin))
 	p.linef("")
 	p.linef("| price | USD | a | source |")
 	p.linef("| --- | ---: | --- | --- |")

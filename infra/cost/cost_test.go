@@ -59,7 +59,7 @@ func TestSizesAreTerraforms(t *testing.T) {
 
 // TestPricesAreTerraforms compares the list prices with the defaults that terraform gives to workers for their estimates.
 func TestPricesAreTerraforms(t *testing.T) {
-	for _, file := range []string{"variables.tf", "environments/dev/variables.tf", "environments/prod/variables.tf"} {
+	for _, file := range []string{"variables.tf"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "terraform", file))
 		if err != nil {
 			t.Fatal(err)
@@ -89,5 +89,39 @@ func TestWorkedExample(t *testing.T) {
 	short := Stage{Machine: Machine{VCPU: 1, MemoryGiB: 1}, Work: Work{WallS: 1}}
 	if got := short.Seconds(); got != MinimumS {
 		t.Errorf("a second of work is billed as %v s, want %v", got, MinimumS)
+	}
+}
+
+// TestAlertsAreTerraforms compares the number of alert conditions that are billed with those that terraform makes.
+func TestAlertsAreTerraforms(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "terraform", "monitoring.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(regexp.MustCompile(`(?m)^    "([A-Z][^"]+)" = \{$`).FindAllString(string(text), -1)); n != Alerts {
+		t.Errorf("terraform makes %d alerts, priced are %d", n, Alerts)
+	}
+}
+
+// TestEveryEngineHasABill: each of the queue's engines has a column, and the small machine is the cheapest that runs here.
+func TestEveryEngineHasABill(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "terraform", "variables.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`contains\(\[([^\]]*)\], var\.redis\.engine\)`).FindStringSubmatch(string(text))
+	if m == nil {
+		t.Fatal("terraform/variables.tf does not say which engines there are")
+	}
+	names, bills := Engines()
+	for _, engine := range regexp.MustCompile(`\w+`).FindAllString(m[1], -1) {
+		if !strings.Contains(strings.Join(names, " "), engine) {
+			t.Errorf("no bill for engine %s", engine)
+		}
+	}
+	for i, bill := range bills {
+		if cheapest := Total(bills[0]); i > 0 && names[i][:3] != "url" && !(cheapest < Total(bill)) {
+			t.Errorf("%s costs %.2f a month, %s %.2f", names[0], cheapest, names[i], Total(bill))
+		}
 	}
 }

@@ -19,7 +19,6 @@ var (
 	slots    = map[string]int{"filter": 4, "preprocess": 2, "depth": 1, "train": 2, "export": 4}
 	gpuSizes = map[string]Machine{
 		"depth": {VCPU: 4, MemoryGiB: 16, L4: true},
-		"train": {VCPU: 8, MemoryGiB: 32, L4: true},
 	}
 )
 
@@ -46,8 +45,8 @@ func scaled(frames float64, trainS float64) map[string]Work {
 
 var order = []string{"filter", "preprocess", "depth", "train", "export"}
 
-// Plans are the rows of the table: a small and a large capture on CPUs, which is what a first deployment runs on, and a
-// twenty-minute training on an L4.
+// Plans are the rows of the table: a small and a large capture on CPUs, which is what a first deployment runs on, and the
+// large one with depth on an L4.
 func Plans() []Plan {
 	plan := func(name string, leftGiB float64, work map[string]Work, gpus bool) Plan {
 		p := Plan{Name: name, LeftGiB: leftGiB}
@@ -60,18 +59,26 @@ func Plans() []Plan {
 		}
 		return p
 	}
-	long := scaled(300, 1200)
+	gpu := scaled(300, 300)
 	// Ten milliseconds an image is what others report for this model on larger cards; loading it dominates.
-	long["depth"] = Work{WallS: 300 * 0.02}
+	gpu["depth"] = Work{WallS: 300 * 0.02}
 	return []Plan{
 		plan("50 frames, CPU", 0.2, work50, false),
 		plan("300 frames, CPU, high", 1, scaled(300, 300), false),
-		plan("300 frames, L4, 20 min", 1, long, true),
+		plan("300 frames, depth on L4, high", 1, gpu, true),
 	}
 }
 
-// What the idle bill counts: the images at their compressed sizes, five builds kept, and the alert policies.
+// What the idle bill counts: the images at their compressed sizes, ten builds kept (thirty versions of each), the layers of the
+// last builds, and the alert policies.
 const (
-	ImageGiB = 5 * 0.5
-	Alerts   = 7
+	ImageGiB = 10 * 0.5
+	CacheGiB = 3
+	Alerts   = 8
+)
+
+// What a deployment takes on the build machine: assumptions, to be replaced by the first build's log.
+const (
+	FirstBuildMin = 40
+	LaterBuildMin = 15
 )

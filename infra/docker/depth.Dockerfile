@@ -4,7 +4,7 @@
 # fetched at build from pinned addresses and refused when the SHA-256 is another. Without a model the stage says so in its
 # manifest and the pipeline goes on: build with --target plain.
 #
-#   RUNTIME_URL, RUNTIME_SHA256   onnxruntime-linux-x64-VERSION.tgz, or -gpu_cuda12- for depth_gpu's driver (CUDA 12.2)
+#   RUNTIME_URL, RUNTIME_SHA256   onnxruntime-linux-x64-VERSION.tgz, or -gpu- for --target gpu (CUDA 12)
 #   MODEL_URL, MODEL_SHA256       of engines/depth/models/depth-anything-v2-small.json (Apache-2.0); the program knows the
 #                                 model by its descriptor and refuses another file
 #   CUDA_IMAGE                    for --target gpu: an image with CUDA 12 and cuDNN 9 (nvidia/cuda:...-cudnn-runtime-...),
@@ -25,7 +25,8 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     go build -tags disable_grpc_modules,nodynamic -trimpath -ldflags='-s -w' -o /out/depth ./services/depth/cmd
 
 FROM ${DEBIAN_IMAGE} AS root
-RUN --mount=type=bind,source=infra/docker,target=/install sh /install/install.sh depth
+ARG SNAPSHOT=yes
+RUN --mount=type=bind,source=infra/docker,target=/install SNAPSHOT=${SNAPSHOT} sh /install/install.sh depth
 COPY --from=build /out/depth /app/
 
 FROM ${DEBIAN_IMAGE} AS runtime

@@ -18,8 +18,12 @@ for sources in /etc/apt/sources.list.d/*.sources; do
 	fi
 done
 # A snapshot's index is as old as the snapshot.
-apt-get -qq -o Acquire::Check-Valid-Until=false update
-sed -n '/^[a-z]/p' "$list" | xargs apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install >/dev/null
+# The archive of snapshots refuses now and then, and asks for few connections.
+retry="-o Acquire::Retries=10 -o Acquire::Queue-Mode=access"
+# shellcheck disable=SC2086 # the options are words without spaces
+apt-get -qq $retry -o Acquire::Check-Valid-Until=false update
+# shellcheck disable=SC2086
+sed -n '/^[a-z]/p' "$list" | xargs apt-get -qq -y $retry --no-install-recommends -o Dpkg::Use-Pty=0 install >/dev/null
 sed -n 's/^-//p' "$list" | while read -r unwanted; do
 	dpkg-query -W -f '${Package}\n' "$unwanted" 2>/dev/null | xargs -r dpkg --remove --force-depends >/dev/null
 done

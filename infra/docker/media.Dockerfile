@@ -11,7 +11,8 @@ ARG STATIC_IMAGE
 FROM ${STATIC_IMAGE} AS programs
 
 FROM ${DEBIAN_IMAGE} AS root
-RUN --mount=type=bind,source=infra/docker,target=/install sh /install/install.sh media
+ARG SNAPSHOT=yes
+RUN --mount=type=bind,source=infra/docker,target=/install SNAPSHOT=${SNAPSHOT} sh /install/install.sh media
 COPY --from=programs /app/filter /app/export /app/
 
 FROM scratch

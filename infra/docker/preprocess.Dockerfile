@@ -10,7 +10,8 @@ ARG STATIC_IMAGE
 FROM ${STATIC_IMAGE} AS programs
 
 FROM ${DEBIAN_SID_IMAGE} AS root
-RUN --mount=type=bind,source=infra/docker,target=/install sh /install/install.sh preprocess
+ARG SNAPSHOT=yes
+RUN --mount=type=bind,source=infra/docker,target=/install SNAPSHOT=${SNAPSHOT} sh /install/install.sh preprocess
 COPY --from=programs /app/preprocess /app/
 
 FROM scratch

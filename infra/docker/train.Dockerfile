@@ -1,7 +1,6 @@
 # check=skip=InvalidDefaultArgInFrom
 #
-# Worker of train: one static binary. The CUDA driver is Cloud Run's own and is not part of an image; what a GPU build will
-# need besides it is added here.
+# Worker of train: one static binary, which works on the processor.
 
 ARG STATIC_IMAGE
 

@@ -14,7 +14,7 @@ variable "state_bucket" {
 }
 
 variable "keep_images" {
-  description = "Versions of each image that stay however old they are."
+  description = "Versions of each image that stay however old they are. A build makes three: an index, the image, and what it was made from."
   type        = number
-  default     = 5
+  default     = 30
 }

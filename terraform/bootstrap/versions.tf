@@ -5,6 +5,14 @@ terraform {
       source  = "hashicorp/google"
       version = ">= 7.30, < 8"
     }
+    google-beta = {
+      source  = "hashicorp/google-beta"
+      version = ">= 7.30, < 8"
+    }
+    time = {
+      source  = "hashicorp/time"
+      version = "~> 0.12"
+    }
   }
   # The bucket comes from: terraform init -backend-config=bucket=PROJECT-splatworks-state
   backend "gcs" {
@@ -13,6 +21,11 @@ terraform {
 }
 
 provider "google" {
+  project = var.project_id
+  region  = var.region
+}
+
+provider "google-beta" {
   project = var.project_id
   region  = var.region
 }

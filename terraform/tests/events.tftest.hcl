@@ -45,6 +45,10 @@ run "closed_by_default" {
     error_message = "Nothing may be public by default."
   }
   assert {
+    condition     = alltrue([for service in output.services : service.public == false])
+    error_message = "Every service must check who calls."
+  }
+  assert {
     condition     = alltrue([for grant in output.grants : startswith(grant.member, "serviceAccount:")])
     error_message = "Without invokers and operators only service accounts may hold grants."
   }
@@ -63,29 +67,43 @@ run "closed_by_default" {
   }
 }
 
-run "opened_on_purpose" {
+run "grants_of_basic_roles_are_taken_away" {
   command = plan
-  variables {
-    trigger_invokers = ["allUsers"]
-    operators        = ["group:operators@example.com"]
-  }
 
   assert {
-    condition     = [for grant in output.grants : grant.on if grant.member == "allUsers"] == ["service splatworks-trigger"]
-    error_message = "The trigger function is the one thing that may be opened to all."
+    condition     = length(google_storage_bucket_iam_binding.no_basic_roles) == 4 * 6 && alltrue([for binding in google_storage_bucket_iam_binding.no_basic_roles : length(binding.members) == 0])
+    error_message = "No bucket may be read or written by whoever has a basic role on the project."
   }
+}
+
+run "operators" {
+  command = plan
+  variables {
+    operators = ["group:operators@example.com"]
+  }
+
   assert {
     condition     = [for grant in output.grants : "${grant.role} ${grant.on}" if grant.member == "group:operators@example.com"] == ["roles/run.invoker service splatworks-requests"]
     error_message = "Operators may call the operators' API and nothing else."
   }
 }
 
-run "browsers_upload" {
+run "opened_on_purpose" {
   command = plan
   variables {
+    public       = true
+    api_keys     = ["app:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"]
     cors_origins = ["https://app.example.com"]
   }
 
+  assert {
+    condition     = { for name, service in output.services : name => service.public if service.public } == { splatworks-trigger = true }
+    error_message = "The trigger function is the one thing that may be opened to all."
+  }
+  assert {
+    condition     = length([for grant in output.grants : grant if startswith(grant.member, "all")]) == 0
+    error_message = "Grants to all are refused in new organisations; the token check is switched off instead."
+  }
   assert {
     condition     = alltrue([for name, bucket in google_storage_bucket.inbox : length(bucket.cors) == (name == "filter" ? 1 : 0)])
     error_message = "Only the bucket that takes uploads needs CORS for them."
@@ -96,9 +114,48 @@ run "browsers_upload" {
   }
 }
 
+run "opened_without_keys_is_refused" {
+  command = plan
+  variables {
+    public = true
+  }
+  expect_failures = [var.public]
+}
+
+run "a_grant_to_all_is_refused" {
+  command = plan
+  variables {
+    trigger_invokers = ["allUsers"]
+  }
+  expect_failures = [var.trigger_invokers]
+}
+
+run "origins_that_no_browser_could_use_are_refused" {
+  command = plan
+  variables {
+    trigger_invokers = ["group:developers@example.com"]
+    cors_origins     = ["https://app.example.com"]
+  }
+  expect_failures = [var.cors_origins]
+}
+
+run "browsers_behind_a_gateway" {
+  command = plan
+  variables {
+    public_url   = "https://api.example.com"
+    cors_origins = ["https://app.example.com"]
+  }
+
+  assert {
+    condition     = length(google_storage_bucket.inbox["filter"].cors) == 1 && alltrue([for service in output.services : service.public == false])
+    error_message = "With a gateway the function stays closed."
+  }
+}
+
 run "any_origin_is_refused" {
   command = plan
   variables {
+    public_url   = "https://api.example.com"
     cors_origins = ["*"]
   }
   expect_failures = [var.cors_origins]

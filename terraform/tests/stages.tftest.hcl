@@ -38,32 +38,32 @@ run "no_gpu_by_default" {
   }
 }
 
-run "gpus_by_two_variables" {
+run "depth_on_a_gpu_by_one_variable" {
   command = plan
   variables {
-    gpu_quota = 3
-    train_gpu = { executions = 2 }
-    depth_gpu = { executions = 1 }
+    gpu_quota     = 2
+    depth_gpu     = { executions = 2 }
+    depth_runtime = "cuda"
   }
 
   assert {
-    condition     = [for name, stage in output.stages : name if stage.job.accelerator == "nvidia-l4"] == ["depth", "train"]
-    error_message = "Exactly depth and train must have got L4 GPUs."
+    condition     = [for name, stage in output.stages : name if stage.job.accelerator == "nvidia-l4"] == ["depth"]
+    error_message = "Exactly depth must have got L4 GPUs."
   }
   assert {
-    condition     = output.stages["train"].job.limits == tomap({ cpu = "8", memory = "32Gi", "nvidia.com/gpu" = "1" })
+    condition     = output.stages["depth"].job.limits == tomap({ cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" })
     error_message = "A GPU worker gets one GPU and the processors and memory that go with it."
   }
   assert {
-    condition     = local.environment.SLOTS == "depth:1,export:4,filter:4,preprocess:2,train:2"
-    error_message = "The queue's slots must be the GPUs that each stage has."
+    condition     = local.environment.SLOTS == "depth:2,export:4,filter:4,preprocess:2,train:2"
+    error_message = "The queue's slots must be the GPUs that the stage has."
   }
   assert {
-    condition     = format("%.7f", local.usd_per_s["train"]) == "0.0003947" && contains(output.stages["train"].job.environment, "WORKER_USD_PER_S")
+    condition     = format("%.7f", local.usd_per_s["depth"]) == "0.0002907" && contains(output.stages["depth"].job.environment, "WORKER_USD_PER_S")
     error_message = "A worker must know what a second of its machine costs, the GPU included."
   }
   assert {
-    condition     = output.stages["train"].job.timeout == "3600s"
+    condition     = output.stages["depth"].job.timeout == "3600s"
     error_message = "A GPU task ends after an hour unless the preview limit is asked for."
   }
 }
@@ -71,9 +71,124 @@ run "gpus_by_two_variables" {
 run "more_gpus_than_quota_are_refused" {
   command = plan
   variables {
-    train_gpu = { executions = 1 }
+    depth_gpu     = { executions = 1 }
+    depth_runtime = "cuda"
   }
-  expect_failures = [var.train_gpu]
+  expect_failures = [var.depth_gpu]
+}
+
+run "a_gpu_whose_image_cannot_use_it_is_refused" {
+  command = plan
+  variables {
+    gpu_quota = 1
+    depth_gpu = { executions = 1 }
+  }
+  expect_failures = [var.depth_gpu]
+}
+
+run "a_machine_too_small_for_its_gpu_is_refused" {
+  command = plan
+  variables {
+    gpu_quota     = 1
+    depth_gpu     = { executions = 1, cpu = 4, memory_gib = 8 }
+    depth_runtime = "cuda"
+  }
+  expect_failures = [var.depth_gpu]
+}
+
+run "each_type_of_gpu_has_its_own_least_machine" {
+  command = plan
+  variables {
+    gpu_quota     = 1
+    depth_gpu     = { executions = 1, type = "nvidia-rtx-pro-6000", cpu = 8, memory_gib = 32 }
+    depth_runtime = "cuda"
+    prices        = { gpu_s = { "nvidia-rtx-pro-6000" = 0.001 } }
+  }
+  expect_failures = [var.depth_gpu]
+}
+
+run "a_gpu_without_a_price_is_refused" {
+  command = plan
+  variables {
+    gpu_quota     = 1
+    depth_gpu     = { executions = 1, type = "nvidia-rtx-pro-6000", cpu = 20, memory_gib = 80 }
+    depth_runtime = "cuda"
+  }
+  expect_failures = [var.depth_gpu]
+}
+
+run "a_larger_gpu_with_its_machine_and_price" {
+  command = plan
+  variables {
+    gpu_quota     = 1
+    depth_gpu     = { executions = 1, type = "nvidia-rtx-pro-6000", cpu = 20, memory_gib = 80 }
+    depth_runtime = "cuda"
+    prices        = { gpu_s = { "nvidia-rtx-pro-6000" = 0.001 } }
+  }
+
+  assert {
+    condition     = output.stages["depth"].job.accelerator == "nvidia-rtx-pro-6000" && format("%.5f", local.usd_per_s["depth"]) == "0.00152"
+    error_message = "The stage must get the GPU that was named, at the price that was given."
+  }
+}
+
+run "an_unknown_gpu_is_refused" {
+  command = plan
+  variables {
+    gpu_quota     = 1
+    depth_gpu     = { executions = 1, type = "nvidia-t4" }
+    depth_runtime = "cuda"
+  }
+  expect_failures = [var.depth_gpu]
+}
+
+run "an_upload_that_memory_cannot_hold_is_refused" {
+  command = plan
+  variables {
+    max_upload_bytes = 2147483649 # one byte more than a quarter of filter's 8 GiB
+  }
+  expect_failures = [var.max_upload_bytes]
+}
+
+run "an_upload_that_a_disk_cannot_hold_is_refused" {
+  command = plan
+  variables {
+    max_upload_bytes = 5368709121 # one byte more than half of the disks
+    stages = {
+      filter     = { image = "media", cpu = 4, memory_gib = 8, timeout_s = 3600, max_executions = 4, next = "preprocess", disk_gib = 10 }
+      preprocess = { image = "preprocess", cpu = 8, memory_gib = 16, timeout_s = 3600, max_executions = 2, reads_uploads = true, disk_gib = 10 }
+    }
+  }
+  expect_failures = [var.max_upload_bytes]
+}
+
+run "every_stage_that_reads_uploads_counts" {
+  command = plan
+  variables {
+    max_upload_bytes = 4294967297 # filter has a large disk, preprocess a byte too little memory
+    stages = {
+      filter     = { image = "media", cpu = 4, memory_gib = 8, timeout_s = 3600, max_executions = 4, next = "preprocess", disk_gib = 100 }
+      preprocess = { image = "preprocess", cpu = 8, memory_gib = 16, timeout_s = 3600, max_executions = 2, reads_uploads = true }
+    }
+  }
+  expect_failures = [var.max_upload_bytes]
+}
+
+run "an_upload_that_fits" {
+  command = plan
+  variables {
+    max_upload_bytes = 4294967296
+    stages = {
+      filter     = { image = "media", cpu = 4, memory_gib = 8, timeout_s = 3600, max_executions = 4, next = "preprocess", disk_gib = 8 }
+      preprocess = { image = "preprocess", cpu = 8, memory_gib = 16, timeout_s = 3600, max_executions = 2, next = "export", reads_uploads = true }
+      export     = { image = "media", cpu = 1, memory_gib = 1, timeout_s = 3600, max_executions = 4 } # reads no upload
+    }
+  }
+
+  assert {
+    condition     = contains(module.trigger.environment, "MAX_UPLOAD_BYTES")
+    error_message = "The limit must reach the function that signs uploads."
+  }
 }
 
 run "quota_is_asked_for_in_milligpu" {

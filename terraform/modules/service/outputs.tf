@@ -23,9 +23,14 @@ output "ingress" {
   value       = google_cloud_run_v2_service.this.ingress
 }
 
+output "public" {
+  description = "Whether Cloud Run lets everybody through and leaves it to the program whom to serve."
+  value       = google_cloud_run_v2_service.this.invoker_iam_disabled
+}
+
 output "environment" {
   description = "Names of the variables it runs with."
-  value       = sort(concat(keys(merge(var.backend.environment, var.environment)), keys(var.backend.secrets)))
+  value       = sort(concat(keys(var.environment), keys(var.secrets)))
 }
 
 output "grants" {

@@ -9,18 +9,27 @@ variable "purpose" {
 }
 
 variable "backend" {
-  description = "What all of the backend's services and jobs share. egress is PRIVATE_RANGES_ONLY, or ALL_TRAFFIC for what must not reach the internet."
+  description = "What all of the backend's services and jobs share, none of it known only after something slow was made."
   type = object({
     project_id   = string
     region       = string
     labels       = map(string)
-    network      = string
-    subnetwork   = string
+    network      = optional(string) # none: no private network
+    subnetwork   = optional(string)
     kms_key_name = optional(string)
     protect      = bool
-    environment  = map(string) # variables of every program
-    secrets      = map(string) # variable name to secret id, readable by every program
+    deployment   = string
   })
+}
+
+variable "secrets" {
+  description = "Variable name to the id of the secret that it is read from."
+  type        = map(string)
+}
+
+variable "after" {
+  description = "Ids of what must exist before a revision can start. Accounts and grants do not wait for it."
+  type        = list(string)
 }
 
 variable "image" {
@@ -34,9 +43,8 @@ variable "command" {
 }
 
 variable "environment" {
-  description = "Variables of this program only."
+  description = "Variables of the program."
   type        = map(string)
-  default     = {}
 }
 
 variable "ingress" {
@@ -49,6 +57,12 @@ variable "egress" {
   description = "ALL_TRAFFIC reaches Google and Redis only, PRIVATE_RANGES_ONLY the internet too."
   type        = string
   default     = "ALL_TRAFFIC"
+}
+
+variable "public" {
+  description = "Check no IAM token: the program itself asks for a key."
+  type        = bool
+  default     = false
 }
 
 variable "invokers" {

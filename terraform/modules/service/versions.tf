@@ -5,5 +5,9 @@ terraform {
       source  = "hashicorp/google"
       version = ">= 7.30, < 8"
     }
+    time = {
+      source  = "hashicorp/time"
+      version = "~> 0.12"
+    }
   }
 }

@@ -16,12 +16,15 @@ locals {
 module "receiver" {
   source = "../service"
 
-  name     = "${local.name}-receiver"
-  purpose  = "takes the events of the ${var.stage} stage's inbox"
-  backend  = var.backend
-  image    = var.receiver_image
-  command  = "/app/${var.stage}"
-  invokers = { events = local.events_member }
+  name        = "${local.name}-receiver"
+  purpose     = "takes the events of the ${var.stage} stage's inbox"
+  backend     = var.backend
+  environment = var.environment
+  secrets     = var.secrets
+  after       = var.after
+  image       = var.receiver_image
+  command     = "/app/${var.stage}"
+  invokers    = { events = local.events_member }
 }
 
 # The receiver starts executions of its own job and of no other, without overrides.
@@ -70,7 +73,7 @@ resource "google_eventarc_trigger" "inbox" {
     }
   }
 
-  depends_on = [google_project_iam_member.events_received]
+  depends_on = [terraform_data.after, google_project_iam_member.events_received]
 }
 
 # ---- the worker
@@ -92,7 +95,7 @@ resource "google_cloud_run_v2_job" "worker" {
   template {
     task_count  = 1
     parallelism = 1
-    labels      = var.backend.labels
+    labels      = merge(var.backend.labels, { deployment = var.backend.deployment })
 
     template {
       service_account = local.worker_email
@@ -112,7 +115,7 @@ resource "google_cloud_run_v2_job" "worker" {
         command = ["/app/${var.stage}"]
 
         dynamic "env" {
-          for_each = merge(var.backend.environment, {
+          for_each = merge(var.environment, {
             TASK_TIMEOUT     = "${var.worker.timeout_s}s"
             THREADS          = tostring(var.worker.cpu)
             WORK_DIR         = local.work_dir
@@ -124,7 +127,7 @@ resource "google_cloud_run_v2_job" "worker" {
           }
         }
         dynamic "env" {
-          for_each = var.backend.secrets
+          for_each = var.secrets
           content {
             name = env.key
             value_source {
@@ -163,22 +166,29 @@ resource "google_cloud_run_v2_job" "worker" {
         }
       }
 
-      vpc_access {
-        # Everything through the network, which leads to Google and Redis only: this is where clients' files are decoded.
-        egress = "ALL_TRAFFIC"
-        network_interfaces {
-          network    = var.backend.network
-          subnetwork = var.backend.subnetwork
+      dynamic "vpc_access" {
+        for_each = var.backend.network == null ? [] : [var.backend.network]
+        content {
+          # Everything through the network, which leads to Google and Redis only: this is where clients' files are decoded.
+          egress = "ALL_TRAFFIC"
+          network_interfaces {
+            network    = vpc_access.value
+            subnetwork = var.backend.subnetwork
+          }
         }
       }
     }
   }
 
-  depends_on = [google_secret_manager_secret_iam_member.worker_reads]
+  depends_on = [terraform_data.after, google_secret_manager_secret_iam_member.worker_reads]
+}
+
+resource "terraform_data" "after" {
+  input = var.after
 }
 
 resource "google_secret_manager_secret_iam_member" "worker_reads" {
-  for_each = var.backend.secrets
+  for_each = var.secrets
 
   project   = var.backend.project_id
   secret_id = each.value

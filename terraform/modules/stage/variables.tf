@@ -9,18 +9,32 @@ variable "prefix" {
 }
 
 variable "backend" {
-  description = "What all of the backend's services and jobs share."
+  description = "What all of the backend's services and jobs share, none of it known only after something slow was made."
   type = object({
     project_id   = string
     region       = string
     labels       = map(string)
-    network      = string
-    subnetwork   = string
+    network      = optional(string) # none: no private network
+    subnetwork   = optional(string)
     kms_key_name = optional(string)
     protect      = bool
-    environment  = map(string)
-    secrets      = map(string)
+    deployment   = string
   })
+}
+
+variable "secrets" {
+  description = "Variable name to the id of the secret that it is read from."
+  type        = map(string)
+}
+
+variable "after" {
+  description = "Ids of what must exist before a revision or an execution can start. Accounts and grants do not wait for it."
+  type        = list(string)
+}
+
+variable "environment" {
+  description = "Variables of every program."
+  type        = map(string)
 }
 
 variable "receiver_image" {

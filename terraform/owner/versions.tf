@@ -6,15 +6,12 @@ terraform {
       version = ">= 7.30, < 8"
     }
   }
-  # The bucket comes from: terraform init -backend-config=bucket=PROJECT-splatworks-state
-  backend "gcs" {
-    prefix = "splatworks/dev"
-  }
+  # terraform init -backend-config=bucket=PROJECT-splatworks-state -backend-config=prefix=splatworks/ENVIRONMENT/owner
+  backend "gcs" {}
 }
 
 provider "google" {
   project               = var.project_id
-  region                = var.region
-  user_project_override = true # quota and budget calls are counted on this project
+  user_project_override = true # calls about budgets are counted on this project
   billing_project       = var.project_id
 }
