@@ -86,9 +86,11 @@ func TestWorkedExample(t *testing.T) {
 			t.Errorf("%+v costs %.3f an hour, want %.2f", test.m, got, test.want)
 		}
 	}
-	short := Stage{Machine: Machine{VCPU: 1, MemoryGiB: 1}, Work: Work{WallS: 1}}
-	if got := short.Seconds(); got != MinimumS {
-		t.Errorf("a second of work is billed as %v s, want %v", got, MinimumS)
+	for work, want := range map[float64]float64{1: OverheadS + 1, MinimumS: OverheadS + MinimumS} {
+		short := Stage{Machine: Machine{VCPU: 1, MemoryGiB: 1}, Work: Work{WallS: work}}
+		if got := short.Seconds(); got != max(MinimumS, want) {
+			t.Errorf("%v s of work are billed as %v s, want %v", work, got, want)
+		}
 	}
 }
 
