@@ -106,12 +106,18 @@ type backend struct {
 // start brings up a backend on a free port, over the data in dir.
 func start(t *testing.T, dir string, args ...string) *backend {
 	t.Helper()
+	return startOn(t, dir, "127.0.0.1:0", args...)
+}
+
+// startOn brings up a backend on an address, over the data in dir.
+func startOn(t *testing.T, dir, listen string, args ...string) *backend {
+	t.Helper()
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &backend{t: t, dir: dir}
-	b.cmd = exec.Command(path, append([]string{"up", "--listen", "127.0.0.1:0", "--data", dir}, args...)...)
+	b.cmd = exec.Command(path, append([]string{"up", "--listen", listen, "--data", dir}, args...)...)
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := b.cmd.StdoutPipe()
 	if err != nil {

@@ -249,7 +249,7 @@ func TestKilledWorker(t *testing.T) {
 	a := b.trigger("killed", `{"preset":"preview","train_budget_s":12}`)
 	b.upload(a, smallSample(t))
 	b.until(a, "training is well under way", func(d document) bool { return d.percent("train") > 50 })
-	before := b.allManifests(a)
+	before := b.allManifests()
 	if len(before) != 3 {
 		t.Errorf("%d manifests before the trainer's: %v", len(before), before)
 	}
@@ -283,7 +283,7 @@ func TestKilledWorker(t *testing.T) {
 		t.Errorf("%d records of the train stage", trained)
 	}
 	// A manifest written again would have another generation, and raise another event.
-	after := b.allManifests(a)
+	after := b.allManifests()
 	for _, name := range before {
 		if !slices.Contains(after, name) {
 			t.Errorf("manifest %s was written again: %v", name, after)
@@ -326,7 +326,7 @@ func (b *backend) storageURL() string {
 }
 
 // allManifests lists the manifests of every bucket as name#generation.
-func (b *backend) allManifests(a accepted) (names []string) {
+func (b *backend) allManifests() (names []string) {
 	for _, bucket := range b.buckets() {
 		names = append(names, b.manifests(b.storageURL(), bucket)...)
 	}
