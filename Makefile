@@ -34,6 +34,9 @@ bench: ## Benchmarks, as ratios to a baseline measured in the same run
 fuzz: ## Every fuzz target for FUZZTIME (30s) each
 	@infra/toolchain/fuzz.sh
 
+chaos: ## Break a running backend in every way that internal/e2e knows: twenty minutes
+	go test ./internal/e2e -run TestChaos -chaos -v -timeout 60m
+
 deploy: ## The backend in a Google Cloud project: PROJECT=my-project REGION=europe-west4 [ENVIRONMENT=dev]
 	@terraform/deploy.sh "$(PROJECT)" "$(REGION)" "$(or $(ENVIRONMENT),dev)"
 
@@ -43,4 +46,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench fuzz deploy teardown clean
+.PHONY: help build demo test check bench fuzz chaos deploy teardown clean
