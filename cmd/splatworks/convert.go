@@ -44,9 +44,9 @@ func (cmd convertCommand) Run(c console) error {
 	}
 	var clouds []*splat.Cloud
 	for _, name := range inputs {
-		cloud, _, err := splat.ReadFile(name)
+		cloud, _, err := readSplat(c, name)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 		clouds = append(clouds, cloud)
 	}
@@ -151,9 +151,9 @@ type infoCommand struct {
 }
 
 func (cmd infoCommand) Run(c console) error {
-	cloud, format, err := splat.ReadFile(cmd.File)
+	cloud, format, err := readSplat(c, cmd.File)
 	if err != nil {
-		return fmt.Errorf("%s: %w", cmd.File, err)
+		return err
 	}
 	s := cloud.Summarise()
 	if cmd.JSON {

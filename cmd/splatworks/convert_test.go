@@ -103,3 +103,46 @@ func TestConvertSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// What eval and render look at is read like what convert reads: in every format, and what was changed in it is said.
+func TestLookAtReadsEveryFormat(t *testing.T) {
+	in := line(t, 10)
+	for _, f := range splat.Formats() {
+		path := filepath.Join(t.TempDir(), "splat"+f.Suffix)
+		if code, _, stderr := called(t, "convert", in, path); code != exitOK {
+			t.Fatalf("%s: exit %d: %s", f.Name, code, stderr)
+		}
+		for _, command := range [][]string{{"eval", path, t.TempDir()}, {"render", path, t.TempDir(), "-o", filepath.Join(t.TempDir(), "out")}} {
+			// The scene is empty, which is found out once the splat was read.
+			code, _, stderr := called(t, command...)
+			if code == exitOK || strings.Contains(stderr, path) || !strings.Contains(stderr, "sparse") {
+				t.Errorf("%s of %s: exit %d, %s", command[0], f.Name, code, stderr)
+			}
+		}
+	}
+	if code, _, stderr := called(t, "eval", filepath.Join(t.TempDir(), "absent.ply"), t.TempDir()); code != exitBadUsage {
+		t.Errorf("a splat that is not there: exit %d, %s", code, stderr)
+	}
+}
+
+// Every command that reads a splat says what it had to change.
+func TestRepairsAreSaid(t *testing.T) {
+	in := line(t, 10)
+	b, err := os.ReadFile(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := bytes.Index(b, []byte("end_header\n")) + len("end_header\n")
+	copy(b[start:], []byte{0, 0, 0xc0, 0x7f}) // the first Gaussian's x is not a number
+	if err := os.WriteFile(in, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{
+		{"eval", in, t.TempDir()}, {"info", in},
+		{"convert", in, filepath.Join(t.TempDir(), "out.spz")}, {"render", in, t.TempDir(), "-o", t.TempDir()},
+	} {
+		if _, _, stderr := called(t, command...); !strings.Contains(stderr, "dropped") {
+			t.Errorf("%s says %q", command[0], stderr)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ import (
 
 // lookAt is a splat and the scene whose cameras look at it.
 type lookAt struct {
-	Splat    string `arg:"" help:"A 3DGS PLY, of this or any other trainer."`
+	Splat    string `arg:"" help:"A splat in any format that 'splatworks convert' reads, of this or any other trainer."`
 	Scene    string `arg:"" help:"A folder with images/ and sparse/: what 'splatworks run --scene' leaves, or COLMAP's image_undistorter."`
 	LongEdge int    `name:"long-edge" default:"4096" help:"Larger images are shrunk to this many pixels."`
 	HoldOut  int    `name:"hold-out" default:"8" help:"Every how many images one is held out; 0: none."`
@@ -31,20 +32,27 @@ func (l lookAt) open(c console) (*splat.Cloud, *trainer.Dataset, trainer.Config,
 		return nil, nil, cfg, err
 	}
 	cfg.MaxSide, cfg.HoldOut = l.LongEdge, l.HoldOut
-	f, err := os.Open(l.Splat)
+	cloud, _, err := readSplat(c, l.Splat)
 	if err != nil {
-		return nil, nil, cfg, usageError{err}
-	}
-	defer f.Close()
-	cloud, err := splat.ReadPLY(f)
-	if err != nil {
-		return nil, nil, cfg, fmt.Errorf("%s: %w", l.Splat, err)
-	}
-	if mended := cloud.Repairs.String(); mended != "" {
-		fmt.Fprintf(c.err, "%s: %s.\n", l.Splat, mended)
+		return nil, nil, cfg, err
 	}
 	data, err := trainer.Load(l.Scene, &cfg)
 	return cloud, data, cfg, err
+}
+
+// readSplat reads a splat in any format. What had to be changed in it is said on standard error.
+func readSplat(c console, path string) (*splat.Cloud, splat.Format, error) {
+	cloud, format, err := splat.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, format, usageError{err}
+	}
+	if err != nil {
+		return nil, format, fmt.Errorf("%s: %w", path, err)
+	}
+	if mended := cloud.Repairs.String(); mended != "" {
+		fmt.Fprintf(c.err, "%s: %s.\n", path, mended)
+	}
+	return cloud, format, nil
 }
 
 type evalCommand struct {
