@@ -403,6 +403,9 @@ func (c *Capture) writeMasks(ctx context.Context, images []Image, dir string) er
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			if gone := unread(mask.Path); gone != nil {
+				return fmt.Errorf("reading the mask %s: %w", mask.Name, gone)
+			}
 			return fail(BadMask, "Export the masks again, as PNG of the size of the photos.", "The mask %s is damaged.", mask.Name).because(err)
 		}
 	}

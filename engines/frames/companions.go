@@ -156,10 +156,15 @@ func sameShape(w, h, u, v int) bool {
 	return 100*max(a-b, b-a) <= max(a, b)
 }
 
-// longestClip is what a still's own clip lasts, seconds: 3 on iPhones; up to 5 on other phones, and a little more.
-const longestClip = 6
+const (
+	// longestClip is what a still's own clip lasts, seconds: 3 on iPhones; up to 5 on other phones, and a little more.
+	longestClip = 6
+	// largestClip is more than any phone writes in that time: 160 Mbit/s.
+	largestClip = 120 << 20
+)
 
-// isClipOf says whether a film is the clip of a photo of its stem.
+// isClipOf says whether a film is the clip of a photo of its stem. Where the file's own header gives its duration, no program is
+// started to find it out: there may be as many clips as photos.
 func (c *Capture) isClipOf(ctx context.Context, f File, stills map[string]File) (owner File, ok bool, err error) {
 	key, _ := stem(f.Name)
 	owner, ok = stills[key]
@@ -168,6 +173,11 @@ func (c *Capture) isClipOf(ctx context.Context, f File, stills map[string]File) 
 	}
 	if _, reason := probePhoto(owner.Path, c.limits); reason != "" {
 		return owner, false, nil
+	}
+	if lasts, bytes, err := movieDuration(f.Path); err != nil {
+		return owner, false, err
+	} else if lasts > 0 && bytes <= largestClip {
+		return owner, lasts <= longestClip, nil
 	}
 	v, err := Probe(ctx, c.tools, f.Path, c.limits)
 	var refused *Failure

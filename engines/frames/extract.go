@@ -124,6 +124,9 @@ func (v Video) missing(err error, n, total int) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("extracting frames: %w", err)
 	}
+	if gone := unread(v.Path); gone != nil {
+		return fmt.Errorf("extracting frames: %w", gone)
+	}
 	return fail(TruncatedVideo, "Convert the video to H.264 in an MP4 file and send that.",
 		"Of the %d frames that were chosen, %d could be decoded a second time.", total, n).because(err)
 }

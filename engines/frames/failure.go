@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -74,17 +76,35 @@ func tooMuchMemory(err error) *Failure {
 	return fail(TooMuchMemory, adviceSend, "Reading the video takes more memory than is allowed.").because(err)
 }
 
+// unread says why a file of the capture cannot be read any more: it was deleted, its disk or its network share is gone. nil is a
+// file that can be. Programs and decoders that are given such a file call it damaged.
+func unread(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err = file.Read(make([]byte, 1)); err == io.EOF {
+		return nil
+	}
+	return err
+}
+
 // ended says what the end of ffmpeg means that was to do something with a video, and to write into dir ("" if nothing): a
-// full disk (syscall.ENOSPC) and a machine that cannot run it are no *Failure; all else is the video's.
+// full disk (syscall.ENOSPC), a video that is gone (a *fs.PathError) and a machine that cannot run it are no *Failure; all else
+// is the video's.
 func (v Video) ended(ctx context.Context, err error, doing, dir string) error {
 	var failed *tool.Error
 	if ctx.Err() != nil || !errors.As(err, &failed) || failed.Cause != nil || failed.Signal != 0 {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	said := strings.Join(failed.Tail, "\n")
+	gone := unread(v.Path)
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return noRoom(doing, dir, err)
+	case gone != nil:
+		return fmt.Errorf("%s: %w: %w", doing, gone, err)
 	case outOfMemory(said):
 		return tooMuchMemory(err)
 	case tooManyPixels(said):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	_ "image/jpeg" // formats of photos
 	_ "image/png"
 	"io"
@@ -183,45 +184,82 @@ func decodePicture(ctx context.Context, path string) (image.Image, error) {
 // withoutNothing makes a picture opaque whose every pixel is transparent and that shows something nevertheless, as some
 // renderers and converters write them: such a channel says nothing about what counts.
 func withoutNothing(m image.Image) image.Image {
-	switch m := m.(type) {
-	case *image.NRGBA:
-		if hidden, shows := allHidden(len(m.Pix)/4, func(i int) (alpha, value int) {
-			return int(m.Pix[4*i+3]), int(m.Pix[4*i]) + int(m.Pix[4*i+1]) + int(m.Pix[4*i+2])
-		}); hidden && shows {
-			for i := 3; i < len(m.Pix); i += 4 {
-				m.Pix[i] = 255
-			}
-		}
-	case *image.NRGBA64:
-		if hidden, shows := allHidden(len(m.Pix)/8, func(i int) (alpha, value int) {
-			return int(m.Pix[8*i+6]), int(m.Pix[8*i]) + int(m.Pix[8*i+2]) + int(m.Pix[8*i+4])
-		}); hidden && shows {
-			for i := 6; i < len(m.Pix); i += 8 {
-				m.Pix[i], m.Pix[i+1] = 255, 255
-			}
-		}
-	case *image.NYCbCrA:
-		if hidden, shows := allHidden(len(m.A), func(i int) (alpha, value int) { return int(m.A[i]), int(m.Y[min(i, len(m.Y)-1)]) }); hidden && shows {
-			return &m.YCbCr
-		}
+	n, pixel, opaque := opacityOf(m)
+	if transparent(m) < hiddenAll {
+		return m
+	}
+	least, most := 1<<20, -1
+	for i := range n {
+		_, value := pixel(i)
+		least, most = min(least, value), max(most, value)
+	}
+	if most-least > 24 { // more than one colour
+		return opaque()
 	}
 	return m
 }
 
-// hiddenAll is the part of the pixels from which on nothing of a picture is left.
-const hiddenAll = 0.995
+const (
+	// hiddenAll is the part of the pixels from which on nothing of a picture is left, mostHidden that from which on it is too
+	// little to be told from a black picture.
+	hiddenAll  = 0.995
+	mostHidden = blackPart
+)
 
-// allHidden says whether nearly all of n pixels are transparent, and whether there is more than one colour below that.
-func allHidden(n int, pixel func(i int) (alpha, value int)) (hidden, shows bool) {
-	transparent, least, most := 0, 1<<20, -1
+// transparent is the part of a picture's pixels that are wholly transparent.
+func transparent(m image.Image) float64 {
+	n, pixel, _ := opacityOf(m)
+	hidden := 0
 	for i := range n {
-		alpha, value := pixel(i)
-		if alpha == 0 {
-			transparent++
+		if alpha, _ := pixel(i); alpha == 0 {
+			hidden++
 		}
-		least, most = min(least, value), max(most, value)
 	}
-	return float64(transparent) >= hiddenAll*float64(n), most-least > 24
+	return float64(hidden) / float64(max(1, n))
+}
+
+// opacityOf gives the opacity and some measure of the colour below it for the n pixels of a picture, and the picture without
+// its opacity. n is 0 for pictures that have none.
+func opacityOf(m image.Image) (n int, pixel func(i int) (alpha, value int), opaque func() image.Image) {
+	switch m := m.(type) {
+	case *image.NRGBA:
+		return len(m.Pix) / 4, func(i int) (alpha, value int) {
+				return int(m.Pix[4*i+3]), int(m.Pix[4*i]) + int(m.Pix[4*i+1]) + int(m.Pix[4*i+2])
+			}, func() image.Image {
+				for i := 3; i < len(m.Pix); i += 4 {
+					m.Pix[i] = 255
+				}
+				return m
+			}
+	case *image.NRGBA64:
+		return len(m.Pix) / 8, func(i int) (alpha, value int) {
+				return int(m.Pix[8*i+6]), int(m.Pix[8*i]) + int(m.Pix[8*i+2]) + int(m.Pix[8*i+4])
+			}, func() image.Image {
+				for i := 6; i < len(m.Pix); i += 8 {
+					m.Pix[i], m.Pix[i+1] = 255, 255
+				}
+				return m
+			}
+	case *image.NYCbCrA:
+		return len(m.A), func(i int) (alpha, value int) { return int(m.A[i]), int(m.Y[min(i, len(m.Y)-1)]) },
+			func() image.Image { return &m.YCbCr }
+	case *image.Paletted:
+		table := make([]color.NRGBA, 256)
+		for i, c := range m.Palette {
+			table[i] = color.NRGBAModel.Convert(c).(color.NRGBA)
+		}
+		return len(m.Pix), func(i int) (alpha, value int) {
+				c := table[m.Pix[i]]
+				return int(c.A), int(c.R) + int(c.G) + int(c.B)
+			}, func() image.Image {
+				for i := range m.Palette {
+					table[i].A = 255
+					m.Palette[i] = table[i]
+				}
+				return m
+			}
+	}
+	return 0, nil, nil
 }
 
 // heicTurn lets one HEIC picture be decoded at a time: each takes up to 30 bytes a pixel in the sandbox.

@@ -158,8 +158,13 @@ func refuseHidden(images []Image, dir string) error {
 	if hidden == 0 || 10*hidden < 9*len(images) {
 		return nil
 	}
+	return hiddenThroughout(hidden, count(len(images), "image"))
+}
+
+// hiddenThroughout is the failure of a capture of whose images n show next to nothing through their masks or transparency.
+func hiddenThroughout(n int, of string) *Failure {
 	return fail(BadMask, "Masks are light where the image counts and dark elsewhere, photos opaque where they count: invert the masks, or send the photos without transparency.",
-		"The masks or the transparency of %d of %s hide all, or nearly all, of the picture.", hidden, count(len(images), "image"))
+		"The masks or the transparency of %d of %s hide all, or nearly all, of the picture.", n, of)
 }
 
 func readMask(file string) (*image.Gray, error) {

@@ -311,7 +311,9 @@ func brightnessOf(m image.Image) float64 {
 
 // Where ffmpeg cannot do the better conversion, the next one is taken; where it can do none, the video is refused and named.
 func TestConversionsFallBack(t *testing.T) {
-	v := Video{HDR: true, Codec: "hevc", PixelFormat: "yuv420p10le", Container: "mov"}
+	path := filepath.Join(t.TempDir(), "film.mov")
+	put(t, path, []byte("film"))
+	v := Video{Path: path, HDR: true, Codec: "hevc", PixelFormat: "yuv420p10le", Container: "mov"}
 	tools := ffmpegTools(t)
 	if len(v.conversions(t.Context(), tools, 64, 64)) < 2 {
 		t.Skip("this ffmpeg has no zscale")
@@ -335,7 +337,9 @@ func TestConversionsFallBack(t *testing.T) {
 
 // How ffmpeg ended says whose fault it is.
 func TestHowFFmpegEnded(t *testing.T) {
-	v := Video{Codec: "h264", Container: "mov"}
+	path := filepath.Join(t.TempDir(), "film.mov")
+	put(t, path, []byte("film"))
+	v := Video{Path: path, Codec: "h264", Container: "mov"}
 	said := func(line string) error {
 		return &tool.Error{Program: "ffmpeg", ExitCode: 1, Tail: []string{"first", line}}
 	}

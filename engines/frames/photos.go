@@ -3,8 +3,10 @@ package frames
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -46,6 +48,9 @@ func listPhotos(ctx context.Context, files []File, limits Limits) (Photos, error
 		}
 		photo, reason := probePhoto(f.Path, limits)
 		if reason != "" {
+			if gone := unread(f.Path); gone != nil && !errors.Is(gone, fs.ErrPermission) {
+				return set, fmt.Errorf("reading photo headers: %w", gone)
+			}
 			set.Skipped = append(set.Skipped, Skipped{Name: f.Name, Reason: reason})
 			continue
 		}

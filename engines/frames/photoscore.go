@@ -69,6 +69,7 @@ func eachWithin(ctx context.Context, bytes int64, photos []Photo, work func(ctx 
 func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(done, total int)) (Scores, error) {
 	frames := make([]Frame, len(set.Photos))
 	small := make([]gray, len(set.Photos))
+	var s Scores
 	var mu sync.Mutex
 	done := 0
 	err := eachPhoto(ctx, set.Photos, func(ctx context.Context, i int) error {
@@ -76,8 +77,14 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err == nil {
+		hidden := false
+		if err != nil {
+			if gone := unread(set.Photos[i].Path); gone != nil {
+				return gone
+			}
+		} else {
 			g := grayOf(picture, analysisEdge)
+			hidden = transparent(picture) >= mostHidden
 			frames[i] = Frame{Index: i, Matched: 1}
 			frames[i].measure(g)
 			p := newPyramid(g)
@@ -88,6 +95,9 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 		mu.Lock()
 		defer mu.Unlock()
 		done++
+		if hidden {
+			s.Transparent++
+		}
 		if progress != nil {
 			progress(done, len(set.Photos))
 		}
@@ -96,7 +106,6 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 	if err != nil {
 		return Scores{}, fmt.Errorf("measuring photos: %w", err)
 	}
-	var s Scores
 	var before gray
 	for i, p := range set.Photos {
 		if small[i].pix == nil {
@@ -234,7 +243,11 @@ func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Rep
 	if long := max(r.Width, r.Height); long < 640 {
 		warn("low_resolution", "Send the original photos.", "The photos have only %d x %d pixels.", r.Width, r.Height)
 	}
-	return r, refusePhotos(all, selection, least)
+	err := refusePhotos(all, selection, least)
+	if err != nil && 2*scores.Transparent > len(all) {
+		err = hiddenThroughout(scores.Transparent, count(len(all), "photo")).because(err)
+	}
+	return r, err
 }
 
 func refusePhotos(all []Frame, selection Selection, least int) error {
@@ -243,7 +256,7 @@ func refusePhotos(all []Frame, selection Selection, least int) error {
 	_, sharp, _ := quantiles(all, func(f Frame) float64 { return f.Sharpness })
 	const advice = "Take 20 to 200 photos of a textured, still subject, all around it, each overlapping the last by two thirds."
 	switch {
-	case dark > 0.97:
+	case dark > blackPart:
 		return fail(AllBlack, "Check that nothing covers the lens, and use more light.", "The photos are black.")
 	case !(texture > 0) || selection.Unusable == len(all):
 		return fail(NoDetail, advice, "The photos show no detail that could be matched.")
@@ -254,6 +267,9 @@ func refusePhotos(all []Frame, selection Selection, least int) error {
 	}
 	return nil
 }
+
+// blackPart is the part of its pixels from which on a picture is black.
+const blackPart = 0.97
 
 // whiteNoise is just below the sharpness of independent pixels, from which a mean over 9 takes 0.89 of the variation.
 // Photos of grass and gravel stay under 0.8.

@@ -157,6 +157,9 @@ func unreadable(ctx context.Context, path string, err error, said string) error 
 	if ctx.Err() != nil || !errors.As(err, &failed) || failed.Cause != nil || failed.Signal != 0 {
 		return fmt.Errorf("probing video: %w", err)
 	}
+	if gone := unread(path); gone != nil {
+		return fmt.Errorf("probing video: %w: %w", gone, err)
+	}
 	if strings.Contains(said, "moov atom not found") && startsLikeMP4(path) || strings.Contains(said, "partial file") {
 		return fail(TruncatedVideo, "Upload the whole file again; if it does not play to its end on your device, record again.",
 			"The video file is incomplete: its index, which stands at the end, is missing.").because(err)

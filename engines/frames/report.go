@@ -201,7 +201,7 @@ func refuse(scores Scores, selection Selection, r Report) error {
 	_, texture, _ := quantiles(all, func(f Frame) float64 { return f.Texture })
 	const advice = "Film a textured, still subject while walking around it, for 10 to 60 seconds."
 	switch {
-	case dark > 0.97:
+	case dark > blackPart:
 		return fail(AllBlack, "Check that nothing covers the lens, and film in more light.", "The video is black.")
 	case !(texture > 0) || selection.Unusable == len(all):
 		return fail(NoDetail, advice, "The pictures show no detail that could be matched.")

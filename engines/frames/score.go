@@ -27,6 +27,8 @@ type Scores struct {
 	// Changes counts how often the size or the pixel format of the picture changes, Misshapen the frames whose shape is not
 	// that of most.
 	Changes, Misshapen int
+	// Transparent counts photos of which next to nothing is opaque.
+	Transparent int
 	// Still says that the camera stays in one place; see views.still.
 	Still bool
 }
@@ -91,6 +93,11 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 			return s, err
 		}
 		s.Damaged++
+	}
+	if s.Damaged > 0 {
+		if gone := unread(v.Path); gone != nil {
+			return s, fmt.Errorf("measuring frames: %w", gone)
+		}
 	}
 	if len(s.Frames) > 1 {
 		s.Frames[0].Texture = s.Frames[1].Texture
