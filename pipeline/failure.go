@@ -61,6 +61,10 @@ func (f *Failure) Retryable() bool {
 	return f.Code != ArtifactGone && (f.Kind == Transient || f.Kind == ExhaustedResources || f.Kind == Internal)
 }
 
+// Waits reports that somebody other than the client has to put something right, and that the same attempt will do then: a disk that
+// others have filled. The stage is tried again until the request's deadline.
+func (f *Failure) Waits() bool { return f.Kind == Transient && f.Code == DiskFull }
+
 // Resubmittable reports whether the client may get a result by submitting the same input again, once the request has FAILED.
 // A bug would only be met again.
 func (f *Failure) Resubmittable() bool {

@@ -61,6 +61,9 @@ func (c Config) Retry(f *pipeline.Failure, attempt, exhausted int) bool {
 	if f.Kind == pipeline.ExhaustedResources && exhausted > 0 {
 		return false
 	}
+	if f.Waits() {
+		return true
+	}
 	return f.Retryable() && attempt < c.MaxAttempts
 }
 
@@ -77,6 +80,17 @@ func (c Config) Backoff(attempt int) time.Duration {
 	}
 	d = min(d, c.BackoffMax)
 	return (d/2 + time.Duration(c.Rand()*float64(d/2))).Truncate(time.Millisecond)
+}
+
+// waitAttempt is the attempt whose backoff a task gets each time that it has to wait for people: 20 to 40 s by default.
+const waitAttempt = 3
+
+// RetryAfter is the delay of a retry that Retry allows, and whether the attempt counts: what waits for people uses none up.
+func (c Config) RetryAfter(f *pipeline.Failure, attempt int) (delay time.Duration, counts bool) {
+	if f.Waits() {
+		return c.Backoff(waitAttempt), false
+	}
+	return c.Backoff(attempt), true
 }
 
 // MaxWarnings is how many warnings a request keeps; later ones are dropped.

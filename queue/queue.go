@@ -134,7 +134,7 @@ type Lease interface {
 	// what a worker does who goes on. next is nil when nothing is ready. With an error nothing was claimed.
 	CompleteAndClaim(ctx context.Context, manifest pipeline.Object) (next Lease, err error)
 	// Fail ends the attempt: a retryable failure with attempts left makes the task ready again after a backoff, any
-	// other makes the request FAILED. It says which.
+	// other makes the request FAILED. It says which. One that Waits is always tried again, and uses up no attempt.
 	Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err error)
 	// GiveBack makes the task ready at once, at its old place, without using up the attempt: the worker was told to stop.
 	GiveBack(ctx context.Context) error

@@ -34,6 +34,9 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 		doc.Failure = &api.Failure{Failure: *state.Failure, Retryable: state.Failure.Resubmittable()}
 		if !state.Status.Terminal() {
 			doc.Failure.Advice = "Nothing needs to be done: the stage is tried again."
+			if state.Failure.Waits() {
+				doc.Failure.Advice = "Free some room there: until then the stage is tried again, twice a minute or so, and nothing is lost before the deadline."
+			}
 		}
 	}
 	if !state.Status.Terminal() && state.Stage != "" {
@@ -114,6 +117,8 @@ func stepOf(state queue.State, waits bool) string {
 		return "canceled"
 	case state.Stage == "":
 		return "waiting for the upload"
+	case !state.RetryAt.IsZero() && state.Failure != nil && state.Failure.Waits():
+		return "waiting for room on a disk"
 	case !state.RetryAt.IsZero():
 		return "waiting for another try"
 	case waits || state.Attempt == 0:

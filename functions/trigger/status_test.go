@@ -50,6 +50,18 @@ func TestStatusFollowsARequestToItsEnd(t *testing.T) {
 		s.QueuePosition != nil || s.Progress.Step != "waiting for another try" || s.Progress.Percent != 20 || s.Progress.Total != 0 {
 		t.Errorf("retrying: %+v", s)
 	}
+	w.advance(time.Hour)
+	again, err := w.queue.Claim(ctx, pipeline.Preprocess, "w", 1)
+	if err != nil || len(again) != 1 {
+		t.Fatal(again, err)
+	}
+	full := &pipeline.Failure{Kind: pipeline.Transient, Code: pipeline.DiskFull, Message: "There is no room in /data.", Advice: "a"}
+	if retry, err := again[0].Fail(ctx, full); err != nil || !retry {
+		t.Fatal(retry, err)
+	}
+	if s = w.status(token); s.Failure.Message != full.Message || !strings.HasPrefix(s.Failure.Advice, "Free some room there") || s.Progress.Step != "waiting for room on a disk" {
+		t.Errorf("waiting for room: %+v %+v", s.Failure, s.Progress)
+	}
 	w.advance(time.Hour) // and nobody ticked
 	if s = w.status(token); s.QueuePosition == nil || *s.QueuePosition != 1 || !s.RetryAt.IsZero() || s.Progress.Step != "waiting for a worker" {
 		t.Errorf("waiting again: %+v", s)

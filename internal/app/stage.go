@@ -131,7 +131,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 	w := stage.Worker{
 		Definition: def, ID: fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano()),
 		Tasks: p.Queue, Slots: p.Queue, Limit: p.config.Limits()[def.Stage], Store: p.Store, Buckets: p.Buckets,
-		WorkDir: dir, Room: func() (int64, error) { return stage.FolderRoom(dir, os.Getenv("CLOUD_RUN_JOB") != "") }, Beat: p.config.Heartbeat, Now: time.Now, Log: p.Log,
+		WorkDir: dir, Room: func() (stage.Space, error) { return stage.FolderSpace(dir, os.Getenv("CLOUD_RUN_JOB") != "") }, Beat: p.config.Heartbeat, Now: time.Now, Log: p.Log,
 		Ended: p.Ended, USDPerS: p.config.USDPerS,
 	}
 	if p.config.TaskTimeout > 0 {

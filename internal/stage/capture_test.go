@@ -180,11 +180,15 @@ func TestUploadThatDoesNotFit(t *testing.T) {
 		content string
 		room    int64
 		advice  string // empty: it fits
+		total   int64  // of the disk; 0: as much as room
+		waits   bool
 	}{
 		"a video":                   {content: strings.Repeat("v", 3e6), room: 2e6, advice: "at most 2 MB"},
 		"a video that fits":         {content: strings.Repeat("v", 3e6), room: 3e6},
 		"several, counted together": {several: true, room: 40, advice: "at most 0 MB"},
 		"several that fit":          {several: true, room: 48},
+		"others fill the disk":      {content: strings.Repeat("v", 3e6), room: 1e6, total: 4e6, advice: "Free some room", waits: true},
+		"more than the whole disk":  {content: strings.Repeat("v", 5e6), room: 1e6, total: 4e6, advice: "at most 1 MB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fetched := false
@@ -194,7 +198,7 @@ func TestUploadThatDoesNotFit(t *testing.T) {
 				fetched = readErr != nil || len(left) > 0
 				return err
 			})
-			w.worker.Room = func() (int64, error) { return c.room, nil }
+			w.worker.Room = func() (stage.Space, error) { return stage.Space{Free: c.room, Total: max(c.total, c.room)}, nil }
 			id := w.accepted()
 			input, _ := w.several(id)
 			if !c.several {
@@ -210,6 +214,12 @@ func TestUploadThatDoesNotFit(t *testing.T) {
 			s := w.state(id)
 			if fits := c.advice == ""; fits != fetched || fits != (s.Failure == nil) {
 				t.Fatalf("fetched: %t, failure: %+v", fetched, s.Failure)
+			}
+			if c.waits {
+				if f := s.Failure; s.Status != pipeline.Processing || !f.Waits() || !strings.Contains(f.Message, filepath.Dir(w.worker.WorkDir)+" has room") {
+					t.Errorf("%v %+v", s.Status, f)
+				}
+				return
 			}
 			if f := s.Failure; f != nil && (f.Code != "upload_too_large_for_worker" || f.Kind != pipeline.InvalidInput || f.Stage != pipeline.Filter || !strings.Contains(f.Advice, c.advice) || s.Attempt != 1) {
 				t.Errorf("%+v after %d attempts", f, s.Attempt)
@@ -244,7 +254,7 @@ func TestArchiveIsReadWhereItLies(t *testing.T) {
 				}
 				return nil
 			})
-			w.worker.Room = func() (int64, error) { return room, nil }
+			w.worker.Room = func() (stage.Space, error) { return stage.Space{Free: room, Total: room}, nil }
 			id := w.accepted()
 			input, err := w.store.Put(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"), strings.NewReader(content), artifacts.PutOptions{})
 			if err != nil {

@@ -18,7 +18,11 @@ func (w *Worker) failureOf(err error, name pipeline.Stage) *pipeline.Failure {
 	f := &pipeline.Failure{Stage: name, Err: err}
 	switch {
 	case errors.As(err, &known), errors.Is(err, syscall.ENOSPC):
-		return pipeline.FailureOf(w.inFolder(err), name)
+		f = pipeline.FailureOf(w.inFolder(err), name)
+		if f.Code == pipeline.DiskFull && w.othersFill(err) {
+			f.Kind = pipeline.Transient
+		}
+		return f
 	case errors.Is(err, artifacts.ErrNotFound):
 		f.Kind, f.Code = pipeline.Internal, pipeline.ArtifactGone
 		f.Message = "A file that an earlier stage left is no longer in the storage."
@@ -35,6 +39,20 @@ func (w *Worker) failureOf(err error, name pipeline.Stage) *pipeline.Failure {
 		return pipeline.FailureOf(err, name)
 	}
 	return f
+}
+
+// othersFill says whether a full disk is so for what others have on it: then a smaller plan is no help, and more room is. The files of
+// the task are gone by now.
+func (w *Worker) othersFill(err error) bool {
+	var elsewhere *pipeline.FullDisk
+	if errors.As(err, &elsewhere) {
+		return true // the storage's, which keeps everybody's files
+	}
+	if w.Room == nil {
+		return false
+	}
+	space, err := w.Room()
+	return err == nil && space.Crowded()
 }
 
 // adviceAgain is for what is lost: the operators' API can begin at an earlier stage, a client can only begin anew.

@@ -48,6 +48,41 @@ func TestFullDiskNamesTheFolder(t *testing.T) {
 	}
 }
 
+// A disk that others fill has the stage wait, with the same plan, until somebody has freed some room.
+func TestDiskThatOthersFillIsWaitedFor(t *testing.T) {
+	for name, cause := range map[string]error{
+		"the worker's":  &fs.PathError{Op: "write", Path: "/tmp/x", Err: syscall.ENOSPC},
+		"the storage's": fmt.Errorf("publish: %w", &pipeline.FullDisk{Sentence: "There is no room in /data."}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			full, tries := true, 0
+			w := newWorld(t, func(_ context.Context, job *stage.Job) error {
+				if tries++; job.Smaller || job.Attempt != 1 {
+					t.Errorf("attempt %d, smaller: %t", job.Attempt, job.Smaller)
+				}
+				if full {
+					return cause
+				}
+				return nil
+			})
+			w.worker.Room = func() (stage.Space, error) { return stage.Space{Free: 1, Total: 100}, nil }
+			id := w.submit()
+			for range 8 {
+				w.work()
+				if s := w.state(id); s.Status != pipeline.Processing || !s.Failure.Waits() || s.RetryAt.IsZero() {
+					t.Fatalf("%v %+v", s.Status, s.Failure)
+				}
+				w.advance(time.Minute)
+			}
+			full = false
+			w.work()
+			if s := w.state(id); s.Manifest.Name == "" || tries != 9 {
+				t.Errorf("after %d tries: %v %+v", tries, s.Status, s.Failure)
+			}
+		})
+	}
+}
+
 // What an earlier stage left and the storage lost is not asked for again; what reads damaged is.
 func TestLostAndDamagedArtifacts(t *testing.T) {
 	for code, c := range map[string]struct {

@@ -42,7 +42,7 @@ type Job struct {
 
 	startCPUS float64 // of the worker when the job began
 	usdPerS   float64 // price of the worker
-	room      func() (int64, error)
+	room      func() (Space, error)
 
 	mu       sync.Mutex
 	record   artifacts.StageRecord

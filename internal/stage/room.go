@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -16,36 +17,46 @@ import (
 // threads takes most of it.
 const memoryBeside = 1 << 30
 
-// FolderRoom is how many bytes of files a folder takes: what is free on its disk, and where its files lie in memory no more than
-// leaves memoryBeside. On Cloud Run everything is memory but what is mounted.
-func FolderRoom(dir string, cloudRun bool) (int64, error) {
+// Space is how many bytes of files a folder takes.
+type Space struct {
+	Free  int64 // now
+	Total int64 // if nothing else were on its disk
+}
+
+// Crowded reports that other things fill most of the disk: what finds no room now may find it later.
+func (s Space) Crowded() bool { return s.Free < s.Total/2 }
+
+// FolderSpace is what is free on a folder's disk, and where its files lie in memory no more than leaves memoryBeside. On Cloud Run
+// everything is memory but what is mounted.
+func FolderSpace(dir string, cloudRun bool) (Space, error) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {
-		return 0, fmt.Errorf("room in %s: %w", dir, err)
+		return Space{}, fmt.Errorf("room in %s: %w", dir, err)
 	}
 	var folder, root unix.Stat_t
 	if err := errors.Join(unix.Stat(dir, &folder), unix.Stat("/", &root)); err != nil {
-		return 0, fmt.Errorf("room in %s: %w", dir, err)
+		return Space{}, fmt.Errorf("room in %s: %w", dir, err)
 	}
 	const tmpfs = 0x01021994 // statfs(2)
 	inMemory := int64(disk.Type) == tmpfs || (cloudRun && folder.Dev == root.Dev)
-	return room(int64(disk.Bavail)*int64(disk.Bsize), MachineMemory(), inMemory), nil
+	return space(int64(disk.Bavail)*int64(disk.Bsize), int64(disk.Blocks)*int64(disk.Bsize), MachineMemory(), inMemory), nil
 }
 
-// room is FolderRoom of numbers; memory 0 is not known.
-func room(free, memory int64, inMemory bool) int64 {
+// space is FolderSpace of numbers; memory 0 is not known.
+func space(free, total, memory int64, inMemory bool) Space {
 	if inMemory && memory > 0 {
-		free = min(free, memory-memoryBeside)
+		free, total = min(free, memory-memoryBeside), min(total, memory-memoryBeside)
 	}
-	return max(free, 0)
+	return Space{Free: max(free, 0), Total: max(total, 0)}
 }
 
-// checkRoom refuses a capture that the worker has no room for, before anything of it is fetched.
+// checkRoom refuses a capture that the worker has no room for, before anything of it is fetched. One that others have taken the room
+// of waits.
 func (j *Job) checkRoom(uploads []pipeline.Object) error {
 	if j.room == nil {
 		return nil
 	}
-	free, err := j.room()
+	space, err := j.room()
 	if err != nil {
 		return err
 	}
@@ -53,22 +64,32 @@ func (j *Job) checkRoom(uploads []pipeline.Object) error {
 	for _, o := range uploads {
 		size += o.Size
 	}
-	if size <= free {
+	if size <= space.Free {
 		return nil
 	}
-	most := megabytes(free)
+	most := megabytes(space.Free)
+	if space.Crowded() && size <= space.Total {
+		return &pipeline.Failure{Kind: pipeline.Transient, Code: pipeline.DiskFull, Stage: j.stage,
+			Message: fmt.Sprintf("The disk is full: the capture has %s, and %s has room for %s.", megabytes(size), filepath.Dir(filepath.Dir(j.Dir)), most),
+			Advice:  "Free some room and submit the request again."}
+	}
 	return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_too_large_for_worker", Stage: j.stage,
 		Message: fmt.Sprintf("The capture has %s, and the machine has room for %s.", megabytes(size), most),
 		Advice: fmt.Sprintf("Send at most %s: a shorter or smaller video, or fewer photos. An operator can give the %s stage more memory or a disk.",
 			most, j.stage)}
 }
 
-// Room is how many bytes of files the job's folder takes now; 0: nobody knows.
+// Room is how many bytes of files the job's folder may take; 0: nobody knows. On a crowded disk that is all of it: what finds it full
+// waits, and is not too large.
 func (j *Job) Room() (int64, error) {
 	if j.room == nil {
 		return 0, nil
 	}
-	return j.room()
+	space, err := j.room()
+	if space.Crowded() {
+		return space.Total, err
+	}
+	return space.Free, err
 }
 
 // OpenArchive opens the upload where it lies when it is one ZIP archive, so that it can be unpacked without a copy of it in the

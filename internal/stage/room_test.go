@@ -1,32 +1,32 @@
 package stage
 
-import (
-	"math"
-	"testing"
-)
+import "testing"
 
-// TestRoom: the disk bounds what is on disk, and the memory what lies in memory, less what programs need.
-func TestRoom(t *testing.T) {
+// TestSpace: the disk bounds what is on disk, and the memory what lies in memory, less what programs need.
+func TestSpace(t *testing.T) {
+	const gib = 1 << 30
 	for name, c := range map[string]struct {
-		free, memory int64
-		inMemory     bool
-		want         int64
+		free, total, memory int64
+		inMemory            bool
+		want                Space
+		crowded             bool
 	}{
-		"a disk":                      {100 << 30, 8 << 30, false, 100 << 30},
-		"memory":                      {100 << 30, 8 << 30, true, 7 << 30},
-		"memory that a mount bounds":  {1 << 30, 8 << 30, true, 1 << 30},
-		"memory that nobody knows of": {5 << 30, 0, true, 5 << 30},
-		"too little memory":           {100 << 30, 1 << 20, true, 0},
+		"a disk":                      {60 * gib, 100 * gib, 8 * gib, false, Space{60 * gib, 100 * gib}, false},
+		"a disk of other things":      {40 * gib, 100 * gib, 8 * gib, false, Space{40 * gib, 100 * gib}, true},
+		"memory":                      {100 * gib, 100 * gib, 8 * gib, true, Space{7 * gib, 7 * gib}, false},
+		"memory that a mount bounds":  {1 * gib, 1 * gib, 8 * gib, true, Space{1 * gib, 1 * gib}, false},
+		"memory that nobody knows of": {5 * gib, 5 * gib, 0, true, Space{5 * gib, 5 * gib}, false},
+		"too little memory":           {100 * gib, 100 * gib, 1 << 20, true, Space{}, false},
 	} {
-		if got := room(c.free, c.memory, c.inMemory); got != c.want {
-			t.Errorf("%s: %d, want %d", name, got, c.want)
+		if got := space(c.free, c.total, c.memory, c.inMemory); got != c.want || got.Crowded() != c.crowded {
+			t.Errorf("%s: %+v, want %+v; crowded: %t", name, got, c.want, got.Crowded())
 		}
 	}
-	disk, err := FolderRoom(t.TempDir(), false)
-	if err != nil || disk <= 0 || disk == math.MaxInt64 {
-		t.Errorf("this machine: %d, %v", disk, err)
+	disk, err := FolderSpace(t.TempDir(), false)
+	if err != nil || disk.Total <= 0 || disk.Free > disk.Total {
+		t.Errorf("this machine: %+v, %v", disk, err)
 	}
-	if _, err := FolderRoom(t.TempDir()+"/missing", false); err == nil {
+	if _, err := FolderSpace(t.TempDir()+"/missing", false); err == nil {
 		t.Error("a folder that is missing has room")
 	}
 }

@@ -29,7 +29,7 @@ type Worker struct {
 	Store   artifacts.Store
 	Buckets artifacts.Buckets
 	WorkDir string                // on local disk; every job gets a folder of its own in it
-	Room    func() (int64, error) // bytes of files that WorkDir takes now; nil: nobody asks
+	Room    func() (Space, error) // of WorkDir; nil: nobody asks
 	Beat    time.Duration
 	Until   time.Time // when the machine goes away; zero: never
 	USDPerS float64   // what a second of the machine costs, for estimates; 0: unknown, or nothing

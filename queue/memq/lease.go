@@ -149,7 +149,11 @@ func (l *lease) Fail(_ context.Context, f *pipeline.Failure) (retry bool, err er
 		r.exhausted++
 	}
 	r.Failure, r.UpdatedAt = &told, now
-	l.q.delay(r, now.Add(l.q.cfg.Backoff(l.attempt)))
+	delay, counts := l.q.cfg.RetryAfter(f, l.attempt)
+	if !counts {
+		r.Attempt--
+	}
+	l.q.delay(r, now.Add(delay))
 	l.q.publish(r, queue.Retry, now)
 	return true, nil
 }

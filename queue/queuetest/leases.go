@@ -281,6 +281,29 @@ var retryTests = []test{
 			check(b, "status", b.state(r.ID).Status, nil, pipeline.Failed)
 		}
 	}},
+	{"what waits for people is tried again until then, and uses up no attempt", func(b *bench) {
+		r := b.ready()
+		full := &pipeline.Failure{Kind: pipeline.Transient, Code: pipeline.DiskFull, Message: "Full."}
+		for range 2 * b.cfg.MaxAttempts {
+			l := b.claim(pipeline.Filter)
+			check(b, "attempt", l.Attempt(), nil, 1)
+			retry, err := l.Fail(b.ctx(), full)
+			check(b, "retry", retry, err, true)
+			s := b.state(r.ID)
+			check(b, "failure", s.Status == pipeline.Processing && s.Failure != nil && s.Failure.Waits(), nil, true)
+			if pause := s.RetryAt.Sub(b.clock.Now()); pause < b.cfg.BackoffMin/2 || pause > b.cfg.BackoffMax {
+				b.Fatalf("waits for %v", pause)
+			}
+			b.clock.Advance(s.RetryAt.Sub(b.clock.Now()))
+		}
+		for i := range b.cfg.MaxAttempts {
+			l := b.claim(pipeline.Filter)
+			check(b, "attempt", l.Attempt(), nil, i+1)
+			retry, err := l.Fail(b.ctx(), transient)
+			check(b, "retry", retry, err, i+1 < b.cfg.MaxAttempts)
+			b.clock.Advance(b.cfg.BackoffMax)
+		}
+	}},
 	{"exhausted resources are tried again once", func(b *bench) {
 		r := b.ready()
 		retry, err := b.claim(pipeline.Filter).Fail(b.ctx(), exhausted)

@@ -290,7 +290,7 @@ func (m *model) completeAndClaim(rt *rapid.T) {
 func (m *model) fail(rt *rapid.T) {
 	l := m.anyLease(rt)
 	kinds := []pipeline.FailureKind{pipeline.Transient, pipeline.ExhaustedResources, pipeline.Internal, pipeline.InvalidInput}
-	f := &pipeline.Failure{Kind: rapid.SampledFrom(kinds).Draw(rt, "kind"), Code: "code", Message: "Message."}
+	f := &pipeline.Failure{Kind: rapid.SampledFrom(kinds).Draw(rt, "kind"), Code: rapid.SampledFrom([]string{"code", pipeline.DiskFull}).Draw(rt, "code"), Message: "Message."}
 	got, err := l.got.Fail(rt.Context(), f)
 	want, wantErr := l.want.Fail(rt.Context(), f)
 	m.same(rt, "Fail", []any{got, sort(err)}, []any{want, sort(wantErr)})

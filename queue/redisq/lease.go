@@ -200,15 +200,19 @@ func (l *lease) Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err 
 	}
 	now := l.q.now()
 	var at any = ""
-	exhausted := 0
+	exhausted, unused := 0, 0
 	attempt := l.Attempt()
 	if retry = l.q.cfg.Retry(f, attempt, l.exhausted); retry {
-		at = now.Add(l.q.cfg.Backoff(attempt)).UnixMilli()
+		delay, counts := l.q.cfg.RetryAfter(f, attempt)
+		at = now.Add(delay).UnixMilli()
+		if !counts {
+			unused = 1
+		}
 		if f.Kind == pipeline.ExhaustedResources {
 			exhausted = 1
 		}
 	}
-	if err := l.finish(ctx, "fail", now, text, f.Code, at, exhausted); err != nil {
+	if err := l.finish(ctx, "fail", now, text, f.Code, at, exhausted, unused); err != nil {
 		return false, err
 	}
 	return retry, nil

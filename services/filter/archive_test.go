@@ -10,6 +10,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/internal/stage/stagetest"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
@@ -52,7 +53,7 @@ func TestArchiveIsNotHeldTwice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := stagetest.New(t, pipeline.Options{}, Stage(Config{}))
-			w.Worker.Room = func() (int64, error) { return int64(c.room), nil }
+			w.Worker.Room = func() (stage.Space, error) { return stage.Space{Free: int64(c.room), Total: int64(c.room)}, nil }
 			o, err := w.Store.Put(t.Context(), w.Buckets.Inbox[pipeline.Filter], artifacts.UploadName(w.Request.ID, "input"), bytes.NewReader(c.body), artifacts.PutOptions{})
 			if err != nil {
 				t.Fatal(err)
