@@ -22,6 +22,8 @@ var (
 	ErrLeaseLost = errors.New("queue: lease lost: another worker may own this task now") // reaped or finished
 	ErrCanceled  = errors.New("queue: request canceled")
 	ErrTerminal  = errors.New("queue: request already ended")
+	// ErrTokenTaken reports that another request that goes on is found by the token: only one can be.
+	ErrTokenTaken = errors.New("queue: another request has the token")
 )
 
 // DuplicateError reports that a session (pipeline.Request.SessionKey) already has a request that is active or done. A failed or canceled one may be
@@ -58,8 +60,8 @@ type Task struct {
 
 // Requests is how a request enters, is looked at and is called off.
 type Requests interface {
-	// Submit records a new request as QUEUED, waiting for its upload. *DuplicateError when the session is taken. The same
-	// request id again changes nothing and is no error.
+	// Submit records a new request as QUEUED, waiting for its upload. *DuplicateError when the session is taken, ErrTokenTaken
+	// when the token is that of another request that has not ended. The same request id again changes nothing and is no error.
 	Submit(ctx context.Context, r pipeline.Request) error
 	// Lookup and LookupToken return ErrNotFound for unknown ids and hashes.
 	Lookup(ctx context.Context, requestID string) (State, error)

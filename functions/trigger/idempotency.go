@@ -61,6 +61,13 @@ func (s *Service) chance(ctx context.Context, r *http.Request, caller string, as
 	return chance{key: key, token: bytes.NewReader(derive(secret, "callback token", caller, key)), id: bytes.NewReader(id), idBytes: id}, nil
 }
 
+const keyReused = "idempotency_key_reused"
+
+func otherBody() *serve.Problem {
+	return &serve.Problem{Status: http.StatusUnprocessableEntity, Code: keyReused,
+		Detail: "This Idempotency-Key was used with another body.", Advice: "Use a new key for a new request."}
+}
+
 func printable(s string) bool {
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' {
@@ -97,8 +104,7 @@ func (s *Service) repeated(ctx context.Context, c chance, tokenHash string, sour
 		return nil, s.broken(ctx, "random", err)
 	}
 	if same != state.ID {
-		return nil, &serve.Problem{Status: http.StatusUnprocessableEntity, Code: "idempotency_key_reused",
-			Detail: "This Idempotency-Key was used with another body.", Advice: "Use a new key for a new request."}
+		return nil, otherBody()
 	}
 	_, err = s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.RequestName(state.ID))
 	switch {

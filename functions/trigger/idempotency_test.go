@@ -2,6 +2,7 @@ package trigger_test
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -88,6 +89,29 @@ func TestOneKeyFiftyTimesAtOnceIsOneRequest(t *testing.T) {
 	wg.Wait()
 	if len(ids) != 1 {
 		t.Fatalf("answers %v", ids)
+	}
+	if counts, err := w.queue.StatusCounts(context.Background()); err != nil || counts[pipeline.Queued] != 1 {
+		t.Fatalf("the queue holds %v (%v)", counts, err)
+	}
+}
+
+// TestOneKeyWithManyBodiesAtOnceIsOneRequest: every request that is taken in is found by the token that its caller got.
+func TestOneKeyWithManyBodiesAtOnceIsOneRequest(t *testing.T) {
+	w := newWorld(t)
+	var mu sync.Mutex
+	codes := map[int]int{}
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			rec := w.submit(fmt.Sprintf(`{"session_id":"s-%d"}`, i), "k")
+			mu.Lock()
+			defer mu.Unlock()
+			codes[rec.Code]++
+		})
+	}
+	wg.Wait()
+	if codes[202] != 1 || codes[422] != 49 {
+		t.Errorf("answers %v", codes)
 	}
 	if counts, err := w.queue.StatusCounts(context.Background()); err != nil || counts[pipeline.Queued] != 1 {
 		t.Fatalf("the queue holds %v (%v)", counts, err)

@@ -107,7 +107,7 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 	earlier, problem := s.repeated(ctx, c, request.TokenHash, source)
 	if problem == nil && earlier == nil {
 		problem = s.enter(ctx, request, now, callbackToken(r))
-		if problem != nil && problem.Code == duplicateSession && c.key != "" {
+		if problem != nil && c.key != "" && (problem.Code == duplicateSession || problem.Code == keyReused) {
 			if earlier, _ = s.repeated(ctx, c, request.TokenHash, source); earlier != nil {
 				problem = nil // the same call came twice at once, and the other one was first
 			}
@@ -193,6 +193,9 @@ func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.
 			p.RequestID = duplicate.RequestID
 		}
 		return p
+	}
+	if errors.Is(err, queue.ErrTokenTaken) { // a call with the same key and another body came at the same time, and was first
+		return otherBody()
 	}
 	if err != nil {
 		return s.broken(ctx, "queue", err)

@@ -110,6 +110,9 @@ func (q *Queue) Submit(_ context.Context, r pipeline.Request) error {
 		}
 	}
 	if q.requests[r.ID] == nil {
+		if other := q.requests[q.tokens[r.TokenHash]]; other != nil && r.TokenHash != "" && !other.Status.Terminal() {
+			return queue.ErrTokenTaken
+		}
 		q.publish(q.add(r), queue.Submitted, now)
 	}
 	return nil

@@ -84,6 +84,18 @@ var requestTests = []test{
 		counts, err := b.q.StatusCounts(b.ctx())
 		check(b, "queued", counts[pipeline.Queued], err, 0)
 	}},
+	{"a token finds one request at a time", func(b *bench) {
+		first := b.submit()
+		other := b.request(func(x *pipeline.Request) { x.TokenHash = first.TokenHash })
+		b.is("another request with the token", b.q.Submit(b.ctx(), other), queue.ErrTokenTaken)
+		b.must(b.q.Submit(b.ctx(), first))
+		_, err := b.q.Lookup(b.ctx(), other.ID)
+		b.is("Lookup of what was refused", err, queue.ErrNotFound)
+		b.must(b.q.Cancel(b.ctx(), first.ID))
+		b.must(b.q.Submit(b.ctx(), other))
+		s, err := b.q.LookupToken(b.ctx(), first.TokenHash)
+		check(b, "found by the token", s.ID, err, other.ID)
+	}},
 	{"callers with an API key have session names of their own", func(b *bench) {
 		session := func(c string) func(*pipeline.Request) {
 			return func(x *pipeline.Request) { x.SessionID, x.Caller = "customer-1", c }

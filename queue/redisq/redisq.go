@@ -149,6 +149,9 @@ func submitted(id string, answer any) error {
 	case error:
 		return v
 	case string:
+		if v == "!" {
+			return queue.ErrTokenTaken
+		}
 		if v != id {
 			return &queue.DuplicateError{RequestID: v}
 		}
