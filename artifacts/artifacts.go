@@ -37,9 +37,14 @@ const (
 	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
 	Comparison    Kind = "comparison"     // JPEG: the worst and the best measured view beside what the splat shows there
 	Splat         Kind = "splat"          // PLY: the result
-	Orbit         Kind = "orbit"          // MP4: a walk around the result
-	Thumbnail     Kind = "thumbnail"      // JPEG: its first picture
-	Report        Kind = "report"         // JSON: the quality report of the whole request
+	SPZ           Kind = "spz"            // the result once more, in other formats: engines/splat
+	SPZv3         Kind = "spz-v3"
+	SOG           Kind = "sog"
+	GLB           Kind = "glb"
+	CompressedPLY Kind = "compressed-ply"
+	Orbit         Kind = "orbit"     // MP4: a walk around the result
+	Thumbnail     Kind = "thumbnail" // JPEG: its first picture
+	Report        Kind = "report"    // JSON: the quality report of the whole request
 )
 
 var files = map[Kind]struct{ name, contentType string }{
@@ -57,6 +62,11 @@ var files = map[Kind]struct{ name, contentType string }{
 	Trained:       {"trained.ply", "application/octet-stream"},
 	TrainReport:   {"train_report.json", "application/json"},
 	Splat:         {"splat.ply", "application/octet-stream"},
+	SPZ:           {"splat.spz", "application/octet-stream"},
+	SPZv3:         {"splat.v3.spz", "application/octet-stream"},
+	SOG:           {"splat.sog", "application/octet-stream"},
+	GLB:           {"splat.glb", "model/gltf-binary"},
+	CompressedPLY: {"splat.compressed.ply", "application/octet-stream"},
 	Orbit:         {"orbit.mp4", "video/mp4"},
 	Thumbnail:     {"thumbnail.jpg", "image/jpeg"},
 	Report:        {"report.json", "application/json"},
@@ -70,7 +80,7 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
 }
 
 // Buckets are the names a deployment chose.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -131,6 +132,9 @@ type Options struct {
 	// ProjectionAuto.
 	Projection string `json:"projection,omitempty"`
 
+	// Outputs are the formats in which the splat is exported besides PLY, of OutputFormats; nil: DefaultOutputs, empty: no others.
+	Outputs []string `json:"outputs,omitzero"`
+
 	// What training is to expect of the capture. Each costs time or quality where it does not apply (docs/captures.md).
 	Sky                string `json:"sky,omitempty"`             // SkyAuto, SkyOn, SkyOff; "" is SkyAuto
 	BackgroundMode     string `json:"background_mode,omitempty"` // BackgroundFixed, BackgroundRandom, BackgroundEmpty; "" is BackgroundFixed
@@ -143,6 +147,12 @@ const (
 	DepthAuto = "auto"
 	DepthOff  = "off"
 )
+
+// OutputFormats are the values of Options.Outputs: the names of engines/splat.
+func OutputFormats() []string { return []string{"spz", "spz-v3", "sog", "glb", "compressed-ply"} }
+
+// DefaultOutputs open in every web viewer that does not read PLY.
+func DefaultOutputs() []string { return []string{"spz", "sog"} }
 
 // Values of Options.Projection.
 const (
@@ -197,6 +207,11 @@ func (o Options) Validate() error {
 	default:
 		return fmt.Errorf("projection must be auto, flat or sphere, not %q", o.Projection)
 	}
+	for i, name := range o.Outputs {
+		if !slices.Contains(OutputFormats(), name) || slices.Contains(o.Outputs[:i], name) {
+			return fmt.Errorf("outputs must name each of %s once at most, not %q", strings.Join(OutputFormats(), ", "), name)
+		}
+	}
 	switch o.Sky {
 	case "", SkyAuto, SkyOn, SkyOff:
 	default:
@@ -238,6 +253,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.Projection == "" {
 		o.Projection = ProjectionAuto
+	}
+	if o.Outputs == nil {
+		o.Outputs = DefaultOutputs()
 	}
 	if o.Sky == "" {
 		o.Sky = SkyAuto

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -89,7 +90,7 @@ func newParser(ctx context.Context, c console, cmd *commands, exit func(int)) (*
 			{Key: "backend", Title: "With a backend, here or elsewhere:"},
 			{Key: "operate", Title: "For operators:"},
 		}),
-		kong.Vars{"presets": presets()},
+		kong.Vars{"presets": presets(), "outputs": strings.Join(pipeline.OutputFormats(), ", ")},
 		kong.Writers(c.out, c.err),
 		kong.Exit(exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

@@ -27,6 +27,7 @@ type wishes struct {
 	LongEdge    int           `name:"long-edge" placeholder:"PIXELS" help:"Longer side of the training images instead of the preset's own."`
 	Seed        uint64        `placeholder:"N" help:"Of what is left to chance in training."`
 	Depth       string        `default:"auto" help:"Depth maps for training: auto uses the default model if the backend has it, off uses none, NAME another one ('splatworks models list')."`
+	Outputs     []string      `default:"spz,sog" placeholder:"FORMAT,..." help:"Formats to export besides PLY, of ${outputs}; none: PLY alone."`
 	Projection  string        `enum:"auto,flat,sphere" default:"auto" help:"What pictures that are twice as wide as high show. auto: what the file says, of a video that says nothing what its pictures look like; flat: what an ordinary lens sees; sphere: all directions."`
 
 	Sky                string `enum:"auto,on,off" default:"auto" help:"Outdoors: Gaussians far behind the scene for its sky. auto: where depth maps see one; on: wherever images show no sparse points; off."`
@@ -51,11 +52,19 @@ func presets() string {
 func (w wishes) options() (pipeline.Options, error) {
 	o := pipeline.Options{Preset: pipeline.Preset(w.Preset), TrainBudgetS: w.TrainBudget.Seconds(), MaxImages: w.MaxImages,
 		LongEdgePx: w.LongEdge, Seed: w.Seed, Depth: w.Depth,
-		Projection: w.Projection, Sky: w.Sky, BackgroundMode: w.BackgroundMode, RefinePoses: w.RefinePoses, CompensateExposure: w.CompensateExposure}
+		Outputs: w.outputs(), Projection: w.Projection, Sky: w.Sky, BackgroundMode: w.BackgroundMode, RefinePoses: w.RefinePoses, CompensateExposure: w.CompensateExposure}
 	if err := o.Validate(); err != nil {
 		return o, usageError{err}
 	}
 	return o, nil
+}
+
+// outputs are the formats that were asked for.
+func (w wishes) outputs() []string {
+	if len(w.Outputs) == 1 && w.Outputs[0] == "none" {
+		return []string{}
+	}
+	return w.Outputs
 }
 
 type runCommand struct {

@@ -111,6 +111,8 @@ func TestHostileSubmissionsAreRefusedAndNeverReachTheQueue(t *testing.T) {
 		"preset":                {body: `{"session_id":"a","options":{"preset":"ultra"}}`, status: 400, code: "invalid_options"},
 		"sky":                   {body: `{"session_id":"a","options":{"sky":"blue"}}`, status: 400, code: "invalid_options"},
 		"background":            {body: `{"session_id":"a","options":{"background_mode":"green"}}`, status: 400, code: "invalid_options"},
+		"outputs":               {body: `{"session_id":"a","options":{"outputs":["obj"]}}`, status: 400, code: "invalid_options"},
+		"an output twice":       {body: `{"session_id":"a","options":{"outputs":["spz","spz"]}}`, status: 400, code: "invalid_options"},
 		"refinement":            {body: `{"session_id":"a","options":{"refine_poses":"yes"}}`, status: 400, code: "invalid_field"},
 		"budget":                {body: `{"session_id":"a","options":{"train_budget_s":-1}}`, status: 400, code: "invalid_options"},
 		"budget beyond float":   {body: `{"session_id":"a","options":{"train_budget_s":1e400}}`, status: 400, code: "invalid_field"},

@@ -97,7 +97,7 @@ func (f *fleet) up() {
 
 // follow sends a request as a patient client does, and watches it to its end.
 func (f *fleet) follow(m *member, o pipeline.Options) error {
-	ctx, cancel := context.WithTimeout(f.t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(f.t.Context(), 12*time.Minute)
 	defer cancel()
 	api := &client.Client{BaseURL: "http://" + f.listen, HTTP: &http.Client{Transport: withIdempotencyKey(m.name + "-00000000-0000")}}
 	for m.accepted == nil {
@@ -178,6 +178,7 @@ type receiver struct {
 }
 
 type hook struct {
+	at     time.Time
 	header http.Header
 	body   []byte
 }
@@ -188,7 +189,7 @@ func newReceiver(t *testing.T) *receiver {
 		body, _ := io.ReadAll(req.Body)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.got = append(r.got, hook{req.Header.Clone(), body})
+		r.got = append(r.got, hook{time.Now(), req.Header.Clone(), body})
 	}))
 	t.Cleanup(r.server.Close)
 	return r
@@ -213,7 +214,7 @@ func (r *receiver) of(t *testing.T, a *client.Accepted) (types []string) {
 		if message.Data.RequestID != a.RequestID {
 			continue
 		}
-		if err := notify.Verify(a.WebhookSecret, h.header, h.body, time.Now()); err != nil {
+		if err := notify.Verify(a.WebhookSecret, h.header, h.body, h.at); err != nil {
 			t.Errorf("webhook of %s: %v", a.RequestID, err)
 		}
 		types = append(types, message.Type)
@@ -362,7 +363,7 @@ func (f *fleet) ended() bool {
 
 func (f *fleet) until(done func() bool) {
 	f.t.Helper()
-	deadline := time.Now().Add(4 * time.Minute)
+	deadline := time.Now().Add(12 * time.Minute)
 	for !done() {
 		if time.Now().After(deadline) {
 			f.t.Fatal("the requests do not get on")

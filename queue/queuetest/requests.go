@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 var requestTests = []test{
 	{"a request comes back as it was submitted", func(b *bench) {
 		r := b.request(priority(7), deadline(b.clock.Now().Add(time.Hour)))
-		r.Options = pipeline.Options{Preset: pipeline.High, TrainBudgetS: 1234.5, MaxImages: 321, LongEdgePx: 1234, Seed: 1 << 63, Depth: "a-model", Projection: pipeline.ProjectionFlat, Sky: pipeline.SkyOn, RefinePoses: true}
+		r.Options = pipeline.Options{Preset: pipeline.High, TrainBudgetS: 1234.5, MaxImages: 321, LongEdgePx: 1234, Seed: 1 << 63, Depth: "a-model", Projection: pipeline.ProjectionFlat, Outputs: []string{"sog"}, Sky: pipeline.SkyOn, RefinePoses: true}
 		b.must(b.q.Submit(b.ctx(), r))
 		want := queue.State{Request: r, Status: pipeline.Queued, UpdatedAt: r.CreatedAt}
 		if got := b.state(r.ID); !reflect.DeepEqual(got, want) {
@@ -201,6 +202,11 @@ func fill(t *testing.T, v reflect.Value) {
 			f.SetFloat(12.5 + float64(i))
 		case reflect.Bool:
 			f.SetBool(true)
+		case reflect.Slice:
+			f.Set(reflect.MakeSlice(f.Type(), 2, 2))
+			for j := range f.Len() {
+				f.Index(j).SetString(fmt.Sprintf("some %s %d", v.Type().Field(i).Name, j))
+			}
 		case reflect.Struct:
 			if f.Type() == reflect.TypeFor[time.Time]() {
 				if f.IsZero() {

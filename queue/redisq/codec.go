@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -100,7 +101,7 @@ func requestFields(r pipeline.Request) ([]any, error) {
 
 // optionsText is options as JSON or, when only a preset was asked for, as that word alone.
 func optionsText(o pipeline.Options) (string, error) {
-	if o == (pipeline.Options{Preset: o.Preset}) && !strings.ContainsAny(string(o.Preset), "{"+nul) {
+	if reflect.DeepEqual(o, pipeline.Options{Preset: o.Preset}) && !strings.ContainsAny(string(o.Preset), "{"+nul) {
 		return string(o.Preset), nil
 	}
 	b, err := json.Marshal(o)

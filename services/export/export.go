@@ -58,6 +58,10 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 
+	if err := formats(ctx, job, cloud); err != nil {
+		return err
+	}
+
 	job.Progress(pipeline.Progress{Step: "filming the splat", Percent: 35})
 	if err := c.film(ctx, job, cloud); err != nil {
 		if ctx.Err() != nil {

@@ -1,0 +1,59 @@
+package export
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/splat"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+func TestEveryOutputHasAFormatAndAnArtifact(t *testing.T) {
+	for _, name := range pipeline.OutputFormats() {
+		f, err := splat.FormatNamed(name)
+		if err != nil {
+			t.Error(err)
+		}
+		kind := kinds[name]
+		if kind.FileName() != "splat"+f.Suffix || !slices.Contains(artifacts.ForClients(), kind) {
+			t.Errorf("%s is stored as %q", name, kind.FileName())
+		}
+	}
+	if len(kinds) != len(pipeline.OutputFormats()) {
+		t.Errorf("%d artifacts for %d outputs", len(kinds), len(pipeline.OutputFormats()))
+	}
+	for _, name := range pipeline.DefaultOutputs() {
+		if !slices.Contains(pipeline.OutputFormats(), name) {
+			t.Errorf("%s is a default and no output", name)
+		}
+	}
+}
+
+func TestTheFileHoldsEveryGaussian(t *testing.T) {
+	cloud := splat.New(7, 3, splat.Mip)
+	for i := range 7 {
+		cloud.Quats[4*i], cloud.Means[3*i] = 1, float32(i)
+	}
+	for _, name := range pipeline.OutputFormats() {
+		f, err := splat.FormatNamed(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), kinds[name].FileName())
+		var b bytes.Buffer
+		if err := f.Write(&b, cloud); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		read, found, err := splat.ReadFile(path)
+		if err != nil || read.Len() != 7 || found.Name != name {
+			t.Errorf("%s: %v, read as %s", name, err, found.Name)
+		}
+	}
+}
