@@ -157,7 +157,7 @@ func (c *Capture) check() error {
 	}
 	if n := len(c.photos.Photos); n < l.MinPhotos && len(c.masks) > 0 {
 		return fail(TooFewPhotos, "Rename the folder if these are the photos: what lies in a folder called mask or masks says which parts of the photos count.",
-			"There %s only %s: %s in a folder called mask or masks %s taken for masks.", isAre(n), count(n, "photo"), count(len(c.masks), "picture"), wasWere(len(c.masks)))
+			"%s: %s in a folder called mask or masks %s taken for masks.", thereAre(n), count(len(c.masks), "picture"), wasWere(len(c.masks)))
 	}
 	return c.photos.check(l)
 }

@@ -79,16 +79,20 @@ func (s Photos) check(l Limits) error {
 		return fail(NotAPhoto, adviceFormats, "None of the files can be used; the first, %s, %s.", s.Skipped[0].Name, s.Skipped[0].Reason)
 	case n < l.MinPhotos:
 		return fail(TooFewPhotos, "Take 20 to 200 photos all around the subject, each overlapping the last by two thirds.",
-			"There %s only %s.", isAre(n), count(n, "photo"))
+			"%s.", thereAre(n))
 	}
 	return nil
 }
 
-func isAre(n int) string {
-	if n == 1 {
-		return "is"
+// thereAre begins a sentence about too few photos.
+func thereAre(n int) string {
+	switch n {
+	case 0:
+		return "There are no photos or videos"
+	case 1:
+		return "There is only 1 photo"
 	}
-	return "are"
+	return fmt.Sprintf("There are only %d photos", n)
 }
 
 // probePhoto reads a file's header. reason says why it cannot be used, for its owner; "" when it can.

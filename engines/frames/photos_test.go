@@ -350,6 +350,15 @@ func TestPhotoRefusals(t *testing.T) {
 	}
 }
 
+func TestTooFewPhotosAreCounted(t *testing.T) {
+	for n, want := range []string{"There are no photos or videos.", "There is only 1 photo.", "There are only 2 photos."} {
+		err := Photos{Photos: make([]Photo, n)}.check(Limits{}.withDefaults())
+		if code(err) != TooFewPhotos || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%d photos: %v", n, err)
+		}
+	}
+}
+
 func TestManyPhotosAreThinnedBySharpness(t *testing.T) {
 	frames := walk(100, 0)
 	for i := range frames {
