@@ -124,6 +124,9 @@ func (c *Colmap) failure(command, lastError string, err error) error {
 		f = fail(Failed, "The log of this run says more.", "COLMAP's %s failed: %s", command, lastError)
 	}
 	f.Err = err
+	if tool.SaysFullDisk(lastError) { // a stack trace may follow it, longer than what is kept of the output
+		f.Err = fmt.Errorf("%w: %w", err, syscall.ENOSPC)
+	}
 	return f
 }
 

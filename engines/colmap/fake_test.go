@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -195,6 +196,23 @@ func TestFailures(t *testing.T) {
 	}
 	if version, err := fake(t, `echo "COLMAP 4.2.1 (Commit Unknown)"; echo "  global_mapper"`).Version(t.Context()); err != nil || version != "4.2.1" {
 		t.Errorf("4.2.1: %q, %v", version, err)
+	}
+}
+
+// A crash on a full disk is recognized although a stack trace follows the message.
+func TestCrashOnAFullDisk(t *testing.T) {
+	c := fake(t, `{
+echo "terminate called after throwing an instance of 'std::runtime_error'"
+echo "  what():  [database_sqlite.cc:1737] SQLite error: database or disk is full"
+i=0; while [ $i -lt 500 ]; do echo "    @ 0x7f00 frame $i"; i=$((i+1)); done
+} >&2; kill -ABRT $$`)
+	_, err := c.ViewGraphCalibrator(t.Context(), "d.db")
+	var failure *Failure
+	if !errors.As(err, &failure) || failure.Code != Crashed || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := fake(t, `kill -ABRT $$`).ViewGraphCalibrator(t.Context(), "d.db"); err == nil || errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("another crash: %v", err)
 	}
 }
 

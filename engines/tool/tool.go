@@ -297,14 +297,17 @@ func (e *Error) Unwrap() error { return e.Cause }
 // fullDisk is how programs report ENOSPC: by the text of the C library, or of SQLite in COLMAP.
 var fullDisk = []string{"No space left on device", "Disk quota exceeded", "database or disk is full"}
 
+// SaysFullDisk says whether a line that a program printed complains of a full disk.
+func SaysFullDisk(line string) bool {
+	return slices.ContainsFunc(fullDisk, func(text string) bool { return strings.Contains(line, text) })
+}
+
 // Is reports what the machine lacked: syscall.ENOSPC when the last lines of the program complain of a full disk, and
 // syscall.ENOMEM when it was killed without a cancellation, as the kernel does when memory runs out.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case syscall.ENOSPC:
-		return slices.ContainsFunc(e.Tail, func(line string) bool {
-			return slices.ContainsFunc(fullDisk, func(text string) bool { return strings.Contains(line, text) })
-		})
+		return slices.ContainsFunc(e.Tail, SaysFullDisk)
 	case syscall.ENOMEM:
 		return e.Signal == syscall.SIGKILL && e.Cause == nil
 	}

@@ -216,7 +216,7 @@ func TestUploadThatDoesNotFit(t *testing.T) {
 				t.Fatalf("fetched: %t, failure: %+v", fetched, s.Failure)
 			}
 			if c.waits {
-				if f := s.Failure; s.Status != pipeline.Processing || !f.Waits() || !strings.Contains(f.Message, filepath.Dir(w.worker.WorkDir)+" has room") {
+				if f := s.Failure; s.Status != pipeline.Processing || !f.Waits() || !strings.Contains(f.Message, filepath.Dir(w.worker.WorkDir)+" for the capture") {
 					t.Errorf("%v %+v", s.Status, f)
 				}
 				return

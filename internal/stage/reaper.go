@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/pipeline"
@@ -26,7 +28,14 @@ type Reaper struct {
 	// told the queue that it did.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 	Log   *slog.Logger
+	Now   func() time.Time // the clock; time.Now when nil
+
+	mu          sync.Mutex
+	notRestored time.Time // when the last rebuild failed; zero when it did not
 }
+
+// restorePause follows a rebuild that failed: each reads every record, and ticks come every second on a laptop.
+const restorePause = time.Minute
 
 // Tick does one pass.
 func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
@@ -64,10 +73,11 @@ func (r *Reaper) restore(ctx context.Context) error {
 		return nil
 	}
 	whole, err := r.Queue.Whole(ctx)
-	if err != nil || whole {
+	if err != nil || whole || !r.rested() {
 		return err
 	}
 	rebuilt, err := queue.Rebuild(ctx, r.Queue, r.Archive.Records(ctx))
+	r.noteRestore(err)
 	if err != nil {
 		return fmt.Errorf("rebuild the queue: %w", err)
 	}
@@ -75,6 +85,31 @@ func (r *Reaper) restore(ctx context.Context) error {
 		r.Log.Warn("the queue had lost requests and was rebuilt", "requests", rebuilt.Requests, "tasks", rebuilt.Tasks)
 	}
 	return nil
+}
+
+// rested says whether a rebuild may be tried: none has failed a short while ago.
+func (r *Reaper) rested() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since := r.now().Sub(r.notRestored)
+	return r.notRestored.IsZero() || since >= restorePause || since < 0
+}
+
+// noteRestore keeps when a rebuild has failed.
+func (r *Reaper) noteRestore(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notRestored = time.Time{}
+	if err != nil {
+		r.notRestored = r.now()
+	}
+}
+
+func (r *Reaper) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
 }
 
 // announce tells of requests that ended without anybody saying so: the reaper ended them, or who did died before its word.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,6 +154,70 @@ func TestReaperRebuildsALostQueue(t *testing.T) {
 	}
 	if _, err := lost.Lookup(t.Context(), other.ID); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("a queue that is whole was rebuilt: %v", err)
+	}
+}
+
+// A rebuild that fails is tried again after a pause, and not with every tick.
+func TestReaperPausesAfterAFailedRebuild(t *testing.T) {
+	w := newWorld(t, nil)
+	record, err := w.store.Put(t.Context(), "artifacts", artifacts.RequestName("06gztda6gn2bxw0r414dfn5d60"), strings.NewReader("no JSON"), artifacts.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := memq.New(queue.Config{Now: w.clock})
+	reaper := stage.Reaper{Queue: lost, Archive: &stage.Archive{Store: w.store, Buckets: w.buckets}, Log: w.worker.Log, Now: w.clock,
+		Staffing: stage.Staffing{Slots: lost, Launcher: launcher(func(pipeline.Stage) error { return nil })}}
+	tick := func(fails bool) {
+		t.Helper()
+		if _, err := reaper.Tick(t.Context()); (err != nil) != fails {
+			t.Fatalf("failed: %v, want %t", err, fails)
+		}
+		w.advance(time.Second)
+	}
+	tick(true)
+	for range 10 {
+		tick(false)
+	}
+	w.advance(time.Minute)
+	tick(true)
+	if err := w.store.Delete(t.Context(), record); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(time.Minute)
+	tick(false)
+	if whole, err := lost.Whole(t.Context()); err != nil || !whole {
+		t.Errorf("whole: %t, %v", whole, err)
+	}
+}
+
+// TestPartsOfARequestAreDeleted: all of its uploads, and nothing of another one, nor what was named in place of an upload.
+func TestPartsOfARequestAreDeleted(t *testing.T) {
+	w := newWorld(t, nil)
+	const id, other = "06gztda6gn2bxw0r414dfn5d60", "06gztda6gn2bxw0r414dfn5d61"
+	put := func(bucket, name string) pipeline.Object {
+		o, err := w.store.Put(t.Context(), bucket, name, strings.NewReader("x"), artifacts.PutOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	gone := []pipeline.Object{put("inbox-filter", artifacts.PartName(id, "a.jpg")), put("inbox-filter", artifacts.PartName(id, "b.jpg"))}
+	kept := []pipeline.Object{put("inbox-filter", artifacts.PartName(other, "a.jpg")), put("sources", "c.jpg"), put("artifacts", artifacts.RequestName(id))}
+	archive := stage.Archive{Store: w.store, Buckets: w.buckets}
+	for range 2 { // the second time there is nothing left
+		if err := archive.DeleteParts(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range gone {
+		if _, err := w.store.Stat(t.Context(), o.Bucket, o.Name); !errors.Is(err, artifacts.ErrNotFound) {
+			t.Errorf("%s: %v", o.Name, err)
+		}
+	}
+	for _, o := range kept {
+		if _, err := w.store.Stat(t.Context(), o.Bucket, o.Name); err != nil {
+			t.Errorf("%s: %v", o.Name, err)
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (j *Job) checkRoom(uploads []pipeline.Object) error {
 	most := megabytes(space.Free)
 	if space.Crowded() && size <= space.Total {
 		return &pipeline.Failure{Kind: pipeline.Transient, Code: pipeline.DiskFull, Stage: j.stage,
-			Message: fmt.Sprintf("The disk is full: the capture has %s, and %s has room for %s.", megabytes(size), filepath.Dir(filepath.Dir(j.Dir)), most),
+			Message: fmt.Sprintf("The disk is full: there is no room in %s for the capture.", filepath.Dir(filepath.Dir(j.Dir))),
 			Advice:  "Free some room and submit the request again."}
 	}
 	return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_too_large_for_worker", Stage: j.stage,
