@@ -173,6 +173,9 @@ type Reaped struct {
 	// the reaper. They are reported again after Config.AnnounceGrace, until somebody does.
 	Unannounced []string
 	Wanting     map[pipeline.Stage]int // ready tasks of stages that have some and no live slot: a launch was lost
+	// Ended counts the requests that ended since the pass before, whoever did that one, by how they ended: each end is in one
+	// pass. What a rebuild restores has ended before. nil when none did, and in the first pass of a queue.
+	Ended map[pipeline.Status]int
 }
 
 // Upkeep is what a scheduler tick and an operator use.

@@ -120,19 +120,21 @@ resource "google_pubsub_topic_iam_member" "trigger_announces" {
 
 # ---- notify: tells clients' servers
 
+# Webhooks are on the internet and the queue is not needed: no private network, no secret, nothing to wait for.
 module "notify" {
   source = "./modules/service"
 
-  name        = "${var.name}-notify"
-  purpose     = "calls the webhooks of requests that ended"
-  backend     = local.backend
-  image       = var.images["static"]
-  command     = "/app/functions"
-  environment = merge(local.environment, { FUNCTION_TARGET = "notify" })
-  secrets     = local.secrets
-  after       = local.after
-  egress      = "PRIVATE_RANGES_ONLY" # webhooks are on the internet
-  invokers    = { events = local.notify_events_member }
+  name    = "${var.name}-notify"
+  purpose = "calls the webhooks of requests that ended"
+  backend = merge(local.backend, { network = null, subnetwork = null })
+  image   = var.images["static"]
+  command = "/app/functions"
+  environment = merge({ for name, value in local.environment : name => value if name != "REDIS_CA_CERT" }, {
+    FUNCTION_TARGET = "notify"
+  })
+  secrets  = {}
+  after    = []
+  invokers = { events = local.notify_events_member }
 }
 
 # What became of each delivery lies in the artifacts bucket, beside the addresses and the signing keys.

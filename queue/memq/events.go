@@ -13,6 +13,12 @@ import (
 
 // publish tells readers what happened to r.
 func (q *Queue) publish(r *request, kind queue.Kind, at time.Time) {
+	if r.Status.Terminal() && kind != queue.Restored {
+		if q.ends == nil {
+			q.ends = map[pipeline.Status]int{}
+		}
+		q.ends[r.Status]++
+	}
 	q.logged++
 	t := queue.Transition{ID: cursor(q.logged), RequestID: r.ID, Stage: r.Stage, Status: r.Status, Kind: kind, At: at}
 	switch kind {

@@ -25,8 +25,9 @@ type Queue struct {
 	sessions    map[string]string // pipeline.Request.SessionKey -> the request that has it
 	tokens      map[string]string // token hash -> request id
 	counts      map[pipeline.Status]int
-	unannounced map[string]time.Time // ended requests, and when the reaper is to announce them
-	ended       []*request           // by the time at which they ended, for Keep
+	ends        map[pipeline.Status]int // that no pass of the reaper has reported; nil: none
+	unannounced map[string]time.Time    // ended requests, and when the reaper is to announce them
+	ended       []*request              // by the time at which they ended, for Keep
 	stages      map[pipeline.Stage]*stage
 	sequence    int64 // of tasks
 	fence       int64 // of claims

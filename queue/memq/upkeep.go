@@ -32,6 +32,10 @@ func (q *Queue) Reap(context.Context) (queue.Reaped, error) {
 	}
 	did.LostHandovers = q.lostHandovers(now)
 	did.Forgotten = q.forget(now)
+	if !q.reapedAt.IsZero() {
+		did.Ended = q.ends
+	}
+	q.ends = nil
 	did.Unannounced = q.takeUnannounced(now)
 	q.reapedAt = now
 	return did, nil

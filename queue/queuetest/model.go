@@ -337,6 +337,7 @@ func (m *model) reap(rt *rapid.T) {
 	if !m.lossy {
 		m.same(rt, "Reap", got, want)
 	}
+	m.same(rt, "Ended", got.Ended, want.Ended)
 	for _, r := range m.requests {
 		m.compare(rt, r.ID)
 	}

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -317,6 +318,33 @@ var reaperTests = []test{
 		check(b, "silent", b.reap().Wanting[pipeline.Train], nil, 1)
 		b.claim(pipeline.Train)
 		check(b, "claimed", len(b.reap().Wanting), nil, 0)
+	}},
+	{"each end is counted by one pass", func(b *bench) {
+		counted := func(want map[pipeline.Status]int) {
+			b.Helper()
+			if got := b.reap().Ended; !reflect.DeepEqual(got, want) {
+				b.Fatalf("ended %v, want %v", got, want)
+			}
+		}
+		b.complete(b.submit())
+		counted(nil) // the first pass does not know since when
+		counted(nil)
+		done, late := b.submit(), b.submit(deadline(b.clock.Now().Add(time.Second)))
+		b.complete(b.submit())
+		b.complete(done)
+		b.must(b.q.Cancel(b.ctx(), b.submit().ID))
+		b.clock.Advance(time.Minute + time.Second) // also of the pass itself
+		counted(map[pipeline.Status]int{pipeline.Completed: 2, pipeline.Canceled: 1, pipeline.Failed: 1})
+		counted(nil)
+		old := b.request()
+		_, err := b.q.Restore(b.ctx(), []queue.Record{{Request: old, At: b.clock.Now(), Outcome: &queue.Outcome{Status: pipeline.Failed, At: b.clock.Now()}}})
+		b.must(err)
+		counted(nil) // ended before
+		b.clock.Advance(b.cfg.Keep + time.Minute)
+		check(b, "forgotten", b.reap().Forgotten, nil, 6)
+		b.is("Lookup", func() error { _, err := b.q.Lookup(b.ctx(), late.ID); return err }(), queue.ErrNotFound)
+		b.complete(b.submit())
+		counted(map[pipeline.Status]int{pipeline.Completed: 1})
 	}},
 	{"ended requests are forgotten in time", func(b *bench) {
 		done, canceled, active := b.submit(deadline(b.clock.Now().Add(time.Hour))), b.submit(), b.submit()

@@ -38,8 +38,29 @@ func (q *Queue) Reap(ctx context.Context) (queue.Reaped, error) {
 	if did.LostHandovers, err = q.lostHandovers(ctx, now); err != nil {
 		return did, err
 	}
+	if did.Ended, err = q.endedSince(ctx, now); err != nil {
+		return did, err
+	}
 	did.Unannounced, err = q.unannounced(ctx, now)
 	return did, err
+}
+
+// endedSince is queue.Reaped.Ended.
+func (q *Queue) endedSince(ctx context.Context, now time.Time) (map[pipeline.Status]int, error) {
+	n, err := q.numbers(ctx, "reap_ends", now, 3)
+	if err != nil {
+		return nil, err
+	}
+	var ended map[pipeline.Status]int
+	for i, status := range []pipeline.Status{pipeline.Completed, pipeline.Failed, pipeline.Canceled} {
+		if n[i] > 0 {
+			if ended == nil {
+				ended = map[pipeline.Status]int{}
+			}
+			ended[status] = n[i]
+		}
+	}
+	return ended, nil
 }
 
 // unannounced returns a batch at most; the next pass has more.

@@ -3,6 +3,7 @@ package requests
 import (
 	"context"
 
+	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
 
@@ -19,6 +20,10 @@ func (s *Service) logTick(ctx context.Context, reaped queue.Reaped) error {
 			oldestS = max(oldestS, s.Now().Sub(c.OldestReady).Seconds())
 		}
 	}
-	s.Log.InfoContext(ctx, "tick", "expired_leases", reaped.ExpiredLeases, "oldest_ready_s", oldestS)
+	ended := reaped.Ended
+	if ended == nil {
+		ended = map[pipeline.Status]int{} // none, not null
+	}
+	s.Log.InfoContext(ctx, "tick", "expired_leases", reaped.ExpiredLeases, "oldest_ready_s", oldestS, "ended", ended)
 	return nil
 }

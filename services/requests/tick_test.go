@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,18 +32,27 @@ func TestTickLeavesTheAlertsLine(t *testing.T) {
 
 	var written bytes.Buffer
 	s := &Service{Config: Config{Queue: q, Log: slog.New(slog.NewJSONHandler(&written, nil)), Now: func() time.Time { return now }}}
-	if err := s.logTick(t.Context(), queue.Reaped{ExpiredLeases: 3}); err != nil {
+	ended := map[pipeline.Status]int{pipeline.Completed: 2, pipeline.Failed: 1}
+	if err := s.logTick(t.Context(), queue.Reaped{ExpiredLeases: 3, Ended: ended}); err != nil {
 		t.Fatal(err)
 	}
 	var line struct {
-		Msg           string   `json:"msg"`
-		ExpiredLeases *int     `json:"expired_leases"`
-		OldestReadyS  *float64 `json:"oldest_ready_s"`
+		Msg           string         `json:"msg"`
+		ExpiredLeases *int           `json:"expired_leases"`
+		OldestReadyS  *float64       `json:"oldest_ready_s"`
+		Ended         map[string]int `json:"ended"`
 	}
 	if err := json.Unmarshal(written.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
 	if line.Msg != "tick" || line.ExpiredLeases == nil || *line.ExpiredLeases != 3 || line.OldestReadyS == nil || *line.OldestReadyS != 90 {
 		t.Errorf("wrote %s", written.Bytes())
+	}
+	if want := map[string]int{"COMPLETED": 2, "FAILED": 1}; !maps.Equal(line.Ended, want) {
+		t.Errorf("ended %v, want %v", line.Ended, want)
+	}
+	written.Reset()
+	if err := s.logTick(t.Context(), queue.Reaped{}); err != nil || !strings.Contains(written.String(), `"ended":{}`) {
+		t.Errorf("no end is no object: %v, %s", err, written.Bytes())
 	}
 }

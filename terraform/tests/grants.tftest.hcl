@@ -45,7 +45,6 @@ run "exactly_these" {
         "trigger roles/pubsub.publisher topic splatworks-reconstruction-finished",
         "notify roles/storage.objectUser bucket artifacts (webhooks)",
         "notify roles/storage.objectViewer bucket artifacts (outcomes)",
-        "notify roles/secretmanager.secretAccessor secret splatworks-redis-url",
         "notify-events roles/run.invoker service splatworks-notify",
         "notify-events roles/eventarc.eventReceiver project",
         "requests roles/secretmanager.secretAccessor secret splatworks-redis-url",
@@ -59,6 +58,19 @@ run "exactly_these" {
       ]]),
     ))
     error_message = "The backend's accounts hold other grants than these. If the change is meant, change this table and the one in docs/operations.md."
+  }
+}
+
+run "notify_has_no_queue" {
+  command = plan
+
+  assert {
+    condition     = !contains(module.notify.environment, "REDIS_URL") && !contains(module.notify.environment, "REDIS_CA_CERT")
+    error_message = "The notify function needs no queue, and what talks to the internet must not know its password."
+  }
+  assert {
+    condition     = contains(module.trigger.environment, "REDIS_URL") && contains(module.requests.environment, "REDIS_CA_CERT")
+    error_message = "The services of the queue must know where it is."
   }
 }
 

@@ -137,7 +137,7 @@ run "a_server_elsewhere" {
     error_message = "A server elsewhere is not made here, and its address is in a secret that exists."
   }
   assert {
-    condition     = length([for grant in output.grants : grant if grant.on == "secret upstash" && grant.role == "roles/secretmanager.secretAccessor"]) == 13
+    condition     = length([for grant in output.grants : grant if grant.on == "secret upstash" && grant.role == "roles/secretmanager.secretAccessor"]) == 12
     error_message = "Every program must be able to read the address: five receivers, five workers, two functions, the requests service."
   }
   assert {

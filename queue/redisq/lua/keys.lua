@@ -18,7 +18,8 @@ local SLOTS    = '{q}slots:'     -- sorted set, + stage: workers by the end of t
 local LAUNCHED = '{q}launched:'  -- sorted set, + stage: reservations for launched workers, by their end
 local TURNS    = '{q}turns:'     -- hash, + stage, for fair share: priority -> turn of the newest claim, priority:caller ->
                                  --   turn of the caller's newest task, while that one is still to come
-local REAPED   = '{q}reaped'     -- hash: stage -> when the reaper last looked at all of its leases
+local REAPED   = '{q}reaped'     -- hash: stage -> when the reaper last looked at all of its leases; ends -> how many requests had been
+                                 --   completed, failed and canceled in its last pass, before -> in the one before, at -> when
 local WHOLE    = '{q}whole'      -- exists once a rebuild has looked for everything that this Redis may have lost
 local HANDOVER = '{q}handover'   -- sorted set: requests between two stages, by the completion of the first
 local ENDED    = '{q}ended'      -- sorted set: requests whose end nobody has announced, by the time from which the reaper does it

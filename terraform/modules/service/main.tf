@@ -79,7 +79,7 @@ resource "google_cloud_run_v2_service" "this" {
     dynamic "vpc_access" {
       for_each = var.backend.network == null ? [] : [var.backend.network]
       content {
-        egress = var.egress
+        egress = "ALL_TRAFFIC"
         network_interfaces {
           network    = vpc_access.value
           subnetwork = var.backend.subnetwork

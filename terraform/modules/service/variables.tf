@@ -53,12 +53,6 @@ variable "ingress" {
   default     = "INGRESS_TRAFFIC_INTERNAL_ONLY"
 }
 
-variable "egress" {
-  description = "ALL_TRAFFIC reaches Google and Redis only, PRIVATE_RANGES_ONLY the internet too."
-  type        = string
-  default     = "ALL_TRAFFIC"
-}
-
 variable "public" {
   description = "Check no IAM token: the program itself asks for a key."
   type        = bool
