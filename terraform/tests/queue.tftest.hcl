@@ -138,7 +138,7 @@ run "a_server_elsewhere" {
   }
   assert {
     condition     = length([for grant in output.grants : grant if grant.on == "secret upstash" && grant.role == "roles/secretmanager.secretAccessor"]) == 12
-    error_message = "Every program must be able to read the address: five receivers, five workers, two functions, the requests service."
+    error_message = "Every program must be able to read the address: five receivers, five workers, the trigger function, the requests service."
   }
   assert {
     condition     = local.backend.network == null
