@@ -269,6 +269,7 @@ func (s *Service) signUpload(ctx context.Context, r pipeline.Request, name, cont
 // submission is the record of a request as this API writes it: with what its capture is, when that existed before.
 type submission struct {
 	pipeline.Request
+	Trace  serve.Trace      `json:"trace,omitzero"` // of the call: workers log with it
 	Source *pipeline.Object `json:"source,omitempty"`
 }
 
@@ -278,7 +279,7 @@ func (s *Service) record(ctx context.Context, r pipeline.Request, source *pipeli
 	if err != nil {
 		return fmt.Errorf("publish reconstruction-requested: %w", err)
 	}
-	body, err := json.Marshal(submission{r, source})
+	body, err := json.Marshal(submission{r, serve.TraceOf(ctx), source})
 	if err != nil {
 		return fmt.Errorf("encode request record: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -61,6 +63,30 @@ func TestTriggerAnswersWithEverythingAClientNeeds(t *testing.T) {
 	s := w.status(a.CallbackToken)
 	if s.Status != pipeline.Queued || s.Progress.Step != "waiting for the upload" || s.QueuePosition != nil || s.Priority != 7 {
 		t.Errorf("status %+v", s)
+	}
+}
+
+// TestRecordKeepsTheTraceOfTheCall: workers log under it. A call without one leaves none.
+func TestRecordKeepsTheTraceOfTheCall(t *testing.T) {
+	w := newWorld(t)
+	w.handler = serve.Hardening{Log: slog.New(slog.DiscardHandler)}.Wrap(w.handler)
+	want := serve.Trace{ID: "0af7651916cd43dd8448eb211c80319c", Span: "b7ad6b7169203331"}
+	for session, c := range map[string]struct {
+		header string
+		want   *serve.Trace
+	}{"traced": {"traceparent: 00-" + want.ID + "-" + want.Span + "-01", &want}, "untraced": {"Accept: */*", nil}} {
+		a := decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", `{"session_id":"`+session+`"}`, c.header))
+		var record struct {
+			RequestID string       `json:"request_id"`
+			Trace     *serve.Trace `json:"trace"`
+		}
+		o := pipeline.Object{Bucket: "artifacts", Name: artifacts.RequestName(a.RequestID)}
+		if err := artifacts.GetJSON(t.Context(), w.store, o, &record, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		if record.RequestID != a.RequestID || (record.Trace == nil) != (c.want == nil) || c.want != nil && *record.Trace != *c.want {
+			t.Errorf("%s: record %+v, trace %+v", session, record, record.Trace)
+		}
 	}
 }
 

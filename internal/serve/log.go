@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -73,42 +72,22 @@ func (w redactingWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-type traceKey struct{}
-
-// withTrace keeps the trace id of an incoming request for everything logged on its behalf.
-func withTrace(r *http.Request) *http.Request {
-	id := traceID(r.Header)
-	if id == "" {
-		return r
-	}
-	return r.WithContext(context.WithValue(r.Context(), traceKey{}, id))
-}
-
-var hex32 = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
-// traceID is W3C traceparent's ("00-TRACE-SPAN-FLAGS"), else Google's own header's ("TRACE/SPAN;o=1").
-func traceID(h http.Header) string {
-	if parts := strings.Split(h.Get("traceparent"), "-"); len(parts) >= 4 && hex32.MatchString(parts[1]) {
-		return parts[1]
-	}
-	if id, _, _ := strings.Cut(h.Get("X-Cloud-Trace-Context"), "/"); hex32.MatchString(id) {
-		return id
-	}
-	return ""
-}
-
 type traceHandler struct {
 	slog.Handler
 	project string
 }
 
 func (h traceHandler) Handle(ctx context.Context, r slog.Record) error {
-	if id, ok := ctx.Value(traceKey{}).(string); ok {
+	if t := TraceOf(ctx); t.ID != "" {
+		r = r.Clone()
+		id := t.ID
 		if h.project != "" {
 			id = "projects/" + h.project + "/traces/" + id
 		}
-		r = r.Clone()
 		r.AddAttrs(slog.String("logging.googleapis.com/trace", id))
+		if t.Span != "" {
+			r.AddAttrs(slog.String("logging.googleapis.com/spanId", t.Span))
+		}
 	}
 	return h.Handler.Handle(ctx, r)
 }

@@ -102,7 +102,7 @@ func TestLogLineIsWhatCloudLoggingReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{"severity": "WARNING", "message": "hello", "n": 1.0, "again_in": "1.5s",
-		"logging.googleapis.com/trace": "projects/my-project/traces/0af7651916cd43dd8448eb211c80319c"} {
+		"logging.googleapis.com/trace": "projects/my-project/traces/0af7651916cd43dd8448eb211c80319c", "logging.googleapis.com/spanId": "b7ad6b7169203331"} {
 		if line[key] != want {
 			t.Errorf("%s = %v, want %v", key, line[key], want)
 		}
@@ -112,15 +112,25 @@ func TestLogLineIsWhatCloudLoggingReads(t *testing.T) {
 	}
 }
 
-func TestTraceIDTakesOnlyTraceIDs(t *testing.T) {
-	for _, c := range []struct{ header, value, want string }{
-		{"X-Cloud-Trace-Context", "105445aa7843bc8bf206b12000100000/1;o=1", "105445aa7843bc8bf206b12000100000"},
-		{"X-Cloud-Trace-Context", "<script>/1", ""},
-		{"traceparent", "00-xyz-b7ad6b7169203331-01", ""},
-		{"traceparent", "", ""},
+func TestTraceTakesOnlyTraces(t *testing.T) {
+	for _, c := range []struct {
+		header, value string
+		want          Trace
+	}{
+		{"X-Cloud-Trace-Context", "105445aa7843bc8bf206b12000100000/255;o=1", Trace{"105445aa7843bc8bf206b12000100000", "00000000000000ff"}},
+		{"X-Cloud-Trace-Context", "105445aa7843bc8bf206b12000100000/x", Trace{ID: "105445aa7843bc8bf206b12000100000"}},
+		{"X-Cloud-Trace-Context", "105445aa7843bc8bf206b12000100000/0", Trace{ID: "105445aa7843bc8bf206b12000100000"}},
+		{"X-Cloud-Trace-Context", "105445aa7843bc8bf206b12000100000", Trace{ID: "105445aa7843bc8bf206b12000100000"}},
+		{"X-Cloud-Trace-Context", "<script>/1", Trace{}},
+		{"traceparent", "00-105445aa7843bc8bf206b12000100000-b7ad6b7169203331-01", Trace{"105445aa7843bc8bf206b12000100000", "b7ad6b7169203331"}},
+		{"traceparent", "00-105445aa7843bc8bf206b12000100000-<b>-01", Trace{ID: "105445aa7843bc8bf206b12000100000"}},
+		{"traceparent", "00-xyz-b7ad6b7169203331-01", Trace{}},
+		{"traceparent", "", Trace{}},
 	} {
-		if got := traceID(http.Header{http.CanonicalHeaderKey(c.header): {c.value}}); got != c.want {
-			t.Errorf("%s %q: %q", c.header, c.value, got)
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set(c.header, c.value)
+		if got := TraceOf(withTrace(r).Context()); got != c.want {
+			t.Errorf("%s %q: %+v", c.header, c.value, got)
 		}
 	}
 }

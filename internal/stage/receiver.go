@@ -45,28 +45,28 @@ func (r *Receiver) Receive(ctx context.Context, e cloudevents.Event) error {
 	log := r.Log.With("event_id", e.ID(), "stage", r.Stage)
 	task, err := r.taskOf(e)
 	if err != nil {
-		log.Warn("event ignored: " + err.Error())
+		log.WarnContext(ctx, "event ignored: "+err.Error())
 		return nil
 	}
 	log = log.With("request_id", task.RequestID)
 	added, err := r.Tasks.Enqueue(ctx, task)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		log.Warn("event ignored: unknown request", "object", task.Input.String())
+		log.WarnContext(ctx, "event ignored: unknown request", "object", task.Input.String())
 		return nil
 	case errors.Is(err, queue.ErrTerminal):
-		log.Info("event ignored: the request has ended")
+		log.InfoContext(ctx, "event ignored: the request has ended")
 		return nil
 	case err != nil:
 		return fmt.Errorf("enqueue %s: %w", task.RequestID, err)
 	}
-	log.Info("event received", "added", added)
+	log.InfoContext(ctx, "event received", "added", added)
 	if !added {
 		return nil // whoever added the task launched its worker; the reaper launches what was lost
 	}
 	if err := r.Staffing.Want(ctx, r.Stage); err != nil {
 		// The task is safe in the queue and the reaper launches again.
-		log.Warn("no worker launched", "error", err.Error())
+		log.WarnContext(ctx, "no worker launched", "error", err.Error())
 	}
 	return nil
 }

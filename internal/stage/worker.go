@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -115,8 +116,9 @@ func (w *Worker) keepSlot(ctx context.Context) {
 // when the queue cannot be told of the outcome.
 func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (next queue.Lease, err error) {
 	t := lease.Task()
+	ctx = w.traced(ctx, t.RequestID)
 	log := w.Log.With("request_id", t.RequestID, "stage", t.Stage, "attempt", lease.Attempt(), "fence", lease.Fence())
-	log.Info("task claimed")
+	log.InfoContext(ctx, "task claimed")
 	manifest, err := w.attempt(ctx, lease, stop, log)
 	if err == nil {
 		next, err = w.finish(ctx, lease, manifest, stop)
@@ -124,10 +126,28 @@ func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct
 		err = w.giveUp(ctx, lease, err, stopped(stop), log)
 	}
 	if errors.Is(err, queue.ErrLeaseLost) || errors.Is(err, queue.ErrCanceled) {
-		log.Warn("task dropped", "reason", err.Error())
+		log.WarnContext(ctx, "task dropped", "reason", err.Error())
 		return nil, nil
 	}
 	return next, err
+}
+
+// traceTime bounds the look for a trace: the lease is running.
+const traceTime = 5 * time.Second
+
+// traced is ctx with the trace of the call that asked for the request, which its record keeps: the worker's lines are found with
+// those of that call. Without it they are written all the same.
+func (w *Worker) traced(ctx context.Context, requestID string) context.Context {
+	var record struct {
+		Trace serve.Trace `json:"trace"`
+	}
+	look, cancel := context.WithTimeout(ctx, traceTime)
+	defer cancel()
+	o := pipeline.Object{Bucket: w.Buckets.Artifacts, Name: artifacts.RequestName(requestID)}
+	if err := artifacts.GetJSON(look, w.Store, o, &record, maxRecordBytes); err != nil && !errors.Is(err, artifacts.ErrNotFound) {
+		w.Log.WarnContext(ctx, "trace not read", "request_id", requestID, "error", err.Error())
+	}
+	return record.Trace.In(ctx)
 }
 
 // finish is reached with the manifest written: from here on the result exists, whoever tells the queue. A worker that goes on
@@ -157,7 +177,7 @@ func (w *Worker) announce(ctx context.Context, r pipeline.Request, s pipeline.St
 	ctx, cancel := context.WithTimeout(ctx, announceTime) // the lease of the next task is running
 	defer cancel()
 	if err := w.Ended(ctx, r, s); err != nil {
-		w.Log.Warn("end of request not announced yet", "request_id", r.ID, "error", err.Error())
+		w.Log.WarnContext(ctx, "end of request not announced yet", "request_id", r.ID, "error", err.Error())
 	}
 }
 
@@ -172,12 +192,12 @@ func (w *Worker) giveUp(ctx context.Context, lease queue.Lease, cause error, sto
 	case errors.Is(cause, queue.ErrLeaseLost) || errors.Is(cause, queue.ErrCanceled):
 		return cause
 	case errors.Is(cause, ErrStopped), stopping && errors.Is(cause, context.Canceled):
-		log.Info("task given back")
+		log.InfoContext(ctx, "task given back")
 		return lease.GiveBack(ctx)
 	}
 	f := w.failureOf(cause, lease.Task().Stage)
 	retry, err := lease.Fail(ctx, f)
-	log.Warn("task failed", "code", f.Code, "kind", f.Kind, "retry", retry, "error", cause.Error())
+	log.WarnContext(ctx, "task failed", "code", f.Code, "kind", f.Kind, "retry", retry, "error", cause.Error())
 	if err == nil && !retry {
 		w.announce(ctx, lease.Request(), pipeline.Failed)
 	}
@@ -190,7 +210,7 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 	// A worker may have died between its manifest and its Complete: then the work is done and only the word is missing.
 	bucket, name := w.Buckets.ManifestBucket(t.Stage), artifacts.ManifestName(t.RequestID, t.Stage)
 	if o, err := w.Store.Stat(ctx, bucket, name); err == nil {
-		log.Info("manifest exists already", "manifest", o.String())
+		log.InfoContext(ctx, "manifest exists already", "manifest", o.String())
 		return o, nil
 	} else if !errors.Is(err, artifacts.ErrNotFound) {
 		return pipeline.Object{}, fmt.Errorf("look for manifest: %w", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -268,7 +269,11 @@ func (s *Service) writeDown(ctx context.Context, request pipeline.Request, uses 
 			return pipeline.Object{}, err
 		}
 	}
-	if _, err := artifacts.PutJSON(ctx, s.Store, s.Buckets.Artifacts, artifacts.RequestName(request.ID), request,
+	record := struct {
+		pipeline.Request
+		Trace serve.Trace `json:"trace,omitzero"` // of the operator's call
+	}{request, serve.TraceOf(ctx)}
+	if _, err := artifacts.PutJSON(ctx, s.Store, s.Buckets.Artifacts, artifacts.RequestName(request.ID), record,
 		artifacts.PutOptions{DoesNotExist: true}); err != nil {
 		return pipeline.Object{}, fmt.Errorf("write request record: %w", err)
 	}
