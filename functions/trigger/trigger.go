@@ -118,11 +118,15 @@ type Config struct {
 	Caller func(*http.Request) (string, error)
 	// PublicURL is where clients reach this API ("https://api.example.com"). Empty: what the client called.
 	PublicURL      string
-	MaxUploadBytes int64         // of a capture, in one upload or in several; 0: 10 GiB
+	MaxUploadBytes int64         // of a capture, in one upload or in several; 0: the constant
 	UploadTTL      time.Duration // of the upload URL; 0: 15 minutes
 	DownloadTTL    time.Duration // of result links; 0: 15 minutes
 	RequestTTL     time.Duration // from submission to the request's deadline; 0: 24 hours
 }
+
+// MaxUploadBytes is how large a capture may be where nothing is configured, as on a laptop: 10 GiB. Whether its machine has room for one is
+// the worker's to say (upload_too_large_for_worker); terraform sets what its workers have room for.
+const MaxUploadBytes = 10 << 30
 
 // Service is the request API.
 type Service struct {
@@ -160,7 +164,7 @@ func New(c Config) (*Service, error) {
 		}
 	}
 	orDefault(&c.Waiting, waitingByDefault)
-	orDefault(&c.MaxUploadBytes, 10<<30)
+	orDefault(&c.MaxUploadBytes, MaxUploadBytes)
 	orDefault(&c.UploadTTL, 15*time.Minute)
 	orDefault(&c.DownloadTTL, 15*time.Minute)
 	orDefault(&c.RequestTTL, 24*time.Hour)
