@@ -31,6 +31,10 @@ check: ## Format, vet and import direction; under a minute
 bench: ## Benchmarks, as ratios to a baseline measured in the same run
 	go test -run '^$$' -bench . -benchtime 1s -timeout 60m ./engines/... ./queue/... ./functions/...
 
+large: ## A 3 GB video and a 2 GB archive through the filter within 1 GiB of memory: 12 GB of disk, some minutes
+	@$(TOOLS) go ffmpeg
+	go test ./services/filter -run Large -large -v -count 1 -timeout 60m
+
 fuzz: ## Every fuzz target for FUZZTIME (30s) each
 	@infra/toolchain/fuzz.sh
 
@@ -46,4 +50,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench fuzz chaos deploy teardown clean
+.PHONY: help build demo test check bench large fuzz chaos deploy teardown clean
