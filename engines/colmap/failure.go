@@ -110,8 +110,9 @@ func (c *Colmap) failure(command, lastError string, err error) error {
 	case errors.Is(err, exec.ErrNotFound) || isEnded && ended.Cause != nil:
 		f = fail(MissingTool, "Install COLMAP 4 with infra/toolchain/install.sh; splatworks doctor shows what is found.", "COLMAP could not be started from %q", c.Path)
 	case command == probe && isEnded && ended.Signal != 0:
-		// Nothing was to be reconstructed yet: fewer images would not help.
+		// Nothing was to be reconstructed yet: fewer images would not help, and nobody shall take the signal for want of memory.
 		f = fail(Crashed, "Try again; splatworks doctor shows which COLMAP is found.", "COLMAP ended before it could say its version (%v)", ended.Signal)
+		err = errors.New(err.Error())
 	case isEnded && ended.Signal == syscall.SIGKILL:
 		f = fail(Killed, "Use fewer images or a smaller image size, or more memory.", "COLMAP's %s was killed, most likely for want of memory", command)
 	case strings.Contains(lastError, "Failed to create"):

@@ -199,6 +199,19 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// Memory that runs out while COLMAP works asks for a smaller plan; a signal while it is asked for its version does not.
+func TestKilledProbeIsNoWantOfMemory(t *testing.T) {
+	killed := fake(t, `kill -KILL $$`)
+	if _, err := killed.ViewGraphCalibrator(t.Context(), "d.db"); !errors.Is(err, syscall.ENOMEM) {
+		t.Errorf("at work: %v", err)
+	}
+	_, err := killed.Version(t.Context())
+	var failure *Failure
+	if !errors.As(err, &failure) || failure.Code != Crashed || errors.Is(err, syscall.ENOMEM) {
+		t.Errorf("asked for its version: %v", err)
+	}
+}
+
 // A crash on a full disk is recognized although a stack trace follows the message.
 func TestCrashOnAFullDisk(t *testing.T) {
 	c := fake(t, `{

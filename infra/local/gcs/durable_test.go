@@ -284,6 +284,30 @@ func TestFailedCommitCanBeRepeated(t *testing.T) {
 	r.wantContent("n", "hello")
 }
 
+// TestFilesOutliveTheirDescriptions: what a crash left goes, and a folder full of results without sidecars stays.
+func TestFilesOutliveTheirDescriptions(t *testing.T) {
+	for n, stay := range map[int]bool{2: false, maxUnclaimed + 1: true} {
+		r := newRig(t)
+		r.put("whole", "whole")
+		var blobs []string
+		for i := range n {
+			blob := r.server.objectPath(r.put(fmt.Sprint("n", i), "kept"))
+			if err := os.Remove(blob + ".json"); err != nil {
+				t.Fatal(err)
+			}
+			blobs = append(blobs, blob)
+		}
+		r.restart()
+		r.wantMissing("n0")
+		r.wantContent("whole", "whole")
+		for _, blob := range blobs {
+			if _, err := os.Stat(blob); (err == nil) != stay {
+				t.Errorf("of %d: %v, stays: %t", n, err, stay)
+			}
+		}
+	}
+}
+
 // TestCrashBetweenLinkAndSidecar: the content has its final name, but the object does not exist yet.
 func TestCrashBetweenLinkAndSidecar(t *testing.T) {
 	r := newRig(t)

@@ -281,6 +281,10 @@ func (s *Server) loadBucket(name string) (*bucket, error) {
 	return b, nil
 }
 
+// maxUnclaimed is how many blobs without a sidecar are taken for what crashes left, and removed: one commit or deletion is under way
+// at a time, so more of them are somebody's results.
+const maxUnclaimed = 16
+
 func (s *Server) loadObjects(b *bucket, committed map[string]Object) error {
 	dir := filepath.Join(s.bucketDir(b.Name), "objects")
 	files, err := os.ReadDir(dir)
@@ -317,8 +321,7 @@ func (s *Server) loadObjects(b *bucket, committed map[string]Object) error {
 				stale = append(stale, f.Name())
 				continue
 			}
-			stale = append(stale, stem(older.Name, older.Generation)+".json")
-			sizes[stem(older.Name, older.Generation)] = older.Size
+			stale = append(stale, stem(older.Name, older.Generation)+".json", stem(older.Name, older.Generation))
 		}
 		b.objects[c.Name] = c.Object
 		if c.Session != "" {
@@ -329,6 +332,10 @@ func (s *Server) loadObjects(b *bucket, committed map[string]Object) error {
 		b.names = append(b.names, name)
 	}
 	slices.Sort(b.names)
+	if len(sizes) > maxUnclaimed {
+		s.o.Log.Error("storage: many files have lost their descriptions: they are not served, and left alone", "bucket", b.Name, "folder", dir, "files", len(sizes))
+		clear(sizes)
+	}
 	for blob := range sizes {
 		stale = append(stale, blob)
 	}
