@@ -164,9 +164,9 @@ func (b *backend) checkContract(done accepted) {
 		public.call(ask{operation: postTrigger, body: bad})
 	}
 	public.call(ask{operation: postTrigger, body: `{"session_id":"a"}`, headers: []string{"Idempotency-Key: \u00e9"}})
-	fresh := triggered(good[postTrigger], "Idempotency-Key: contract")
-	public.call(ask{operation: postTrigger, body: good[postTrigger], headers: []string{"Idempotency-Key: contract"}})
-	public.call(ask{operation: postTrigger, body: `{"session_id":"other"}`, headers: []string{"Idempotency-Key: contract"}})
+	fresh := triggered(good[postTrigger], "Idempotency-Key: contract-0123456789")
+	public.call(ask{operation: postTrigger, body: good[postTrigger], headers: []string{"Idempotency-Key: contract-0123456789"}})
+	public.call(ask{operation: postTrigger, body: `{"session_id":"other"}`, headers: []string{"Idempotency-Key: contract-0123456789"}})
 	public.call(ask{operation: postTrigger, body: good[postTrigger]})
 	several := triggered(`{"session_id":"several","uploads":"several"}`).CallbackToken
 

@@ -141,7 +141,7 @@ func TestNothingIsAppliedTwice(t *testing.T) {
 
 // TestRestart: scripts are gone and the data is being loaded when the server is back; a call just takes longer.
 func TestRestart(t *testing.T) {
-	server := redistest.Start(t, "--appendonly", "yes")
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always") // what was answered is on the disk
 	q := open(t, connect(t, server), queue.Config{})
 	r := queuetest.Request(time.Now(), 1)
 	if err := q.Submit(t.Context(), r); err != nil {
