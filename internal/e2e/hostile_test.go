@@ -75,7 +75,7 @@ var hostileTable = []hostile{
 	{name: "zip of symlinks", upload: zipOf(entry{name: "a.jpg", mode: fs.ModeSymlink | 0o777, content: "/etc/passwd"}), code: "too_few_photos"},
 	{name: "zip with 100,000 entries", upload: manyEntries, code: "archive_too_large"},
 	{name: "zip bomb of 1:1000", upload: bomb(bombBytes), code: "archive_too_large"},
-	{name: "zip bomb of 1:1000 that claims to be small", upload: bomb(1000), code: "bad_archive"},
+	{name: "zip bomb of 1:1000 that claims to be small", upload: bomb(1000), code: "not_a_photo"}, // its one member is damaged: it holds more than it says
 	{name: "images of 50,000 x 50,000 px by their headers", upload: hugeImages, code: "not_a_photo"},
 }
 
