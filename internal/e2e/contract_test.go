@@ -117,11 +117,24 @@ func (d *driven) operations() map[string]func(status string) []any {
 	return all
 }
 
-// complete fails for every answer that is documented and was not given.
+// heldByTheFunction are documented answers to which this test brings no running backend: full limits and waiting places of one
+// request, and a queue in the middle of being rebuilt. TestEveryDocumentedAnswerIsGiven of functions/trigger gives each of
+// them and compares it with the document.
+var heldByTheFunction = []string{
+	"GET /events 503 queue_rebuilding", "GET /events 503 too_many_streams", "GET /status 503 queue_rebuilding",
+	"GET /status/{request_id} 503 queue_rebuilding", "POST /cancel 429 rate_limited", "POST /cancel 503 limiter_unavailable",
+	"POST /cancel 503 queue_rebuilding", "POST /trigger-reconstruction 503 queue_unavailable", "POST /uploads 429 rate_limited",
+	"POST /uploads 503 limiter_unavailable", "POST /uploads 503 signer_unavailable", "POST /uploads/complete 429 rate_limited",
+	"POST /uploads/complete 503 limiter_unavailable",
+}
+
+// complete fails for every other answer that is documented and was not given.
 func (d *driven) complete() {
 	d.t.Helper()
 	for _, answer := range d.contract.Missing() {
-		d.t.Errorf("documented but not given by a running backend: %s", answer)
+		if !slices.Contains(heldByTheFunction, answer) {
+			d.t.Errorf("documented but not given by a running backend: %s", answer)
+		}
 	}
 }
 
