@@ -1,5 +1,5 @@
 # One inbox a stage: its trigger hears exactly this bucket, so no stage hears another's objects (direct Cloud Storage
-# events cannot be filtered by name). The first stage's inbox takes the clients' uploads. Bulk lies in artifacts, which has
+# events cannot be filtered by name). The first stage's inbox takes the clients' uploads. Bulk is in artifacts, which has
 # no trigger.
 
 locals {
@@ -10,7 +10,7 @@ resource "google_storage_bucket" "inbox" {
   for_each = var.stages
 
   name                        = "${var.project_id}-${var.name}-${each.key}-inbox"
-  location                    = var.region # the trigger must stand where the bucket stands
+  location                    = var.region # the trigger must be in the bucket's region
   storage_class               = "STANDARD"
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # deploy.sh PROJECT REGION [ENVIRONMENT]: the whole way from a clone to a running backend; safe to run again at any time,
-# which is how an upgrade is made and how an interrupted run goes on. ENVIRONMENT is dev (default) or prod; your settings
+# which is how an upgrade is made and how an interrupted run continues. ENVIRONMENT is dev (default) or prod; your settings
 # are environments/ENVIRONMENT.settings.tfvars.
 #
 # Checks the settings, makes the bucket of terraform's state, applies bootstrap/ and owner/ as you, and lets Cloud Build do
@@ -106,13 +106,13 @@ if ! build "$where"; then
 	if grep -qiE 'quota restrictions, cannot run builds in this region|does not support (the )?region|location .*(not supported|unavailable)' "$log" && [ "$where" != global ]; then
 		say "this project may not build in $where; it builds in global instead. The backend stays in $region. BUILD_REGION=global says so from the beginning"
 		where=global
-		build "$where" || fail "the build did not succeed; its log, whose address is above, says why. Run the same command again when the cause is gone: it goes on from what was made"
+		build "$where" || fail "the build did not succeed; its log, whose address is above, says why. Run the same command again when the cause is gone: it continues from what was made"
 	elif grep -qiE 'permission|PERMISSION_DENIED|does not have' "$log" && ! grep -q 'Logs are available' "$log"; then
 		say "the deployer's rights are not known everywhere yet; once more in $pause seconds"
 		sleep "$pause"
 		build "$where" || fail "the build could not be started; the error is above"
 	else
-		fail "the build did not succeed; its log, whose address is above, says why. Run the same command again when the cause is gone: it goes on from what was made"
+		fail "the build did not succeed; its log, whose address is above, says why. Run the same command again when the cause is gone: it continues from what was made"
 	fi
 fi
 

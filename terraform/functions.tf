@@ -6,7 +6,7 @@ module "trigger" {
   source = "./modules/service"
 
   name    = "${var.name}-trigger"
-  purpose = "takes requests in and tells how they go"
+  purpose = "takes requests in and reports their status"
   backend = local.backend
   secrets = merge(local.secrets, length(var.api_keys) > 0 ? { API_KEYS = google_secret_manager_secret.api_keys[0].secret_id } : {})
   after   = concat(local.after, google_secret_manager_secret_version.api_keys[*].id)
@@ -118,7 +118,7 @@ resource "google_pubsub_topic_iam_member" "trigger_announces" {
   member = module.trigger.member
 }
 
-# ---- notify: tells clients' servers
+# ---- notify: calls clients' servers
 
 # Webhooks are on the internet and the queue is not needed: no private network, no secret, nothing to wait for.
 module "notify" {
@@ -137,7 +137,7 @@ module "notify" {
   invokers = { events = local.notify_events_member }
 }
 
-# What became of each delivery lies in the artifacts bucket, beside the addresses and the signing keys.
+# The outcome of each delivery is in the artifacts bucket, beside the addresses and the signing keys.
 resource "google_storage_bucket_iam_member" "notify" {
   for_each = {
     "webhooks" = {

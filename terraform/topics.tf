@@ -1,4 +1,4 @@
-# What the backend tells the outside: a request came in, a request ended. The second one rings the notify function.
+# What the backend publishes: a request came in, a request ended. The second one rings the notify function.
 
 resource "google_pubsub_topic" "this" {
   for_each = toset(["reconstruction-requested", "reconstruction-finished"])

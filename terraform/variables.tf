@@ -258,7 +258,7 @@ variable "operators" {
 }
 
 variable "api_keys" {
-  description = "NAME:SHA256 of the keys that callers must send as X-Api-Key, as 'splatworks key NAME' prints them; none: no key is asked for. A name may stand twice, so that a key can be replaced while both work."
+  description = "NAME:SHA256 of the keys that callers must send as X-Api-Key, as 'splatworks key NAME' prints them; empty: no key is required. A name may appear twice, so that a key can be replaced while both work."
   type        = list(string)
   default     = []
 
@@ -287,7 +287,7 @@ variable "rate_limit" {
 }
 
 variable "proxies" {
-  description = "Trusted proxies between clients and the trigger function, each of which appends the address it saw to X-Forwarded-For: 1 is Cloud Run's own front end, 2 with a load balancer before it. Without API keys callers are told apart by that address."
+  description = "Trusted proxies between clients and the trigger function, each of which appends the address it saw to X-Forwarded-For: 1 is Cloud Run's own front end, 2 with a load balancer before it. Without API keys callers are identified by that address."
   type        = number
   default     = 1
 
@@ -339,7 +339,7 @@ variable "max_upload_bytes" {
     error_message = "A capture has a whole number of bytes, at least one."
   }
   validation {
-    # An archive lies in the work folder packed and unpacked. Without a disk that folder is memory, of which the decoder
+    # An archive is in the work folder packed and unpacked. Without a disk that folder is memory, of which the decoder
     # and the frames want the other half.
     condition = alltrue([
       for name, stage in var.stages : var.max_upload_bytes <= (stage.disk_gib == null ? stage.memory_gib / 4 : stage.disk_gib / 2) * 1073741824
@@ -353,7 +353,7 @@ variable "max_upload_bytes" {
 }
 
 variable "source_buckets" {
-  description = "Buckets whose objects clients may name in place of an upload (source). Whoever may call the trigger function may have anything in them reconstructed. Buckets of other projects must let these accounts be granted there."
+  description = "Buckets whose objects clients may name in place of an upload (source). Every caller of the trigger function may have anything in them reconstructed. Buckets of other projects must let these accounts be granted there."
   type        = list(string)
   default     = []
 
@@ -444,7 +444,7 @@ variable "audit_logs" { # tfcheck:ignore, owner/ uses it
   default     = false
 }
 
-# ---- who is told
+# ---- who gets alerts
 
 variable "alert_emails" {
   description = "Addresses that alerts and the budget write to."
@@ -463,7 +463,7 @@ variable "alert_thresholds" {
 }
 
 variable "budget" { # tfcheck:ignore, owner/ uses it
-  description = "Monthly budget in the billing account's currency; it warns and caps nothing. The caps are max_executions and the quota. Made by owner/: whoever deploys must be allowed to manage budgets of the billing account."
+  description = "Monthly budget in the billing account's currency; it warns and caps nothing. The caps are max_executions and the quota. Made by owner/: the person who applies it must be allowed to manage budgets of the billing account."
   type        = object({ billing_account = string, amount = number, currency_code = optional(string, "USD") })
   default     = null
 }

@@ -2,7 +2,7 @@
 #
 # Worker of depth: its program (built with cgo, which loads ONNX Runtime by name), ONNX Runtime and the model, both
 # fetched at build from pinned addresses and refused when the SHA-256 is another. Without a model the stage says so in its
-# manifest and the pipeline goes on: build with --target plain.
+# manifest and the pipeline continues: build with --target plain.
 #
 #   RUNTIME_URL, RUNTIME_SHA256   onnxruntime-linux-x64-VERSION.tgz, or -gpu- for --target gpu (CUDA 12)
 #   MODEL_URL, MODEL_SHA256       of engines/depth/models/depth-anything-v2-small.json (Apache-2.0); the program knows the

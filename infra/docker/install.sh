@@ -1,6 +1,6 @@
 #!/bin/sh
 # install.sh KIND: runs once, as root, in a fresh Debian root that becomes an image. Installs packages/KIND.txt, then takes
-# out what only building needed, the shells last: what runs in the image is called directly, and whoever breaks into it
+# out what only building needed, the shells last: what runs in the image is called directly, and an intruder
 # finds no tools. The package database stays, so that scanners know what is in the image.
 #
 # With a base image pinned by digest the result is pinned too: Debian's images name, in a comment, the archive snapshot
@@ -12,7 +12,7 @@ list=$(dirname "$0")/packages/$1.txt
 
 for sources in /etc/apt/sources.list.d/*.sources; do
 	if [ "${SNAPSHOT:-yes}" = yes ] && grep -q '^# http.*/archive/' "$sources" 2>/dev/null; then
-		# "# URL of the snapshot" stands above "URIs: URL of the mirror".
+		# "# URL of the snapshot" is above "URIs: URL of the mirror".
 		sed -i '/^# http.*\/archive\//{s/^# /URIs: /;n;d;}' "$sources"
 		echo "install.sh: packages from $(sed -n 's/^URIs: //p' "$sources" | head -n 1)"
 	fi

@@ -13,7 +13,7 @@
 #   splat_transform
 #                PlayCanvas's converter, with npm, if npm is there: an independent reader for the tests of our files
 #
-# A second run takes well under a second. An interrupted download goes on where it stopped. Settings:
+# A second run takes well under a second. An interrupted download continues where it stopped. Settings:
 #
 #   SPLATWORKS_TOOLS          where private roots go      (default ${XDG_CACHE_HOME:-$HOME/.cache}/splatworks)
 #   SPLATWORKS_DEBIAN_MIRROR  a Debian mirror             (default: the one this machine's apt uses)
@@ -126,7 +126,7 @@ install_onnxruntime() {
 	case $(uname -m) in
 	x86_64) part=x64 ;;
 	aarch64) part=arm64 ;;
-	*) say "onnxruntime: there is none for $(uname -m), left out"; return 0 ;;
+	*) say "onnxruntime: not available for $(uname -m), left out"; return 0 ;;
 	esac
 	work=$ONNXRUNTIME.work.$$
 	rm -rf "$work"
@@ -293,7 +293,7 @@ choose_mirror() {
 	fail "$root_name: none of this machine's apt mirrors carries Debian's $SUITE with $*. Set SPLATWORKS_DEBIAN_MIRROR to a Debian mirror (and install debian-archive-keyring)"
 }
 
-# unused tells which packages of the closure the command line never loads: GPU drivers, compilers for them, fonts, data
+# unused lists which packages of the closure the command line never loads: GPU drivers, compilers for them, fonts, data
 # of the graphical interface. A third of the download.
 unused() {
 	case $1 in
@@ -329,7 +329,7 @@ download_packages() {
 	(cd "$WORK/cache/archives" && cut -d' ' -f1 "$WORK/wanted" | APT_CONFIG="$WORK/apt.conf" xargs apt-get -qq download) || status=$?
 	kill $ticker 2>/dev/null || true
 	trap - EXIT INT TERM HUP
-	[ $status = 0 ] || fail "$root_name: the download was interrupted; run this script again, it goes on where it stopped"
+	[ $status = 0 ] || fail "$root_name: the download was interrupted; run this script again, it continues where it stopped"
 }
 
 # unpack_go finishes the private root of Go: one launcher, since Debian keeps the sources in another folder.

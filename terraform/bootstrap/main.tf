@@ -109,7 +109,7 @@ locals {
     "roles/pubsub.admin", "roles/redis.admin", "roles/run.admin", "roles/secretmanager.admin",
     "roles/serviceusage.serviceUsageConsumer", "roles/storage.admin",
   ])
-  # The grants that an environment makes on the project. The condition below keeps the deployer from making others by itself;
+  # The grants that an environment makes on the project. The condition below keeps the deployer from making others;
   # it is no wall: who may create accounts and act as any of them can reach what they can reach.
   grantable = ["roles/eventarc.eventReceiver", "roles/pubsub.publisher"]
 }

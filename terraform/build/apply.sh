@@ -64,7 +64,7 @@ apply)
 	untaint # of a build that was interrupted
 	until tf apply -auto-approve -var bring_up=$first; do
 		[ $attempt -lt $attempts ] || {
-			say "gave up after $attempts attempts; the last error is above. What was made is kept: when its cause is gone, make deploy again goes on from here"
+			say "gave up after $attempts attempts; the last error is above. What was made is kept: when its cause is gone, make deploy again continues from here"
 			exit 1
 		}
 		untaint

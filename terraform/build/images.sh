@@ -1,5 +1,5 @@
 #!/bin/sh
-# images.sh placeholders|write: writes terraform/build.auto.tfvars.json, what the build tells terraform: project, region, the
+# images.sh placeholders|write: writes terraform/build.auto.tfvars.json, what the build passes to terraform: project, region, the
 # images by digest and what depth's image computes with. placeholders stands in until the images are there, for what needs
 # none of them; write takes the notes of infra/docker/build.sh in $OUT, and leaves the file of an earlier build
 # (build/kept.sh) as it is.

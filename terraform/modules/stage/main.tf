@@ -100,7 +100,7 @@ resource "google_cloud_run_v2_job" "worker" {
     template {
       service_account = local.worker_email
       timeout         = "${var.worker.timeout_s}s"
-      max_retries     = 0 # the queue decides what is tried again, and when
+      max_retries     = 0 # the queue decides what is retried, and when
       encryption_key  = var.backend.kms_key_name
       # The cheaper quota, and the one that projects get: a lost zone is a retry.
       gpu_zonal_redundancy_disabled = local.gpu ? true : null
@@ -205,7 +205,7 @@ resource "google_pubsub_topic_iam_member" "worker_announces" {
 
 locals {
   object = "projects/_/buckets/${var.artifacts}/objects/"
-  # Artifacts lie at REQUEST/STAGE/FENCE/FILE, the word that a request failed at outcomes/, the last manifest at finished/.
+  # Artifacts are at REQUEST/STAGE/FENCE/FILE, the record of a failed request at outcomes/, the last manifest at finished/.
   own_artifacts = join(" || ", compact([
     "resource.name.extract(\"/objects/{request}/${var.stage}/\") != \"\"",
     "resource.name.startsWith(\"${local.object}outcomes/\")",

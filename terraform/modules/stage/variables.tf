@@ -85,6 +85,6 @@ variable "artifacts" {
 }
 
 variable "finished_topic" {
-  description = "Topic told of every request that a worker saw end."
+  description = "Topic that gets a message for every request that a worker saw end."
   type        = string
 }
