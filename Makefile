@@ -6,6 +6,8 @@ SHELL := /bin/bash
 TOOLS   := infra/toolchain/install.sh
 # Go may have been put beside the host's programs by the tools script.
 export PATH := $(or $(SPLATWORKS_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/splatworks)/go/bin:/usr/local/go/bin:$(PATH)
+# The product, what measures its queue, what generates its assembly, and what checks its Terraform: a go.mod each.
+MODULES := . queue/redisq/bench engines/simd/internal/gen infra/tfcheck
 OUT     ?= out
 PRESET  ?= standard
 VIDEO   ?=
@@ -23,13 +25,14 @@ demo: ## Install what is missing, reconstruct a sample (or VIDEO=path), show the
 test: ## Every test, as the build machine runs them
 	@infra/toolchain/test.sh
 
-check: ## Format, vet and import direction; under a minute
+check: ## Format, vet, tidy modules and import direction; under a minute
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
-	go vet ./...
+	@for m in $(MODULES); do (cd $$m && go vet ./... && go mod tidy -diff) || { echo "in $$m: see above"; exit 1; }; done
 	go test ./internal/arch
 
 bench: ## Benchmarks, as ratios to a baseline measured in the same run
 	go test -run '^$$' -bench . -benchtime 1s -timeout 60m ./engines/... ./queue/... ./functions/...
+	cd queue/redisq/bench && go test -run '^$$' -bench . -benchtime 1x -timeout 60m .
 
 large: ## A 3 GB video and a 2 GB archive through the filter within 1 GiB of memory: 12 GB of disk, some minutes
 	@$(TOOLS) go ffmpeg

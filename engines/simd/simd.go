@@ -19,13 +19,13 @@ import (
 	"unsafe"
 )
 
-//go:generate go run ./internal/gen -kernel blend512 -out blend_avx512_amd64.s -stubs blend_avx512_amd64.go -pkg simd
-//go:generate go run ./internal/gen -kernel blend256 -out blend_avx2_amd64.s -stubs blend_avx2_amd64.go -pkg simd
-//go:generate go run ./internal/gen -kernel planes -out planes_amd64.s -stubs planes_amd64.go -pkg simd
-//go:generate go run ./internal/gen -kernel project512 -out project_avx512_amd64.s -stubs project_avx512_amd64.go -pkg simd
-//go:generate go run ./internal/gen -kernel project256 -out project_avx2_amd64.s -stubs project_avx2_amd64.go -pkg simd
-//go:generate go run ./internal/gen -kernel rows512 -out rows_avx512_amd64.s -stubs rows_avx512_amd64.go -pkg simd
-//go:generate go run ./internal/gen -kernel rows256 -out rows_avx2_amd64.s -stubs rows_avx2_amd64.go -pkg simd
+//go:generate go -C internal/gen run . -kernel blend512 -out ../../blend_avx512_amd64.s -stubs ../../blend_avx512_amd64.go -pkg simd
+//go:generate go -C internal/gen run . -kernel blend256 -out ../../blend_avx2_amd64.s -stubs ../../blend_avx2_amd64.go -pkg simd
+//go:generate go -C internal/gen run . -kernel planes -out ../../planes_amd64.s -stubs ../../planes_amd64.go -pkg simd
+//go:generate go -C internal/gen run . -kernel project512 -out ../../project_avx512_amd64.s -stubs ../../project_avx512_amd64.go -pkg simd
+//go:generate go -C internal/gen run . -kernel project256 -out ../../project_avx2_amd64.s -stubs ../../project_avx2_amd64.go -pkg simd
+//go:generate go -C internal/gen run . -kernel rows512 -out ../../rows_avx512_amd64.s -stubs ../../rows_avx512_amd64.go -pkg simd
+//go:generate go -C internal/gen run . -kernel rows256 -out ../../rows_avx2_amd64.s -stubs ../../rows_avx2_amd64.go -pkg simd
 
 // Level is an instruction set that the kernels are written for.
 type Level int

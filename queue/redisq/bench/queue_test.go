@@ -1,4 +1,6 @@
-package redisq_test
+// Package bench measures redisq beside asynq and redis-benchmark. It is a module of its own, so that asynq is no dependency of the
+// product.
+package bench
 
 import (
 	"context"
@@ -30,7 +32,7 @@ import (
 // little on a machine that others use. A million waiting requests need 2 GB of memory for both servers and some minutes; -short
 // leaves them out.
 //
-//	go test -run '^$' -bench BenchmarkQueue -benchtime 1x -timeout 60m ./queue/redisq
+//	go test -run '^$' -bench BenchmarkQueue -benchtime 1x -timeout 60m .
 func BenchmarkQueue(b *testing.B) {
 	b.Run("tcp", func(b *testing.B) { benchmarkQueue(b, redistest.StartTCP) }) // as in the cloud
 	b.Run("unix", func(b *testing.B) { benchmarkQueue(b, redistest.Start) })   // as on a laptop
@@ -113,6 +115,23 @@ func newMeasurement(b *testing.B, server, other *redistest.Server, depth int) *m
 		m.fill()
 	}
 	return m
+}
+
+func connect(b *testing.B, s *redistest.Server) *redis.Client {
+	client, err := redisq.Connect(s.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { client.Close() })
+	return client
+}
+
+func open(b *testing.B, client *redis.Client, cfg queue.Config) *redisq.Queue {
+	q, err := redisq.Open(b.Context(), client, cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return q
 }
 
 func (m *measurement) must(err error) {

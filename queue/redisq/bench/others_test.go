@@ -1,8 +1,9 @@
-package redisq_test
+package bench
 
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -13,11 +14,11 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 	"github.com/splatworks/splatworks/queue/queuetest"
-	"github.com/splatworks/splatworks/queue/redisq"
 	"github.com/splatworks/splatworks/queue/redisq/redistest"
 )
 
@@ -93,11 +94,12 @@ func (m *measurement) floor(op operation) {
 	_, err = m.q.SubmitAll(m.b.Context(), requests)
 	m.must(err)
 	task := queue.Task{RequestID: prefix + "__rand_int__", Stage: benchStage, Input: queuetest.Upload(prefix+"__rand_int__", 1)}
-	hash, args := redisq.EnqueueCommand(m.q, now, slices.Repeat([]queue.Task{task}, redisq.TasksPerCall)...) // each with another number
-	calls, together := benchPiped/redisq.TasksPerCall, benchPipe/redisq.TasksPerCall
-	command := append(benchmarkArgs(m.server), "-n", strconv.Itoa(calls), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(together),
-		"-r", strconv.Itoa(benchPiped), "--csv", "evalsha", hash, "1", "{q}")
-	command = append(command, args...)
+	scripts := m.recordEnqueue(slices.Repeat([]queue.Task{task}, benchPipe)) // each will have another number
+	tasksPerCall := benchPipe / len(scripts)
+	calls := benchPiped / tasksPerCall
+	command := append(benchmarkArgs(m.server), "-n", strconv.Itoa(calls), "-c", strconv.Itoa(op.c), "-P", strconv.Itoa(len(scripts)),
+		"-r", strconv.Itoa(benchPiped), "--csv")
+	command = append(command, scripts[0]...)
 	cpu := m.cpu()
 	out, err := exec.CommandContext(m.b.Context(), bin, command...).Output()
 	m.must(err)
@@ -108,5 +110,41 @@ func (m *measurement) floor(op operation) {
 	}
 	rate, err := strconv.ParseFloat(rows[len(rows)-1][1], 64)
 	m.must(err)
-	m.add(op, rate*redisq.TasksPerCall, (m.cpu()-cpu)/benchPiped, nil)
+	m.add(op, rate*float64(tasksPerCall), (m.cpu()-cpu)/benchPiped, nil)
+}
+
+// recordEnqueue returns the commands that EnqueueAll would send for tasks, without sending them.
+func (m *measurement) recordEnqueue(tasks []queue.Task) [][]string {
+	client := connect(m.b, m.server)
+	q := open(m.b, client, queue.Config{LeaseFor: time.Hour})
+	var r recorder
+	client.AddHook(&r)
+	_, err := q.EnqueueAll(m.b.Context(), tasks)
+	m.must(err)
+	if len(r.commands) == 0 || len(tasks)%len(r.commands) != 0 {
+		m.b.Fatalf("%d tasks are enqueued by %d commands, want the same number of tasks in each", len(tasks), len(r.commands))
+	}
+	return r.commands
+}
+
+// recorder is a hook of a client that notes pipelined commands and answers each with errRecorded instead of sending it.
+type recorder struct{ commands [][]string }
+
+var errRecorded = errors.New("recorded, not sent")
+
+func (r *recorder) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (r *recorder) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (r *recorder) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(_ context.Context, commands []redis.Cmder) error {
+		for _, c := range commands {
+			c.SetErr(errRecorded)
+			var words []string
+			for _, a := range c.Args() {
+				words = append(words, fmt.Sprint(a))
+			}
+			r.commands = append(r.commands, words)
+		}
+		return errRecorded
+	}
 }
