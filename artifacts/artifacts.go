@@ -1,5 +1,5 @@
 // Package artifacts names what stages leave behind: typed kinds, the one function that lays out their paths, the manifest
-// that says which objects belong to a stage's result, and the store they lie in. artifacts/gcs keeps them in Cloud Storage
+// that says which objects belong to a stage's result, and the store they are in. artifacts/gcs keeps them in Cloud Storage
 // (or the local emulator), artifacts/memory in a test; both pass artifacts/storetest.
 //
 // An object exists for the pipeline only when a manifest names it by generation. A worker whose lease was lost may leave
@@ -109,7 +109,7 @@ func FenceOf(path string) (int64, bool) {
 	return fence, err == nil && fence > 0
 }
 
-// UploadName is where a client's file lies in the first stage's inbox. name must be a base name.
+// UploadName is where a client's file is in the first stage's inbox. name must be a base name.
 func UploadName(requestID, name string) string { return requestID + "/" + name }
 
 // ManifestName is where the manifest of a stage lies: in the next stage's inbox or, after the last stage, in the
@@ -130,7 +130,7 @@ func (b Buckets) ManifestBucket(stage pipeline.Stage) string {
 	return b.Artifacts
 }
 
-// What is known of requests themselves lies in the artifacts bucket under prefixes of its own, so that the queue can be
+// What is known of requests themselves is in the artifacts bucket under prefixes of its own, so that the queue can be
 // rebuilt from short listings.
 const (
 	RequestPrefix  = "requests/"
@@ -138,7 +138,7 @@ const (
 	FinishedPrefix = "finished/" // manifests of the last stage
 )
 
-// RequestName is where the record of a request lies in the artifacts bucket.
+// RequestName is where the record of a request is in the artifacts bucket.
 func RequestName(requestID string) string { return RequestPrefix + requestID + ".json" }
 
 // RecordOf is the request that a record belongs to.
@@ -166,7 +166,7 @@ const PurgeName = "purge.json"
 // WebhookPrefix holds what is known of the webhook of a request: where it goes, and what became of each delivery.
 func WebhookPrefix(requestID string) string { return "webhooks/" + requestID + "/" }
 
-// WebhookTargetName, WebhookLogName and WebhookLockName lie in the artifacts bucket.
+// WebhookTargetName, WebhookLogName and WebhookLockName are in the artifacts bucket.
 func WebhookTargetName(requestID string) string { return WebhookPrefix(requestID) + "target.json" }
 func WebhookLogName(requestID string) string    { return WebhookPrefix(requestID) + "deliveries.json" }
 func WebhookLockName(requestID string) string   { return WebhookPrefix(requestID) + "delivering.json" }

@@ -45,7 +45,7 @@ func TestPackUnpack(t *testing.T) {
 	}
 }
 
-// The checksum stands at the end of a stream, behind the end of the tar, and a damaged bundle must not be worked with.
+// The checksum is at the end of a stream, behind the end of the tar, and a damaged bundle must not be worked with.
 func TestUnpackReadsToTheEnd(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.bin"), bytes.Repeat([]byte("hello "), 10_000), 0o600); err != nil {

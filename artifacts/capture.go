@@ -10,7 +10,7 @@ import (
 )
 
 // Capture says which objects a request reconstructs when that is not the one upload: an object that existed already, or
-// several uploads. It lies in the first stage's inbox, where its event starts the request as that of an upload does, and
+// several uploads. It is in the first stage's inbox, where its event starts the request as that of an upload does, and
 // it is written once, so the objects are pinned by generation from then on.
 type Capture struct {
 	Version int               `json:"version"`
@@ -28,10 +28,10 @@ const (
 	partsFolder = "uploads/"
 )
 
-// CaptureName is where the Capture of a request lies in the first stage's inbox. No client can upload to it.
+// CaptureName is where the Capture of a request is in the first stage's inbox. No client can upload to it.
 func CaptureName(requestID string) string { return requestID + "/" + captureFile }
 
-// PartsPrefix holds the uploads of a request that has several. They start nothing by themselves.
+// PartsPrefix holds the uploads of a request that has several. They start nothing.
 func PartsPrefix(requestID string) string { return requestID + "/" + partsFolder }
 
 // PartName is one of them. name must be a base name.
@@ -44,7 +44,7 @@ func Starts(objectName string) bool {
 	return found && rest != "" && !strings.Contains(rest, "/")
 }
 
-// IsCapture says whether an object that started a request is a Capture rather than an upload. The name tells, which
+// IsCapture says whether an object that started a request is a Capture rather than an upload. The name decides, which
 // clients do not choose; never the content, which they do.
 func IsCapture(objectName string) bool {
 	_, rest, _ := strings.Cut(objectName, "/")

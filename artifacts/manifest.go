@@ -26,7 +26,7 @@ type Tool struct {
 	Version string `json:"version"`
 }
 
-// StageRecord tells what one stage did.
+// StageRecord records what one stage did.
 type StageRecord struct {
 	Stage        pipeline.Stage     `json:"stage"`
 	Attempt      int                `json:"attempt"`
@@ -43,7 +43,7 @@ type StageRecord struct {
 }
 
 // Manifest says what a stage made out of what. It carries the whole history of its request, so that one manifest is
-// enough to go on from and to explain a result.
+// enough to continue from and to explain a result.
 type Manifest struct {
 	Version     int              `json:"version"`
 	Request     pipeline.Request `json:"request"`

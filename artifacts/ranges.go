@@ -17,7 +17,7 @@ type Ranger interface {
 	OpenRange(ctx context.Context, o pipeline.Object, offset int64) (io.ReadCloser, error)
 }
 
-// ReaderAt reads an object without a copy of it: one stream that goes on where the last read ended, and begins anew where a read
+// ReaderAt reads an object without a copy of it: one stream that continues where the last read ended, and begins anew where a read
 // goes back or far ahead. Close it after use.
 type ReaderAt struct {
 	ctx   context.Context

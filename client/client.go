@@ -99,7 +99,7 @@ const (
 	retryMax  = 15 * time.Second
 )
 
-// Wait polls until the request has ended and returns its last status, whatever that is. changed, when not nil, is told of
+// Wait polls until the request has ended and returns its last status, whatever that is. changed, when not nil, is called with
 // every status that differs from the one before. Trouble on the way is ridden out; only an answer that will not change
 // ends the wait with an error.
 func (c *Client) Wait(ctx context.Context, token string, changed func(*Status)) (*Status, error) {
@@ -199,7 +199,7 @@ func (c *Client) call(r *http.Request, want int, v any) (http.Header, error) {
 // problemOf reads an error answer; one that is no problem document becomes one.
 func problemOf(resp *http.Response) *Problem {
 	p := &Problem{}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what did arrive is all there is to tell
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // an error shortens the text of this one
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, p) != nil {
 		*p = Problem{Code: "unexpected_answer", Detail: strings.TrimSpace(string(body[:min(len(body), 200)]))}
 		var answer struct { // of the storage

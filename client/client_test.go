@@ -138,12 +138,12 @@ func TestUploadResumesAfterEveryTrouble(t *testing.T) {
 			s := newStorage(t, c.troubles...)
 			client, _ := at(s.Server)
 			client.ChunkBytes = 1 // rounded up to 256 KiB
-			var told []int64
+			var seen []int64
 			err := client.Upload(t.Context(), s.upload(), bytes.NewReader(content), int64(len(content)), func(sent, total int64) {
 				if total != int64(len(content)) {
 					t.Errorf("total %d", total)
 				}
-				told = append(told, sent)
+				seen = append(seen, sent)
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -151,8 +151,8 @@ func TestUploadResumesAfterEveryTrouble(t *testing.T) {
 			if !s.done || !bytes.Equal(s.got, content) || s.sessions != c.sessions {
 				t.Fatalf("done %v, %d of %d bytes, %d sessions", s.done, len(s.got), len(content), s.sessions)
 			}
-			if told[len(told)-1] != int64(len(content)) {
-				t.Errorf("progress %v", told)
+			if seen[len(seen)-1] != int64(len(content)) {
+				t.Errorf("progress %v", seen)
 			}
 		})
 	}
@@ -283,13 +283,13 @@ func TestWaitTellsChangesAndRidesOutTrouble(t *testing.T) {
 		answer{200, tag("c"), Status{Status: pipeline.Completed}},
 	)
 	client, slept := at(s)
-	var told []pipeline.Status
-	last, err := client.Wait(t.Context(), "secret", func(s *Status) { told = append(told, s.Status) })
+	var statuses []pipeline.Status
+	last, err := client.Wait(t.Context(), "secret", func(s *Status) { statuses = append(statuses, s.Status) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last.Status != pipeline.Completed || fmt.Sprint(told) != "[QUEUED PROCESSING COMPLETED]" {
-		t.Errorf("last %s, told %v", last.Status, told)
+	if last.Status != pipeline.Completed || fmt.Sprint(statuses) != "[QUEUED PROCESSING COMPLETED]" {
+		t.Errorf("last %s, seen %v", last.Status, statuses)
 	}
 	if want := []time.Duration{5e8, 5e8, 5e8, 1e9, 2e9, 5e8}; fmt.Sprint(*slept) != fmt.Sprint(want) {
 		t.Errorf("slept %v, want %v", *slept, want)

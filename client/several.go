@@ -18,7 +18,7 @@ const Several = api.Several
 // File is one file of a capture. Names have up to 200 bytes and no slashes; their order is the capture's.
 type File struct {
 	Name        string
-	ContentType string // default: told by the content, later
+	ContentType string // default: detected from the content, later
 	Content     io.ReaderAt
 	Size        int64
 }
@@ -28,7 +28,7 @@ const filesPerCall = 100
 
 // UploadSeveral uploads the files of a request that was asked for with Uploads "several", one after another, and then says
 // that the capture is complete: these files and no others. A file that is there already is not sent again, so the whole may
-// be repeated after an error. progress, when not nil, is told how many bytes of all files the storage has.
+// be repeated after an error. progress, when not nil, gets the number of bytes of all files that the storage has.
 func (c *Client) UploadSeveral(ctx context.Context, token string, files []File, progress func(sent, total int64)) (*Status, error) {
 	total, before := int64(0), int64(0)
 	var complete api.Complete
@@ -59,7 +59,7 @@ func (c *Client) UploadSeveral(ctx context.Context, token string, files []File, 
 					progress(before+sent, total)
 				}
 			})
-			// 412: "only if there is none" does not hold, since an earlier try brought it.
+			// 412: the precondition that the object does not exist fails, since an earlier try brought it.
 			if problem := (*Problem)(nil); err != nil && (!errors.As(err, &problem) || problem.Status != http.StatusPreconditionFailed) {
 				return nil, fmt.Errorf("%s: %w", f.Name, err)
 			}

@@ -23,8 +23,8 @@ const (
 // errSessionGone: the storage has forgotten the upload session; the upload starts again from its first byte.
 var errSessionGone = errors.New("the upload session is gone")
 
-// Upload sends size bytes of r as u says, in chunks, resuming after errors where the storage says it stands (docs: Cloud
-// Storage, resumable uploads). progress, when not nil, is told how many bytes the storage has. It gives up when several
+// Upload sends size bytes of r as u says, in chunks, resuming after errors at the offset that the storage reports (docs: Cloud
+// Storage, resumable uploads). progress, when not nil, gets the number of bytes that the storage has. It gives up when several
 // tries in a row brought nothing.
 func (c *Client) Upload(ctx context.Context, u Upload, r io.ReaderAt, size int64, progress func(sent, total int64)) error {
 	if size < 1 {
@@ -87,7 +87,7 @@ type upload struct {
 	unsure  bool   // the last chunk may or may not have arrived: ask
 }
 
-// step does the next thing: start the session, ask where it stands, or send a chunk.
+// step does the next thing: start the session, ask for its offset, or send a chunk.
 func (up *upload) step(ctx context.Context) (done bool, err error) {
 	switch {
 	case up.session == "":
@@ -125,7 +125,7 @@ func (up *upload) start(ctx context.Context) error {
 	return nil
 }
 
-// put sends one chunk, or none to ask where the upload stands.
+// put sends one chunk, or an empty one to ask for the upload's offset.
 func (up *upload) put(ctx context.Context, chunk *io.SectionReader, n int64, contentRange string) (done bool, err error) {
 	var body io.Reader = http.NoBody
 	if chunk != nil {

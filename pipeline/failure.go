@@ -21,7 +21,7 @@ const (
 	Internal           FailureKind = "internal"            // retried, then FAILED
 )
 
-// Failure is the one form in which a stage tells a person or a program that it could not go on.
+// Failure is the one form in which a stage reports to a person or a program that it could not continue.
 type Failure struct {
 	Kind    FailureKind `json:"kind"`
 	Code    string      `json:"code"`            // stable, lower_snake_case; programs may switch on it
@@ -62,7 +62,7 @@ func (f *Failure) Retryable() bool {
 }
 
 // Waits reports that somebody other than the client has to put something right, and that the same attempt will do then: a disk that
-// others have filled. The stage is tried again until the request's deadline.
+// others have filled. The stage is retried until the request's deadline.
 func (f *Failure) Waits() bool { return f.Kind == Transient && f.Code == DiskFull }
 
 // Resubmittable reports whether the client may get a result by submitting the same input again, once the request has FAILED.
@@ -152,7 +152,7 @@ func fullFolder(err error) string {
 	return ""
 }
 
-// Warning is something a client should know about a request that goes on all the same.
+// Warning is something a client should know about a request that continues anyway.
 type Warning struct {
 	Code    string `json:"code"`
 	Stage   Stage  `json:"stage,omitempty"`

@@ -36,7 +36,7 @@ func TestFailureOfWhatTheMachineLacked(t *testing.T) {
 			if f.Kind != c.kind || f.Code != c.code || f.Stage != Preprocess || !strings.Contains(f.Message, c.message) || !errors.Is(f, c.err) && f.Err != nil && c.code == DiskFull {
 				t.Errorf("%+v", f)
 			}
-			if strings.Contains(f.Message+f.Advice, "tried again") {
+			if strings.Contains(f.Message+f.Advice, "retried") {
 				t.Errorf("words of a retry in a failure that may be final: %s %s", f.Message, f.Advice)
 			}
 		})

@@ -1,7 +1,7 @@
 package pipeline
 
 // Plan is how much work a request is going to be, estimated from its input before the expensive work starts. Once stages
-// have finished, what they really took stands beside it.
+// have finished, what they really took is beside it.
 type Plan struct {
 	Preset       Preset  `json:"preset"`
 	Images       int     `json:"images"`
@@ -46,7 +46,7 @@ func (p *Plan) Took(stage Stage, wallS float64, peakRSSBytes int64) {
 	}
 }
 
-// presets are what a preset stands for, unless an option says otherwise. How long each trains stands with the trainer.
+// presets are what a preset stands for, unless an option says otherwise. How long each trains is defined by the trainer.
 var presets = map[Preset]struct {
 	longEdgePx int // of the training images
 	features   int // most of an image

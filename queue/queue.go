@@ -22,7 +22,7 @@ var (
 	ErrLeaseLost = errors.New("queue: lease lost: another worker may own this task now") // reaped or finished
 	ErrCanceled  = errors.New("queue: request canceled")
 	ErrTerminal  = errors.New("queue: request already ended")
-	// ErrTokenTaken reports that another request that goes on is found by the token: only one can be.
+	// ErrTokenTaken reports that the token belongs to another unfinished request.
 	ErrTokenTaken = errors.New("queue: another request has the token")
 )
 
@@ -133,10 +133,10 @@ type Lease interface {
 	// either when the manifest's event came first and completed the task for this lease.
 	Complete(ctx context.Context, manifest pipeline.Object) error
 	// CompleteAndClaim is Complete and then, in the same step, the Claim of one task of the same stage for the same worker:
-	// what a worker does who goes on. next is nil when nothing is ready. With an error nothing was claimed.
+	// as a worker that continues does. next is nil when nothing is ready. With an error nothing was claimed.
 	CompleteAndClaim(ctx context.Context, manifest pipeline.Object) (next Lease, err error)
 	// Fail ends the attempt: a retryable failure with attempts left makes the task ready again after a backoff, any
-	// other makes the request FAILED. It says which. One that Waits is always tried again, and uses up no attempt.
+	// other makes the request FAILED. It says which. One that Waits is always retried, and uses up no attempt.
 	Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err error)
 	// GiveBack makes the task ready at once, at its old place, without using up the attempt: the worker was told to stop.
 	GiveBack(ctx context.Context) error

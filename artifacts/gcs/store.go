@@ -45,7 +45,7 @@ const chunkUnit = 256 << 10
 // chunkRetry is how long one chunk is tried; the library's own 32 s would lose a whole upload to a short outage.
 const chunkRetry = 10 * time.Minute
 
-// putID is the metadata that tells a writer its own object from another's.
+// putID is the metadata by which a writer recognises its own object.
 const putID = "put-id"
 
 // Store is an artifacts.Store in Cloud Storage.
@@ -119,7 +119,7 @@ func (s *Store) Put(ctx context.Context, bucket, name string, r io.Reader, o art
 	return written, nil
 }
 
-// ours tells whether the object that refused a write is the same write's earlier attempt, whose answer was lost.
+// ours reports whether the object that refused a write is the same write's earlier attempt, whose answer was lost.
 func (s *Store) ours(ctx context.Context, bucket, name, id string) (pipeline.Object, error) {
 	attrs, err := s.client.Bucket(bucket).Object(name).Attrs(ctx)
 	if errors.Is(err, storage.ErrObjectNotExist) {
@@ -200,7 +200,7 @@ func wrap(action string, where any, err error) error {
 	return fmt.Errorf("%s %v: %w", action, where, err)
 }
 
-// mayRetry leaves a full disk, which only the emulator has, to whoever can free it.
+// mayRetry excludes a full disk, which only the emulator has: a person must free it.
 func mayRetry(err error) bool {
 	return !isStatus(err, http.StatusInsufficientStorage) && storage.ShouldRetry(err)
 }

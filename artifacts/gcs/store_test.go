@@ -106,10 +106,10 @@ func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
-// TestLostAnswers loses the first answer of every kind of request: each must succeed all the same, and happen once.
+// TestLostAnswers loses the first answer of every kind of request: each must succeed anyway, and happen once.
 func TestLostAnswers(t *testing.T) {
-	told := &listener{}
-	s, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true, Listener: told})
+	heard := &listener{}
+	s, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true, Listener: heard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestLostAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatalf("put %s: %v", name, err)
 		}
-		if n := told.count(name); n != 1 {
+		if n := heard.count(name); n != 1 {
 			t.Errorf("%s was written %d times", name, n)
 		}
 		if _, err := store.Put(t.Context(), "bucket", name, strings.NewReader(body), once); !errors.Is(err, artifacts.ErrExists) {

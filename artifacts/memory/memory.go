@@ -22,7 +22,7 @@ import (
 
 // Store is an artifacts.Store in RAM. Every bucket exists and is empty at first. Safe for concurrent use.
 type Store struct {
-	// Finalized, when set before first use, is told of every object that became visible, as a bucket's notification
+	// Finalized, when set before first use, is called for every object that became visible, as a bucket's notification
 	// would be: once, after the write. It is called without locks held and may use the store.
 	Finalized func(pipeline.Object)
 

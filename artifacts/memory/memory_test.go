@@ -22,7 +22,7 @@ func TestFinalizedHearsOfEachWriteOnce(t *testing.T) {
 	var heard []pipeline.Object
 	s.Finalized = func(o pipeline.Object) {
 		if got, err := s.Stat(t.Context(), o.Bucket, o.Name); err != nil || got != o {
-			t.Errorf("told of %v before it was visible: %v, %v", o, got, err)
+			t.Errorf("notified of %v before it was visible: %v, %v", o, got, err)
 		}
 		heard = append(heard, o)
 	}

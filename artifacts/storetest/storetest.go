@@ -327,7 +327,7 @@ func closeBeforeTheEnd(t *testing.T, f fixture) {
 	}
 }
 
-// readAt: whoever can read from the middle reads what is there, of the generation named, in any order.
+// readAt: a store that can read from the middle returns what is there, of the generation named, in any order.
 func readAt(t *testing.T, f fixture) {
 	store, ok := f.Store.(artifacts.Ranger)
 	if !ok {
@@ -381,7 +381,7 @@ func damageIsNoticedAtTheEnd(t *testing.T, f fixture) {
 	}
 }
 
-// Whoever uploads may say that the bytes are compressed. A reader that believed it would write a thousandfold of what was allowed.
+// A client may declare that the bytes are compressed. A reader that unpacked them would write a thousand times what was allowed.
 func encodedObjectsAreRefused(t *testing.T, f fixture) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)

@@ -1,5 +1,5 @@
 // Package api is the documents of the request API as they travel: what functions/trigger reads and writes, and what
-// package client and its callers see. docs/api.md tells their story.
+// package client and its callers see. docs/api.md describes them.
 package api
 
 import (
@@ -17,7 +17,7 @@ type Trigger struct {
 	ContentType string           `json:"content_type,omitempty"` // of the upload; default application/octet-stream
 	Source      string           `json:"source,omitempty"`       // gs://BUCKET/OBJECT in place of an upload, where the deployment allows the bucket
 	Uploads     string           `json:"uploads,omitempty"`      // Several; absent: one upload
-	CallbackURL string           `json:"callback_url,omitempty"` // public https address to be told of the end
+	CallbackURL string           `json:"callback_url,omitempty"` // public https address that is called when the request ends
 }
 
 // Several is the value of Trigger.Uploads for a capture of more than one file.
@@ -92,10 +92,10 @@ type Status struct {
 	Priority      int                `json:"priority"`
 	Progress      Progress           `json:"progress"`
 	QueuePosition *int               `json:"queue_position,omitempty"` // among the waiting tasks of the stage, 1 is next; absent when not waiting
-	ETAS          *float64           `json:"eta_s,omitempty"`          // seconds until done, when that can be told
+	ETAS          *float64           `json:"eta_s,omitempty"`          // seconds until done, where that can be estimated
 	ETAConfidence string             `json:"eta_confidence,omitempty"` // low, medium or high
 	Attempts      int                `json:"attempts"`                 // of the current stage
-	RetryAt       time.Time          `json:"retry_at,omitzero"`        // when a failed attempt is tried again
+	RetryAt       time.Time          `json:"retry_at,omitzero"`        // when a failed attempt is retried
 	Timings       Timings            `json:"timings"`
 	Warnings      []pipeline.Warning `json:"warnings"`
 	Failure       *Failure           `json:"failure,omitempty"`  // why it FAILED or, while retrying, what went wrong last
@@ -164,7 +164,7 @@ type Problem struct {
 	Detail    string `json:"detail,omitempty"`
 	Advice    string `json:"advice,omitempty"`
 	Retryable bool   `json:"retryable"`
-	RequestID string `json:"request_id,omitempty"` // of the request that stands in the way
+	RequestID string `json:"request_id,omitempty"` // of the request that is in the way
 
 	RetryAfter time.Duration `json:"-"` // from the header
 }

@@ -24,7 +24,7 @@ func zipFolder(ctx context.Context, dir string, notes io.Writer, leaveOut ...str
 		f.Close()
 		os.Remove(f.Name())
 	}
-	// The zip may come to lie in the folder.
+	// The zip may be written into the folder.
 	files, skipped, err := frames.FindFiles(ctx, dir, append(leaveOut, f.Name())...)
 	if err == nil && len(files) == 0 && len(skipped) > 0 && skipped[0].Name == "." {
 		err = usageError{errors.New("the folder holds the results of an earlier run: name the folder of the photos")}

@@ -49,7 +49,7 @@ func TestEverythingHasHelp(t *testing.T) {
 // words are the command lines in a text: code in backquotes, and lines that begin with the program.
 var words = regexp.MustCompile("(?m)`(?:bin/)?splatworks ([^`\n]+)`|^\\s*(?:bin/)?splatworks (.+)$")
 
-// What the documentation and the help tell people to type is understood.
+// Every command line in the documentation and the help parses.
 func TestDocumentedCommandsAreUnderstood(t *testing.T) {
 	texts := map[string]string{}
 	for _, pattern := range []string{"../../*.md", "../../*/*.md"} {

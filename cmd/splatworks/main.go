@@ -63,7 +63,7 @@ func main() {
 	os.Exit(run(ctx, console{out: os.Stdout, err: os.Stderr, args: os.Args[1:]}))
 }
 
-// stops are the signals that end the program in good order. A terminal that is closed hangs up, unless nohup says that it goes on.
+// stops are the signals that end the program in good order. A terminal that is closed hangs up, unless nohup says that it continues.
 func stops() []os.Signal {
 	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {

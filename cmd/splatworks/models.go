@@ -14,7 +14,7 @@ import (
 
 type modelsCommand struct {
 	List  modelsListCommand  `cmd:"" help:"List the depth models that are known, and which are here."`
-	Fetch modelsFetchCommand `cmd:"" help:"Fetch a depth model's weights; an interrupted download goes on where it stopped."`
+	Fetch modelsFetchCommand `cmd:"" help:"Fetch a depth model's weights; an interrupted download continues where it stopped."`
 	Check modelsCheckCommand `cmd:"" help:"Verify the weights that are here and run them once."`
 }
 

@@ -72,7 +72,7 @@ func same(a, b string) bool {
 	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
-// within says whether path is the folder or file above, or lies in it.
+// within says whether path is the folder or file above, or is in it.
 func within(path, above string) bool {
 	real := func(p string) string {
 		if abs, err := filepath.Abs(p); err == nil {

@@ -32,7 +32,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// A folder is packed whatever lies in it; what is left out is named, once and printable.
+// A folder is packed whatever is in it; what is left out is named, once and printable.
 func TestZipFolder(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.jpg", "sub/b.jpg", ".cache/c.jpg", "out/report.json", "out/splat.ply", "out/orbit.mp4", "now/x.jpg", `back\..\slash.jpg`, "osc\x1b]0;x\x07.jpg")
@@ -136,7 +136,7 @@ func TestReplaceFolder(t *testing.T) {
 	}
 }
 
-// Nothing that a terminal obeys is printed, whoever named it.
+// No control characters are printed, whatever the source of a name.
 func TestMessagesHoldNoControlCharacters(t *testing.T) {
 	const title = "\x1b]0;owned\x07\u009b2J"
 	var out bytes.Buffer

@@ -19,7 +19,7 @@ type sampleCommand struct {
 }
 
 func (sampleCommand) Help() string {
-	return `For trying things out, and for measuring: the true poses lie beside the video in COLMAP's form.
+	return `For trying things out, and for measuring: the true poses are beside the video in COLMAP's form.
 
     splatworks sample -o sample --frames 40 --with motion-blur
     splatworks run sample/sample.mp4 -o out`

@@ -25,7 +25,7 @@ type submitCommand struct {
 
 func (submitCommand) Help() string {
 	return `Prints the request's id and its callback token, which is shown this once, and ends when the upload is complete; the
-backend goes on by itself. To follow it:
+backend continues. To follow it:
 
     splatworks watch --token TOKEN -o out`
 }
@@ -49,7 +49,7 @@ func (cmd submitCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	// Before the upload: whoever holds the token can call the request off even if the upload fails.
+	// Before the upload: the holder of the token can cancel the request even if the upload fails.
 	if cmd.JSON {
 		err = printJSON(c, accepted)
 	} else {
@@ -72,7 +72,7 @@ func (cmd submitCommand) Run(ctx context.Context, c console) error {
 	return nil
 }
 
-// abandon deals with a request whose upload did not arrive. After Ctrl-C it is called off: nobody can go on with that upload,
+// abandon deals with a request whose upload did not arrive. After Ctrl-C it is called off: nobody can continue with that upload,
 // and the session would stay taken for a day.
 func abandon(ctx context.Context, c console, api *client.Client, a *client.Accepted, err error) error {
 	if errors.Is(err, context.Canceled) {

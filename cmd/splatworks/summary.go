@@ -25,7 +25,7 @@ func readReport(dir string) (*artifacts.ReportDocument, error) {
 	return &r, nil
 }
 
-// printSummary tells a person how the reconstruction went.
+// printSummary prints how the reconstruction went.
 func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 	fmt.Fprintln(w)
 	if im := r.Images; im != nil {

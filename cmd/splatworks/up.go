@@ -33,7 +33,7 @@ func (upCommand) Help() string {
 
     splatworks submit my-video.mp4
 
-Started again with the same folder, it goes on where it was interrupted.`
+Started again with the same folder, it continues where it was interrupted.`
 }
 
 func (cmd upCommand) Run(ctx context.Context, c console) error {
@@ -64,7 +64,7 @@ func parseChaos(s string) (events.Chaos, error) {
 		switch key {
 		case "duplicate":
 			chaos.Duplicates, err = strconv.Atoi(value)
-			chaos.Duplicates-- // deliveries, of which the first is none too many
+			chaos.Duplicates-- // deliveries; the first is not a duplicate
 		case "delay":
 			chaos.MaxDelay, err = time.ParseDuration(value)
 		case "reorder":

@@ -65,7 +65,7 @@ const clearly = 1.05
 // right models of 7 and 8 images of fox have 160 to 200, a wrong one, 22 % off, had 39.
 const unconfirmedObservations = 100
 
-// choice is the model to go on with and how it was found.
+// choice is the model to continue with and how it was found.
 type choice struct {
 	model      *model // nil when there is none to be trusted
 	candidates []Candidate

@@ -1,7 +1,7 @@
 // Package colmap drives COLMAP 4.2, in which GLOMAP lives on as global_mapper: one function for each command it uses,
 // with typed options, typed progress read from COLMAP's own output, and typed failures.
 //
-// [Colmap.Reconstruct] is the whole way from a folder of images to undistorted images with poses. It stands between
+// [Colmap.Reconstruct] is the whole way from a folder of images to undistorted images with poses. It is between
 // frame selection and everything that needs cameras. It does not choose frames, estimate depth or train; the models it
 // makes are read with engines/scene.
 //

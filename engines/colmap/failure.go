@@ -70,7 +70,7 @@ func (f *Failure) OverlapMayHelp() bool {
 // Exhausted says whether the machine was too small or too slow: a smaller plan may succeed.
 func (f *Failure) Exhausted() bool { return f.Code == Killed || f.Code == TimedOut }
 
-// Warning is something the owner of a capture should know although the work goes on.
+// Warning is something the owner of a capture should know although the work continues.
 type Warning struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`

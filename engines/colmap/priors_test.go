@@ -143,7 +143,7 @@ func TestCopyBare(t *testing.T) {
 	}
 }
 
-// Models with cameras that no lens makes never pass without a word: the focal length is held, or they are refused.
+// Models with cameras that no lens makes never pass without a report: the focal length is held, or they are refused.
 func TestImplausibleCameras(t *testing.T) {
 	for name, test := range map[string]struct {
 		held    bool // mapper makes a right model when the focal length is held

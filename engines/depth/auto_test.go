@@ -12,7 +12,7 @@ import (
 	"github.com/splatworks/splatworks/engines/depth/dav2"
 )
 
-// steps is a clock that goes on by the next of its durations at every second call, over and over.
+// steps is a clock that advances by the next of its durations at every second call, over and over.
 func steps(durations ...time.Duration) func() time.Time {
 	now, calls := time.Unix(0, 0), 0
 	return func() time.Time {
@@ -72,7 +72,7 @@ func TestAutoReturnsToTheCPU(t *testing.T) {
 	}
 }
 
-// WebGPU keeps memory for every size of input. Beyond a few sizes it is given back, and the maps stay the same.
+// WebGPU keeps memory for every size of input. Beyond a few sizes it is released, and the maps stay the same.
 func TestWebGPUForgetsSizes(t *testing.T) {
 	provider(t, depth.WebGPU)
 	path := write(t, dav2.StandIn(descriptor.Mean, descriptor.Std))

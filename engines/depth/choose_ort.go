@@ -52,7 +52,7 @@ func (s *Session) choose(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// reopen gives back all that the session holds and loads the model anew. The caller holds s.mu.
+// reopen releases all that the session holds and loads the model anew. The caller holds s.mu.
 func (s *Session) reopen(p Provider) error {
 	environment.Lock()
 	defer environment.Unlock()
@@ -124,7 +124,7 @@ func (s *Session) outdoes(ctx context.Context, reference *Session, clock func() 
 	return took < limit, nil
 }
 
-// hasCUDA says whether the runtime's own CUDA part lies beside it.
+// hasCUDA says whether the runtime's own CUDA part is beside it.
 func hasCUDA(library string) bool {
 	_, err := os.Stat(filepath.Join(filepath.Dir(library), "libonnxruntime_providers_cuda.so"))
 	return err == nil

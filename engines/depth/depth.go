@@ -9,7 +9,7 @@ package depth
 import "context"
 
 // Map is what a model says about one image, in the model's own output space (Descriptor.Output). It covers the whole
-// image, whatever its size: the image point (u, v) in pixels, pixel centres at half integers as in COLMAP, lies at
+// image, whatever its size: the image point (u, v) in pixels, pixel centres at half integers as in COLMAP, is at
 // (u·Width/w, v·Height/h) of the map of a w x h image.
 type Map struct {
 	Width, Height int

@@ -56,7 +56,7 @@ func Fetch(ctx context.Context, folder string, d Descriptor, o FetchOptions) (De
 		d.SHA256, d.Bytes = sum, size
 	}
 	if err := Verify(path+".part", d); err != nil {
-		_ = os.Remove(path + ".part") // going on with it cannot help
+		_ = os.Remove(path + ".part") // continuing with it cannot help
 		var f *Failure
 		if errors.As(err, &f) {
 			f.Message = fmt.Sprintf("What came from %s is not %s.", host(d.URL), d.Name)
@@ -103,7 +103,7 @@ func transfer(ctx context.Context, path string, d Descriptor, o FetchOptions) (s
 		}
 		if attempt == attempts || t.received <= before {
 			return "", 0, &Failure{Code: ModelUnreachable, Message: fmt.Sprintf("%s cannot be fetched from %s: %v.", d.Name, host(d.URL), brief(network.err)),
-				Advice: fmt.Sprintf("Check the network and try again, it goes on at %d MB; or put %s into %s yourself.", t.done/1e6, d.File, filepath.Dir(path)), Err: err}
+				Advice: fmt.Sprintf("Check the network and try again, it continues at %d MB; or put %s into %s yourself.", t.done/1e6, d.File, filepath.Dir(path)), Err: err}
 		}
 	}
 	if err := file.Sync(); err != nil {

@@ -112,7 +112,7 @@ func TestHostileModels(t *testing.T) {
 	}
 }
 
-// What can only be seen while it runs: an output that is no map, or growth by what stands in the image.
+// What can only be seen while it runs: an output that is no map, or growth by what is in the image.
 func TestHostileGraphsAtRunTime(t *testing.T) {
 	for name, body := range map[string][]byte{
 		"a number": behind([]onnx.Node{{Op: "ReduceMax", Inputs: []string{"before"}, Outputs: []string{dav2.OutputName}}}),

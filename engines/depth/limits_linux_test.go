@@ -103,7 +103,7 @@ func TestCancelInMidBatch(t *testing.T) {
 	}
 	t.Logf("it stopped %v after the cancellation (%v of CPU; a whole image costs %v)", took, after, whole)
 	if !(after < whole/2) {
-		t.Errorf("it went on for %v of CPU; a whole image costs %v", after, whole)
+		t.Errorf("it continued for %v of CPU; a whole image costs %v", after, whole)
 	}
 	files, _ := os.ReadDir(folder)
 	for _, f := range files {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Descriptor is all that is to be known of a model besides its weights. It lies beside them as NAME.json.
+// Descriptor is all that is to be known of a model besides its weights. It is beside them as NAME.json.
 type Descriptor struct {
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
@@ -48,12 +48,12 @@ func (d Descriptor) Check() error {
 		wrong("name %q is no plain name", d.Name)
 	}
 	if d.File == "" || d.File != filepath.Base(d.File) || strings.HasPrefix(d.File, ".") {
-		wrong("file %q is no plain file name: the weights lie beside the descriptor", d.File)
+		wrong("file %q is no plain file name: the weights are beside the descriptor", d.File)
 	}
 	switch d.Output {
 	case InverseDepth, AffineDepth, MetricDepth:
 	default:
-		wrong("output %q is none of %s, %s, %s", d.Output, InverseDepth, AffineDepth, MetricDepth)
+		wrong("output %q is not one of %s, %s, %s", d.Output, InverseDepth, AffineDepth, MetricDepth)
 	}
 	if !(d.InputMultiple >= 1 && d.InputMultiple <= 256) {
 		wrong("input_multiple %d is not within 1 to 256", d.InputMultiple)

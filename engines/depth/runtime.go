@@ -29,13 +29,13 @@ const (
 )
 
 // GPU is one of this machine's, as Vulkan names it. In software, a driver computes on the processor what a GPU would: right,
-// and slower than the processor by itself.
+// and slower than the processor alone.
 type GPU struct {
 	Name     string
 	Software bool
 }
 
-// hardwareGPU is the name of the first that is none in software.
+// hardwareGPU is the name of the first that is real hardware.
 func hardwareGPU() (name string, ok bool) {
 	for _, g := range GPUs() {
 		if !g.Software {

@@ -164,7 +164,7 @@ func (s *Session) open() error {
 		if runtime.GOOS == "linux" && len(GPUs()) == 0 {
 			return errors.New("no Vulkan driver shows a GPU")
 		}
-		// By itself it keeps buffers of up to 160 MiB only, and makes larger ones anew each time: images of 1036 x 518, and
+		// By default it keeps buffers of up to 160 MiB only, and makes larger ones anew each time: images of 1036 x 518, and
 		// four of 518 x 518 at once, then take three to four times as long.
 		if err := options.AppendExecutionProvider("WebGPU", map[string]string{"storageBufferCacheMode": "simple"}); err != nil {
 			return err

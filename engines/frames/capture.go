@@ -25,7 +25,7 @@ type Capture struct {
 	limits Limits
 }
 
-// Open tells what the input is and reads its headers. An archive is unpacked into dir, which must exist and stay
+// Open detects what the input is and reads its headers. An archive is unpacked into dir, which must exist and stay
 // for as long as the capture is used.
 func Open(ctx context.Context, tools Tools, input, dir string, limits Limits) (*Capture, error) {
 	kind, err := Detect(input)
@@ -156,7 +156,7 @@ func (c *Capture) check() error {
 		l.MinPhotos = 0
 	}
 	if n := len(c.photos.Photos); n < l.MinPhotos && len(c.masks) > 0 {
-		return fail(TooFewPhotos, "Rename the folder if these are the photos: what lies in a folder called mask or masks says which parts of the photos count.",
+		return fail(TooFewPhotos, "Rename the folder if these are the photos: what is in a folder called mask or masks says which parts of the photos count.",
 			"%s: %s in a folder called mask or masks %s taken for masks.", thereAre(n), count(len(c.masks), "picture"), wasWere(len(c.masks)))
 	}
 	return c.photos.check(l)
@@ -208,7 +208,7 @@ type part struct {
 	err       error // a *Failure: nothing can be made of this part
 }
 
-// Choose measures every frame or photo, selects those worth using and judges the capture. progress, if not nil, is told
+// Choose measures every frame or photo, selects those worth using and judges the capture. progress, if not nil, receives
 // how many are measured of an expected number. The error is a *Failure when nothing can be made of the capture; the
 // report is filled in as far as it goes. Of several sources, those of which nothing can be made are left out.
 func (c *Capture) Choose(ctx context.Context, o SelectOptions, progress func(done, expected int)) (Selection, Report, error) {
@@ -244,7 +244,7 @@ func (c *Capture) measure(ctx context.Context, progress func(done, expected int)
 		expected += v.expectedFrames()
 	}
 	before := 0
-	told := func(done, of int) {
+	report := func(done, of int) {
 		expected = max(expected, before+of)
 		if progress != nil {
 			progress(before+done, expected)
@@ -253,7 +253,7 @@ func (c *Capture) measure(ctx context.Context, progress func(done, expected int)
 	var parts []part
 	for i := range c.videos {
 		p := part{name: c.videos[i].Name, source: i, video: &c.videos[i]}
-		p.scores, p.err = Score(ctx, c.tools, c.videos[i], c.limits, told)
+		p.scores, p.err = Score(ctx, c.tools, c.videos[i], c.limits, report)
 		parts = append(parts, p)
 		before += len(p.scores.Frames)
 	}
@@ -263,7 +263,7 @@ func (c *Capture) measure(ctx context.Context, progress func(done, expected int)
 			limits.MinPhotos = 1
 		}
 		p := part{name: "the photos", source: len(c.videos), photos: &c.photos}
-		p.scores, p.err = ScorePhotos(ctx, &c.photos, limits, told)
+		p.scores, p.err = ScorePhotos(ctx, &c.photos, limits, report)
 		parts = append(parts, p)
 	}
 	if progress != nil {
@@ -334,7 +334,7 @@ func (c *Capture) Extract(ctx context.Context, selection Selection, dir string, 
 		bySource[f.Source].Frames = append(bySource[f.Source].Frames, f)
 	}
 	done := 0
-	told := func(n, _ int) {
+	report := func(n, _ int) {
 		if progress != nil {
 			progress(done+n, len(selection.Frames))
 		}
@@ -354,9 +354,9 @@ func (c *Capture) Extract(ctx context.Context, selection Selection, dir string, 
 		var more []Image
 		var err error
 		if source < len(c.videos) {
-			more, err = extract(ctx, c.tools, c.videos[source], part, dir, c.prefix(source), maxEdge, told)
+			more, err = extract(ctx, c.tools, c.videos[source], part, dir, c.prefix(source), maxEdge, report)
 		} else {
-			more, err = preparePhotos(ctx, c.tools, c.photos, part, dir, c.prefix(source), maxEdge, told)
+			more, err = preparePhotos(ctx, c.tools, c.photos, part, dir, c.prefix(source), maxEdge, report)
 		}
 		images = append(images, more...)
 		if err != nil {

@@ -126,7 +126,7 @@ func heicCoding(head []byte) coding {
 	}
 }
 
-// hevcParameters is the first sequence parameter set in an HEVC configuration, nil when there is none.
+// hevcParameters is the first sequence parameter set in an HEVC configuration, nil when it is missing.
 func hevcParameters(config []byte) []byte {
 	if len(config) < 23 {
 		return nil

@@ -15,14 +15,14 @@ type Exif struct {
 	FocalLength35MM float64 `json:"focal_length_35mm,omitempty"` // for a frame of 36 x 24 mm
 	GPS             *GPS    `json:"gps,omitempty"`
 
-	// digitalZoom is the factor by which the camera cut the picture out of the sensor's; 0 and 1 are none. storedWidth and
+	// digitalZoom is the factor by which the camera cut the picture out of the sensor's; 0 and 1 mean no zoom. storedWidth and
 	// storedHeight are the pixels that the camera wrote, 0 when it does not say.
 	digitalZoom               float64
 	storedWidth, storedHeight int
 
 	focalAt, focal35At int // offsets of the focal lengths' values, as orientationAt
 
-	orientationAt int // offset of the orientation's value within the EXIF segment's payload; 0 is none
+	orientationAt int // offset of the orientation's value within the EXIF segment's payload; 0 when missing
 	bigEndian     bool
 }
 
@@ -195,7 +195,7 @@ func (g GPS) signed(south, west, below bool) *GPS {
 	return &g
 }
 
-// kindSize is the size in bytes of a TIFF field type, 0 when it is none.
+// kindSize is the size in bytes of a TIFF field type, 0 when it is unknown.
 func kindSize(kind uint16) int {
 	sizes := [...]int{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8}
 	if int(kind) < len(sizes) {

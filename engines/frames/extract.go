@@ -39,7 +39,7 @@ func FrameName(index int) string { return fmt.Sprintf("frame_%06d.jpg", index+1)
 
 // extract decodes the video once and writes exactly the selected frames into dir (made if missing) as JPEG of high
 // quality, upright, with square pixels, the longer edge at most maxEdge pixels (0: as in the video). progress, if not
-// nil, is told the number written. Names begin with the prefix.
+// nil, receives the number written. Names begin with the prefix.
 //
 // Of each frame of a spherical video, its views are written in its place.
 //
@@ -157,8 +157,8 @@ func (c *Capture) Try(ctx context.Context, selection Selection, dir string, maxE
 const extractTimeout = 30 * time.Minute
 
 // jpegs are the arguments of an output of n frames, each of which becomes a file. 2 is the best quality that ffmpeg's encoder
-// is tuned for: about 95 on the usual scale. It counts time in frames of the average rate unless told otherwise, and refuses
-// two frames of a variable rate in one such count: 1/90000 s tells all apart.
+// is tuned for: about 95 on the usual scale. It counts time in frames of the average rate by default, and refuses
+// two frames of a variable rate in one such count: 1/90000 s separates them.
 func jpegs(n int, pattern string) []string {
 	return []string{"-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-frames:v", strconv.Itoa(n), "-map_metadata", "-1",
 		"-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-huffman", "optimal", "-f", "image2", tool.File(pattern)}

@@ -134,7 +134,7 @@ func isFailure(err error) bool {
 	return errors.As(err, &f)
 }
 
-// Warning is something the owner of a capture should know although the work goes on.
+// Warning is something the owner of a capture should know although the work continues.
 type Warning struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`

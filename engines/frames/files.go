@@ -25,7 +25,7 @@ type File struct{ Path, Name string }
 // folders that may not be read, what is no file, the folders in leaveOut, and the results of earlier runs (see
 // OwnResults).
 //
-// It is for whoever packs a folder to send it, so that packing takes what the filter stage takes. Links to files count as
+// Programs that pack a folder to send it use it, so that packing takes what the filter stage takes. Links to files count as
 // files: the folder is the caller's own. What a stage was sent is never followed, see findFiles.
 func FindFiles(ctx context.Context, dir string, leaveOut ...string) ([]File, []Skipped, error) {
 	l := listing{dir: dir, follow: true}

@@ -34,10 +34,10 @@ const (
 	KindFolder  Kind = "folder"  // of photos, videos or both
 	KindArchive Kind = "archive" // a ZIP of them
 	KindPhoto   Kind = "photo"   // one picture
-	KindVideo   Kind = "video"   // or what Probe will say is none
+	KindVideo   Kind = "video"   // until Probe finds no video in it
 )
 
-// Detect tells the kinds of input apart by the first bytes, never by the name.
+// Detect distinguishes the kinds of input by their first bytes, never by the name.
 func Detect(path string) (Kind, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -59,7 +59,7 @@ func Detect(path string) (Kind, error) {
 	return KindVideo, nil
 }
 
-// headOf is the start of a file, as far as formats are told apart by it.
+// headOf is the start of a file, enough to detect its format.
 func headOf(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -201,7 +201,7 @@ func withoutNothing(m image.Image) image.Image {
 
 const (
 	// hiddenAll is the part of the pixels from which on nothing of a picture is left, mostHidden that from which on it is too
-	// little to be told from a black picture.
+	// too little to be distinguished from a black picture.
 	hiddenAll  = 0.995
 	mostHidden = blackPart
 )

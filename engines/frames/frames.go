@@ -2,7 +2,7 @@
 // low resolution, selects the frames that are sharp, different and leave no hole, and extracts exactly those. For
 // photos it does the same with headers, scores and oriented copies.
 //
-// It stands first in the flow: a bad capture is recognised here, within seconds and with advice, before anything
+// It is first in the flow: a bad capture is recognised here, within seconds and with advice, before anything
 // expensive runs. It drives ffmpeg and ffprobe; it does not estimate poses and knows nothing of COLMAP beyond writing
 // file names in order and keeping the EXIF data that COLMAP reads a focal length from.
 package frames

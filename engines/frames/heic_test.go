@@ -22,7 +22,7 @@ func heicOf(t testing.TB, m *image.RGBA, quarters byte, exif []byte) []byte {
 	return heicCoded(t, m, quarters, exif, "pc", "bt601", "range=full")
 }
 
-// heicCoded has the range and matrix that ffmpeg is told, and those that x265 is told to write down.
+// heicCoded has the range and matrix that ffmpeg is given, and those that x265 writes into the stream.
 func heicCoded(t testing.TB, m *image.RGBA, quarters byte, exif []byte, levels, matrix, said string) []byte {
 	t.Helper()
 	tools := ffmpegTools(t)
@@ -65,7 +65,7 @@ func heicCoded(t testing.TB, m *image.RGBA, quarters byte, exif []byte, levels, 
 	for i, set := range sets {
 		config = join(config, []byte{byte(0x80 | (32 + i))}, u16(1), u16(len(set)), set)
 	}
-	// The mark stands in the item; the offset before it leads past it.
+	// The mark is in the item; the offset before it leads past it.
 	exifItem := join(u32(len(exifMark)), exif)
 	meta := func(at int) []byte {
 		return full("meta", 0,

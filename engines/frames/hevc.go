@@ -42,7 +42,7 @@ func (b *bits) skip(codes int) {
 }
 
 // parameterSetCoding reads the range and the matrix from a sequence parameter set (ITU-T H.265, 7.3.2.2 and E.2.1) without the
-// header of its NAL unit. ok is false when the set is damaged; without a word about colours the range is limited.
+// header of its NAL unit. ok is false when the set is damaged; without colour information the range is limited.
 func parameterSetCoding(set []byte) (c coding, ok bool) {
 	b := &bits{data: bytes.ReplaceAll(set, []byte{0, 0, 3}, []byte{0, 0})}
 	b.u(4)

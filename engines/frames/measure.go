@@ -44,7 +44,7 @@ type gray struct {
 	pix  []byte
 }
 
-// measure fills in everything of a frame that one picture tells.
+// measure fills in everything of a frame that one picture shows.
 func (f *Frame) measure(g gray) {
 	var sum, square uint64
 	dark, bright := 0, 0

@@ -7,9 +7,9 @@ import (
 	"io"
 )
 
-// metadata is what stands in a photo file beside its pixels.
+// metadata is what is in a photo file beside its pixels.
 type metadata struct {
-	exif []byte // from exifMark on; nil when there is none
+	exif []byte // from exifMark on; nil when missing
 	// spherical is what XMP says of the projection (Google's GPano namespace): the picture shows all directions.
 	spherical bool
 }
@@ -22,7 +22,7 @@ const (
 // maxMetadata bounds one piece of metadata, bytes; JPEG allows no more than 64 KiB anyway.
 const maxMetadata = 1 << 20
 
-// metadataOf reads the metadata of a photo. Damaged metadata are none: they are no reason to refuse a photo.
+// metadataOf reads the metadata of a photo. Damaged metadata count as missing: they are no reason to refuse a photo.
 func metadataOf(format string, r io.ReadSeeker) metadata {
 	var m metadata
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
@@ -60,7 +60,7 @@ func metadataOf(format string, r io.ReadSeeker) metadata {
 			}
 		})
 	case formatHEIC:
-		// The item may stand anywhere; its mark and the header of TIFF behind it are distinctive enough.
+		// The item may be anywhere in the file; its mark and the header of TIFF behind it are distinctive enough.
 		all, err := io.ReadAll(r)
 		if err != nil {
 			return m
@@ -86,7 +86,7 @@ func (m *metadata) xmp(packet []byte) {
 	}
 }
 
-// jpegSegments hands out the segments of a JPEG file that stand before its pixels.
+// jpegSegments hands out the segments of a JPEG file that come before its pixels.
 func jpegSegments(r io.Reader, segment func(marker byte, payload []byte)) error {
 	var two [2]byte
 	if _, err := io.ReadFull(r, two[:]); err != nil {
@@ -95,7 +95,7 @@ func jpegSegments(r io.Reader, segment func(marker byte, payload []byte)) error 
 	if two != [2]byte{0xff, 0xd8} {
 		return errors.New("not a JPEG file")
 	}
-	// Metadata stand before the frame header; 64 segments are more than any camera writes.
+	// Metadata come before the frame header; 64 segments are more than any camera writes.
 	for range 64 {
 		if _, err := io.ReadFull(r, two[:]); err != nil {
 			return err

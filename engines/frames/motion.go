@@ -53,7 +53,7 @@ type track struct {
 	views                           views
 }
 
-// step fills in what a frame tells together with those before it.
+// step fills in what a frame shows together with those before it.
 func (t *track) step(f *Frame, now pyramid) {
 	renew := f.Index == 0
 	if f.Index > 0 {
@@ -84,7 +84,7 @@ func (t *track) step(f *Frame, now pyramid) {
 	t.views.add(now)
 }
 
-// compare fills in what a frame's picture tells together with the picture before it.
+// compare fills in what a frame's picture shows together with the picture before it.
 func (f *Frame) compare(now, before pyramid) {
 	f.Difference = difference(now.fine, before.fine)
 	moves, textured, blocks := blockMotion(now, before)

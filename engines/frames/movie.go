@@ -58,7 +58,7 @@ func boxIn(boxes *io.SectionReader, kind string) *io.SectionReader {
 	return nil
 }
 
-// movieSeconds reads the duration in a movie header (ISO/IEC 14496-12, 8.2.2), 0 where there is none.
+// movieSeconds reads the duration in a movie header (ISO/IEC 14496-12, 8.2.2), 0 where it is missing.
 func movieSeconds(header *io.SectionReader) float64 {
 	if header == nil {
 		return 0

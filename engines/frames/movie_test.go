@@ -30,7 +30,7 @@ func movieHeader(version byte, scale uint32, duration uint64) []byte {
 	return box("mvhd", b, make([]byte, 76))
 }
 
-// movieOf is a file whose movie stands behind its pictures, as phones write it.
+// movieOf is a file whose movie header comes after its pictures, as phones write it.
 func movieOf(header []byte) []byte {
 	file := append(box("ftyp", []byte("qt  \x00\x00\x00\x00qt  ")), box("wide")...)
 	file = append(file, box("mdat", make([]byte, 5000))...)

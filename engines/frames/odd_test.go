@@ -85,9 +85,9 @@ func TestLosslessCut(t *testing.T) {
 	if strings.Contains(warned(r), "damaged_video") || len(selection.Frames) < 12 {
 		t.Errorf("warnings %q, %d frames selected", warned(r), len(selection.Frames))
 	}
-	var told [2]int
-	if _, err := Score(t.Context(), ffmpegTools(t), v, Limits{}, func(done, expected int) { told = [2]int{done, expected} }); err != nil || told != [2]int{20, 20} {
-		t.Errorf("progress ended at %v, %v", told, err)
+	var got [2]int
+	if _, err := Score(t.Context(), ffmpegTools(t), v, Limits{}, func(done, expected int) { got = [2]int{done, expected} }); err != nil || got != [2]int{20, 20} {
+		t.Errorf("progress ended at %v, %v", got, err)
 	}
 	// What is shown is too little, by the rule for every video; whatever the container counts.
 	short := written(t, "short.mp4", "-ss", "6.7", "-i", long, "-c", "copy")

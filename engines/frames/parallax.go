@@ -70,7 +70,7 @@ func unexplained(moves []move) (residuals []float64, ok bool) {
 			dy := p[3] + p[4]*m.x + p[5]*m.y + p[6]*m.x*m.y + p[7]*m.y*m.y
 			residuals[i] = math.Hypot(m.dx-dx, m.dy-dy)
 		}
-		// Blocks that were found in a wrong place, or stand on another depth than most, count less.
+		// Blocks that were found in a wrong place, or are at another depth than most, count less.
 		scale := max(1e-4, 2*median(slices.Clone(residuals)))
 		for i, r := range residuals {
 			weights[i] = 1 / (1 + r*r/(scale*scale))
@@ -142,7 +142,7 @@ func (v *views) still() bool {
 	}
 	slices.Sort(ways)
 	slices.Sort(rests)
-	// Too few to tell are no evidence.
+	// Too few are no evidence.
 	return len(rests) >= 10 && quantile(ways, 0.9) < smallReach && quantile(rests, 0.75) < leastDepth
 }
 

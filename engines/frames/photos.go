@@ -116,7 +116,7 @@ func probePhoto(p string, l Limits) (photo Photo, reason string) {
 	return photo, reason
 }
 
-// probeHeader reads what stands before the pixels.
+// probeHeader reads what comes before the pixels.
 func probeHeader(r io.ReadSeeker, l Limits) (photo Photo, reason string) {
 	head, err := headFrom(r)
 	if err != nil {

@@ -70,7 +70,7 @@ func exifPayload(order binary.AppendByteOrder, orientation uint16) []byte {
 	return b
 }
 
-// numbered is a picture whose red and green tell where a pixel was.
+// numbered is a picture whose red and green encode where a pixel was.
 func numbered(w, h int) *image.RGBA {
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {

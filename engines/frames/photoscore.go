@@ -205,7 +205,7 @@ func SelectPhotos(frames []Frame, o SelectOptions) Selection {
 	return s
 }
 
-// judgePhotos makes the part of a capture report that is about its photos; see judgeVideo. Fewer than least photos are none.
+// judgePhotos makes the part of a capture report that is about its photos; see judgeVideo. Fewer than least photos give no report.
 func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Report, error) {
 	all := scores.Frames
 	r := Report{

@@ -145,7 +145,7 @@ func tooManyPixels(said string) bool {
 	return strings.Contains(said, "exceeds specified max pixel count")
 }
 
-// unreadable tells a file that ffprobe cannot open from a machine that cannot run it.
+// unreadable distinguishes a file that ffprobe cannot open from a machine that cannot run it.
 func unreadable(ctx context.Context, path string, err error, said string) error {
 	var failed *tool.Error
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
@@ -162,7 +162,7 @@ func unreadable(ctx context.Context, path string, err error, said string) error 
 	}
 	if strings.Contains(said, "moov atom not found") && startsLikeMP4(path) || strings.Contains(said, "partial file") {
 		return fail(TruncatedVideo, "Upload the whole file again; if it does not play to its end on your device, record again.",
-			"The video file is incomplete: its index, which stands at the end, is missing.").because(err)
+			"The video file is incomplete: its index, which is at the end, is missing.").because(err)
 	}
 	return fail(NotAVideo, adviceSend, "The file is not a video that can be read.").because(err)
 }

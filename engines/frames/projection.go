@@ -76,7 +76,7 @@ func looksSpherical(ctx context.Context, tools Tools, v Video, limits Limits) (b
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	// What cannot be decoded is found out, and told, by the measuring pass.
+	// The measuring pass finds and reports what cannot be decoded.
 	return err == nil && yes > 0 && no == 0, nil
 }
 

@@ -74,7 +74,7 @@ func (o other) refused() *Failure {
 func recognised(path string) error {
 	head, err := headOf(path)
 	if err != nil {
-		return nil // opening it will tell
+		return nil // opening it reports the cause
 	}
 	if o := otherKind(head); o != nil {
 		return o.refused()

@@ -8,7 +8,7 @@ import (
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
-// Report tells the owner of a capture, within seconds, how good it is.
+// Report says within seconds how good a capture is.
 type Report struct {
 	Name      string  `json:"name,omitempty"`       // of a part, as its owner knows it
 	Input     string  `json:"input"`                // "video", "videos", "photos", "video and photos", "videos and photos"
@@ -147,7 +147,7 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 	if r.Travel >= leastTravel && r.Travel < 0.4 {
 		warn("little_motion", "Walk around the subject, half a circle at least.", "The camera hardly changes its place.")
 	} else if r.Parallax > 0 && r.Parallax < leastParallax && r.Travel > 0 {
-		warn("little_parallax", "Walk around the subject instead of turning on the spot; film what stands near and far.",
+		warn("little_parallax", "Walk around the subject instead of turning on the spot; film what is near and what is far.",
 			"What is near and what is far moves alike: the camera turns on the spot, or films a flat thing.")
 	}
 	return r, refuse(scores, selection, r)

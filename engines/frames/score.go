@@ -34,7 +34,7 @@ type Scores struct {
 }
 
 // Score decodes the video once, as small gray pictures over a pipe, and measures every frame. progress, if not nil, is
-// told now and then how many frames are done, of an expected number that need not be exact.
+// called now and then with the number of frames done, of an expected number that need not be exact.
 //
 // A file that breaks off is measured as far as it goes; it is a *Failure only when less than half of it is there.
 func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress func(done, expected int)) (Scores, error) {

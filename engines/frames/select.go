@@ -26,7 +26,7 @@ type Selection struct {
 	Duplicates int     `json:"duplicates"` // showed nothing new
 	Blurred    int     `json:"blurred"`    // clearly less sharp than their neighbours
 	Loose      int     `json:"loose"`      // before the camera settled at the start, or after at the end; see settled
-	Thinned    int     `json:"thinned"`    // good, but another one stands close by
+	Thinned    int     `json:"thinned"`    // good, but another one is close by
 }
 
 const (
@@ -79,7 +79,7 @@ func Select(frames []Frame, o SelectOptions) Selection {
 }
 
 // settled is the range of frames between the last jump of the view near the start and the first near the end: where
-// filming began while the camera was still being raised, and went on when it was put away. A few frames that nothing
+// filming began while the camera was still being raised, and continued when it was put away. A few frames that nothing
 // connects with the rest find no place. A capture that jumps all the time is left as it is.
 func settled(frames []Frame) (from, to int) {
 	jump := func(i int) bool { return frames[i].Matched < 0.5 && frames[i].Texture > 0 }

@@ -260,7 +260,7 @@ func TestLooseEndsGo(t *testing.T) {
 	if got := indices(s); s.Loose != 7 || got[0] != 4 || got[len(got)-1] != 56 {
 		t.Errorf("%d loose, from %d to %d", s.Loose, got[0], got[len(got)-1])
 	}
-	frames[30].Matched = 0.2 // a cut in the middle is none
+	frames[30].Matched = 0.2 // a cut in the middle is not counted
 	if s := Select(frames, SelectOptions{}); s.Loose != 7 {
 		t.Errorf("%d loose", s.Loose)
 	}
@@ -322,7 +322,7 @@ func TestSelectionHoldsItsPromises(t *testing.T) {
 		for i := 1; i < len(s.Frames); i++ {
 			a, b := s.Frames[i-1].Index, s.Frames[i].Index
 			if a >= b {
-				t.Fatalf("frame %d stands before %d", a, b)
+				t.Fatalf("frame %d comes before %d", a, b)
 			}
 			if gap := frames[b].Travel - frames[a].Travel; !(gap <= largestHole+2*window+2*hole+2*newView+1e-9) {
 				t.Fatalf("a hole of %.3f between %d and %d (window %.3f, steps up to %.3f)", gap, a, b, window, biggest)

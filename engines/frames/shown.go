@@ -49,10 +49,10 @@ func parseShown(line string) (s shown, ok bool) {
 
 // place gives the frames their times and, where the picture changes on the way, their runs.
 func (s *Scores) place(pictures []shown, v Video) {
-	told := len(pictures) == len(s.Frames)
+	timed := len(pictures) == len(s.Frames)
 	first := math.Inf(1)
 	for _, p := range pictures {
-		if told = told && p.timed; told {
+		if timed = timed && p.timed; timed {
 			first = min(first, p.time)
 		}
 	}
@@ -63,7 +63,7 @@ func (s *Scores) place(pictures []shown, v Video) {
 	last := 0.0
 	for i := range s.Frames {
 		f := &s.Frames[i]
-		if f.TimeS = float64(i) / rate; told {
+		if f.TimeS = float64(i) / rate; timed {
 			f.TimeS = pictures[i].time - first
 		}
 		last = max(last, f.TimeS)

@@ -177,7 +177,7 @@ func TestMasks(t *testing.T) {
 	put(t, filepath.Join(dir, "images", "IMG_4.png"), pngOf(t, cut))
 	put(t, filepath.Join(dir, "masks", "IMG_1.jpg.png"), pngOf(t, half(640, 480)))
 	put(t, filepath.Join(dir, "masks", "IMG_2.png"), pngOf(t, half(320, 240))) // lies like the photo
-	put(t, filepath.Join(dir, "masks", "IMG_3.png"), pngOf(t, half(240, 320))) // stands like it is shown
+	put(t, filepath.Join(dir, "masks", "IMG_3.png"), pngOf(t, half(240, 320))) // upright, as it is shown
 	put(t, filepath.Join(dir, "masks", "IMG_9.png"), pngOf(t, half(320, 240)))
 	put(t, filepath.Join(dir, "masks", "IMG_5.png"), []byte("no picture"))
 

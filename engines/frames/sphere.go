@@ -59,7 +59,7 @@ func cutViews(ctx context.Context, tools Tools, in []string, stdin io.Reader, st
 	for k := range sphericalViews {
 		graph += fmt.Sprintf("[a%d]", k)
 	}
-	// v360 takes the middles of the outermost pixels for the edges of the picture. Told how far these are apart it is right; the
+	// v360 takes the middles of the outermost pixels for the edges of the picture. Given how far these are apart it is right; the
 	// whole circle and half circle would put points half a pixel off, and tear the view that looks backwards.
 	across := 360 * float64(width-1) / float64(width)
 	down := 180 * float64(width/2-1) / float64(width/2)

@@ -111,7 +111,7 @@ func TestSphericalVideo(t *testing.T) {
 		}
 	}
 	slices.Sort(shifts)
-	// Measured 0.02; where v360 is not told how far its outermost pixels are apart, 0.35.
+	// Measured 0.02; where v360 is not given how far its outermost pixels are apart, 0.35.
 	t.Logf("parts of views are off by %.3f pixels, at most %.3f", shifts[len(shifts)/2], shifts[len(shifts)-1])
 	if n := len(shifts); n < 30 || !(shifts[n/2] < 0.04) || !(shifts[n*9/10] < 0.15) {
 		t.Errorf("parts of views are off by %.3f pixels", shifts)

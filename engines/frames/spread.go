@@ -82,7 +82,7 @@ func (s *Selection) spread(views []int, frames []Frame, clarity []float64, n int
 	return kept
 }
 
-// clearest keeps of each run of so many views the clearest.
+// clearest keeps the clearest of each run of n views.
 func clearest(views []int, clarity []float64, run int) []int {
 	var kept []int
 	for some := range slices.Chunk(views, run) {

@@ -7,7 +7,7 @@ import (
 )
 
 // layered is a picture with things far away, things near, and perhaps leaves between them: each block of leaves sways by up to
-// two pixels, differently in every frame. The layers are displaced by so many pixels.
+// two pixels, differently in every frame. The layers are displaced by these numbers of pixels.
 func layered(far, near gray, frame, farX, nearX int, leaves bool) gray {
 	g := cropped(far, 100+farX, 100, 480, 270)
 	for y := 150; y < 270; y++ {
@@ -87,7 +87,7 @@ func TestWalkBeforeAFarView(t *testing.T) {
 	}
 }
 
-// Real captures: one of a camera that stands, and walks.
+// Real captures: one of a camera that does not move, and walks.
 func TestStandingAndWalkingForReal(t *testing.T) {
 	data := filepath.Join("..", "..", "..", "shared", "data")
 	if testing.Short() {

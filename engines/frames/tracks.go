@@ -115,7 +115,7 @@ func (h headers) track(ctx context.Context, a probeAnswer) (*probeStream, error)
 	}
 	pictures := map[int]int{}
 	most := 0
-	// The first twenty seconds tell a film from a picture.
+	// The first twenty seconds distinguish a film from a picture.
 	err := h.packets(ctx, "v", "%+20", func(p packet) bool {
 		pictures[p.stream]++
 		return true
@@ -216,7 +216,7 @@ func (h headers) measure(ctx context.Context, v *Video, l Limits) error {
 		return ctx.Err()
 	}
 	if err != nil || n == 0 {
-		return nil // decoding will tell
+		return nil // decoding reports it
 	}
 	v.Frames, v.counted = n/perPicture, true
 	if v.DurationS = last - first; v.FPS > 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
-// A file that is gone is not damaged: whoever reads it returns the file system's error, and nobody is told to convert it.
+// A file that is gone is not damaged: readers return the file system's error, and no advice says to convert it.
 func TestVanishedFilesAreNotTheCapturesFault(t *testing.T) {
 	gone := func(what string, err error) {
 		t.Helper()

@@ -69,7 +69,7 @@ func (r *Renderer) tileGrid() (across, down int) {
 	return (r.cam.Width + simd.TileSize - 1) / simd.TileSize, (r.cam.Height + simd.TileSize - 1) / simd.TileSize
 }
 
-// boundary is the chunk at which part k of so many begins: each holds about as many instances as the others.
+// boundary is the chunk at which part k of parts begins: each holds about as many instances as the others.
 func (r *Renderer) boundary(k, parts int) int {
 	if k == parts {
 		return r.chunks()

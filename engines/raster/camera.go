@@ -5,7 +5,7 @@
 // whole images, every formula where it is used, checked by finite differences. Renderer is the same computation made
 // fast over engines/simd: tiles, threads, private gradient slots. Tests compare the two.
 //
-// In the flow it stands between engines/splat (the cloud) and engines/trainer (the loss and the optimiser). It does not
+// In the flow it is between engines/splat (the cloud) and engines/trainer (the loss and the optimiser). It does not
 // know what an image file, a loss or a learning rate is.
 package raster
 

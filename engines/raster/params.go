@@ -93,7 +93,7 @@ func (p *Params) Copy(to int, src *Params, from int) {
 	}
 }
 
-// cloudRow is where the rows of a group lie in a cloud.
+// cloudRow is where the rows of a group are in a cloud.
 type cloudRow struct {
 	first, count int
 	data         []float32 // count values for each Gaussian

@@ -40,7 +40,7 @@ func testCamera(rng *rand.Rand, width, height int) *Camera {
 	}
 }
 
-// randomGaussians spreads n splats before the camera; a few lie beside the image, where the Jacobian is clamped.
+// randomGaussians spreads n splats before the camera; a few are beside the image, where the Jacobian is clamped.
 func randomGaussians(rng *rand.Rand, cam *Camera, n int, sizePx float64) []Gaussian[float64] {
 	gs := make([]Gaussian[float64], n)
 	center := cam.Center()

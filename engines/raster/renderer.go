@@ -66,7 +66,7 @@ type Frame struct {
 	Visible, Instances int
 }
 
-// NewRenderer makes a renderer with so many workers (0: one for each processor) over the kernels of a level.
+// NewRenderer makes a renderer with that number of workers (0: one for each processor) over the kernels of a level.
 func NewRenderer(workers int, kernels *simd.Kernels) *Renderer {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -122,7 +122,7 @@ func (r *Renderer) each(n int, work func(worker, i int)) {
 	Each(r.workers, n, work)
 }
 
-// Each runs work(worker, i) for every i in [0, n) on so many goroutines, handed out one by one in ascending order. Which
+// Each runs work(worker, i) for every i in [0, n) on that number of goroutines, handed out one by one in ascending order. Which
 // worker gets which i is left to chance: work must not depend on it.
 func Each(workers, n int, work func(worker, i int)) {
 	workers = min(workers, n)

@@ -17,7 +17,7 @@ type depthSorter struct {
 	counts      [1 << maxDigit]uint32
 }
 
-// A digit of the radix sort has at most so many bits: the depths of one tile rarely span more than two of those.
+// The most bits of a digit of the radix sort: the depths of one tile rarely span more than two of those.
 const maxDigit = 10
 
 // fewInstances is the number up to which insertion is quicker.

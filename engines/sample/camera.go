@@ -2,7 +2,7 @@ package sample
 
 import "math"
 
-// Camera is a pinhole camera and where it stands.
+// Camera is a pinhole camera and its position.
 type Camera struct {
 	Width, Height  int
 	Fx, Fy, Cx, Cy float64 // pixels; the middle of the upper left pixel is (0.5, 0.5), as in COLMAP

@@ -1,7 +1,7 @@
 // Package sample makes a capture whose answer is known: a video of a painted court, walked around once with a
 // hand-held camera, and beside it the true camera of every frame.
 //
-// It stands before the flow: what `splatworks sample` writes goes in where a user's video would, and the truth is
+// It comes before the flow: what `splatworks sample` writes goes in where a user's video would, and the truth is
 // what poses and splats are measured against. The scene is drawn by a small ray caster of its own; the same
 // options give the same pixels on every machine (see vec). Only the video file goes through ffmpeg, whose
 // versions may differ. The package knows nothing of reconstruction.

@@ -65,7 +65,7 @@ func TestSamePixelsEverywhere(t *testing.T) {
 	}
 }
 
-// transforms.json and sparse/ tell the same truth, in NeRF's words and in COLMAP's.
+// transforms.json and sparse/ hold the same poses, in NeRF's convention and in COLMAP's.
 func TestTruthFilesAgree(t *testing.T) {
 	c := capture(t, Options{Frames: 12})
 	dir := t.TempDir()

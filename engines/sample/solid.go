@@ -67,7 +67,7 @@ func (p *panel) hit(o, d vec, best *hit) {
 	*best = hit{t: t, on: &p.sheet, u: u, v: v, cos: -slope}
 }
 
-// box stands upright, turned about z by the angle whose cosine and sine it holds.
+// box is upright, turned about z by the angle whose cosine and sine it holds.
 type box struct {
 	centre   vec
 	half     vec

@@ -39,7 +39,7 @@ func (t *texture) mips() {
 	}
 }
 
-// sample reads the texture at (u,v) in [0,1]², for a pixel footprint of so many metres: linear between texels
+// sample reads the texture at (u,v) in [0,1]², for a pixel footprint in metres: linear between texels
 // and between levels, in integers.
 func (t *texture) sample(u, v, footprint float64) (r, g, b uint32) {
 	// log2 by the exponent and a straight line over the mantissa: exact, and nobody sees the difference.

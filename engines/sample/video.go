@@ -24,7 +24,7 @@ const (
 )
 
 // Write draws a capture into dir (made if missing): the video by the ffmpeg program given, and the truth.
-// progress, if not nil, is told the number of frames done after each.
+// progress, if not nil, gets the number of frames done after each.
 func Write(ctx context.Context, ffmpeg string, o Options, dir string, progress func(done, total int)) error {
 	c, err := New(o)
 	if err != nil {

@@ -176,7 +176,7 @@ func (w *world) first(o, d vec, things []solid, best *hit) {
 }
 
 // bake computes the light on every surface and paints it, in parallel over surfaces, as finely as pictures whose longer
-// edge has so many pixels can show.
+// edge has that number of pixels can show.
 func (w *world) bake(edge int) {
 	fine := float64(edge) / 640
 	var g errgroup.Group

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// CameraModel is COLMAP's camera model id as it stands in cameras.bin.
+// CameraModel is COLMAP's camera model id as it is in cameras.bin.
 type CameraModel int32
 
 // The camera models of COLMAP 4.2 (src/colmap/sensor/models.h), with their parameters in order.

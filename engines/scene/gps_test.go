@@ -6,7 +6,7 @@ import (
 )
 
 // A degree of latitude at 45° is 111,131.8 m of the meridian and a degree of longitude 78,846.8 m of the parallel
-// (WGS 84); a thousandth of each lies in the plane.
+// (WGS 84); a thousandth of each is in the plane.
 func TestEastNorthUp(t *testing.T) {
 	at := func(lat, lon, up float64) Geodetic {
 		return Geodetic{LatitudeDeg: 45 + lat, LongitudeDeg: -73 + lon, AltitudeM: 30 + up}

@@ -1,10 +1,10 @@
 // Package scene holds what structure from motion knows about a capture: cameras, posed images and a sparse point
 // cloud. It reads and writes COLMAP's binary model, measures its quality and compares it with reference poses.
 //
-// In the flow it stands between engines/colmap, which makes reconstructions, and everything that uses them: depth
+// In the flow it is between engines/colmap, which makes reconstructions, and everything that uses them: depth
 // alignment, training, evaluation. It does not run COLMAP or decode images.
 //
-// Frames, quaternion order and pixel centres are COLMAP's; they stand once in docs/conventions.md.
+// Frames, quaternion order and pixel centres are COLMAP's; docs/conventions.md defines them.
 package scene
 
 import (

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// transforms is the part of NeRF's transforms.json that says where cameras are. Intrinsics stand at the top, or in
+// transforms is the part of NeRF's transforms.json that says where cameras are. Intrinsics are at the top, or in
 // each frame where cameras differ.
 type transforms struct {
 	transformsCamera

@@ -14,7 +14,7 @@ type World struct {
 	UpFrom string `json:"up_from"`         // what decided: "gps", or "cameras", which people hold level
 	Unit   string `json:"unit"`            // "metre", or "view_distance": the median distance at which images see points
 	Origin string `json:"origin"`          // "focus": where the cameras look, or "points": the middle of the points
-	North  string `json:"north,omitempty"` // "+z" when GPS tells
+	North  string `json:"north,omitempty"` // "+z" when GPS determines it
 	// UnitErrorPct is the standard error of the metre in percent, from how far the cameras are from their GPS positions.
 	UnitErrorPct float64 `json:"unit_error_pct,omitempty"`
 }

@@ -98,7 +98,7 @@ func TestSettle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Where the true down lies in the settled frame.
+			// Where the true down is in the settled frame.
 			down := mulVec(transpose(c.Similarity.Rotation), [3]float64{0, 1, 0})
 			if tilt := math.Acos(min(down[1], 1)) * 180 / math.Pi; !(tilt < test.tiltDeg) {
 				t.Errorf("%s: up is off by %.2f°", name, tilt)

@@ -30,7 +30,7 @@ type Sheet struct {
 	face font.Face
 }
 
-// New is an empty sheet of so many pixels, with type of a size in pixels.
+// New is an empty sheet of a size in pixels, with type of a size in pixels.
 func New(width, height int, typePx float64) (*Sheet, error) {
 	parsed, err := opentype.Parse(goregular.TTF)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Sheet) Write(at image.Point, ink color.Color, line string) {
 // Width of a line in pixels.
 func (s *Sheet) Width(line string) int { return font.MeasureString(s.face, line).Ceil() }
 
-// Fit cuts a line off where it would be wider than so many pixels.
+// Fit truncates a line to a width in pixels.
 func (s *Sheet) Fit(line string, width int) string {
 	runes := []rune(line)
 	for len(runes) > 0 && s.Width(string(runes)) > width {

@@ -101,7 +101,7 @@ const (
 // leastGain is what the kernels of a level must gain over plain Go, forward and backward each: a smaller one is a defect.
 var leastGain = map[Level]float64{Plain: 1, AVX2: 6, AVX512: 12}
 
-// BenchmarkBlend is blending by itself: nanoseconds for each blended pair of a Gaussian and a pixel, times plain Go in the
+// BenchmarkBlend is blending alone: nanoseconds for each blended pair of a Gaussian and a pixel, times plain Go in the
 // same run, that as a multiple of leastGain, and the multiple of the time that the arithmetic alone takes.
 func BenchmarkBlend(b *testing.B) {
 	for _, c := range []struct {

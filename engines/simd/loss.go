@@ -83,7 +83,7 @@ func (k *Kernels) MeasureTruth(l *Loss, t *Truth, pix []uint8, w, h int) {
 	}
 }
 
-// ssimPad zeros stand on either side of a padded row: at least ssimRadius, and a whole register.
+// ssimPad zeros are on either side of a padded row: at least ssimRadius, and a whole register.
 const ssimPad = 16
 
 // Loss is the scratch memory of the photometric loss for images of one width: about 250 bytes for each column, so that a

@@ -12,7 +12,7 @@ type (
 	backwardGroupAsm func(view, group *float32, degree uint64, visible uint32, splats, grads *float32, slots, counts *uint32, rows, screen *float32)
 )
 
-// projectGroup runs an assembly kernel of so many lanes over a group.
+// projectGroup runs an assembly kernel of that number of lanes over a group.
 func projectGroup(kernel projectAsm, lanes int) projectFunc {
 	return func(view *View, group []float32, degree int, id uint32, splats []Splat) (visible uint16) {
 		group, splats = group[:GroupRows(checkDegree(degree))*GroupLanes], splats[:GroupLanes]

@@ -228,7 +228,7 @@ const (
 )
 
 // BlockMask returns the blocks of the tile at (x, y) in which alpha can reach 1/255: bit 4·by+bx. The test is exact for the
-// rectangle of the block's pixel centres: the exponent is concave, so its maximum over the rectangle lies at the mean, or
+// rectangle of the block's pixel centres: the exponent is concave, so its maximum over the rectangle is at the mean, or
 // on the ridge where it leaves the nearest vertical or horizontal side.
 func (s *Splat) BlockMask(x, y float32) uint16 {
 	const half = 0.5 * (BlockSize - 1)

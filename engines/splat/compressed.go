@@ -19,7 +19,7 @@ const (
 	chunkFloats = 18
 )
 
-// packUnit rounds a value from 0 to 1 to so many bits.
+// packUnit rounds a value from 0 to 1 to a number of bits.
 func packUnit(v float64, bits int) uint32 {
 	most := float64(uint32(1)<<bits - 1)
 	return uint32(math.Min(most, math.Max(0, math.Floor(v*most+0.5))))

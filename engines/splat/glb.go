@@ -130,7 +130,7 @@ func shAttribute(j int) string {
 	return fmt.Sprintf("%s:SH_DEGREE_%d_COEF_%d", khrSplatting, degree, j-RestCount(degree-1))
 }
 
-// WriteGLB writes float32 attributes. The render mode stands in asset.extras: the extension has no field for it.
+// WriteGLB writes float32 attributes. The render mode is in asset.extras: the extension has no field for it.
 func (c *Cloud) WriteGLB(w io.Writer) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("write GLB: %w", err)

@@ -16,7 +16,7 @@ func codebook256(values []float32) (book [256]float32) {
 	for _, v := range values {
 		low, high = math.Min(low, float64(v)), math.Max(high, float64(v))
 	}
-	if !(high > low) { // no values, or all the same
+	if !(high > low) { // no values, or all equal
 		for i := range book {
 			if len(values) > 0 {
 				book[i] = values[0]

@@ -100,7 +100,7 @@ type plyElement struct {
 	lists  bool // a property is a list, so that records differ in length
 }
 
-// plyValue is where a property of the vertices lies in the record.
+// plyValue is where a property of the vertices is in the record.
 type plyValue struct {
 	offset int
 	double bool // float64, else float32
@@ -143,14 +143,14 @@ func ReadPLY(r io.Reader) (*Cloud, error) {
 	return c, nil
 }
 
-// skipToVertices steps over the elements that stand before the vertices.
+// skipToVertices steps over the elements that come before the vertices.
 func (h *plyHeader) skipToVertices(in *bufio.Reader) error {
 	for _, e := range h.elements {
 		if e == h.vertex {
 			break
 		}
 		if e.lists {
-			return formatErrorf("element %s, with lists, stands before element vertex: it cannot be stepped over", e.name)
+			return formatErrorf("element %s, with lists, comes before element vertex: it cannot be stepped over", e.name)
 		}
 		bytes := int64(e.count) * int64(e.stride)
 		n, err := io.CopyN(io.Discard, in, bytes)
@@ -247,7 +247,7 @@ func (h *plyHeader) element(f []string) error {
 
 func (h *plyHeader) property(f []string) error {
 	if len(h.elements) == 0 {
-		return formatErrorf("a property stands before the first element")
+		return formatErrorf("a property comes before the first element")
 	}
 	e := h.elements[len(h.elements)-1]
 	if e != h.vertex && len(f) == 5 && f[1] == "list" {

@@ -230,7 +230,7 @@ func TestReadPLYMendsWhatOtherToolsWrite(t *testing.T) {
 			t.Errorf("%s: opacities %v, scales %v, quaternions %v", name, got.Opacities, got.LogScales, got.Quats)
 		}
 		if last := got.Means[3*got.Len()-1]; last != c.Means[11] {
-			t.Errorf("%s: the last Gaussian lies at %v, want %v", name, last, c.Means[11])
+			t.Errorf("%s: the last Gaussian is at %v, want %v", name, last, c.Means[11])
 		}
 		if err := got.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)

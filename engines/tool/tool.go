@@ -111,7 +111,7 @@ func run(ctx context.Context, c Command, consume func(stdout io.Reader, call fun
 		})
 	})
 	readers.Go(func() {
-		// A reader that only saw the output end leaves the program to tell why.
+		// A reader that only saw the output end leaves the cause to the program.
 		if readErr = consume(child.stdout, call); readErr != nil && !outputEnded(readErr) {
 			stop(readErr)
 		}

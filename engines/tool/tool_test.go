@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("ready")
 		<-stop
 		os.Exit(7)
-	case "role-parent": // starts a grandchild that ignores SIGTERM and tells its process id; then waits or leaves
+	case "role-parent": // starts a grandchild that ignores SIGTERM and prints its process id; then waits or leaves
 		grandchild := exec.Command(os.Args[0], "role-stubborn")
 		out, _ := grandchild.StdoutPipe()
 		grandchild.Stderr = os.Stderr // holds the pipe open
@@ -135,7 +135,7 @@ func TestStdinIsCopiedWhole(t *testing.T) {
 	}
 }
 
-// endless never ends by itself.
+// endless never ends.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
@@ -220,7 +220,7 @@ func TestCancelTerminates(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := role(t, "role-polite")
 	c.OnStdout = func(string) { cancel() }
-	c.Grace = time.Minute // it ends by itself
+	c.Grace = time.Minute // it ends before that
 	_, err := Run(ctx, c)
 	var failure *Error
 	if !errors.As(err, &failure) || failure.ExitCode != 7 || !errors.Is(err, context.Canceled) {

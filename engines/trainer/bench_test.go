@@ -62,7 +62,7 @@ func benchmarkTraining(b testing.TB, n int, sizePx float64, width, threads int) 
 
 // BenchmarkIteration splits whole iterations at 640×360 into their steps, CPU milliseconds on one thread: the least of
 // several rounds. engines/raster splits drawing further and compares it with plain Go; engines/simd has the loss and Adam
-// by themselves, and blending against its counted floor.
+// alone, and blending against its counted floor.
 func BenchmarkIteration(b *testing.B) {
 	for _, size := range benchmarkSizes {
 		b.Run(fmt.Sprintf("%dk", size.n/1000), func(b *testing.B) {
@@ -76,7 +76,7 @@ func BenchmarkIteration(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowth shows how an iteration's cost grows with the number of Gaussians at 640×360, at the size that so many
+// BenchmarkGrowth shows how an iteration's cost grows with the number of Gaussians at 640×360, at the size that this number
 // have in a scene, and with the number of pixels of one scene of 50 000. x-first compares with the first line of each.
 func BenchmarkGrowth(b *testing.B) {
 	type point struct {

@@ -62,7 +62,7 @@ type checkpointHeader struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// fingerprint tells captures apart: names and sizes of the training images and the number of points.
+// fingerprint distinguishes captures: names and sizes of the training images and the number of points.
 func (d *Dataset) fingerprint() uint32 {
 	h := crc32.New(castagnoli)
 	for _, v := range d.Train {

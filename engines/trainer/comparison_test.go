@@ -58,7 +58,7 @@ func TestComparisonShowsWorstAndBest(t *testing.T) {
 		return sum
 	}
 	if worst, best := light(0), light(1); !(worst > 20*(best+1)) {
-		t.Errorf("the differences hold %d and %d units of light: the worst view should stand above the best", worst, best)
+		t.Errorf("the differences hold %d and %d units of light: the worst view should be above the best", worst, best)
 	}
 	if err := WriteComparison(&b, cloud, nil, &Quality{}, &cfg); err == nil {
 		t.Error("nothing measured: want an error")

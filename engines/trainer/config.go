@@ -35,7 +35,7 @@ type Config struct {
 	Degree       int              `json:"sh_degree"`     // final SH degree, 0..3
 	Mode         splat.RenderMode `json:"render_mode"`
 	Background   [3]float32       `json:"background"`
-	// BackgroundMode and Sky say what stands behind the scene.
+	// BackgroundMode and Sky say what is behind the scene.
 	BackgroundMode BackgroundMode `json:"background_mode"`
 	Sky            SkyMode        `json:"sky"`
 
@@ -47,7 +47,7 @@ type Config struct {
 	// by a pixel or so. An iteration takes PosesCost times as long, and that pays only there.
 	RefinePoses bool `json:"refine_poses"`
 
-	// CheckpointEvery is the time between checkpoints by the clock; 0: only when told to stop.
+	// CheckpointEvery is the time between checkpoints by the clock; 0: only when stopped.
 	CheckpointEvery time.Duration `json:"checkpoint_every"`
 	// EvaluateEvery is the fraction of the budget between held-out evaluations on the way; 0: only at the end.
 	EvaluateEvery float64 `json:"evaluate_every"`

@@ -19,7 +19,7 @@ type Dataset struct {
 	Points      []Point
 	// Extent is the typical depth of the scene in world units: the yardstick of position steps.
 	Extent float64
-	// Warnings gathered while loading, for the caller to tell.
+	// Warnings gathered while loading, for the caller to report.
 	Warnings []Note
 }
 

@@ -172,7 +172,7 @@ func (t *training) alongCurve(list []int32) []int32 {
 	return order
 }
 
-// interleave spreads 10 bits so that two zeros stand between any two.
+// interleave spreads 10 bits so that two zeros are between any two.
 func interleave(x uint32) uint32 {
 	x = (x | x<<16) & 0x030000ff
 	x = (x | x<<8) & 0x0300f00f
@@ -180,7 +180,7 @@ func interleave(x uint32) uint32 {
 	return (x | x<<2) & 0x09249249
 }
 
-// split makes two of one (Brush): along each local axis the children lie at ±√(1−k²)·s and are k·s wide, with
+// split makes two of one (Brush): along each local axis the children are at ±√(1−k²)·s and are k·s wide, with
 // k = 1 − (s²/max s²)(1 − 1/√2), so that the longest axis is cut most; both get opacity 1 − (1−o)^(1/√2).
 func (t *training) split(parent, child int) {
 	p := t.params

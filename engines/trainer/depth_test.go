@@ -9,7 +9,7 @@ import (
 	"github.com/splatworks/splatworks/engines/simd"
 )
 
-// A capture without points, whose first Gaussians stand at random depths, ends nearer to the true depth with a prior
+// A capture without points, whose first Gaussians are at random depths, ends nearer to the true depth with a prior
 // than without.
 func TestInverseDepthPriorHelpsWithoutPoints(t *testing.T) {
 	painter := NewPainter(syntheticCloud(), &Config{Threads: 1})
@@ -214,7 +214,7 @@ func TestSeedPoints(t *testing.T) {
 	}
 	for _, p := range all {
 		if !(math.Abs(p.XYZ[2]-5) < 1e-5) {
-			t.Fatalf("a point at %v, the wall stands at z = 5", p.XYZ)
+			t.Fatalf("a point at %v, the wall is at z = 5", p.XYZ)
 		}
 	}
 	// Enough points on the right half.

@@ -1,8 +1,8 @@
 // Package trainer turns posed images and sparse points into a Gaussian cloud: initialisation, loss, optimiser,
 // densification, schedules, checkpoints and the measurement of quality.
 //
-// It stands at the end of the engines: engines/scene gives the cameras, engines/raster draws and differentiates,
-// engines/splat is what it returns. It reads images and a COLMAP model from folders that it is told, keeps no other
+// It is at the end of the engines: engines/scene gives the cameras, engines/raster draws and differentiates,
+// engines/splat is what it returns. It reads images and a COLMAP model from folders that it is given, keeps no other
 // state outside its arguments, and takes time from a clock that the caller passes in.
 //
 //	Load -> Train( initialise -> step, step, ... refine, step, ... -> finish ) -> Result

@@ -112,7 +112,7 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 	return q, nil
 }
 
-// psnrOf turns a sum of squared differences of so many 8-bit values into decibels.
+// psnrOf turns a sum of squared differences of n 8-bit values into decibels.
 func psnrOf(squares float64, n int) float64 {
 	mse := squares / float64(max(1, n)) / (255 * 255)
 	if mse <= 0 {

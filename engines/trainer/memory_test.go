@@ -78,7 +78,7 @@ func TestTrainingHoldsWhatThePlanCounts(t *testing.T) {
 	}
 }
 
-// Images whose moments there is no room for are trained on all the same, to the same bytes.
+// Images whose moments there is no room for are trained on anyway, to the same bytes.
 func TestMomentsWithoutRoom(t *testing.T) {
 	var want []byte
 	for _, room := range []int64{1 << 30, 3 * 4 * 48 * 40 * 5, 0} {

@@ -112,7 +112,7 @@ func along(views []*View, n int) []raster.Camera {
 }
 
 // placesAlong is where each picture lies on the way, 0 to 1: half by the number of pictures, half by the distance, so that
-// the film neither stops where someone stood nor leaps where someone ran.
+// the film neither stops where the camera stopped nor leaps where it ran.
 func placesAlong(views []*View) []float64 {
 	places := make([]float64, len(views))
 	for i := 1; i < len(views); i++ {

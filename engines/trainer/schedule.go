@@ -25,7 +25,7 @@ type schedule struct {
 	Depth      float64 // weight of the inverse depth, at first, where there is a prior
 	DepthFinal float64 // of it, at the end; log-linear on the way
 
-	// Images of a quarter and of half the side are used until these fractions, or until so many passes over the images:
+	// Images of a quarter and of half the side are used until these fractions, or until these numbers of passes over the images:
 	// then they have taught what they can, and a long budget is better spent at full size.
 	QuarterUntil, HalfUntil   float64
 	QuarterEpochs, HalfEpochs int

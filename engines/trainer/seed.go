@@ -15,12 +15,12 @@ const (
 	seedMost     = 10_000 // points that a start can make use of
 	seedAgree    = 0.05   // relative difference of depth at which two images confirm each other
 	seedEdge     = 0.1    // relative difference between neighbouring pixels that is an edge: who knows on which side
-	seedFarthest = 20     // extents: beyond it, depth is too uncertain to stand anywhere
+	seedFarthest = 20     // extents: beyond it, depth is too uncertain to be used
 )
 
-// seedPoints draws points from the prior depth of the training images, at most so many, in image cells that fewer than
+// seedPoints draws points from the prior depth of the training images, at most that number, in image cells that fewer than
 // seedFew of the given points fall into. An image that sees through a point contradicts it; one that sees it where it is
-// confirms it. Without a prior there are none.
+// confirms it. Without a prior it returns no points.
 func seedPoints(d *Dataset, known []Point, most int, rng *rand.Rand) []Point {
 	var views []*Picture
 	for _, v := range d.Train {

@@ -125,7 +125,7 @@ func TestCheckpointKeepsTheSky(t *testing.T) {
 	}
 }
 
-// By itself the sphere comes only where depth maps know of a sky.
+// By default the sphere is added only where depth maps show a sky.
 func TestSkyAuto(t *testing.T) {
 	for _, test := range []struct {
 		name string

@@ -73,7 +73,7 @@ func (s *saver) save(write func(io.Writer) error) error {
 	return nil
 }
 
-// A run that is stopped at a quarter, half and three quarters, and goes on with another number of threads each time,
+// A run that is stopped at a quarter, half and three quarters, and continues with another number of threads each time,
 // ends with the bytes of the run that was left alone.
 func TestResumeIsExact(t *testing.T) {
 	cfg := testConfig(240)
@@ -113,7 +113,7 @@ func TestResumeIsExact(t *testing.T) {
 	}
 }
 
-// With a time budget the schedule goes on where it stopped: the spent part is not given again.
+// With a time budget the schedule continues where it stopped: the spent part is not given again.
 func TestResumeKeepsTheTimeSpent(t *testing.T) {
 	cfg := testConfig(0)
 	cfg.Budget, cfg.CheckpointEvery = 2*time.Second, 300*time.Millisecond
@@ -142,7 +142,7 @@ func TestResumeKeepsTheTimeSpent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !(first >= at.Fraction) || res.Elapsed < cfg.Budget {
-		t.Errorf("went on at %.2f after a checkpoint at %.2f, %v spent of %v", first, at.Fraction, res.Elapsed, cfg.Budget)
+		t.Errorf("continued at %.2f after a checkpoint at %.2f, %v spent of %v", first, at.Fraction, res.Elapsed, cfg.Budget)
 	}
 }
 

@@ -110,7 +110,7 @@ func (g *Guard) reachable(a netip.Addr) error {
 	return nil
 }
 
-// errNotPublic is the one answer to a name that leads nowhere and to one that leads to this network: two would tell a client
+// errNotPublic is the one answer to a name that does not resolve and to one that resolves to this network: two would show a client
 // which names an internal zone has.
 var errNotPublic = errors.New("its host is not on the public internet")
 

@@ -23,7 +23,7 @@ const (
 	maxKeyringBytes = 64 << 10
 )
 
-// StoredKeys yields the keys kept in the artifacts bucket, drawing the first one when there is none. They lie there
+// StoredKeys yields the keys kept in the artifacts bucket, drawing the first one when there is none. They are there
 // because they must outlive Redis: a receiver keeps its secret for as long as its request runs.
 func StoredKeys(store Store, bucket string, random io.Reader) func(context.Context) ([][]byte, error) {
 	read := func(ctx context.Context) (keyring, error) {

@@ -1,9 +1,9 @@
-// Package notify tells clients' servers that a reconstruction has ended: a webhook by the Standard Webhooks 1.0.0
+// Package notify calls clients' servers when a reconstruction has ended: a webhook by the Standard Webhooks 1.0.0
 // specification, signed, sent to public https addresses only, and repeated until it is taken. It reacts to messages on
 // the reconstruction-finished topic; a delivery that fails answers the message with an error, and Pub/Sub brings it back
 // with growing pauses for a day. So the retries need no timer and no state of their own here.
 //
-// Where a request's webhook goes, and what became of each delivery, lies beside its artifacts.
+// Where a request's webhook goes, and what became of each delivery, is beside its artifacts.
 package notify
 
 import (
@@ -93,7 +93,7 @@ func (s *Service) Register(ctx context.Context, requestID, url string) (secret s
 func (s *Service) keys(ctx context.Context) ([][]byte, error) {
 	keys, err := s.Keys(ctx)
 	if err == nil && len(keys) == 0 {
-		err = errors.New("there is none")
+		err = errors.New("no target is recorded")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("webhook keys: %w", err)
@@ -137,7 +137,7 @@ func (s *Service) Receive(ctx context.Context, e cloudevents.Event) error {
 	var published messagePublished
 	var f Finished
 	if err := e.DataAs(&published); err != nil || json.Unmarshal(published.Message.Data, &f) != nil || !pipeline.ValidRequestID(f.RequestID) || !f.Status.Terminal() {
-		s.Log.WarnContext(ctx, "message ignored: it tells of no ended request", "event_id", e.ID())
+		s.Log.WarnContext(ctx, "ignoring message: its request has not finished", "event_id", e.ID())
 		return nil
 	}
 	at := published.Message.PublishTime
@@ -148,7 +148,7 @@ func (s *Service) Receive(ctx context.Context, e cloudevents.Event) error {
 }
 
 // notify delivers the webhook of an ended request, if it has one and was not delivered before. An error means that the
-// message should come again. A request has one schedule of tries, however many messages tell of its end: that of the first
+// message should come again. A request has one schedule of deliveries, however many messages announce its end: that of the first
 // message, until it falls silent.
 func (s *Service) notify(ctx context.Context, f Finished, message string, at time.Time) error {
 	var t target
@@ -202,7 +202,7 @@ func (s *Service) try(ctx context.Context, f Finished, t target, log deliveryLog
 	return nil
 }
 
-// deliveryLog tells an operator what became of a webhook.
+// deliveryLog records for an operator what became of a webhook.
 type deliveryLog struct {
 	Done     string     `json:"done,omitempty"`    // "delivered", or why nobody tries any more
 	Message  string     `json:"message,omitempty"` // id of the message whose repetitions are the schedule of tries
@@ -248,7 +248,7 @@ const (
 	maxAnswerBytes = 16 << 10
 )
 
-// deliver sends the message once. It goes on when whoever brought the message hangs up: the receiver has it by then, and what
+// deliver sends the message once. It continues when the sender of the message hangs up: the receiver has it by then, and what
 // it answers must be kept, or it is called again.
 func (s *Service) deliver(ctx context.Context, url, messageID, secretOf string, keys [][]byte, body []byte) (d delivery) {
 	start := s.Now().UTC()

@@ -22,7 +22,7 @@ func TestDeliveryEndsWithinTheEventsDeadline(t *testing.T) {
 	}
 }
 
-// TestMessagesOfOneEndAreOneSchedule: whoever can make several messages tell of one end must not multiply the calls of its
+// TestMessagesOfOneEndAreOneSchedule: a caller that can cause several messages about one end must not multiply the calls of its
 // receiver.
 func TestMessagesOfOneEndAreOneSchedule(t *testing.T) {
 	r := newReceiver(t, 404, 404)
@@ -45,7 +45,7 @@ func TestMessagesOfOneEndAreOneSchedule(t *testing.T) {
 		t.Fatalf("%d calls", len(r.bodies))
 	}
 	if err := s.Receive(t.Context(), first); err == nil || len(r.bodies) != 2 {
-		t.Fatalf("the schedule does not go on: %v, %d calls", err, len(r.bodies))
+		t.Fatalf("the schedule does not continue: %v, %d calls", err, len(r.bodies))
 	}
 	// The first message was lost for good: the next one takes its place.
 	s.Now = func() time.Time { return now.Add(time.Hour) }
@@ -119,7 +119,7 @@ func TestAnswerCountsWhenTheMessengerHungUp(t *testing.T) {
 	}
 }
 
-// TestNamesOfThisNetworkLookLikeNone: an address that is refused must not tell which names an internal zone has.
+// TestNamesOfThisNetworkLookLikeNone: a refused address must not reveal which names an internal zone has.
 func TestNamesOfThisNetworkLookLikeNone(t *testing.T) {
 	guard := &notify.Guard{Resolver: names{"db.internal": "10.0.0.7"}}
 	there, none := guard.Check(t.Context(), "https://db.internal/"), guard.Check(t.Context(), "https://nothing.internal/")

@@ -1,6 +1,6 @@
-// Package ratelimit admits at most so many calls in any window of time: a sliding log, exact, shared by all instances
+// Package ratelimit admits at most n calls in any window of time: a sliding log, exact, shared by all instances
 // through Redis (Redis), or within one process (Memory). Token buckets and fixed windows would let nearly twice as many
-// through around a boundary. Shield stands in front of either so that a flood in one instance never reaches Redis.
+// through around a boundary. Shield is in front of either so that a flood in one instance never reaches Redis.
 //
 // A refused call does not count. What is limited, for whom, and what to answer, is for the package's user to decide: all callers
 // together are one caller of another limiter.

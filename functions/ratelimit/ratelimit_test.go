@@ -94,7 +94,7 @@ func TestTenInAMinuteThenWait(t *testing.T) {
 		}
 		c.advance(time.Microsecond)
 		if wait := admit(t, l, "a"); wait != 0 {
-			t.Fatalf("at the time told: wait %v", wait)
+			t.Fatalf("at the time that was answered: wait %v", wait)
 		}
 		if wait := admit(t, l, "a"); wait != time.Second {
 			t.Fatalf("the next waits %v, want 1s", wait)
@@ -161,7 +161,7 @@ func TestNoWindowHoldsMore(t *testing.T) {
 				if rapid.Bool().Draw(rt, "obedient") {
 					c.advance(wait)
 					if wait > 0 && admit(t, l, caller) != 0 {
-						rt.Fatalf("refused after the wait of %v it was told", wait)
+						rt.Fatalf("refused after the wait of %v that was answered", wait)
 					} else if wait > 0 {
 						admitted[caller] = append(admitted[caller], c.now())
 					}

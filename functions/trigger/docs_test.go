@@ -16,7 +16,7 @@ import (
 	"github.com/splatworks/splatworks/internal/serve/servetest"
 )
 
-// TestDocumentationRuns runs every command of docs/api.md, as it stands, against this API and the storage emulator. The
+// TestDocumentationRuns runs every command of docs/api.md, unchanged, against this API and the storage emulator. The
 // stages are played meanwhile.
 func TestDocumentationRuns(t *testing.T) {
 	for _, program := range []string{"bash", "curl", "jq"} {
@@ -112,10 +112,10 @@ func TestDocumentedCodesAreTheCodes(t *testing.T) {
 	}
 	_, table, _ := strings.Cut(string(page), "## Errors")
 	table, _, _ = strings.Cut(table, "## For operators")
-	told := map[string]bool{}
+	documented := map[string]bool{}
 	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]*) \|`).FindAllStringSubmatch(table, -1) {
 		for _, code := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[2], -1) {
-			told[row[1]+" "+code[1]] = true
+			documented[row[1]+" "+code[1]] = true
 		}
 	}
 	known := map[string]bool{"404 no_such_path": true, "405 method_not_allowed": true} // of no operation
@@ -130,13 +130,13 @@ func TestDocumentedCodesAreTheCodes(t *testing.T) {
 		}
 	}
 	for code := range known {
-		if !told[code] {
-			t.Errorf("%s is not told", code)
+		if !documented[code] {
+			t.Errorf("%s is not documented", code)
 		}
 	}
-	for code := range told {
+	for code := range documented {
 		if !known[code] {
-			t.Errorf("%s is told, but nobody answers it", code)
+			t.Errorf("%s is documented, but never answered", code)
 		}
 	}
 }

@@ -18,7 +18,7 @@ var share = map[pipeline.Stage]float64{
 	pipeline.Filter: 5, pipeline.Preprocess: 30, pipeline.Depth: 15, pipeline.Train: 45, pipeline.Export: 5,
 }
 
-// document tells a client all about its request, and the tag of what it tells.
+// document is everything that a client sees of its request, and the tag of that.
 func (s *Service) document(ctx context.Context, state queue.State) (api.Status, string, error) {
 	now := s.Now().UTC()
 	doc := api.Status{
@@ -33,9 +33,9 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	if state.Failure != nil {
 		doc.Failure = &api.Failure{Failure: *state.Failure, Retryable: state.Failure.Resubmittable()}
 		if !state.Status.Terminal() {
-			doc.Failure.Advice = "Nothing needs to be done: the stage is tried again."
+			doc.Failure.Advice = "Nothing needs to be done: the stage is retried."
 			if state.Failure.Waits() {
-				doc.Failure.Advice = "Free some room there: until then the stage is tried again, twice a minute or so, and nothing is lost before the deadline."
+				doc.Failure.Advice = "Free some room there: until then the stage is retried, twice a minute or so, and nothing is lost before the deadline."
 			}
 		}
 	}
@@ -52,7 +52,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	doc.ETAS, doc.ETAConfidence = eta(state, doc.Progress, now)
 
 	if state.Progress.Stage == state.Stage {
-		doc.CostUSD = state.Progress.CostUSD // of the attempt at hand; a completed stage's stands in its manifest
+		doc.CostUSD = state.Progress.CostUSD // of the attempt at hand; a completed stage's is in its manifest
 	}
 	window := int64(0)
 	if state.Manifest.Name != "" {
@@ -60,7 +60,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 		if errors.Is(err, artifacts.ErrNotFound) && state.Status.Terminal() {
 			window = -1 // deleted by now, see result
 		} else if err != nil {
-			// The status is true all the same; the links come with the next poll.
+			// The status is true anyway; the links come with the next poll.
 			s.Log.WarnContext(ctx, "results not listed", "request_id", state.ID, "error", err.Error())
 			window = -1
 		} else {
@@ -74,7 +74,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	return doc, etagOf(doc, window), nil
 }
 
-// progressOf tells how far a request is. While it waits for a worker, or for the time of another try, nothing else is left of what
+// progressOf reports how far a request is. While it waits for a worker or a retry, nothing else is left of what
 // the last attempt said.
 func progressOf(state queue.State, waits bool) api.Progress {
 	current := pipeline.Progress{}
@@ -106,7 +106,7 @@ func progressOf(state queue.State, waits bool) api.Progress {
 	return p
 }
 
-// stepOf is what is going on when no worker says it.
+// stepOf is what is under way when no worker reports it.
 func stepOf(state queue.State, waits bool) string {
 	switch {
 	case state.Status == pipeline.Completed:

@@ -19,8 +19,8 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// newCloudWorld is a world whose artifacts lie in the storage emulator, behind a server of its own. wrap, when not nil,
-// stands in front of the API.
+// newCloudWorld is a world whose artifacts are in the storage emulator, behind a server of its own. wrap, when not nil,
+// is in front of the API.
 func newCloudWorld(t *testing.T, wrap func(*world, http.Handler) http.Handler) (*world, *httptest.Server) {
 	t.Helper()
 	storage, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true})
@@ -70,12 +70,12 @@ func TestClientUploadsWaitsAndDownloads(t *testing.T) {
 	capture := make([]byte, 1_000_000)
 	rng := rand.NewChaCha8([32]byte{1})
 	_, _ = rng.Read(capture)
-	var told []int64
-	if err := c.Upload(ctx, *accepted.Upload, bytes.NewReader(capture), int64(len(capture)), func(sent, _ int64) { told = append(told, sent) }); err != nil {
+	var seen []int64
+	if err := c.Upload(ctx, *accepted.Upload, bytes.NewReader(capture), int64(len(capture)), func(sent, _ int64) { seen = append(seen, sent) }); err != nil {
 		t.Fatal(err)
 	}
-	if len(told) < 4 || told[len(told)-1] != int64(len(capture)) {
-		t.Errorf("progress %v", told)
+	if len(seen) < 4 || seen[len(seen)-1] != int64(len(capture)) {
+		t.Errorf("progress %v", seen)
 	}
 	o, err := w.artifacts.Stat(ctx, "inbox-filter", accepted.RequestID+"/input")
 	if err != nil || o.Size != int64(len(capture)) || o.ContentType != "video/mp4" {

@@ -29,7 +29,7 @@ type chance struct {
 }
 
 // An Idempotency-Key has 1 to maxKeyBytes (draft-ietf-httpapi-idempotency-key-header-07 leaves the limit to the service). Where
-// callers are told apart by their address alone, others may share it, and a key that they guess hands the request over: there it
+// callers are identified by their address alone, others may share it, and a key that they guess hands the request over: there it
 // has at least sharedKeyBytes.
 const (
 	maxKeyBytes    = 255
@@ -86,7 +86,7 @@ func derive(secret []byte, parts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// repeated finds the request that an earlier call with the same key made. It is nil when there is none that stands:
+// repeated finds the request that an earlier call with the same key made. It is nil when no such request is kept:
 // a submission that was called off before it was taken in does not count.
 func (s *Service) repeated(ctx context.Context, c chance, tokenHash string, source *pipeline.Object) (*queue.State, *serve.Problem) {
 	if c.key == "" {

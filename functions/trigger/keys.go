@@ -30,7 +30,7 @@ const keyPrefix = "splatworks_"
 var keyName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // ParseKeys reads a list of NAME:SHA256, the hash in hexadecimal. A name is who calls, for the rate limit and the records;
-// it may stand twice with two hashes, so that a key can be replaced while both work.
+// it may appear twice with two hashes, so that a key can be replaced while both work.
 func ParseKeys(list []string) (Keys, error) {
 	var keys Keys
 	for i, item := range list {

@@ -55,7 +55,7 @@ func TestKeys(t *testing.T) {
 	}
 	for _, key := range []string{old, replaced, other} {
 		if strings.Contains(w.log.String(), key) {
-			t.Error("a key stands in the log")
+			t.Error("a key is in the log")
 		}
 	}
 	if s, err := w.queue.Lookup(t.Context(), w.published[0].RequestID); err != nil || s.Caller != "key:app" {
@@ -63,7 +63,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestSessionsAreTheirCallers: with API keys a session name blocks nobody else's, and no other request is told of.
+// TestSessionsAreTheirCallers: with API keys a session name blocks no other caller's, and answers name no other caller's request.
 func TestSessionsAreTheirCallers(t *testing.T) {
 	good, goodEntry := newKey(t, "good", "g")
 	evil, evilEntry := newKey(t, "evil", "e")

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxFileNameBytes leaves room for a name in every file system, and for what stands before it in the bucket.
+// maxFileNameBytes leaves room for a name in every file system, and for what comes before it in the bucket.
 const maxFileNameBytes = 200
 
 // fileNameRule is validFileName in words.

@@ -63,7 +63,7 @@ func (n *news) read(ctx context.Context) {
 				n.rest(ctx, err)
 				continue
 			}
-			// Whoever looked before this cursor may have missed something: all look again.
+			// Readers that looked before this cursor may have missed something: all look again.
 			known = true
 			n.wakeAll()
 		}
@@ -80,7 +80,7 @@ func (n *news) read(ctx context.Context) {
 	}
 }
 
-// rest waits out trouble with the queue. Streams go on meanwhile: they look by themselves every now and then.
+// rest waits out trouble with the queue. Streams continue meanwhile: they also poll.
 func (n *news) rest(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return

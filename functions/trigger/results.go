@@ -14,7 +14,7 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// left is what a manifest tells a client. Links are signed anew in every window.
+// left is what a client sees of a manifest. Links are signed anew in every window.
 type left struct {
 	window  int64
 	results []api.Result // only of a final manifest

@@ -28,7 +28,7 @@ func parseSource(uri string) (bucket, name string, ok bool) {
 }
 
 // findSource pins the object that a client names in place of an upload. Only the buckets of the configuration are read:
-// whoever may call this API may have whatever lies in them reconstructed.
+// every caller of this API may have anything in them reconstructed.
 func (s *Service) findSource(ctx context.Context, uri string) (*pipeline.Object, *serve.Problem) {
 	if uri == "" {
 		return nil, nil

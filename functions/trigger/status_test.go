@@ -124,7 +124,7 @@ func TestPollingIsCheap(t *testing.T) {
 	if other := w.call("GET", "/status", "", auth, `If-None-Match: W/"x"`); other.Code != 200 {
 		t.Errorf("another tag: %d", other.Code)
 	}
-	// Before the links expire the tag changes, so that whoever polls gets fresh ones.
+	// Before the links expire the tag changes, so that a client that polls gets fresh ones.
 	w.advance(14 * time.Minute)
 	fresh := w.call("GET", "/status", "", auth, "If-None-Match: "+tag)
 	if fresh.Code != 200 {

@@ -99,8 +99,8 @@ func waitOf(r *http.Request) (time.Duration, *serve.Problem) {
 }
 
 // events serves GET /events: the status document as a server-sent event whenever it changes. The id of an event is the
-// document's tag, so a client that comes back with Last-Event-ID is told only what it does not know, by any instance.
-// After the last event of an ended request a returning client is answered 204, which tells it to stop (HTML Living
+// document's tag, so a client that comes back with Last-Event-ID gets only what followed, from any instance.
+// After the last event of an ended request a returning client is answered 204, which makes it stop (HTML Living
 // Standard, 9.2).
 func (s *Service) events(w http.ResponseWriter, r *http.Request) {
 	look, cancel := context.WithTimeout(r.Context(), readTimeout)
@@ -140,7 +140,7 @@ func (s *Service) events(w http.ResponseWriter, r *http.Request) {
 	for {
 		doc, tag, err := s.document(ctx, state)
 		if err != nil {
-			return // the client comes back and is told what is wrong
+			return // the client comes back and gets the error
 		}
 		id := eventID(doc, tag)
 		if id != last {

@@ -125,7 +125,7 @@ func TestEventsFollowARequestToItsEnd(t *testing.T) {
 	if e = s.expect(pipeline.Processing); e.status.Progress.Step != "scoring" {
 		t.Fatalf("%+v", e.status.Progress)
 	}
-	// Who comes back is not told again what it knows, and is told what follows.
+	// A client that reconnects gets what follows its last event, and nothing twice.
 	back := w.stream(t, a.CallbackToken, e.id)
 	if _, err := lease.Fail(context.Background(), pipeline.Invalid("no_video", "m", "a")); err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestStreamEndsWhenTheServerStops(t *testing.T) {
 
 func TestLongPoll(t *testing.T) {
 	for name, change := range map[string]func(*trigger.Config){
-		"told":    func(*trigger.Config) {},
+		"pushed":  func(*trigger.Config) {},
 		"looking": func(c *trigger.Config) { c.News = nil },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -320,7 +320,7 @@ func (s *Service) whole(ctx context.Context, requestID string) (bool, error) {
 	return err == nil, err
 }
 
-// takeOver calls off the request that stands in the way of a new one if the submission that made it died half way: then
+// takeOver calls off the request that is in the way of a new one if the submission that made it died half way: then
 // nobody ever saw its token, and the session would be blocked. It returns the DuplicateError when the request is sound.
 func (s *Service) takeOver(ctx context.Context, existingID string, now time.Time) error {
 	sound := &queue.DuplicateError{RequestID: existingID}

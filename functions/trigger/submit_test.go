@@ -179,11 +179,11 @@ func TestSessionIsDeduplicated(t *testing.T) {
 	rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`)
 	p := problem(t, rec, 409, "duplicate_session")
 	if p.RequestID != "" || strings.Contains(rec.Body.String(), first.CallbackToken) {
-		t.Errorf("a stranger is told of the request: %s", rec.Body)
+		t.Errorf("a caller without the token sees the request: %s", rec.Body)
 	}
 	p = problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`, "Authorization: Bearer "+first.CallbackToken), 409, "duplicate_session")
 	if p.RequestID != first.RequestID {
-		t.Errorf("who has the token is not told: %+v", p)
+		t.Errorf("the holder of the token does not see it: %+v", p)
 	}
 	w.finish(first.RequestID)
 	problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`), 409, "duplicate_session")
@@ -295,7 +295,7 @@ func TestRateLimitAnswersWithRetryAfter(t *testing.T) {
 	w.trigger("later")
 }
 
-// TestNoWorkAfterTheAnswer: the seed went on working after it had answered, on a machine that gets no processor then.
+// TestNoWorkAfterTheAnswer: an instance gets no processor after it has answered, so nothing may be left to do then.
 // Here everything is durable when the answer is written, and nothing runs on.
 func TestNoWorkAfterTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

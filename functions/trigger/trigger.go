@@ -1,5 +1,5 @@
 // Package trigger is the public face of Splatworks: POST /trigger-reconstruction takes a request in and hands out where
-// to upload, GET /status and GET /events tell how it goes, GET /result leads to what came out, POST /cancel calls it off. It decides who may ask and records what was asked;
+// to upload, GET /status and GET /events report its progress, GET /result leads to what came out, POST /cancel cancels it. It decides who may ask and records what was asked;
 // the work itself starts when the upload is finalized, and this package never does any of it.
 package trigger
 
@@ -17,7 +17,7 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// Limiter admits a call of somebody (0, nil) or says how long to wait. An error means that it cannot tell: the call is
+// Limiter admits a call of somebody (0, nil) or says how long to wait. An error means that it cannot decide: the call is
 // refused then.
 type Limiter interface {
 	Admit(ctx context.Context, caller string) (retryAfter time.Duration, err error)
@@ -59,7 +59,7 @@ type Publisher interface {
 	PublishRequested(ctx context.Context, a Announcement) error
 }
 
-// Webhooks keeps where a client wants to be told of the end of its request. Check says in words for the client what is
+// Webhooks keeps the address that is called when a request ends. Check says in words for the client what is
 // wrong with an address; Register returns the secret that the receiver verifies with, and may be repeated.
 type Webhooks interface {
 	Check(ctx context.Context, url string) error
@@ -100,7 +100,7 @@ type Config struct {
 
 	// Secret is the same for all instances; tokens under an Idempotency-Key follow from it. Nil: drawn for this process.
 	Secret func(context.Context) ([]byte, error)
-	// Ended, when set, is told of a request that its client called off, once. When it fails the queue's reaper tells it again.
+	// Ended, when set, is called once for a request that its client canceled. When it fails, the reaper calls it again.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 	// Whole, when set, reports whether the queue may be believed when it does not know a request: not while it is rebuilt.
 	Whole func(context.Context) (bool, error)
@@ -208,7 +208,7 @@ func (s *Service) Handler() http.Handler {
 	return mux
 }
 
-// unavailable is the answer when something this API stands on does not answer: nothing was taken in.
+// unavailable is the answer when something that this API depends on does not answer: nothing was accepted.
 func (s *Service) unavailable(w http.ResponseWriter, r *http.Request, what string, err error) {
 	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		return // the client hung up

@@ -22,7 +22,7 @@ func TestSourceTakesThePlaceOfAnUpload(t *testing.T) {
 	if rec.Code != 202 || a.Upload != nil || a.CallbackToken == "" {
 		t.Fatalf("%d %s", rec.Code, rec.Body)
 	}
-	w.put("sources", "2026/kitchen one.mp4", "another video") // pinned all the same
+	w.put("sources", "2026/kitchen one.mp4", "another video") // pinned anyway
 	if got := w.captured(a.RequestID); len(got) != 1 || got[0].Generation != source.Generation || got[0].Bucket != "sources" {
 		t.Fatalf("captured %v, want %v", got, source)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // waiting bounds the calls that this instance holds back: streams and long polls. Each keeps a place among the calls that the
-// instance serves at once, and whoever holds a token can make any number of them.
+// instance serves at once, and the holder of a token can make any number of them.
 type waiting struct {
 	most int // of all requests
 

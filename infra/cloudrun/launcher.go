@@ -18,7 +18,7 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// ErrRetryLater is in the chain of errors that time may cure by itself: no quota for another execution or GPU, or an API
+// ErrRetryLater is in the chain of errors that time may cure: no quota for another execution or GPU, or an API
 // that is overloaded. Every other error needs somebody to change something.
 var ErrRetryLater = errors.New("cloudrun: no worker now, try again later")
 
@@ -72,7 +72,7 @@ func (l *Launcher) Launch(ctx context.Context, s pipeline.Stage) error {
 	return fmt.Errorf("launch %s: run job %s: %w", s, job, classify(err))
 }
 
-// classify tells apart what time cures (cloud.google.com/apis/design/errors: RESOURCE_EXHAUSTED is 429, UNAVAILABLE 503).
+// classify finds what time cures (cloud.google.com/apis/design/errors: RESOURCE_EXHAUSTED is 429, UNAVAILABLE 503).
 func classify(err error) error {
 	if answer := (*googleapi.Error)(nil); errors.As(err, &answer) {
 		switch answer.Code {
@@ -88,7 +88,7 @@ func classify(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	// No answer at all: the execution may have started all the same. Then it finds its slot reserved, or none free and goes.
+	// No answer at all: the execution may have started anyway. Then it finds its slot reserved, or none free and goes.
 	return &RetryLaterError{err: err}
 }
 

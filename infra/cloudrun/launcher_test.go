@@ -98,7 +98,7 @@ func TestLaunchSurvivesSilence(t *testing.T) {
 		panic(http.ErrAbortHandler) // the connection breaks in mid-answer
 	})
 	if err := l.Launch(t.Context(), pipeline.Train); !errors.Is(err, ErrRetryLater) {
-		t.Errorf("%v: a broken connection may be tried again", err)
+		t.Errorf("%v: a broken connection may be retried", err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -63,7 +63,7 @@ func TestApplyGivesUpAfterThreeAttempts(t *testing.T) {
 	}
 }
 
-// TestLaterApplyIsProtected, and goes on from a build that was interrupted after a revision was rejected.
+// TestLaterApplyIsProtected, and continues from a build that was interrupted after a revision was rejected.
 func TestLaterApplyIsProtected(t *testing.T) {
 	o := apply(t, "apply", established, rule{Program: "terraform", Match: "show", Times: 1, Stdout: tainted})
 	o.ended(t, 0)
@@ -194,7 +194,7 @@ func TestPackagesOfADayOnRequest(t *testing.T) {
 		}
 	}
 	if !strings.Contains(text(t, "infra", "docker", "install.sh"), "Acquire::Retries=") {
-		t.Error("a package that could not be fetched is not tried again")
+		t.Error("a package that could not be fetched is not retried")
 	}
 }
 

@@ -136,7 +136,7 @@ func TestDeployRefusesInOneSentence(t *testing.T) {
 			o := deploy(t, append(test.rules, settings...))
 			o.ended(t, 1, test.said)
 			if made := slices.Concat(o.called("bootstrap apply"), o.called("owner apply"), o.called("builds submit"), o.called("buckets create")); len(made) > 0 {
-				t.Errorf("it went on: %q", made)
+				t.Errorf("it continued: %q", made)
 			}
 		})
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/splatworks/splatworks/services/train"
 )
 
-// resource is one resource of a plan, as terraform show -json tells it.
+// resource is one resource of a plan, as terraform show -json prints it.
 type resource struct {
 	Address string
 	Type    string
@@ -190,7 +190,7 @@ func grantsAreDocumented(t *testing.T, resources []resource) {
 }
 
 // closesToBasicRoles: an empty binding takes away what a new bucket gives to the project's Viewers and Editors, and is the one
-// binding that may stand beside single grants.
+// binding that may is beside single grants.
 func closesToBasicRoles(t *testing.T, r resource) bool {
 	if r.Type != "google_storage_bucket_iam_binding" {
 		return false
@@ -318,7 +318,7 @@ func stagesAreThePipelines(t *testing.T, resources []resource) {
 			job := decode[runResource](t, r)
 			task := job.Template[0].Template[0]
 			if task.MaxRetries != 0 {
-				t.Errorf("%s retries by itself", r.Address)
+				t.Errorf("%s retries", r.Address)
 			}
 			limit, err := time.ParseDuration(task.Timeout)
 			if err != nil {

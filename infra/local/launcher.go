@@ -33,7 +33,7 @@ type Launcher struct {
 	WorkDir string                                // every worker gets a folder in it, as WORK_DIR and TMPDIR, which goes when it ended; none when empty
 	Limit   int                                   // workers at a time; 0: no limit
 	Grace   time.Duration                         // between SIGTERM and SIGKILL when closing; 10 s, as on Cloud Run
-	Exited  func(stage pipeline.Stage, err error) // told when a worker ended; may be nil
+	Exited  func(stage pipeline.Stage, err error) // called when a worker ended; may be nil
 	Log     *slog.Logger                          // silent when nil
 
 	mu      sync.Mutex
@@ -156,7 +156,7 @@ func (l *Launcher) Running() int {
 	return len(l.running)
 }
 
-// Close tells every worker to stop, waits for Grace, and kills what is left with everything it started.
+// Close stops every worker, waits for Grace, and kills what is left with everything it started.
 func (l *Launcher) Close() error {
 	grace := l.Grace
 	if grace == 0 {

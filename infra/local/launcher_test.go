@@ -48,7 +48,7 @@ func work(part string) {
 			panic(err)
 		}
 		ready(fmt.Sprint(child.Process.Pid))
-		for range stop { // goes on and on
+		for range stop { // until it is stopped
 		}
 	}
 	if part == "messy" { // is killed before it can clear up

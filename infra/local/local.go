@@ -1,6 +1,6 @@
 // Package local is Google Cloud on a laptop: Cloud Storage, Eventarc, Pub/Sub, Memorystore and Cloud Run jobs as far as
-// Splatworks uses them, in one process and one folder. What it was told survives a crash: whoever starts it again on the
-// same folder goes on where it stopped.
+// Splatworks uses them, in one process and one folder. What it answered for survives a crash: a program that starts on the
+// same folder continues where it stopped.
 //
 //	gcs      Cloud Storage: buckets, resumable uploads, signed URLs
 //	outbox   what must still be sent, on disk
@@ -132,7 +132,7 @@ func (c *Cloud) start(ctx context.Context, o Options) (err error) {
 }
 
 // listen takes the address that the file remembers when a free port is asked for: clients hold session URIs and signed
-// URLs of an earlier run, and go on with them if they can.
+// URLs of an earlier run, and continue with them if they can.
 func listen(ctx context.Context, address, file string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

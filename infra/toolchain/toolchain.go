@@ -50,7 +50,7 @@ func Locate(name string) (string, error) {
 			return t.locate()
 		}
 	}
-	return "", fmt.Errorf("%s is none of the tools that are driven", name)
+	return "", fmt.Errorf("unknown tool %q", name)
 }
 
 func (t Tool) locate() (string, error) {
@@ -138,7 +138,7 @@ func ModelsFolder() (string, error) {
 	return filepath.Join(roots, "models"), nil
 }
 
-// Report says how it stands with one tool.
+// Report is the state of one tool.
 type Report struct {
 	Name      string `json:"name"`
 	OK        bool   `json:"ok"`

@@ -58,7 +58,7 @@ func TestLocateOrder(t *testing.T) {
 		t.Errorf("a setting that names nothing fell through to %q", got)
 	}
 	if _, err := Locate("blender"); err == nil {
-		t.Error("blender is none of ours")
+		t.Error("blender is not one of the tools")
 	}
 }
 
@@ -97,7 +97,7 @@ func TestLocateLibrary(t *testing.T) {
 	if got, err := Locate("onnxruntime"); err == nil {
 		t.Errorf("a setting that names nothing fell through to %q", got)
 	}
-	// A library that is none is a problem of doctor's, not the end of it.
+	// doctor reports an invalid library and carries on.
 	t.Setenv("SPLATWORKS_ONNXRUNTIME", private)
 	reports := Check(t.Context())
 	if r := reports[len(reports)-1]; r.Name != "onnxruntime" || r.OK || !r.Optional || r.Problem == "" {

@@ -73,7 +73,7 @@ type Config struct {
 	USDPerS float64 `env:"WORKER_USD_PER_S"` // price of the worker's machine, for estimates; 0: none is made
 	Port    string  `env:"PORT, default=8080"`
 
-	// What the depth stage uses. Without a model it says so and the pipeline goes on.
+	// What the depth stage uses. Without a model it says so and the pipeline continues.
 	DepthModel    string   `env:"DEPTH_MODEL, default=depth-anything-v2-small"` // where a request names none
 	DepthNames    []string `env:"DEPTH_NAMES"`                                  // further models that a request may name
 	DepthModels   string   `env:"DEPTH_MODELS"`                                 // folder of descriptors and weights

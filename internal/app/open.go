@@ -53,7 +53,7 @@ func (c Config) Open(ctx context.Context, log *slog.Logger) (*Parts, error) {
 	return parts, nil
 }
 
-// open makes the parts that a program uses, without a word to the queue: it may be out of reach for a while after the start.
+// open makes the parts that a program uses, without calling the queue: it may be out of reach for a while after the start.
 // Close the parts after use.
 func (c Config) open(ctx context.Context, log *slog.Logger, u uses) (*Parts, error) {
 	parts := &Parts{Buckets: c.Buckets(), Log: log, Launcher: noLauncher{}, config: c, opened: time.Now()}

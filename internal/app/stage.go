@@ -112,7 +112,7 @@ func (p *Parts) Staffing() stage.Staffing {
 }
 
 // Work claims tasks of a stage until none is left. When ctx ends, as SIGTERM makes it, the task at hand may save its
-// state and is given back; it is abandoned when that takes longer than grace.
+// state and is released; it is abandoned when that takes longer than grace.
 func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 	const grace = 9 * time.Second // Cloud Run kills 10 s after SIGTERM
 	working, abandon := context.WithCancel(context.WithoutCancel(ctx))

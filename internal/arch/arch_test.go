@@ -31,7 +31,7 @@ var layers = map[string][]string{
 	"internal/app": {"pipeline", "queue", "artifacts", "engines", "internal", "services", "functions", "client", "infra"},
 }
 
-// engineOrder lists the engines from the bottom up: one may import only what stands before it.
+// engineOrder lists the engines from the bottom up: one may import only what comes before it.
 var engineOrder = []string{"tool", "simd", "sheet", "scene", "splat", "raster", "trainer", "frames", "colmap", "depth", "sample"}
 
 // adapters speak to the outside world. Only a main and internal/app, where all mains are wired, may name one; infra/local
@@ -81,7 +81,7 @@ func TestImportDirection(t *testing.T) {
 			case layer == "services" && top(to) == "services" && sibling(from) != sibling(to):
 				t.Errorf("%s imports %s: a service knows no other service", from, to)
 			case layer == "engines" && engineRank(to) > engineRank(from):
-				t.Errorf("%s imports %s: engines import only what stands before them in %v", from, to, engineOrder)
+				t.Errorf("%s imports %s: engines import only what comes before them in %v", from, to, engineOrder)
 			case layer != "internal/app" && adapter(to) && !adapter(from):
 				t.Errorf("%s imports %s: only mains and internal/app name an adapter", from, to)
 			}

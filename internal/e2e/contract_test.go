@@ -83,7 +83,7 @@ func (d *driven) together(asks ...ask) []*httptest.ResponseRecorder {
 	return d.begin(asks...)()
 }
 
-// begin makes calls at once, since what stands behind may take long to be given up. finish waits for the answers.
+// begin makes calls at once, since a call may take long to be abandoned. finish waits for the answers.
 func (d *driven) begin(asks ...ask) (finish func() []*httptest.ResponseRecorder) {
 	answers, errs := make([]*httptest.ResponseRecorder, len(asks)), make([]error, len(asks))
 	var sent sync.WaitGroup

@@ -242,7 +242,7 @@ func smallSample(t *testing.T, with ...string) []byte {
 }
 
 // TestKilledWorker kills the trainer in the middle of its work, on a backend that delivers every event three times and
-// out of order. The result comes all the same, and the API keeps its contract.
+// out of order. The result comes anyway, and the API keeps its contract.
 func TestKilledWorker(t *testing.T) {
 	need(t, "ffmpeg", "colmap", "redis-server")
 	b := start(t, t.TempDir(), "--chaos", "duplicate=3,reorder,delay=2s", "--lease", "6s")

@@ -121,7 +121,7 @@ func (b *backend) startFront(storage, key string) (url string) {
 		<-ended
 		for _, secret := range append(b.secrets, key) {
 			if strings.Contains(log.String(), secret) {
-				t.Error("a token, a key or the signature of a link stands in the log of the functions")
+				t.Error("a token, a key or the signature of a link is in the log of the functions")
 			}
 		}
 		if t.Failed() {

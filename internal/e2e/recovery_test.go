@@ -52,7 +52,7 @@ func lines(t *testing.T, file string) []string {
 	return strings.Split(strings.TrimSpace(string(data)), "\n")
 }
 
-// The kernel kills COLMAP for want of memory: the stage is tried again with a smaller plan, and the user is told.
+// The kernel kills COLMAP for want of memory: the stage is retried with a smaller plan, and the user sees why.
 func TestMemoryRunsOutOnce(t *testing.T) {
 	need(t, "ffmpeg", "ffprobe", "colmap")
 	notes := standIn(t, `
@@ -82,7 +82,7 @@ exec "$real" "$@"`)
 	}
 }
 
-// Where no cameras can be found, more frames of the same video are tried before the user is told so.
+// Where no cameras can be found, more frames of the same video are tried before the request fails.
 func TestMoreFramesAreTried(t *testing.T) {
 	need(t, "ffmpeg", "ffprobe", "colmap")
 	notes := standIn(t, `

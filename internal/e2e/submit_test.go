@@ -102,7 +102,7 @@ func (b *backend) interrupt(capture string) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Error(err)
 	}
-	_ = cmd.Wait() // its exit status tells
+	_ = cmd.Wait() // its exit status is read below
 	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(stderr.String(), "interrupted") || !strings.Contains(stderr.String(), "was called off") {
 		t.Errorf("Ctrl-C: exit %d (%v), %q", code, cmd.ProcessState.Sys().(syscall.WaitStatus), stderr.String())
 	}

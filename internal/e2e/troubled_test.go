@@ -168,7 +168,7 @@ func TestChosenFramesBeatEvenOnes(t *testing.T) {
 // gainOfChoosing is how much better, in dB of held-out PSNR, a splat of the chosen frames of a blurred capture is than one of
 // as many even ones.
 func gainOfChoosing(t *testing.T, seed uint64) float64 {
-	// 37 judging views against 36 frames: they lie at all phases between the even ones.
+	// 37 judging views against 36 frames: they are at all phases between the even ones.
 	const judging = 37
 	o := sample.Options{Seed: seed, Frames: 144, Width: 320, Height: 180, Disturbances: []sample.Disturbance{sample.MotionBlur}}
 	f := film(t, o, frames.SelectOptions{MaxImages: 36, KeepAll: 36})

@@ -20,7 +20,7 @@ type Function struct {
 	Event func(context.Context, cloudevents.Event) error
 }
 
-// EventDeadline is how long whoever delivers an event waits for the answer, and delivers it again after: the subscriptions
+// EventDeadline is how long the sender of an event waits for the answer before it delivers it again: the subscriptions
 // that Eventarc makes have this deadline and no way to change it. The local relay has the same.
 const EventDeadline = 10 * time.Second
 

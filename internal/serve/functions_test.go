@@ -43,7 +43,7 @@ func parityFunctions() []Function {
 	}
 	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		slowBegan <- struct{}{}
-		<-Draining(r.Context()) // the server was told to stop
+		<-Draining(r.Context()) // the server is stopping
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "whole")
 	})

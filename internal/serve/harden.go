@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Hardening is what stands between the network and a handler.
+// Hardening is what is between the network and a handler.
 type Hardening struct {
 	Log          *slog.Logger
 	MaxBodyBytes int64            // of a request; 0: 1 MiB
@@ -22,7 +22,7 @@ type Hardening struct {
 }
 
 // Wrap bounds the body (413), turns a panic into a logged 500, answers /healthz, and writes one access log line for each
-// request: the path without its query string, where callback tokens may stand. A request that another Wrap has let through is
+// request: the path without its query string, which may hold callback tokens. A request that another Wrap has let through is
 // passed on as it is: a function is hardened for every host, and this one's may be, too.
 func (o Hardening) Wrap(next http.Handler) http.Handler {
 	limit := cmp.Or(o.MaxBodyBytes, 1<<20)

@@ -14,8 +14,8 @@ import (
 // maxJSONDepth bounds how deep a body is nested.
 const maxJSONDepth = 8
 
-// CheckJSON accepts exactly one object, nested at most eight deep, in which no name stands twice and every name is spelled as
-// documented: encoding/json alone would take the last of two, and SESSION_ID for session_id. What stands before this service and
+// CheckJSON accepts exactly one object, nested at most eight deep, in which no name appears twice and every name is spelled as
+// documented: encoding/json alone would take the last of two, and SESSION_ID for session_id. What comes before this service and
 // reads the same body then sees the same values.
 func CheckJSON(body []byte) error {
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -44,7 +44,7 @@ func checkObject(d *json.Decoder, depth int) error {
 		}
 		name, ok := t.(string)
 		if !ok || seen[name] {
-			return fmt.Errorf("a name stands twice: %.40q", name)
+			return fmt.Errorf("a name appears twice: %.40q", name)
 		}
 		// encoding/json folds more than capitals: the long s (U+017F) to s, the Kelvin sign (U+212A) to k.
 		if strings.ToLower(name) != name || strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {

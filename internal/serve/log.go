@@ -12,7 +12,7 @@ import (
 
 // NewLogger writes one JSON object a line in the form Cloud Logging reads (severity, message, time, trace), and no
 // secret: callback tokens, Authorization headers, signatures of signed URLs and upload sessions are blanked wherever they
-// stand in the line. Durations are text with their unit, as "1.5s". project, when not empty, turns trace ids into links.
+// are in the line. Durations are text with their unit, as "1.5s". project, when not empty, turns trace ids into links.
 func NewLogger(w io.Writer, project string, level slog.Leveler) *slog.Logger {
 	h := slog.NewJSONHandler(redactingWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: cloudFields})
 	return slog.New(traceHandler{h, project})

@@ -20,7 +20,7 @@ type Problem struct {
 	Detail    string `json:"detail,omitempty"`
 	Advice    string `json:"advice,omitempty"`
 	Retryable bool   `json:"retryable"`            // whether the same call may succeed later
-	RequestID string `json:"request_id,omitempty"` // of the request that stands in the way
+	RequestID string `json:"request_id,omitempty"` // of the request that is in the way
 
 	RetryAfter time.Duration `json:"-"` // header Retry-After, whole seconds rounded up
 	Allow      string        `json:"-"` // header Allow, of a 405

@@ -84,7 +84,7 @@ func TestWatchEnds(t *testing.T) {
 	<-inside
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "queue") {
-		t.Errorf("told to stop during a look: %v", err)
+		t.Errorf("stopped during a look: %v", err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	a = awaited(&log, errAway)
@@ -92,7 +92,7 @@ func TestWatchEnds(t *testing.T) {
 	look := a.Look
 	a.Look = func(ctx context.Context) error { defer cancel(); return look(ctx) }
 	if err := a.Watch(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("told to stop between looks: %v", err)
+		t.Errorf("stopped between looks: %v", err)
 	}
 }
 

@@ -19,7 +19,7 @@ type Server struct {
 	Listen  string // host:port; port 0 takes a free one
 	Handler http.Handler
 	Log     *slog.Logger
-	// Ready, when set, is told the address once connections are accepted.
+	// Ready, when set, is called with the address once connections are accepted.
 	Ready func(net.Addr)
 
 	// ReadTimeout bounds one request's headers and body, WriteTimeout the handler and its answer. Default: a minute each;
@@ -31,7 +31,7 @@ type Server struct {
 
 type drainingKey struct{}
 
-// Draining is closed when the server that serves ctx's request was told to stop: streams and long polls end then, so
+// Draining is closed when the server that serves ctx's request stops: streams and long polls end then, so
 // that their clients come back to another instance. It is nil, blocking for ever, under any other host.
 func Draining(ctx context.Context) <-chan struct{} {
 	c, _ := ctx.Value(drainingKey{}).(chan struct{})

@@ -118,7 +118,7 @@ type nobody struct{}
 
 func (nobody) Launch(context.Context, pipeline.Stage) error { return nil }
 
-// TestRebuildWithSeveralUploads: the queue goes on from the Capture, and waits while there is none.
+// TestRebuildWithSeveralUploads: the queue continues from the Capture, and waits while there is none.
 func TestRebuildWithSeveralUploads(t *testing.T) {
 	w := newWorld(t, nil)
 	id := w.accepted()
@@ -153,7 +153,7 @@ func TestRebuildWithSeveralUploads(t *testing.T) {
 	}
 }
 
-// TestUploadThatIsGone: a source that its owner deleted is the client's to put right, and is not tried again.
+// TestUploadThatIsGone: a source that its owner deleted is the client's to put right, and is not retried.
 func TestUploadThatIsGone(t *testing.T) {
 	w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
 		_, err := job.FetchUpload(ctx)

@@ -43,7 +43,7 @@ func TestCostIsWhatTheMachineCosts(t *testing.T) {
 			t.Fatal("no manifest")
 		}
 		if got := <-seen; !(math.Abs(got-20*price) < 1e-12) {
-			t.Errorf("at 20 s of work the queue was told %v USD at %v a second", got, price)
+			t.Errorf("at 20 s of work the queue got %v USD at %v a second", got, price)
 		}
 		if got := m.History[0].CostUSD; !(math.Abs(got-30*price) < 1e-12) {
 			t.Errorf("the manifest of 30 s of work says %v USD at %v a second", got, price)

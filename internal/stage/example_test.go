@@ -18,7 +18,7 @@ import (
 	"github.com/splatworks/splatworks/queue/memq"
 )
 
-// A stage is a Definition. Its worker claims tasks until there are none; here from a queue and a store in memory.
+// A stage is a Definition. Its worker claims tasks until the queue is empty; here from a queue and a store in memory.
 func Example() {
 	definition := stage.Definition{Stage: pipeline.Filter, Budget: time.Minute, Run: func(ctx context.Context, job *stage.Job) error {
 		fmt.Println("attempt", job.Attempt, "of", job.Request.SessionID)

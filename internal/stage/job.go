@@ -37,7 +37,7 @@ type Job struct {
 	store    artifacts.Store
 	buckets  artifacts.Buckets
 	stopping chan struct{}
-	saved    func(context.Context) error // tells the queue that the task got further
+	saved    func(context.Context) error // reports to the queue that the task got further
 	now      func() time.Time
 
 	startCPUS float64 // of the worker when the job began
@@ -52,7 +52,7 @@ type Job struct {
 	fresh    chan struct{}      // signals the heartbeat that there is news
 }
 
-// Stopping is closed when the worker was told to go: save your state within seconds and return ErrStopped.
+// Stopping is closed when the worker has to stop: save your state within seconds and return ErrStopped.
 func (j *Job) Stopping() <-chan struct{} { return j.stopping }
 
 // Find returns the newest artifact of a kind that an earlier stage left.
@@ -206,13 +206,13 @@ func (j *Job) OpenCheckpoint(ctx context.Context) (io.ReadCloser, error) {
 	return j.store.Open(ctx, newest)
 }
 
-// Progress tells how far the stage is. Percent counts for the whole stage and never falls, whatever is reported.
+// Progress reports how far the stage is. Percent counts for the whole stage and never falls, whatever is reported.
 func (j *Job) Progress(p pipeline.Progress) {
 	j.mu.Lock()
 	p.Stage = j.stage
 	p.Percent = min(max(p.Percent, j.progress.Percent), 100)
 	p.Warning = nil
-	p.CostUSD = j.cost(j.now()) // with news only: money alone is none
+	p.CostUSD = j.cost(j.now()) // with other news only: cost alone is not worth a call
 	j.progress = p
 	j.mu.Unlock()
 	j.signal()
@@ -234,7 +234,7 @@ func (j *Job) signal() {
 	}
 }
 
-// Warn records something the client should know although the request goes on.
+// Warn records something the client should know although the request continues.
 func (j *Job) Warn(w pipeline.Warning) {
 	w.Stage = j.stage
 	j.mu.Lock()
@@ -299,8 +299,8 @@ func (j *Job) latest() pipeline.Progress {
 	return p
 }
 
-// told notes that the queue has heard p; more says whether warnings are left to tell.
-func (j *Job) told(p pipeline.Progress) (more bool) {
+// published notes that the queue has p; more says whether warnings are left to publish.
+func (j *Job) published(p pipeline.Progress) (more bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p.Warning != nil {

@@ -42,7 +42,7 @@ func TestFailedStageIsNoSuccess(t *testing.T) {
 				}
 			}
 			if len(w.ended) != 1 || w.ended[0] != id+" FAILED" {
-				t.Errorf("told %v", w.ended)
+				t.Errorf("announced %v", w.ended)
 			}
 		})
 	}

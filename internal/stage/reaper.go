@@ -24,8 +24,8 @@ type Reaper struct {
 	// Archive, if set, is what a queue is rebuilt from that has lost what it knew.
 	Archive  *Archive
 	Staffing Staffing
-	// Ended, if set, is told of every request that ended and that nobody has announced, again with later ticks until it has
-	// told the queue that it did.
+	// Ended, if set, is called for every request that ended and was not announced, again with later ticks until it has
+	// reported to the queue that it was.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 	Log   *slog.Logger
 	Now   func() time.Time // the clock; time.Now when nil
@@ -112,7 +112,7 @@ func (r *Reaper) now() time.Time {
 	return time.Now()
 }
 
-// announce tells of requests that ended without anybody saying so: the reaper ended them, or who did died before its word.
+// announce publishes the ends that were not announced: the reaper ended those requests, or the program that did died first.
 func (r *Reaper) announce(ctx context.Context, requestIDs []string) (failed error) {
 	if r.Ended == nil {
 		return nil

@@ -57,7 +57,7 @@ func TestReaperAnnouncesWhatItEnds(t *testing.T) {
 	}
 }
 
-// Whoever ends a request may die before the world hears of it: the reaper tells it then, until it has worked, and once.
+// A program that ends a request may die before it announces the end: the reaper does it then, until it has worked, and once.
 func TestReaperAnnouncesWhatNobodyDid(t *testing.T) {
 	w := newWorld(t, func(context.Context, *stage.Job) error { return pipeline.Invalid("dark", "Too dark.", "Light it.") })
 	announce := w.worker.Ended
@@ -73,9 +73,9 @@ func TestReaperAnnouncesWhatNobodyDid(t *testing.T) {
 			}
 			return announce(ctx, r, s)
 		}}
-	tick := func(want error, told int) {
+	tick := func(want error, announced int) {
 		t.Helper()
-		if _, err := reaper.Tick(t.Context()); (err == nil) != (want == nil) || len(w.ended) != told {
+		if _, err := reaper.Tick(t.Context()); (err == nil) != (want == nil) || len(w.ended) != announced {
 			t.Fatalf("announced %v, %v", w.ended, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestRebuildFromArchive(t *testing.T) {
 	}
 }
 
-// A queue that has lost everything is rebuilt with the next tick, whoever came in between, and once.
+// A queue that has lost everything is rebuilt with the next tick, whatever came in between, and once.
 func TestReaperRebuildsALostQueue(t *testing.T) {
 	w := newWorld(t, nil)
 	id, _ := w.upload()
@@ -157,7 +157,7 @@ func TestReaperRebuildsALostQueue(t *testing.T) {
 	}
 }
 
-// A rebuild that fails is tried again after a pause, and not with every tick.
+// A rebuild that fails is retried after a pause, and not with every tick.
 func TestReaperPausesAfterAFailedRebuild(t *testing.T) {
 	w := newWorld(t, nil)
 	record, err := w.store.Put(t.Context(), "artifacts", artifacts.RequestName("06gztda6gn2bxw0r414dfn5d60"), strings.NewReader("no JSON"), artifacts.PutOptions{})

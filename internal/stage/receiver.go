@@ -62,7 +62,7 @@ func (r *Receiver) Receive(ctx context.Context, e cloudevents.Event) error {
 	}
 	log.InfoContext(ctx, "event received", "added", added)
 	if !added {
-		return nil // whoever added the task launched its worker; the reaper launches what was lost
+		return nil // the call that added the task launched its worker; the reaper launches what was lost
 	}
 	if err := r.Staffing.Want(ctx, r.Stage); err != nil {
 		// The task is safe in the queue and the reaper launches again.

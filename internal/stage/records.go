@@ -20,7 +20,7 @@ type Archive struct {
 // maxRecordBytes bounds a request record or an outcome.
 const maxRecordBytes = 1 << 20
 
-// NoteOutcome writes down that a request FAILED or was CANCELED: nothing else in the buckets would tell it from one that
+// NoteOutcome writes down that a request FAILED or was CANCELED: nothing else in the buckets distinguishes it from one that
 // was interrupted. Noting it twice changes nothing.
 func (a Archive) NoteOutcome(ctx context.Context, requestID string, o queue.Outcome) error {
 	_, err := artifacts.PutJSON(ctx, a.Store, a.Buckets.Artifacts, artifacts.OutcomeName(requestID), o, artifacts.PutOptions{})

@@ -13,7 +13,7 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// memoryBeside is what programs need beside the files of a capture where those lie in memory, too: ffmpeg decoding 4K on eight
+// memoryBeside is what programs need beside the files of a capture where those are in memory, too: ffmpeg decoding 4K on eight
 // threads takes most of it.
 const memoryBeside = 1 << 30
 
@@ -26,7 +26,7 @@ type Space struct {
 // Crowded reports that other things fill most of the disk: what finds no room now may find it later.
 func (s Space) Crowded() bool { return s.Free < s.Total/2 }
 
-// FolderSpace is what is free on a folder's disk, and where its files lie in memory no more than leaves memoryBeside. On Cloud Run
+// FolderSpace is what is free on a folder's disk, and where its files are in memory no more than leaves memoryBeside. On Cloud Run
 // everything is memory but what is mounted.
 func FolderSpace(dir string, cloudRun bool) (Space, error) {
 	var disk unix.Statfs_t

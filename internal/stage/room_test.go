@@ -2,7 +2,7 @@ package stage
 
 import "testing"
 
-// TestSpace: the disk bounds what is on disk, and the memory what lies in memory, less what programs need.
+// TestSpace: the disk bounds what is on disk, and the memory what is in memory, less what programs need.
 func TestSpace(t *testing.T) {
 	const gib = 1 << 30
 	for name, c := range map[string]struct {

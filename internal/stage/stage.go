@@ -2,7 +2,7 @@
 // object into a task and sees that a worker is there, the worker that claims tasks under a lease and runs them, and the
 // reaper's tick that puts right what died silently. A service adds only its Run function.
 //
-// This is the one place that decides between fail, retry and give back.
+// This is the one place that decides between fail, retry and release.
 package stage
 
 import (
@@ -17,7 +17,7 @@ import (
 type Definition struct {
 	Stage pipeline.Stage
 	// Run turns the job's inputs into published artifacts. It returns nil when everything is published, ErrStopped when
-	// it saved its state because Job.Stopping was closed, and a *pipeline.Failure (or any error) when it could not go on.
+	// it saved its state because Job.Stopping was closed, and a *pipeline.Failure (or any error) when it could not continue.
 	Run func(ctx context.Context, job *Job) error
 	// Budget is what a task is expected to take at most: a worker with less time left claims none.
 	Budget time.Duration
@@ -25,7 +25,7 @@ type Definition struct {
 	Saves bool
 }
 
-// ErrStopped is what Run returns after it saved its state on being told to stop: the task goes back to its place.
+// ErrStopped is what Run returns after it saved its state when Stopping was closed: the task goes back to its place.
 var ErrStopped = errors.New("stage: stopped before the end, state saved")
 
 // Launcher starts a worker for a stage and returns at once: a Cloud Run job execution, or a child process.

@@ -36,7 +36,7 @@ type Worker struct {
 	USDPerS float64   // what a second of the machine costs, for estimates; 0: unknown, or nothing
 	Now     func() time.Time
 	Log     *slog.Logger
-	// Ended, if set, is told of every request that ended by this worker's doing, once the queue has it in writing. What it cannot
+	// Ended, if set, is called for every request that this worker ended, once the queue has recorded it. What it cannot
 	// announce, the reaper will.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 }
@@ -113,7 +113,7 @@ func (w *Worker) keepSlot(ctx context.Context) {
 }
 
 // work runs one task to its outcome, and returns the next one if it was claimed along with that. It returns an error only
-// when the queue cannot be told of the outcome.
+// when the outcome cannot be reported to the queue.
 func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (next queue.Lease, err error) {
 	t := lease.Task()
 	ctx = w.traced(ctx, t.RequestID)
@@ -136,7 +136,7 @@ func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct
 const traceTime = 5 * time.Second
 
 // traced is ctx with the trace of the call that asked for the request, which its record keeps: the worker's lines are found with
-// those of that call. Without it they are written all the same.
+// those of that call. Without it they are written anyway.
 func (w *Worker) traced(ctx context.Context, requestID string) context.Context {
 	var record struct {
 		Trace serve.Trace `json:"trace"`
@@ -150,7 +150,7 @@ func (w *Worker) traced(ctx context.Context, requestID string) context.Context {
 	return record.Trace.In(ctx)
 }
 
-// finish is reached with the manifest written: from here on the result exists, whoever tells the queue. A worker that goes on
+// finish is reached with the manifest written: from here on the result exists, whichever program reports it. A worker that continues
 // claims its next task in the same step.
 func (w *Worker) finish(ctx context.Context, lease queue.Lease, manifest pipeline.Object, stop <-chan struct{}) (next queue.Lease, err error) {
 	if w.goesOn(ctx, stop) {
@@ -183,16 +183,16 @@ func (w *Worker) announce(ctx context.Context, r pipeline.Request, s pipeline.St
 
 func (w *Worker) giveUp(ctx context.Context, lease queue.Lease, cause error, stopping bool, log *slog.Logger) error {
 	if ctx.Err() != nil && !stopping {
-		return queue.ErrLeaseLost // abandoned, as Run promises: the lease expires by itself
+		return queue.ErrLeaseLost // abandoned, as Run promises: the lease expires
 	}
-	// The stop may have ended the context; the queue must hear of it all the same.
+	// The stop may have ended the context; the queue must hear of it anyway.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	switch {
 	case errors.Is(cause, queue.ErrLeaseLost) || errors.Is(cause, queue.ErrCanceled):
 		return cause
 	case errors.Is(cause, ErrStopped), stopping && errors.Is(cause, context.Canceled):
-		log.InfoContext(ctx, "task given back")
+		log.InfoContext(ctx, "task released")
 		return lease.GiveBack(ctx)
 	}
 	f := w.failureOf(cause, lease.Task().Stage)
@@ -243,7 +243,7 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 		if err := lease.Heartbeat(ctx, p); err != nil {
 			return pipeline.Object{}, err
 		}
-		more = job.told(p)
+		more = job.published(p)
 	}
 	o, err := artifacts.WriteManifest(ctx, w.Store, w.Buckets, job.manifest())
 	if errors.Is(err, artifacts.ErrExists) {
@@ -312,7 +312,7 @@ func (w *Worker) run(ctx context.Context, job *Job) (err error) {
 // saveTime is what a stage gets to save its state before the machine goes away.
 const saveTime = 30 * time.Second
 
-// watch ends the work when the worker is told to stop or its time is up: by asking a stage that saves its state, by
+// watch ends the work when the worker stops or its time is up: by asking a stage that saves its state, by
 // cancelling any other.
 func (w *Worker) watch(ctx context.Context, cancel context.CancelCauseFunc, stop <-chan struct{}, job *Job) {
 	var timeUp <-chan time.Time
@@ -357,7 +357,7 @@ func (w *Worker) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, 
 		err := lease.Heartbeat(ctx, p)
 		switch {
 		case err == nil:
-			if job.told(p) {
+			if job.published(p) {
 				job.signal()
 			}
 		case ctx.Err() != nil:

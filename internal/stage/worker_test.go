@@ -177,11 +177,11 @@ func TestStoppedWorkIsGivenBackAndResumed(t *testing.T) {
 		t.Fatal("not finished by the second worker")
 	}
 	if m.History[0].Attempt != 1 {
-		t.Errorf("giving back used up an attempt: %d", m.History[0].Attempt)
+		t.Errorf("releasing used up an attempt: %d", m.History[0].Attempt)
 	}
 	for _, a := range m.Outputs {
 		if a.Kind == artifacts.Checkpoint {
-			t.Error("a checkpoint stands in the manifest")
+			t.Error("a checkpoint is in the manifest")
 		}
 	}
 }
@@ -279,6 +279,6 @@ func TestStopEndsWhatSavesNothing(t *testing.T) {
 	}
 	leases, err := w.queue.Claim(t.Context(), pipeline.Filter, "next", 1)
 	if err != nil || len(leases) != 1 || leases[0].Attempt() != 1 {
-		t.Errorf("given back: %v, %v, state %+v", leases, err, w.state(id))
+		t.Errorf("released: %v, %v, state %+v", leases, err, w.state(id))
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/splatworks/splatworks/queue/memq"
 )
 
-// world is a whole backend in memory whose clock stands still until it is told to move.
+// world is a whole backend in memory whose clock stands still until a test moves it.
 type world struct {
 	t       *testing.T
 	mu      sync.Mutex

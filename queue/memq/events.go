@@ -11,7 +11,7 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// publish tells readers what happened to r.
+// publish appends what happened to r and wakes readers.
 func (q *Queue) publish(r *request, kind queue.Kind, at time.Time) {
 	if r.Status.Terminal() && kind != queue.Restored {
 		if q.ends == nil {

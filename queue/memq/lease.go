@@ -135,20 +135,20 @@ func (l *lease) Fail(_ context.Context, f *pipeline.Failure) (retry bool, err er
 		return false, err
 	}
 	l.over = true
-	told := *f
-	told.Err = nil // for logs, not for the queue
-	if told.Stage == "" {
-		told.Stage = l.task.Stage
+	failure := *f
+	failure.Err = nil // for logs, not for the queue
+	if failure.Stage == "" {
+		failure.Stage = l.task.Stage
 	}
 	if !l.q.cfg.Retry(f, l.attempt, l.exhausted) {
-		l.q.end(r, pipeline.Failed, &told, now, l.q.cfg.AnnounceGrace)
+		l.q.end(r, pipeline.Failed, &failure, now, l.q.cfg.AnnounceGrace)
 		l.q.publish(r, queue.Failed, now)
 		return false, nil
 	}
 	if f.Kind == pipeline.ExhaustedResources {
 		r.exhausted++
 	}
-	r.Failure, r.UpdatedAt = &told, now
+	r.Failure, r.UpdatedAt = &failure, now
 	delay, counts := l.q.cfg.RetryAfter(f, l.attempt)
 	if !counts {
 		r.Attempt--

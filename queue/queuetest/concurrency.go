@@ -75,7 +75,7 @@ var concurrencyTests = []test{
 				}
 			}
 		})
-		// A worker may leave while another holds a task that it then gives back.
+		// A worker may leave while another holds a task that it then releases.
 		leases, err := b.q.Claim(b.ctx(), pipeline.Filter, "worker", tasks)
 		b.must(err)
 		for _, l := range leases {
@@ -108,7 +108,7 @@ var concurrencyTests = []test{
 			check(b, "accepted", accepted.Load(), nil, 1)
 		}
 	}},
-	{"of one event told many times one adds the task", func(b *bench) {
+	{"of one event delivered many times one adds the task", func(b *bench) {
 		for range 20 {
 			r := b.submit()
 			var added atomic.Int32

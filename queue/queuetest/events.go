@@ -66,7 +66,7 @@ var eventTests = []test{
 			b.Fatalf("time of the last: %v", events[len(events)-1].At)
 		}
 	}},
-	{"failures tell their code", func(b *bench) {
+	{"failures carry their code", func(b *bench) {
 		r := b.ready()
 		_, err := b.claim(pipeline.Filter).Fail(b.ctx(), pipeline.Invalid("no_frames", "No frames.", "Send a video."))
 		b.must(err)
@@ -91,7 +91,7 @@ var eventTests = []test{
 			}
 		}
 	}},
-	{"a cursor goes on where it was", func(b *bench) {
+	{"a cursor continues where it was", func(b *bench) {
 		cursor, err := b.q.Newest(b.ctx())
 		b.must(err)
 		events, err := b.q.After(b.ctx(), cursor, 10, 0)
@@ -130,7 +130,7 @@ var eventTests = []test{
 		events, err = b.q.After(b.ctx(), events[0].ID, 10, time.Millisecond)
 		check(b, "nothing came", len(events), err, 0)
 	}},
-	{"a waiting reader can be told to stop", func(b *bench) {
+	{"a waiting reader can be stopped", func(b *bench) {
 		ctx, cancel := context.WithTimeout(b.ctx(), 10*time.Millisecond)
 		defer cancel()
 		events, err := b.q.After(ctx, "", 10, time.Minute)

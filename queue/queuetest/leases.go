@@ -168,7 +168,7 @@ var leaseTests = []test{
 		b.is("again", err, queue.ErrLeaseLost)
 		check(b, "claimed again", again == nil, nil, true)
 	}},
-	{"given back, a task is at its old place with its attempt", func(b *bench) {
+	{"released, a task is at its old place with its attempt", func(b *bench) {
 		first := b.ready()
 		b.ready()
 		for range b.cfg.MaxAttempts + 2 {
@@ -215,7 +215,7 @@ var leaseTests = []test{
 }
 
 var retryTests = []test{
-	{"a transient failure is tried again after a backoff that doubles", func(b *bench) {
+	{"a transient failure is retried after a backoff that doubles", func(b *bench) {
 		r := b.ready()
 		b.ready()                       // does not matter
 		want := 7500 * time.Millisecond // half of 10 s, and half of the rest by the suite's chance
@@ -273,7 +273,7 @@ var retryTests = []test{
 			b.Fatalf("state %+v", s)
 		}
 	}},
-	{"invalid input and cancellation are not tried again", func(b *bench) {
+	{"invalid input and cancellation are not retried", func(b *bench) {
 		for _, kind := range []pipeline.FailureKind{pipeline.InvalidInput, pipeline.CanceledByClient} {
 			r := b.ready()
 			retry, err := b.claim(pipeline.Filter).Fail(b.ctx(), &pipeline.Failure{Kind: kind, Code: "no", Message: "No."})
@@ -281,7 +281,7 @@ var retryTests = []test{
 			check(b, "status", b.state(r.ID).Status, nil, pipeline.Failed)
 		}
 	}},
-	{"what waits for people is tried again until then, and uses up no attempt", func(b *bench) {
+	{"what waits for people is retried until then, and uses up no attempt", func(b *bench) {
 		r := b.ready()
 		full := &pipeline.Failure{Kind: pipeline.Transient, Code: pipeline.DiskFull, Message: "Full."}
 		for range 2 * b.cfg.MaxAttempts {
@@ -304,7 +304,7 @@ var retryTests = []test{
 			b.clock.Advance(b.cfg.BackoffMax)
 		}
 	}},
-	{"exhausted resources are tried again once", func(b *bench) {
+	{"exhausted resources are retried once", func(b *bench) {
 		r := b.ready()
 		retry, err := b.claim(pipeline.Filter).Fail(b.ctx(), exhausted)
 		check(b, "retry", retry, err, true)

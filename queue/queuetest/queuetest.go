@@ -1,4 +1,4 @@
-// Package queuetest is the contract of package queue as a test suite: what every implementation must do, told by what can be
+// Package queuetest is the contract of package queue as a test suite: what every implementation must do, checked by what can be
 // seen through its interfaces. The clock is the suite's own, so nothing sleeps, but for the tests of waiting readers. An
 // implementation's test calls Suite.Run and Suite.RunModel.
 package queuetest
@@ -23,7 +23,7 @@ type Suite struct {
 	Open func(t testing.TB, cfg queue.Config) queue.Queue
 	// Crash ends whatever keeps the state of q, starts it again and returns the queue anew. Nil: nothing survives.
 	Crash func(t testing.TB, q queue.Queue, cfg queue.Config) queue.Queue
-	// Lossy says that answers may be lost on their way, so that operations are tried again. RunModel then moves the clock with
+	// Lossy says that answers may be lost on their way, so that operations are retried. RunModel then moves the clock with
 	// every operation, by which an implementation may know its own doing, and allows that what Reap and Restore count is
 	// incomplete.
 	Lossy bool
@@ -184,7 +184,7 @@ func (b *bench) events(id string) []queue.Kind {
 	return kinds
 }
 
-// Clock is a clock that stands until it is told to go on.
+// Clock is a clock that only tests move.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time

@@ -174,7 +174,7 @@ var orderTests = []test{
 		b.must(b.q.Cancel(b.ctx(), first.ID))
 		counts, err = b.q.Counts(b.ctx())
 		if got := counts[pipeline.Filter]; err != nil || got.Ready != 1 || !got.OldestReady.Equal(oldest.Add(time.Second)) {
-			b.Fatalf("after giving back and canceling: %+v, %v", got, err)
+			b.Fatalf("after releasing and canceling: %+v, %v", got, err)
 		}
 		statuses, err := b.q.StatusCounts(b.ctx())
 		check(b, "queued", statuses[pipeline.Queued], err, 1)

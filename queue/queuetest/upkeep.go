@@ -192,7 +192,7 @@ var reaperTests = []test{
 		check(b, "retry", retry, err, false)
 		check(b, "status", b.state(r.ID).Status, nil, pipeline.Failed)
 	}},
-	{"everything is given back when no worker is left", func(b *bench) {
+	{"everything is released when no worker is left", func(b *bench) {
 		first, second, third := b.ready(), b.ready(), b.ready()
 		waits := b.submit()
 		old := []queue.Lease{b.claim(pipeline.Filter), b.claim(pipeline.Filter)}
@@ -201,13 +201,13 @@ var reaperTests = []test{
 		b.clock.Advance(b.cfg.LeaseFor) // nobody reaped it: the reaper was gone as well
 		fresh := b.claim(pipeline.Filter)
 		n, err := b.q.GiveBackAll(b.ctx())
-		check(b, "given back", n, err, 3)
+		check(b, "released", n, err, 3)
 		for _, l := range append(old, fresh) {
 			b.lost(l, queue.ErrLeaseLost)
 		}
 		b.slots(0)
 		n, err = b.q.GiveBackAll(b.ctx())
-		check(b, "given back again", n, err, 0)
+		check(b, "released again", n, err, 0)
 		r := b.reap()
 		check(b, "expired", r.ExpiredLeases, nil, 0)
 		check(b, "wanting", r.Wanting[pipeline.Filter], nil, 3)
@@ -272,12 +272,12 @@ var reaperTests = []test{
 	}},
 	{"an end that nobody announced is reported until somebody does", func(b *bench) {
 		late := b.submit(deadline(b.clock.Now().Add(time.Second)))
-		completed, failed, canceled, told := b.submit(priority(9)), b.ready(), b.ready(), b.ready()
+		completed, failed, canceled, announced := b.submit(priority(9)), b.ready(), b.ready(), b.ready()
 		b.complete(completed)
 		_, err := b.claim(pipeline.Filter).Fail(b.ctx(), pipeline.Invalid("dark", "Too dark.", "Light it."))
 		b.must(err)
-		b.must(b.q.Cancel(b.ctx(), told.ID))
-		b.must(b.q.Announced(b.ctx(), told.ID))
+		b.must(b.q.Cancel(b.ctx(), announced.ID))
+		b.must(b.q.Announced(b.ctx(), announced.ID))
 		b.clock.Advance(time.Second)
 		b.must(b.q.Cancel(b.ctx(), canceled.ID))
 		unannounced := func(want ...string) {
@@ -286,8 +286,8 @@ var reaperTests = []test{
 				b.Fatalf("unannounced: got %v, want %v", got, want)
 			}
 		}
-		unannounced(late.ID) // the reaper itself ended it; whoever ended the others may be at it
-		unannounced()        // as may be whoever was told of this one
+		unannounced(late.ID) // the reaper itself ended it; the programs that ended the others may be at it
+		unannounced()        // as may the program that ended this one
 		b.clock.Advance(b.cfg.AnnounceGrace - time.Second)
 		both := []string{completed.ID, failed.ID}
 		slices.Sort(both)
@@ -430,7 +430,7 @@ func (s Suite) fairShare(t *testing.T) {
 	second, third := b.ready(caller("greedy")), b.ready(caller("late"))
 	b.order([]string{first.ID, second.ID, third.ID})
 
-	// A task given back keeps its turn.
+	// A task released keeps its turn.
 	a := b.ready(caller("a"))
 	b.ready(caller("b"))
 	b.must(b.claim(pipeline.Filter).GiveBack(b.ctx()))

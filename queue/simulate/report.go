@@ -67,7 +67,7 @@ func (r Report) perHour(stage pipeline.Stage) float64 {
 	return r.PerHour * float64(s.Slots) / s.Needed
 }
 
-// collector gathers while a run goes on.
+// collector gathers while a run continues.
 type collector struct {
 	cfg        Config
 	latency    map[int][]float32 // seconds, by priority

@@ -119,7 +119,7 @@ func TestTheSameSeedTellsTheSame(t *testing.T) {
 		t.Error("two runs of one seed differ")
 	}
 	if run(1) == run(2) {
-		t.Error("two seeds tell the same")
+		t.Error("two seeds give the same report")
 	}
 }
 

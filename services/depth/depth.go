@@ -1,5 +1,5 @@
 // Package depth is the stage that gives every image an inverse depth map aligned to the sparse points. Without a model it
-// says so in its manifest and training goes on without depth: a splat needs images and poses, depth only helps.
+// says so in its manifest and training continues without depth: a splat needs images and poses, depth only helps.
 package depth
 
 import (
@@ -32,7 +32,7 @@ func Stage(c Config) stage.Definition {
 	return stage.Definition{Stage: pipeline.Depth, Run: c.run, Budget: 30 * time.Minute}
 }
 
-// Folder opens models whose weights lie in a folder, in the ONNX Runtime that options name.
+// Folder opens models whose weights are in a folder, in the ONNX Runtime that options name.
 func Folder(folder string, options depth.Options) func(ctx context.Context, name string) (depth.Estimator, error) {
 	return func(ctx context.Context, name string) (depth.Estimator, error) {
 		d, err := depth.FindModel(folder, name)
@@ -52,7 +52,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return skip(ctx, job, artifacts.DepthReportPart{Skipped: "The request asked for no depth."})
 	}
 	if job.Smaller {
-		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: "Memory or disk ran out, so training goes on without depth."})
+		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: "Memory or disk ran out, so training continues without depth."})
 		return skip(ctx, job, artifacts.DepthReportPart{Skipped: "Memory or disk ran out."})
 	}
 	name, asked := job.Options.Depth, true
@@ -72,7 +72,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	return maps.publish(ctx, job)
 }
 
-// without ends the stage after an error of the model: the request goes on. Any other error stays one. A model that was
+// without ends the stage after an error of the model: the request continues. Any other error stays one. A model that was
 // not asked for and is simply not here is no reason for a warning.
 func without(ctx context.Context, job *stage.Job, name string, asked bool, err error) error {
 	var f *depth.Failure
@@ -80,7 +80,7 @@ func without(ctx context.Context, job *stage.Job, name string, asked bool, err e
 		return err
 	}
 	if missing := f.Code == depth.ModelMissing || f.Code == depth.RuntimeMissing; asked || !missing {
-		job.Warn(pipeline.Warning{Code: f.Code, Message: f.Message + " Training goes on without depth.", Advice: f.Advice})
+		job.Warn(pipeline.Warning{Code: f.Code, Message: f.Message + " Training continues without depth.", Advice: f.Advice})
 	}
 	return skip(ctx, job, artifacts.DepthReportPart{Model: name, Skipped: f.Message})
 }
@@ -132,7 +132,7 @@ func (m *maps) publish(ctx context.Context, job *stage.Job) error {
 	if left := part.Images - part.Aligned; left > part.Images/2 {
 		job.Warn(pipeline.Warning{Code: "depth_unreliable",
 			Message: fmt.Sprintf("The depth of %d of %d images does not agree with the sparse points and is not used.", left, part.Images),
-			Advice:  "The splat does without; depth_grid.jpg shows which images those are."})
+			Advice:  "Training ignores these depth maps; depth_grid.jpg shows which images are affected."})
 	}
 	job.Progress(pipeline.Progress{Step: "saving the depth maps", Percent: percentSave})
 	if part.Aligned > 0 {

@@ -28,7 +28,7 @@ import (
 const (
 	frames        = 8
 	width, height = 320, 180
-	blank         = 3 // the frame whose red channel tells nothing
+	blank         = 3 // the frame whose red channel is constant
 )
 
 // capture is the scene of the tests: frames of the synthetic sample whose red channel is their inverse depth.
@@ -200,7 +200,7 @@ func (f *faulty) Estimate(ctx context.Context, in []engine.Input) ([]engine.Map,
 	return f.Estimator.Estimate(ctx, in)
 }
 
-// A worker that is told to go while the model works gives the task back, and leaves nothing that anybody could take for
+// A worker that is stopped while the model works releases the task, and leaves nothing that anybody could take for
 // a result.
 func TestStopInTheMiddle(t *testing.T) {
 	stop, reached := make(chan struct{}), make(chan struct{})

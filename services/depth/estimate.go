@@ -67,12 +67,12 @@ func (c Config) estimate(ctx context.Context, job *stage.Job, e depth.Estimator)
 	images := distinct(model.Images)
 	m.alignments = make([]depth.Alignment, len(images))
 	done := 0
-	tell := func() {
+	report := func() {
 		job.Progress(pipeline.Progress{Step: "estimating depth with " + d.Name, Done: float64(done), Total: float64(len(images)),
 			Percent: percentEstimate + (percentSave-percentEstimate)*float64(done)/float64(max(1, len(images))),
 			Message: fmt.Sprintf("%d of %d images", done, len(images))})
 	}
-	tell()
+	report()
 	stats, err := depth.Run(ctx, e, len(images),
 		func(_ context.Context, i int) (image.Image, error) { return m.decode(images[i].Name) },
 		func(_ context.Context, r depth.Result) error {
@@ -84,7 +84,7 @@ func (c Config) estimate(ctx context.Context, job *stage.Job, e depth.Estimator)
 				m.params[a.Name] = params
 			}
 			done++
-			tell()
+			report()
 			return err
 		}, options)
 	if ok { // it may have given up its GPU on the way

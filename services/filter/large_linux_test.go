@@ -211,7 +211,7 @@ func makeArchive(t *testing.T, clip, path string, bytes int64) {
 	}
 }
 
-// padded puts comments behind the first mark of a JPEG until it has so many bytes, or a few more.
+// padded puts comments behind the first mark of a JPEG until it has that number of bytes, or a few more.
 func padded(t *testing.T, body []byte, size int64) []byte {
 	t.Helper()
 	const start = "\xff\xd8"

@@ -17,8 +17,8 @@ import (
 // requests are being deleted or are gone. Whatever the order, at least one sees the other; when both do, nothing is deleted and
 // the retry is refused. Objects and listings are strongly consistent (Cloud Storage, "Consistency").
 
-// claim is what a purge notes. It lies at artifacts.PurgeName while a purge runs, and stays when that died, with whom it may have
-// deleted in part: the next purge goes on with them.
+// claim is what a purge notes. It is at artifacts.PurgeName while a purge runs, and stays when that died, with whom it may have
+// deleted in part: the next purge continues with them.
 type claim struct {
 	Since    time.Time       `json:"since"` // zero once the purge has ended with an error
 	Requests []string        `json:"requests"`
@@ -60,7 +60,7 @@ func (s *Service) putClaim(ctx context.Context, c claim, o artifacts.PutOptions)
 // claimed claims the requests of a survey that can go, in the place of an earlier purge, and visits those that nobody has begun to
 // build upon meanwhile.
 func (s *Service) claimed(ctx context.Context, earlier claim, found *survey, visit func(id string) error) (err error) {
-	running := refuse(http.StatusConflict, "purge_running", "Another purge is running.", "Wait for its end; one that was killed stands in the way for a quarter of an hour.")
+	running := refuse(http.StatusConflict, "purge_running", "Another purge is running.", "Wait for its end; one that was killed is in the way for a quarter of an hour.")
 	running.Retryable = true
 	if s.Now().Before(earlier.Since.Add(claimFor)) {
 		return running

@@ -180,7 +180,7 @@ func (s *Service) list(r *http.Request) (int, any, error) {
 }
 
 // scan shows the state of every request that has a record and is known to the queue, in the order of their ids, from
-// after the cursor until see says false. next is where to go on; empty at the end.
+// after the cursor until see says false. next is where to continue; empty at the end.
 func (s *Service) scan(ctx context.Context, cursor string, see func(queue.State) (more bool, err error)) (next string, err error) {
 	for o, err := range s.Store.List(ctx, s.Buckets.Artifacts, artifacts.RequestPrefix) {
 		if err != nil {

@@ -164,7 +164,7 @@ func TestPurgeAndRetryOverlap(t *testing.T) {
 	}
 }
 
-// TestPurgesDoNotOverlap: a second one is refused, until the first has ended or must be dead; then it goes on with what that left.
+// TestPurgesDoNotOverlap: a second one is refused, until the first has ended or must be dead; then it continues with what that left.
 func TestPurgesDoNotOverlap(t *testing.T) {
 	w := newWorld(t)
 	old := w.canceled()

@@ -1,5 +1,5 @@
 // Package train is the stage that turns undistorted images and sparse points into Gaussians. It resumes from the newest
-// checkpoint that any worker saved, and saves one when it is told to stop.
+// checkpoint that any worker saved, and saves one when it is stopped.
 package train
 
 import (
@@ -132,7 +132,7 @@ func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, d
 	hooks := trainer.Hooks{
 		Clock:  func() time.Duration { return c.Now().Sub(started) },
 		Stop:   job.Stopping(),
-		Events: func(e trainer.Event) { tell(job, e) },
+		Events: func(e trainer.Event) { forward(job, e) },
 		Save: func(write func(io.Writer) error) error {
 			// A checkpoint must reach the store even while the work is being given up.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -157,7 +157,7 @@ func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, d
 			job.Metric("resumed_at", p.Fraction)
 			first = false
 		}
-		tell(job, e)
+		forward(job, e)
 	}
 	result, err := trainer.Train(ctx, cfg, data, checkpoint, resumed)
 	if errors.Is(err, trainer.ErrCheckpoint) || errors.Is(err, artifacts.ErrDamaged) {
@@ -167,8 +167,8 @@ func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, d
 	return result, err
 }
 
-// tell passes on what the trainer says.
-func tell(job *stage.Job, e trainer.Event) {
+// forward passes on the trainer's events.
+func forward(job *stage.Job, e trainer.Event) {
 	switch e := e.(type) {
 	case trainer.Progress:
 		job.Progress(pipeline.Progress{

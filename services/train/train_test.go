@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	frames        = 18 // so many that some are held out
+	frames        = 18 // enough that some are held out
 	width, height = 96, 64
 )
 
@@ -109,19 +109,19 @@ func TestTrains(t *testing.T) {
 func TestWishesReachTheTrainer(t *testing.T) {
 	o := pipeline.Options{Seed: 7, Sky: pipeline.SkyOn, BackgroundMode: pipeline.BackgroundEmpty, RefinePoses: true, CompensateExposure: true}
 	w, r := trained(t, o, scene(t, true))
-	var told struct {
+	var report struct {
 		Config trainer.Config
 		Result trainer.Result
 	}
-	if err := json.Unmarshal(w.Body(artifacts.TrainReport), &told); err != nil {
+	if err := json.Unmarshal(w.Body(artifacts.TrainReport), &report); err != nil {
 		t.Fatal(err)
 	}
-	c := told.Config
+	c := report.Config
 	if c.Seed != 7 || c.Sky != trainer.SkyOn || c.BackgroundMode != trainer.BackgroundEmpty || !c.RefinePoses || !c.Exposure || c.Budget != time.Second || c.MaxSide != width {
 		t.Errorf("configuration %+v", c)
 	}
-	if told.Result.Recolored != frames-3 {
-		t.Errorf("%d images before a changing background", told.Result.Recolored)
+	if report.Result.Recolored != frames-3 {
+		t.Errorf("%d images before a changing background", report.Result.Recolored)
 	}
 	got := r.Training
 	if got.BackgroundMode != pipeline.BackgroundEmpty || got.RefinedPoses != frames-3 || !(got.RefinedDeg > 0 && got.RefinedDeg < 5) || !(got.ExposureStops > 0 && got.ExposureStops < 1) {
@@ -198,7 +198,7 @@ func TestAWarningComesOnce(t *testing.T) {
 	}
 }
 
-// A saved state that cannot be used costs the time it stood for, and nothing is said to have been resumed.
+// A saved state that cannot be used costs the time it was worth, and nothing is said to have been resumed.
 func TestAnUnusableCheckpoint(t *testing.T) {
 	for name, stored := range map[string]string{"of another program": "of another program", "damaged in the storage": "0f another program"} {
 		t.Run(name, func(t *testing.T) {

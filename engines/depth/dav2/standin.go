@@ -4,7 +4,7 @@ import "github.com/splatworks/splatworks/engines/depth/onnx"
 
 // StandIn is a model with the signature of the real ones that reads the inverse depth from the image's red channel: it
 // undoes the normalisation by mean and std and answers Gain·red + Shift, red from 0 to 1. An image painted with its own
-// inverse depth thus has an exactly known answer, through everything that stands around a model.
+// inverse depth thus has an exactly known answer, through everything around a model.
 func StandIn(mean, std [3]float32) *onnx.Model {
 	node := func(op string, out string, attrs []onnx.Attr, inputs ...string) onnx.Node {
 		return onnx.Node{Op: op, Inputs: inputs, Outputs: []string{out}, Attrs: attrs}

@@ -86,7 +86,7 @@ func Contract(t *testing.T, open func(t *testing.T) depth.Estimator) {
 				}
 			}
 			if !slices.Equal(maps[0].Values, maps[2].Values) || slices.Equal(maps[0].Values, maps[1].Values) {
-				t.Error("the maps do not stand in the order of the inputs")
+				t.Error("the maps are not in the order of the inputs")
 			}
 		}
 	})

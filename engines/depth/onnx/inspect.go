@@ -135,7 +135,7 @@ func (i *inspection) model(r *reader, field, wire int, n int64) error {
 			}
 			return r.skip(wire, n)
 		})
-		// Exporters declare every domain that they know; what is used stands at the nodes.
+		// Exporters declare every domain that they know; what is used is at the nodes.
 		if domain == "" || domain == "ai.onnx" {
 			i.s.Opset = version
 		}

@@ -1,6 +1,6 @@
 // Package child starts long-lived child processes: each leads a process group of its own, so that a Ctrl-C in the
 // terminal reaches it only through us, and on Linux gets SIGTERM when this process dies without a chance to send it.
-// engines/tool is for programs that run to their end; this is for those that are told to.
+// engines/tool is for programs that run to their end; this is for those that run until they are stopped.
 package child
 
 import (

@@ -22,7 +22,7 @@ func OnFinalized(bucket, url string) Trigger {
 var _ gcs.Listener = (*Relay)(nil)
 
 // Finalized implements gcs.Listener: the object becomes an event in the form in which Eventarc sends it. When the outbox
-// cannot be written the event is delivered all the same, and a restart tells of it again.
+// cannot be written the event is delivered anyway, and a restart delivers it again.
 func (r *Relay) Finalized(o gcs.Object) {
 	data, err := json.Marshal(o)
 	if err == nil {

@@ -22,17 +22,17 @@ import (
 
 // recorder is a Listener that remembers up to a generation, as an outbox would.
 type recorder struct {
-	mu     sync.Mutex
-	told   []Object
-	forget bool // of what it is told from now on nothing is written down
-	heard  int64
-	check  func(Object)
+	mu      sync.Mutex
+	objects []Object
+	forget  bool // from now on nothing that it hears is written down
+	heard   int64
+	check   func(Object)
 }
 
 func (r *recorder) Finalized(o Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = append(r.told, o)
+	r.objects = append(r.objects, o)
 	if !r.forget {
 		r.heard = o.Generation
 	}
@@ -50,7 +50,7 @@ func TestListenerHearsInCommitOrder(t *testing.T) {
 	r.restart()
 	heard.check = func(o Object) {
 		if live, err := r.server.find("bucket", o.Name, o.Generation); err != nil || live.ETag != o.ETag {
-			t.Errorf("told of %s before it was visible: %v", o.ID, err)
+			t.Errorf("notified of %s before it was visible: %v", o.ID, err)
 		}
 	}
 	var wg sync.WaitGroup
@@ -62,23 +62,23 @@ func TestListenerHearsInCommitOrder(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(heard.told) != 80 {
-		t.Fatalf("told of %d objects, want 80", len(heard.told))
+	if len(heard.objects) != 80 {
+		t.Fatalf("notified of %d objects, want 80", len(heard.objects))
 	}
-	for i := 1; i < len(heard.told); i++ {
-		if heard.told[i].Generation <= heard.told[i-1].Generation {
-			t.Fatalf("generation %d after %d", heard.told[i].Generation, heard.told[i-1].Generation)
+	for i := 1; i < len(heard.objects); i++ {
+		if heard.objects[i].Generation <= heard.objects[i-1].Generation {
+			t.Fatalf("generation %d after %d", heard.objects[i].Generation, heard.objects[i-1].Generation)
 		}
 	}
 	r.do("PATCH", objectPath("n0"), `{"metadata":{"a":"b"}}`)
 	r.do("DELETE", objectPath("n1"), "")
 	r.session("n9", "")
-	if len(heard.told) != 80 {
-		t.Error("told of something that is no new object")
+	if len(heard.objects) != 80 {
+		t.Error("notified of something that is not a new object")
 	}
 	r.do("POST", "/storage/v1/b/bucket/o/n0/rewriteTo/b/bucket/o/n8", "{}")
-	if len(heard.told) != 81 || heard.told[80].Name != "n8" {
-		t.Error("not told of a copy")
+	if len(heard.objects) != 81 || heard.objects[80].Name != "n8" {
+		t.Error("not notified of a copy")
 	}
 }
 
@@ -92,19 +92,19 @@ func TestMissedObjectsAreToldAtOpen(t *testing.T) {
 	r.put("b", "2")
 	r.put("c", "3")
 	r.put("b", "4") // replaces the first b: that event is lost with its object
-	heard.told, heard.forget = nil, false
+	heard.objects, heard.forget = nil, false
 	r.restart()
 	var names []string
-	for _, o := range heard.told {
+	for _, o := range heard.objects {
 		names = append(names, o.Name)
 	}
 	if fmt.Sprint(names) != "[c b]" {
-		t.Errorf("told of %v, want c, b", names)
+		t.Errorf("notified of %v, want c, b", names)
 	}
-	heard.told = nil
+	heard.objects = nil
 	r.restart()
-	if len(heard.told) != 0 {
-		t.Errorf("told again of %v", heard.told)
+	if len(heard.objects) != 0 {
+		t.Errorf("notified again of %v", heard.objects)
 	}
 }
 
@@ -241,7 +241,7 @@ func TestAFullDiskIsNamed(t *testing.T) {
 	}
 }
 
-// Other machines reach links only: what stands behind no signature stays with this machine.
+// Other machines reach links only: what needs no signature stays with this machine.
 func TestLinksServeNoAPI(t *testing.T) {
 	r := newRig(t)
 	r.put("n", "secret")

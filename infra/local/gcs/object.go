@@ -48,7 +48,7 @@ type Attributes struct {
 	Metadata           map[string]string `json:"metadata,omitempty"`
 }
 
-// sidecar is what stands beside a blob.
+// sidecar is what is beside a blob.
 type sidecar struct {
 	Object
 	Session string `json:"_session,omitempty"` // the upload that made it, so that its last answer can be given again

@@ -61,7 +61,7 @@ func setIf(h http.Header, name, value string) {
 	}
 }
 
-// describeObject sets the headers of the XML API that tell of an object; media answers of the JSON API carry them too.
+// describeObject sets the headers of the XML API that describe an object; media answers of the JSON API carry them too.
 func (s *Server) describeObject(h http.Header, o Object) {
 	h["X-Goog-Hash"] = []string{"crc32c=" + o.CRC32C, "md5=" + o.MD5Hash}
 	h.Set("X-Goog-Generation", strconv.FormatInt(o.Generation, 10))
@@ -106,7 +106,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, bucketName string)
 	if token := q.Get("pageToken"); token != "" {
 		b, err := base64.URLEncoding.DecodeString(token)
 		if err != nil {
-			return invalid("pageToken %q is none of ours", token)
+			return invalid("pageToken %q is not from this server", token)
 		}
 		after = string(b)
 	}

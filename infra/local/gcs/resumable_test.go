@@ -90,7 +90,7 @@ func TestLastAnswerIsGivenAgain(t *testing.T) {
 	if again := r.chunk(u, "bytes 0-4/5", "hello").object(t); again.Generation != first.Generation {
 		t.Errorf("after a restart the last chunk made generation %d of %d", again.Generation, first.Generation)
 	}
-	// The process died between the commit and the note of it: the sidecar tells.
+	// The process died between the commit and the note of it: the sidecar decides.
 	state := filepath.Join(r.dir, "sessions")
 	r.http.Close()
 	id := r.server.anySession(t)
@@ -234,7 +234,7 @@ func TestBrokenRequestKeepsWhatArrived(t *testing.T) {
 	if stored == 0 || stored > len(body)-unit {
 		t.Errorf("%d bytes stored of %d sent", stored, len(body)-unit)
 	}
-	if a := <-old; a.StatusCode < 500 { // a client that takes 308 for "all of it arrived" must not be told so
+	if a := <-old; a.StatusCode < 500 { // a client that takes 308 for "all of it arrived" must not get it
 		t.Errorf("the request that was ended got %d", a.StatusCode)
 	}
 	close(stalled.release)

@@ -28,7 +28,7 @@ import (
 )
 
 // Listener hears of every object that became visible, in the order of their generations and before the writer's client
-// does. A generation larger than Heard at Open is told again, so a crash between commit and Finalized loses nothing.
+// does. A generation larger than Heard at Open is announced again, so a crash between commit and Finalized loses nothing.
 type Listener interface {
 	Finalized(Object)
 	Heard() int64 // the newest generation that it will not forget

@@ -24,7 +24,7 @@ const sessionLife = 7 * 24 * time.Hour
 // checkpointBytes is how much of one request a crash may make a client send again.
 const checkpointBytes = 32 << 20
 
-// session is a resumable upload. Its bytes are in ID.part, its state in ID.json: the state never tells of bytes that
+// session is a resumable upload. Its bytes are in ID.part, its state in ID.json: the state never counts bytes that
 // are not on disk, and a part that is longer than its state (a crash in between) is cut when it is opened.
 type session struct {
 	sessionState
@@ -99,7 +99,7 @@ func (s *Server) acquire(id string, w http.ResponseWriter) (u *session, release 
 	}
 	u.mu.Lock()
 	if u.current != nil {
-		_ = u.current.SetReadDeadline(time.Unix(1, 0)) // not supported means that it ends by itself
+		_ = u.current.SetReadDeadline(time.Unix(1, 0)) // where that is not supported, it ends at its own deadline
 	}
 	u.mu.Unlock()
 	u.busy.Lock()
@@ -330,7 +330,7 @@ func (s *Server) supersede(begun *session) error {
 	return failed
 }
 
-// loadSessions reads the uploads that were under way. committed tells which of them became objects.
+// loadSessions reads the uploads that were under way. committed reports which of them became objects.
 func (s *Server) loadSessions(committed map[string]Object) error {
 	files, err := os.ReadDir(s.path("sessions"))
 	if err != nil {

@@ -30,7 +30,7 @@ const (
 	maxSkew   = 15 * time.Minute
 )
 
-// Account is what a signer needs: the service account and its private key (PEM, PKCS #8). Whoever holds it may sign
+// Account is what a signer needs: the service account and its private key (PEM, PKCS #8). Its holder may sign
 // URLs for every object here.
 func (s *Server) Account() (email string, privateKey []byte) {
 	der, err := x509.MarshalPKCS8PrivateKey(s.key)

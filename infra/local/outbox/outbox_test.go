@@ -87,7 +87,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// TestCutAnywhere cuts the file at every byte: what was whole before the cut is there, and the box goes on.
+// TestCutAnywhere cuts the file at every byte: what was whole before the cut is there, and the box continues.
 func TestCutAnywhere(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "box")

@@ -25,7 +25,7 @@ import (
 // Options of a Server.
 type Options struct {
 	Path      string       // of the program; "redis-server" in PATH when empty
-	Restarted func()       // told when a server that died answers again; may be nil
+	Restarted func()       // called when a server that died answers again; may be nil
 	Log       *slog.Logger // silent when nil
 }
 
@@ -35,7 +35,7 @@ type Server struct {
 	socket string
 	path   string
 	log    *slog.Logger
-	told   func()
+	again  func()
 	stop   context.CancelFunc
 	ended  chan struct{}
 
@@ -56,7 +56,7 @@ const (
 )
 
 // Start brings up the server with its data in dir and returns when it answers. One that a crashed process left behind is
-// ended first: a lock that the server itself holds tells of it.
+// ended first: a lock that the server itself holds shows it.
 func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	if o.Path == "" {
 		o.Path = "redis-server"
@@ -77,7 +77,7 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	if o.Restarted == nil {
 		o.Restarted = func() {}
 	}
-	s := &Server{dir: dir, path: path, log: o.Log, told: o.Restarted, ended: make(chan struct{})}
+	s := &Server{dir: dir, path: path, log: o.Log, again: o.Restarted, ended: make(chan struct{})}
 	if s.socket, s.removeSocket, err = socket.Place(dir, "redis.sock"); err != nil {
 		return nil, err
 	}
@@ -286,7 +286,7 @@ func (s *Server) supervise(ctx context.Context) {
 				s.child = next
 				s.restarts++
 				s.mu.Unlock()
-				s.told()
+				s.again()
 				break
 			}
 			if ctx.Err() != nil {
@@ -308,7 +308,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Close ends the server gracefully: what it was told is on disk.
+// Close ends the server gracefully: what it accepted is on disk.
 func (s *Server) Close() error {
 	s.stop()
 	<-s.ended

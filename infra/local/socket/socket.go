@@ -47,7 +47,7 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 	return listener, nil
 }
 
-// Transport carries HTTP to whoever listens at a place, whatever host a URL names.
+// Transport carries HTTP to the listener at a place, whatever host a URL names.
 func Transport(path string) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = nil

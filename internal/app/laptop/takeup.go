@@ -14,9 +14,9 @@ func (b *Backend) takeUp(ctx context.Context, o Options) error {
 		return err
 	}
 	if n, err := b.parts.Queue.GiveBackAll(ctx); err != nil {
-		return fmt.Errorf("give back the tasks of an earlier run: %w", err)
+		return fmt.Errorf("release the tasks of an earlier run: %w", err)
 	} else if n > 0 {
-		o.Log.Info("interrupted tasks go on, and have lost no attempt", "tasks", n)
+		o.Log.Info("interrupted tasks continue, and have lost no attempt", "tasks", n)
 	}
 	// After that: a worker that is still ending has lost its task, and cannot blame the capture for what is missing here.
 	if err := errors.Join(os.RemoveAll(workDir(o)), os.MkdirAll(workDir(o), 0o700)); err != nil {

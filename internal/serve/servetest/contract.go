@@ -155,7 +155,7 @@ func (c *Contract) conforms(schema, value any, where string) error {
 		}
 	}
 	if enum := listOf(s["enum"]); enum != nil && !slices.Contains(enum, value) {
-		return fmt.Errorf("%s: %v is none of %v", where, value, enum)
+		return fmt.Errorf("%s: %v is not one of %v", where, value, enum)
 	}
 	switch v := value.(type) {
 	case object:

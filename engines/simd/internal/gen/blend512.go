@@ -312,7 +312,7 @@ func forward512(k blendConsts, name string, depth bool) {
 	dark(inst, masks, i, id, left, done)
 }
 
-// prefetchSplat fetches the record that is due after ahead instances: records lie in the cloud's order, a tile's instances
+// prefetchSplat fetches the record that is due after ahead instances: records are in the cloud's order, a tile's instances
 // in that of depth, so nearly each is a miss of the first two caches.
 func prefetchSplat(inst, splats, i, n Register, ahead int) {
 	j := GP64()

@@ -209,7 +209,7 @@ func (a *vec) maskBits(m *value, gp Op) {
 	a.ops = append(a.ops, vop{name: "maskBits", args: []*value{m}, gp: gp})
 }
 
-// maskFrom is the mask whose bits lie in a 32-bit register; AVX-512 only.
+// maskFrom is the mask whose bits are in a 32-bit register; AVX-512 only.
 func (a *vec) maskFrom(gp Op) *value {
 	v := a.op("maskFrom", nil)
 	v.mask = true
