@@ -48,7 +48,7 @@ func (c *Colmap) FeatureExtractor(ctx context.Context, o FeatureExtractorOptions
 	return run, watch.Extracted, err
 }
 
-// RigConfigurator tells the images of a database that they belong to the rigs and frames that a file describes
+// RigConfigurator assigns the images of a database to the rigs and frames that a file describes
 // (https://colmap.github.io/rigs.html). It comes before matching.
 func (c *Colmap) RigConfigurator(ctx context.Context, databasePath, rigConfigPath string) (Run, error) {
 	var a arguments
@@ -60,7 +60,7 @@ func (c *Colmap) RigConfigurator(ctx context.Context, databasePath, rigConfigPat
 // SequentialMatcherOptions are the options of sequential_matcher that are used.
 type SequentialMatcherOptions struct {
 	DatabasePath     string
-	Overlap          int // each image is matched with so many that follow it in order of names
+	Overlap          int // each image is matched with that number of images after it, in order of names
 	MaxNumMatches    int
 	MinNumInliers    int
 	GuidedMatching   bool
@@ -157,7 +157,7 @@ func (c *Colmap) VocabTreeBuilder(ctx context.Context, o VocabTreeBuilderOptions
 type VocabTreeMatcherOptions struct {
 	DatabasePath  string
 	VocabTreePath string
-	NumImages     int  // each is matched with so many that look most like it
+	NumImages     int  // each is matched with that number of the images most like it
 	Rigs          bool // see arguments.rigs
 }
 

@@ -17,7 +17,7 @@ type Estimate struct {
 	Matcher     Matcher
 	Pairs       int // that are matched
 	CPUS        float64
-	WallS       float64 // on so many threads, with nobody beside
+	WallS       float64 // on that number of threads, with nothing beside
 	MemoryBytes int64   // of the largest command
 }
 

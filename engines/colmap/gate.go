@@ -17,7 +17,7 @@ const (
 )
 
 // gate lets a model through, with warnings, or says why it is not worth training on. weak is the number of images that
-// were left out of it, of which a warning has told.
+// were left out of it, which a warning has reported.
 func (r *reconstructor) gate(m *scene.Reconstruction, weak int) error {
 	r.result.Quality = m.Quality()
 	registered := make(map[string]bool, len(m.Images))

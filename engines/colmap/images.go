@@ -178,7 +178,7 @@ func cameraGroups(plan Plan, names []string) ([]cameraGroup, error) {
 }
 
 // inspect reads an image's size, which is 0×0 if the format is not known here (COLMAP may know it), and whether it
-// carries EXIF data, which stands near the start of the file.
+// carries EXIF data, which is near the start of the file.
 func inspect(file string) (size image.Point, exif bool, err error) {
 	f, err := os.Open(file)
 	if err != nil {

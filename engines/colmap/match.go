@@ -238,7 +238,7 @@ func hopeless(err error) bool {
 }
 
 // vocabulary learns visual words from the images' own features. A general vocabulary would be larger, but it is a file
-// of hundreds of megabytes from elsewhere; within one capture a small one of its own tells places apart as well.
+// of hundreds of megabytes from elsewhere; within one capture a small one of its own distinguishes places as well.
 func (r *reconstructor) vocabulary(ctx context.Context) (path string, err error) {
 	path = filepath.Join(r.plan.WorkPath, "vocabulary.bin")
 	return path, r.ran(r.colmap.VocabTreeBuilder(ctx, VocabTreeBuilderOptions{

@@ -31,7 +31,7 @@ func withSegments(t *testing.T) []byte {
 	return []byte(whole[:2] + segment(0xe1, "Exif\x00\x00MM\x00*") + segment(0xfe, "a comment") + segment(0xe1, "http://ns.adobe.com/xap/1.0/\x00<FocalLength>") + whole[2:])
 }
 
-// photosWithPriors are n images, and a COLMAP that says of those with EXIF data that their focal length is so many pixels of
+// photosWithPriors are n images, and a COLMAP that says of those with EXIF data that their focal length is that number of pixels of
 // 1000; mapper makes a model only where there are none.
 func photosWithPriors(t *testing.T, n int, focal string) (c *Colmap, plan Plan, log func() string) {
 	t.Helper()

@@ -73,7 +73,7 @@ func (p Plan) withDefaults() Plan {
 	return p
 }
 
-// featureLimit is the number of features kept for an image, of so many.
+// featureLimit is the number of features kept for each of n images.
 func (p Plan) featureLimit(images int) int {
 	limit := p.MaxNumFeatures
 	if limit == 0 {

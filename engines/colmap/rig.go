@@ -90,7 +90,7 @@ func (r *rigs) frame(file string) string {
 	return file
 }
 
-// frames counts the poses of so many files.
+// frames counts the poses of n files.
 func (r *rigs) frames(files []string) int {
 	found := map[string]bool{}
 	for _, file := range files {
@@ -163,7 +163,7 @@ func turn(from, to [4]float64) (m [3][3]float64) {
 	return m
 }
 
-// configureRigs tells the database of the rigs, which comes between features and matches.
+// configureRigs writes the rigs into the database, which comes between features and matches.
 func (r *reconstructor) configureRigs(ctx context.Context) error {
 	if !r.rigs.any() {
 		return nil

@@ -40,7 +40,7 @@ func around(t *testing.T, n, edge int) (folder string, inputs []ImageInput) {
 	return folder, inputs
 }
 
-// COLMAP is told of a rig between features and matches, finds its images under the names that it wants, and refines
+// COLMAP gets the rig between features and matches, finds its images under the names that it wants, and refines
 // nothing that is known.
 func TestRigCommands(t *testing.T) {
 	const edge = 60

@@ -41,7 +41,7 @@ type Evidence struct {
 }
 
 // score is the product of the evidence, so that whatever speaks strongly against a model counts. The exponents say how
-// well each tells right from wrong: a wrong model has dropped observations, and what it kept fits well, so that its
+// well each separates right from wrong: a wrong model has dropped observations, and what it kept fits well, so that its
 // reprojection error is often the lower one.
 func (e Evidence) score() float64 {
 	return e.Registered * e.Explained * math.Sqrt(e.TrackLength) * math.Pow(e.Reprojection, 0.1) * e.Strong *

@@ -22,8 +22,8 @@ func known(name string) string {
 	return name
 }
 
-// toJPEG scales to w by h and converts to what JFIF prescribes, the matrix of BT.601 and full range; without being
-// told, ffmpeg would leave the numbers of BT.709 in place and every reader would show wrong colours.
+// toJPEG scales to w by h and converts to what JFIF prescribes, the matrix of BT.601 and full range; without
+// these options ffmpeg would leave the numbers of BT.709 in place and every reader would show wrong colours.
 func (v Video) toJPEG(w, h int) string {
 	matrix := ""
 	if said := known(v.colour.Matrix); said == "" || said == "gbr" {
@@ -47,8 +47,8 @@ func (v Video) conversions(ctx context.Context, tools Tools, w, h int) []string 
 	return []string{v.toSDR() + fmt.Sprintf("scale=%d:%d:flags=lanczos+accurate_rnd+full_chroma_int:in_color_matrix=bt709:out_color_matrix=bt601:out_range=pc,setsar=1", w, h), plain}
 }
 
-// toSDR maps PQ and HLG to BT.709. zscale refuses what it is not told and what its library has no formula for, so that all of
-// it is said: what the stream says where zscale knows it, else what ITU-R BT.2100 goes with. It refuses odd sizes of halved
+// toSDR maps PQ and HLG to BT.709. zscale refuses values that are missing and those that its library has no formula for, so all of
+// them are given: what the stream says where zscale knows it, else what ITU-R BT.2100 goes with. It refuses odd sizes of halved
 // chroma too: pictures come to it with chroma of full size.
 func (v Video) toSDR() string {
 	said := func(name, otherwise string, takes ...string) string {

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hostile inputs are opened and measured in a process of its own, once as it is and once without a network. It tells the
+// Hostile inputs are opened and measured in a process of its own, once as it is and once without a network. It reports to the
 // outcomes and the memory that it and its children took at most.
 
 const hostileFolder = "FRAMES_TEST_HOSTILE"

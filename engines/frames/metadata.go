@@ -127,7 +127,7 @@ func jpegSegments(r io.Reader, segment func(marker byte, payload []byte)) error 
 	return nil
 }
 
-// chunks hands out the chunks of a PNG or RIFF file that hold metadata, from the offset start on. In RIFF the name stands
+// chunks hands out the chunks of a PNG or RIFF file that hold metadata, from the offset start on. In RIFF the name is
 // before the length and an odd length is padded; in PNG, trailer bytes of checksum follow.
 func chunks(r io.ReadSeeker, start int64, order binary.ByteOrder, nameFirst bool, trailer int64, chunk func(name string, payload []byte)) {
 	if _, err := r.Seek(start, io.SeekStart); err != nil {

@@ -166,7 +166,7 @@ func TestSpreadAvoidsBlur(t *testing.T) {
 }
 
 // Where the picture moves five times as much because the camera turns, not because it walks faster, there are not many more
-// frames; where it stands almost still, not many fewer.
+// frames; where it hardly moves, not many fewer.
 func TestSpreadFollowsTheWayAndTheFrames(t *testing.T) {
 	frames := walk(900, 0.005)
 	for i := 300; i < 600; i++ {

@@ -223,7 +223,7 @@ func (a *away) ReadAt(p []byte, offset int64) (int, error) {
 	return a.in.ReadAt(p, offset)
 }
 
-// TestUnpackFromElsewhere: an archive that is read where it lies gives what a file gives, and what reading fails with is never the
+// TestUnpackFromElsewhere: an archive that is read in storage gives what a file gives, and what reading fails with is never the
 // archive's fault, wherever it happens.
 func TestUnpackFromElsewhere(t *testing.T) {
 	body, err := os.ReadFile(archive(t, "b.jpg", "photo b", "a.jpg", "photo a"))

@@ -15,7 +15,7 @@ type Schema struct {
 }
 
 // Provider holds what one provider offers. Known lists every type name the
-// provider has, so that a typo can be told from a type nobody extracted.
+// provider has, so that a typo is distinguished from a type that was not extracted.
 type Provider struct {
 	Source    string            `json:"source"`
 	Version   string            `json:"version"`

@@ -110,7 +110,7 @@ func TestFunctionsInOurImage(t *testing.T) {
 	}
 }
 
-// event is a message of a topic that tells of no ended request, as Eventarc sends it: it is taken and ignored.
+// event is a message of a topic that is not about an ended request, as Eventarc sends it: it is taken and ignored.
 func event(t *testing.T, url string) *http.Request {
 	t.Helper()
 	r := request(t, "POST", url+"/", `{"message":{"data":"e30=","publishTime":"2026-11-01T12:00:00Z"}}`)

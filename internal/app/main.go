@@ -15,7 +15,7 @@ import (
 // Program is what a deployable does, from its start to its end.
 type Program func(ctx context.Context, log *slog.Logger) error
 
-// Main is the main of every deployable: its program ends by itself or when the platform says so (SIGTERM), and what it ended with, an
+// Main is the main of every deployable: its program ends when its work is done or when the platform stops it (SIGTERM), and what it ended with, an
 // error or a panic, is a line of the log that Cloud Logging reads as an error.
 func Main(run Program) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -183,16 +183,16 @@ func TestProgramsSayWhyTheyEnd(t *testing.T) {
 		env     []string
 		says    []string
 	}{
-		"a URL that is none":         {"filter", []string{"REDIS_URL=redis://:pa/wrong@host"}, []string{`"ERROR"`, "REDIS_URL", "percent-encoded"}},
-		"no URL":                     {"requests", []string{"REDIS_URL="}, []string{`"ERROR"`, "REDIS_URL is not set"}},
-		"a certificate that is none": {"filter", []string{"REDIS_CA_CERT=wrong"}, []string{`"ERROR"`, "REDIS_CA_CERT"}},
-		"a wrong password":           {"filter", []string{"REDIS_URL=redis://:wrong@" + redis.Addr}, []string{`"ERROR"`, "REDIS_URL", "WRONGPASS"}},
-		"a worker's wrong password":  {"filter", []string{"CLOUD_RUN_JOB=filter", "REDIS_URL=redis://:wrong@" + redis.Addr}, []string{`"ERROR"`, "REDIS_URL", "WRONGPASS"}},
-		"no password":                {"requests", []string{"REDIS_URL=redis://" + redis.Addr}, []string{`"ERROR"`, "REDIS_URL", "NOAUTH"}},
-		"no function":                {"functions", []string{"FUNCTION_TARGET=wrong"}, []string{`"ERROR"`, "FUNCTION_TARGET", "trigger or notify"}},
-		"settings that are missing":  {"filter", []string{"INBOX_BUCKETS="}, []string{`"ERROR"`, "INBOX_BUCKETS"}},
-		"a panic":                    {"panics", nil, []string{`"ERROR"`, "panic: oh"}},
-		"credentials that are none": {"filter", []string{"STORAGE_EMULATOR_HOST=", "CLOUD_RUN_JOB=filter", "GOOGLE_APPLICATION_CREDENTIALS=/wrong"},
+		"an invalid URL":            {"filter", []string{"REDIS_URL=redis://:pa/wrong@host"}, []string{`"ERROR"`, "REDIS_URL", "percent-encoded"}},
+		"no URL":                    {"requests", []string{"REDIS_URL="}, []string{`"ERROR"`, "REDIS_URL is not set"}},
+		"an invalid certificate":    {"filter", []string{"REDIS_CA_CERT=wrong"}, []string{`"ERROR"`, "REDIS_CA_CERT"}},
+		"a wrong password":          {"filter", []string{"REDIS_URL=redis://:wrong@" + redis.Addr}, []string{`"ERROR"`, "REDIS_URL", "WRONGPASS"}},
+		"a worker's wrong password": {"filter", []string{"CLOUD_RUN_JOB=filter", "REDIS_URL=redis://:wrong@" + redis.Addr}, []string{`"ERROR"`, "REDIS_URL", "WRONGPASS"}},
+		"no password":               {"requests", []string{"REDIS_URL=redis://" + redis.Addr}, []string{`"ERROR"`, "REDIS_URL", "NOAUTH"}},
+		"no function":               {"functions", []string{"FUNCTION_TARGET=wrong"}, []string{`"ERROR"`, "FUNCTION_TARGET", "trigger or notify"}},
+		"settings that are missing": {"filter", []string{"INBOX_BUCKETS="}, []string{`"ERROR"`, "INBOX_BUCKETS"}},
+		"a panic":                   {"panics", nil, []string{`"ERROR"`, "panic: oh"}},
+		"invalid credentials": {"filter", []string{"STORAGE_EMULATOR_HOST=", "CLOUD_RUN_JOB=filter", "GOOGLE_APPLICATION_CREDENTIALS=/wrong"},
 			[]string{`"ERROR"`, "connect to Cloud Storage"}},
 		"jobs without a project": {"requests", []string{"JOBS=filter:filter"}, []string{`"ERROR"`, "cloudrun", "project"}},
 	} {

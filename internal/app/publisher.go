@@ -14,7 +14,7 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// Publisher announces the beginning and the end of requests on Pub/Sub, for whoever listens; the pipeline itself does not
+// Publisher announces the beginning and the end of requests on Pub/Sub, for any subscriber; the pipeline itself does not
 // depend on it.
 type Publisher struct {
 	client              *pubsub.Client

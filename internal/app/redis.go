@@ -54,7 +54,7 @@ func awaitQueue(q *redisq.Queue, address string, log *slog.Logger) *serve.Awaite
 		}}
 }
 
-// explain says which setting to look at where an error of Redis tells, and time will not cure it.
+// explain says which setting to look at where an error of Redis shows it, and time will not cure it.
 func explain(err error) error {
 	var (
 		strange *tls.CertificateVerificationError

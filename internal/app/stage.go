@@ -57,7 +57,7 @@ func RunWorker(ctx context.Context, log *slog.Logger, define func(Config) (stage
 		}
 		err = parts.wait(ctx, workerPatience)
 		if err != nil && ctx.Err() != nil {
-			log.Info("told to stop before there was a task", "reason", err.Error())
+			log.Info("stopped before there was a task", "reason", err.Error())
 			return nil
 		}
 		if err != nil {
@@ -140,7 +140,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 	return w.Run(working, ctx.Done())
 }
 
-// Ended notes and announces that a request ended, and tells the queue that this is done: at least once, and safe to repeat.
+// Ended notes and announces that a request ended, and reports to the queue that this is done: at least once, and safe to repeat.
 func (p *Parts) Ended(ctx context.Context, r pipeline.Request, status pipeline.Status) error {
 	if status != pipeline.Completed {
 		state, err := p.Queue.Lookup(ctx, r.ID)

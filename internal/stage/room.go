@@ -92,7 +92,7 @@ func (j *Job) Room() (int64, error) {
 	return space.Free, err
 }
 
-// OpenArchive opens the upload where it lies when it is one ZIP archive, so that it can be unpacked without a copy of it in the
+// OpenArchive opens the upload in storage when it is one ZIP archive, so that it can be unpacked without a copy of it in the
 // job's folder. It returns nil for every other upload, and where the storage cannot be read from the middle: FetchUpload then. What
 // the machine has no room for is refused: pictures and videos hardly shrink, so an archive unpacks to its own size or more.
 func (j *Job) OpenArchive(ctx context.Context) (*artifacts.ReaderAt, error) {

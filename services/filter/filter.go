@@ -74,7 +74,7 @@ func (c Config) choose(ctx context.Context, job *stage.Job, work string) (frames
 	return selection, report, err
 }
 
-// open unpacks an archive from where it lies, and fetches every other upload.
+// open unpacks an archive from storage, and fetches every other upload.
 func (c Config) open(ctx context.Context, job *stage.Job, work string) (*frames.Capture, error) {
 	job.Progress(pipeline.Progress{Step: "fetching the upload"})
 	archive, err := job.OpenArchive(ctx)

@@ -41,7 +41,7 @@ func (c Config) open(ctx context.Context, job *stage.Job) (*capture, error) {
 	return &opened, opened.Project(frames.Projection(job.Options.Projection))
 }
 
-// openUpload unpacks an archive from where it lies, and fetches every other upload.
+// openUpload unpacks an archive from storage, and fetches every other upload.
 func (c Config) openUpload(ctx context.Context, job *stage.Job, unpacked string) (*frames.Capture, error) {
 	job.Progress(pipeline.Progress{Step: "fetching the upload"})
 	archive, err := job.OpenArchive(ctx)
@@ -89,7 +89,7 @@ func (c *capture) extract(ctx context.Context, job *stage.Job, dir string, longE
 	return folder, images, err
 }
 
-// inputs tells COLMAP what is known of the images.
+// inputs is what is known of the images, for COLMAP.
 func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
 	inputs := make([]colmap.ImageInput, len(images))
 	var places []scene.Geodetic
@@ -113,7 +113,7 @@ func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
 // mostImages is how many a second try may use where the client set no bound.
 const mostImages = 600
 
-// twice is how many frames a second try should choose, each of which gives so many images, and whether the capture and the
+// twice is how many frames a second try should choose, each of which gives a number of images, and whether the capture and the
 // client's limit of images allow clearly more than before.
 func twice(s frames.Selection, views, clientsLimit int) (wanted int, ok bool) {
 	most := mostImages

@@ -82,7 +82,7 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 	return w, nil
 }
 
-// announce tells the client what is going to happen.
+// announce reports to the client what is going to happen.
 func (w work) announce(job *stage.Job) {
 	if w.plan.Smaller {
 		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: fmt.Sprintf("Memory or disk ran out, so the images were made smaller: %d pixels.", w.longEdgePx),

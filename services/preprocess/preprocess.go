@@ -122,7 +122,7 @@ func (c Config) secondTry(ctx context.Context, job *stage.Job, capture *capture,
 		return second, true, err
 	}
 	job.Metric("second_try_images", float64(len(capture.selection.Frames)))
-	// When both fail, what the first says is about the frames that the client was told of.
+	// When both fail, the failure of the first is about the frames that the client was shown.
 	if err != nil || firstErr == nil && second.placed() <= first.placed() {
 		return second, false, nil
 	}
@@ -257,9 +257,9 @@ func advised(err error, warnings []frames.Warning) error {
 	for _, w := range warnings {
 		switch w.Code {
 		case "mostly_static", "little_motion":
-			told := *f
-			told.Message, told.Advice = f.Message+" "+w.Message, w.Advice
-			return &told
+			failure := *f
+			failure.Message, failure.Advice = f.Message+" "+w.Message, w.Advice
+			return &failure
 		}
 	}
 	return err

@@ -90,7 +90,7 @@ func (s *Service) redeliver(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if !state.Status.Terminal() || s.Ended == nil {
-		return 0, nil, refuse(http.StatusConflict, "still_active", "The request has not ended, so nobody is told.", "Wait for its end.")
+		return 0, nil, refuse(http.StatusConflict, "still_active", "The request has not ended, so no webhook is called.", "Wait for its end.")
 	}
 	if _, err := s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.WebhookTargetName(state.ID)); errors.Is(err, artifacts.ErrNotFound) {
 		return 0, nil, refuse(http.StatusConflict, "no_webhook", "The request has no webhook.", "A client gives callback_url when it triggers.")

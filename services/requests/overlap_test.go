@@ -100,7 +100,7 @@ func (w *world) named(id string, s pipeline.Stage) (objects []pipeline.Object) {
 	return objects
 }
 
-// TestPurgeAndRetryOverlap interrupts each by the other at every operation on the store: whoever was promised a retry finds what it
+// TestPurgeAndRetryOverlap interrupts each by the other at every operation on the store: a promised retry finds what it
 // reads, who was refused leaves nothing that waits, and what is left over the next purge takes.
 func TestPurgeAndRetryOverlap(t *testing.T) {
 	for _, stage := range []pipeline.Stage{pipeline.Filter, pipeline.Preprocess} {

@@ -1,6 +1,6 @@
 // Package requests is the queue's API for operators and other services: what is where, what is next, enqueue, call off,
 // try again from a stage, purge, rebuild, and the reaper's tick. It is reached only through IAM (Cloud Run invokers), so
-// whoever comes this far may do all of it. Clients never see it: their API is functions/trigger.
+// a caller that comes this far may do all of it. Clients never see it: their API is functions/trigger.
 package requests
 
 import (
@@ -49,7 +49,7 @@ type Config struct {
 	Now       func() time.Time
 	Random    io.Reader // cryptographic
 	PageLooks int       // requests that one page of GET /requests looks at; 0: 2000, which takes about 0.2 s
-	// Ended, when set, is told of a request that was called off, once. When it fails the reaper tells it again.
+	// Ended, when set, is called once for a request that was canceled. When it fails, the reaper calls it again.
 	Ended func(ctx context.Context, r pipeline.Request, s pipeline.Status) error
 }
 
@@ -150,7 +150,7 @@ func (s *Service) problem(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		s.Log.ErrorContext(r.Context(), "operator's call failed", "path", r.URL.Path, "error", err.Error())
 		serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Retryable: true,
-			Detail: "The queue or the storage does not answer.", Advice: "Try again in a few seconds; the log tells more.", RetryAfter: 5 * time.Second})
+			Detail: "The queue or the storage does not answer.", Advice: "Try again in a few seconds; the log has the cause.", RetryAfter: 5 * time.Second})
 	}
 }
 

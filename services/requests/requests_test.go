@@ -373,7 +373,7 @@ func TestListFiltersAndPages(t *testing.T) {
 			t.Errorf("%s: %d", query, len(l.Requests))
 		}
 	}
-	// With a filter that little fits, a page ends after so many requests, and the next one continues.
+	// With a filter that little fits, a page ends after a number of requests, and the next one continues.
 	found, cursor, pages := 0, "", 0
 	w.service.PageLooks = 2
 	for pages == 0 || cursor != "" {

@@ -175,7 +175,7 @@ func (g *builder) positions(c Config, patches string) string {
 	offset := g.node("Mul", []string{g.node("Sub", []string{g.scalar(1), same}), g.scalar(offset)})
 	scale := g.node("Add", []string{g.node("Cast", []string{patches}, onnx.Attr{Name: "to", Value: int64(onnx.Float)}), offset})
 	scale = g.node("Div", []string{scale, g.scalar(float32(c.Grid))})
-	// A GPU may divide a number by itself and get less than 1, and Resize rounds sizes down.
+	// On a GPU x/x may be less than 1, and Resize rounds sizes down.
 	scale = g.node("Max", []string{scale, same})
 	scales := g.node("Concat", []string{g.floats("ones", []int64{2}, []float32{1, 1}), scale}, axis(0))
 	x := g.floats("positions", []int64{1, int64(c.Dim), grid, grid}, learned)

@@ -308,7 +308,7 @@ func (s *Server) expireSessions() error {
 	return nil
 }
 
-// openSessions is how many unfinished uploads of one object are kept: a client that begins again needs two, and whoever holds
+// openSessions is how many unfinished uploads of one object are kept: a client that begins again needs two, and the holder of
 // the link that starts them may use it until it expires.
 const openSessions = 8
 

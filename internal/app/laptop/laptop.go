@@ -95,7 +95,7 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 			}
 		}
 		if err := errors.Join(missing...); err != nil {
-			return b, fmt.Errorf("%w\n'splatworks doctor' tells about every tool", err)
+			return b, fmt.Errorf("%w\n'splatworks doctor' reports on every tool", err)
 		}
 	}
 	receivers, err := b.place(o.Dir, receiversSocket)
@@ -161,7 +161,7 @@ func config(o Options) app.Config {
 	c.MaxTrainBudgetS, c.MaxImages, c.MaxLongEdgePx, c.MaxPriority = spending.TrainBudgetS, spending.Images, spending.LongEdgePx, spending.Priority
 	for _, s := range pipeline.Stages() {
 		c.Inbox[string(s)] = inbox(s)
-		c.Slots[string(s)] = 1 // every stage uses all processors by itself
+		c.Slots[string(s)] = 1 // every stage uses all processors alone
 	}
 	return c
 }

@@ -98,7 +98,7 @@ func known(t *testing.T, b *Backend, a api.Accepted) int {
 	return resp.StatusCode
 }
 
-// Nothing checks who sends an event: whoever can, ends requests and has webhooks signed.
+// Nothing checks who sends an event: a sender can end requests and have webhooks signed.
 func TestEventsArriveByTheirSocketAlone(t *testing.T) {
 	need(t)
 	dir := t.TempDir()
@@ -181,7 +181,7 @@ func TestOnlyItsOwnNamesAreServed(t *testing.T) {
 	}
 }
 
-// Whoever can call the API can use its links, too: by the name that they called, and by the same port.
+// A caller of the API can use its links, too: by the name that they called, and by the same port.
 func TestLinksLeadWhereTheCallerCalled(t *testing.T) {
 	need(t)
 	o := options(t.TempDir())

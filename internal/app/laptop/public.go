@@ -13,7 +13,7 @@ import (
 )
 
 // public is what the listening address answers: the request API and, beside it, what its links lead to in the storage. Both are
-// served to whoever calls by a name of this program, and to no page that has its own name lead here.
+// served to callers that use a name of this program, and to no page that has its own name lead here.
 func (b *Backend) public(o Options) (http.Handler, error) {
 	email, key := b.cloud.Storage.Account()
 	api, err := b.parts.Trigger(gcs.Account{Email: email, PrivateKey: key}, b.StorageURL)
@@ -49,7 +49,7 @@ func originHosts(origins []string) []string {
 // drainTime is how long an upload or a download may take to end when the program does. Both can be resumed.
 const drainTime = 3 * time.Second
 
-// transfers ends uploads and downloads in good order when the server is told to stop.
+// transfers ends uploads and downloads in good order when the server stops.
 func transfers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		over := make(chan struct{})

@@ -25,7 +25,7 @@ func (b *Backend) takeUp(ctx context.Context, o Options) error {
 	return nil
 }
 
-// restoreQueue rebuilds a queue that may have lost what it knew from what the buckets hold, before anybody is told that a request
+// restoreQueue rebuilds a queue that may have lost what it knew from what the buckets hold, before any answer says that a request
 // is unknown. They hold nothing at a first start.
 func (b *Backend) restoreQueue(ctx context.Context, o Options) error {
 	if whole, err := b.parts.Queue.Whole(ctx); err != nil || whole {
