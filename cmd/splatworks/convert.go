@@ -12,11 +12,11 @@ import (
 )
 
 type convertCommand struct {
-	Files     []string `arg:"" name:"file" help:"One or more splats, which are merged, and last the file to write. Its name says the format."`
+	Files     []string `arg:"" name:"file" help:"Splats to read, merged if there are several, then the file to write. Its extension sets the format."`
 	Crop      string   `placeholder:"X,Y,Z,X,Y,Z" help:"Keep what is centred in this box: its lowest and its highest corner, in the units of the file."`
 	Rotate    string   `placeholder:"X,Y,Z,DEGREES" help:"Turn about an axis through the origin."`
-	Scale     float64  `default:"1" help:"Make everything this many times as large."`
-	Translate string   `placeholder:"X,Y,Z" help:"Then move it by this."`
+	Scale     float64  `default:"1" help:"Multiply all sizes and distances by this."`
+	Translate string   `placeholder:"X,Y,Z" help:"Move by this, after turning and scaling."`
 	Degree    int      `default:"-1" placeholder:"D" help:"Highest degree of the spherical harmonics to keep, 0 to 3."`
 }
 

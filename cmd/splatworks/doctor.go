@@ -43,12 +43,12 @@ func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 		}
 	}
 	if missing > 0 {
-		return errors.New("not every tool is here")
+		return errors.New("required programs are missing, see above")
 	}
 	return nil
 }
 
-// depthModel says whether the default depth model is here.
+// depthModel reports whether the default depth model is installed.
 func depthModel() toolchain.Report {
 	const get = "splatworks models fetch"
 	r := toolchain.Report{Name: "depth model", NeededFor: "depth maps", Optional: true, Version: depth.DefaultModel}

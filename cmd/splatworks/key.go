@@ -9,7 +9,7 @@ import (
 )
 
 type keyCommand struct {
-	Name string `arg:"" help:"Who will call with it: lower-case letters, digits and hyphens."`
+	Name string `arg:"" help:"Name of the caller: lower-case letters, digits and hyphens."`
 }
 
 func (cmd keyCommand) Run(c console) error {
@@ -21,7 +21,7 @@ func (cmd keyCommand) Run(c console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	fmt.Fprintln(c.err, "The first line is the key, for its owner alone; the second goes into the deployment's api_keys and says nothing about it.")
+	fmt.Fprintln(c.err, "Line 1 is the secret key: give it only to its owner. Line 2 is its hash: add it to the deployment's api_keys. The key cannot be derived from it.")
 	_, err = fmt.Fprintf(c.out, "%s\n%s\n", key, entry)
 	return err
 }

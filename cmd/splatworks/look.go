@@ -22,8 +22,8 @@ import (
 type lookAt struct {
 	Splat    string `arg:"" help:"A splat in any format that 'splatworks convert' reads, of this or any other trainer."`
 	Scene    string `arg:"" help:"A folder with images/ and sparse/: what 'splatworks run --scene' leaves, or COLMAP's image_undistorter."`
-	LongEdge int    `name:"long-edge" default:"4096" help:"Larger images are shrunk to this many pixels."`
-	HoldOut  int    `name:"hold-out" default:"8" help:"Every how many images one is held out; 0: none."`
+	LongEdge int    `name:"long-edge" default:"4096" help:"Shrink larger images to this longer side, in pixels."`
+	HoldOut  int    `name:"hold-out" default:"8" help:"Hold out every Nth image for evaluation; 0 disables it."`
 }
 
 func (l lookAt) open(c console) (*splat.Cloud, *trainer.Dataset, trainer.Config, error) {
@@ -91,7 +91,7 @@ func (cmd evalCommand) Run(c console) error {
 type renderCommand struct {
 	lookAt `embed:""`
 	Out    string `short:"o" required:"" placeholder:"FILE.mp4|DIR" help:"A film of an orbit, or a folder for one picture per held-out image."`
-	Frames int    `default:"150" help:"Pictures of the film."`
+	Frames int    `default:"150" help:"Number of frames of the film."`
 }
 
 func (renderCommand) Help() string {

@@ -19,24 +19,24 @@ import (
 
 type commands struct {
 	Run    runCommand    `cmd:"" group:"here" help:"Reconstruct a video, a zip of photos or a folder of photos on this machine."`
-	Doctor doctorCommand `cmd:"" group:"here" help:"Say which native tools are here, and how to get what is missing."`
+	Doctor doctorCommand `cmd:"" group:"here" help:"List the programs that are needed, and how to install those that are missing."`
 	Models modelsCommand `cmd:"" group:"here" help:"List, fetch and check depth models."`
 	Sample sampleCommand `cmd:"" group:"here" help:"Render a synthetic capture with known camera poses."`
 	Eval   evalCommand   `cmd:"" group:"here" help:"Measure any splat against a scene's images."`
 	Render renderCommand `cmd:"" group:"here" help:"Render a film or pictures of any splat."`
 
 	Convert convertCommand `cmd:"" group:"here" help:"Convert splats between formats; merge, crop, turn and shrink them."`
-	Info    infoCommand    `cmd:"" group:"here" help:"Say what is in a splat file."`
+	Info    infoCommand    `cmd:"" group:"here" help:"Describe a splat file."`
 
 	Up     upCommand     `cmd:"" group:"backend" help:"Run the whole backend on this machine until interrupted."`
 	Submit submitCommand `cmd:"" group:"backend" help:"Send a capture to a running backend."`
 	Status statusCommand `cmd:"" group:"backend" help:"Show the status of a request, as JSON."`
-	Watch  watchCommand  `cmd:"" group:"backend" help:"Follow a request to its end, and fetch what came out."`
-	Cancel cancelCommand `cmd:"" group:"backend" help:"Call a request off."`
+	Watch  watchCommand  `cmd:"" group:"backend" help:"Follow a request until it ends, and download the results."`
+	Cancel cancelCommand `cmd:"" group:"backend" help:"Cancel a request."`
 
 	Key      keyCommand      `cmd:"" group:"operate" help:"Make an API key for a deployment."`
 	Rebuild  rebuildCommand  `cmd:"" group:"operate" help:"Rebuild the queue of a backend from its buckets."`
-	Simulate simulateCommand `cmd:"" group:"operate" help:"Plan capacity: play traffic against the queue's scheduling in virtual time."`
+	Simulate simulateCommand `cmd:"" group:"operate" help:"Plan capacity: simulate traffic against the queue's scheduling."`
 
 	Version versionCommand `cmd:"" group:"here" help:"Print the version."`
 	Worker  workerCommand  `cmd:"" hidden:"" help:"Work on the tasks of one stage; started by 'up'."`

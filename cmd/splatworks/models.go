@@ -13,9 +13,9 @@ import (
 )
 
 type modelsCommand struct {
-	List  modelsListCommand  `cmd:"" help:"List the depth models that are known, and which are here."`
+	List  modelsListCommand  `cmd:"" help:"List known depth models, and which are installed."`
 	Fetch modelsFetchCommand `cmd:"" help:"Fetch a depth model's weights; an interrupted download continues where it stopped."`
-	Check modelsCheckCommand `cmd:"" help:"Verify the weights that are here and run them once."`
+	Check modelsCheckCommand `cmd:"" help:"Verify installed weights and run each once."`
 }
 
 // modelsFolder is where weights lie.
@@ -98,8 +98,8 @@ func (cmd modelsListCommand) Run(c console) error {
 
 type modelsFetchCommand struct {
 	modelsFolder
-	Name                string `arg:"" optional:"" default:"depth-anything-v2-small" help:"As 'models list' calls it."`
-	AcceptNonCommercial bool   `name:"accept-noncommercial" help:"You use the model for nothing commercial, as its licence demands."`
+	Name                string `arg:"" optional:"" default:"depth-anything-v2-small" help:"Name, as 'models list' prints it."`
+	AcceptNonCommercial bool   `name:"accept-noncommercial" help:"I accept the model's non-commercial licence."`
 }
 
 func (cmd modelsFetchCommand) Run(ctx context.Context, c console) error {
@@ -126,8 +126,8 @@ func (cmd modelsFetchCommand) Run(ctx context.Context, c console) error {
 
 type modelsCheckCommand struct {
 	modelsFolder
-	Names    []string `arg:"" optional:"" help:"Models; without any, all that are here."`
-	Provider string   `default:"auto" enum:"auto,cpu,cuda,webgpu" env:"SPLATWORKS_DEPTH_PROVIDER" help:"Where to run them: auto (a GPU, if one is faster), cpu, cuda or webgpu."`
+	Names    []string `arg:"" optional:"" help:"Models; default: all that are installed."`
+	Provider string   `default:"auto" enum:"auto,cpu,cuda,webgpu" env:"SPLATWORKS_DEPTH_PROVIDER" help:"Processor to run on: auto (a GPU, if one is faster), cpu, cuda or webgpu."`
 }
 
 func (cmd modelsCheckCommand) Run(ctx context.Context, c console) error {

@@ -13,7 +13,7 @@ import (
 )
 
 type rebuildCommand struct {
-	Data string `placeholder:"DIR" help:"Data folder of 'up', which must not be running; without it the backend that the environment names, as its services are configured."`
+	Data string `placeholder:"DIR" help:"Data folder of 'up', which must not be running. Default: the deployed backend that the environment variables of its services name."`
 }
 
 func (rebuildCommand) Help() string {

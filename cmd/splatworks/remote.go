@@ -10,7 +10,7 @@ import (
 
 // remote says which backend and which request.
 type remote struct {
-	Server string `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Where the request API answers."`
+	Server string `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Address of the request API."`
 	Token  string `required:"" env:"SPLATWORKS_TOKEN" placeholder:"TOKEN" help:"Callback token of the request, as printed by submit."`
 }
 
@@ -30,8 +30,8 @@ func (cmd statusCommand) Run(ctx context.Context, c console) error {
 
 type watchCommand struct {
 	Remote remote `embed:""`
-	Out    string `short:"o" placeholder:"DIR" help:"Fetch the results into this folder."`
-	Scene  bool   `help:"Also the undistorted images with their poses, into scene/: for eval, render and other trainers."`
+	Out    string `short:"o" placeholder:"DIR" help:"Download the results into this folder."`
+	Scene  bool   `help:"Also download the undistorted images with their poses into scene/, for eval, render and other trainers."`
 }
 
 func (watchCommand) Help() string {

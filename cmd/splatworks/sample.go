@@ -11,10 +11,10 @@ import (
 
 type sampleCommand struct {
 	Out    string   `short:"o" required:"" placeholder:"DIR" help:"Folder for sample.mp4 and its true camera poses."`
-	Seed   uint64   `placeholder:"N" help:"Which scene and which walk around it."`
+	Seed   uint64   `placeholder:"N" help:"Random seed of the scene and of the walk around it."`
 	Frames int      `default:"60" help:"Number of frames."`
-	Width  int      `default:"640" help:"Pixels, even."`
-	Height int      `default:"360" help:"Pixels, even."`
+	Width  int      `default:"640" help:"Pixels, an even number."`
+	Height int      `default:"360" help:"Pixels, an even number."`
 	With   []string `placeholder:"TROUBLE" help:"What goes wrong while filming: motion-blur, static, exposure-steps, rotated, variable-rate, rolling-start, hevc-10bit, spherical (360 degrees; twice as wide as high), pan, still, noise, black."`
 }
 

@@ -7,12 +7,12 @@ import (
 )
 
 type simulateCommand struct {
-	Arrivals string  `default:"500/h" help:"How often requests come: 500/h, 12/min, 10000/day."`
-	Slots    string  `placeholder:"STAGE=N,..." help:"Most workers at once, by stage; others keep their default."`
-	Requests int     `default:"5000" help:"How many requests to play."`
-	Urgent   float64 `help:"Share of requests that have a higher priority, 0 to 1."`
-	Sweep    bool    `help:"Play 10 to 1,000,000 requests a day instead, with as many slots as they take."`
-	Seed     uint64  `default:"1" help:"Of arrivals and durations."`
+	Arrivals string  `default:"500/h" help:"Rate of requests: 500/h, 12/min, 10000/day."`
+	Slots    string  `placeholder:"STAGE=N,..." help:"Maximum number of workers by stage; other stages keep their default."`
+	Requests int     `default:"5000" help:"Number of requests to simulate."`
+	Urgent   float64 `help:"Share of requests with a higher priority, 0 to 1."`
+	Sweep    bool    `help:"Simulate 10 to 1,000,000 requests a day instead, with the slots that each rate needs."`
+	Seed     uint64  `default:"1" help:"Random seed of arrivals and durations."`
 	JSON     bool    `help:"Print JSON for scripts."`
 }
 

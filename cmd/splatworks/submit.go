@@ -16,10 +16,10 @@ import (
 
 type submitCommand struct {
 	Inputs  []string `arg:"" name:"input" help:"A video, a zip of photos, a folder of photos; several videos or photos; or gs://BUCKET/OBJECT in a bucket that the backend may read."`
-	Server  string   `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Where the request API answers."`
-	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" placeholder:"KEY" help:"Key of the deployment, when it asks for one. Better in the environment: command lines are seen by others."`
+	Server  string   `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Address of the request API."`
+	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" placeholder:"KEY" help:"API key, if the deployment requires one. Prefer the environment variable: other users can see command lines."`
 	Session string   `placeholder:"NAME" help:"Your own name for the request; a session is reconstructed once."`
-	JSON    bool     `help:"Print the backend's answer, with request, token and addresses, as JSON on standard output for scripts."`
+	JSON    bool     `help:"Print the answer as JSON for scripts: request, token, addresses."`
 	Wishes  wishes   `embed:""`
 }
 

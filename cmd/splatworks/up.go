@@ -19,13 +19,13 @@ import (
 type upCommand struct {
 	Listen    string        `default:"127.0.0.1:8080" help:"Address of the request API; port 0 takes a free one."`
 	Data      string        `required:"" placeholder:"DIR" help:"Folder for everything that must survive a restart."`
-	Lease     time.Duration `default:"15s" help:"A worker that is silent for longer has lost its task."`
-	RateLimit int           `name:"rate-limit" default:"10" help:"Reconstructions a minute that are taken from one caller; from all of them six times as many."`
-	Strangers bool          `help:"Callers are not you: webhooks go to public https addresses only, and nobody may ask for more than a deployment allows by default (docs/operations.md, MAX_...)."`
-	Origin    []string      `placeholder:"https://HOST" help:"Web pages that may call the API from a browser."`
-	Host      []string      `placeholder:"NAME" help:"Further names by which callers reach this program, as behind a reverse proxy; calls by other names are refused."`
-	APIKeys   []string      `name:"api-keys" env:"SPLATWORKS_API_KEYS" placeholder:"NAME:SHA256" help:"Keys to ask for, as 'splatworks key' prints them."`
-	Chaos     string        `hidden:"" help:"How events misbehave: duplicate=N,reorder,delay=DURATION."`
+	Lease     time.Duration `default:"15s" help:"A worker that does not report for this long loses its task."`
+	RateLimit int           `name:"rate-limit" default:"10" help:"Maximum number of reconstructions a minute from one caller; six times that from all callers together."`
+	Untrusted bool          `aliases:"strangers" help:"Callers are not you: webhooks go to public https addresses only, and the default limits of a deployment hold for options and sizes."`
+	Origin    []string      `placeholder:"https://HOST" help:"Origins whose web pages may call the API from a browser."`
+	Host      []string      `placeholder:"NAME" help:"Additional host names of this program, for example behind a reverse proxy. Calls to other host names are refused."`
+	APIKeys   []string      `name:"api-keys" env:"SPLATWORKS_API_KEYS" placeholder:"NAME:SHA256" help:"Accepted API keys, as 'splatworks key' prints them. Without keys everybody who can connect may call."`
+	Chaos     string        `hidden:"" help:"Faults of event delivery: duplicate=N,reorder,delay=DURATION."`
 }
 
 func (upCommand) Help() string {
@@ -43,7 +43,7 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 	}
 	log := serve.NewLogger(c.err, "", slog.LevelInfo)
 	backend, err := laptop.Start(ctx, laptop.Options{Listen: cmd.Listen, Dir: cmd.Data, Lease: cmd.Lease, Chaos: chaos, Log: log,
-		RateLimit: cmd.RateLimit, Strangers: cmd.Strangers, Origins: cmd.Origin, Hosts: cmd.Host, APIKeys: cmd.APIKeys})
+		RateLimit: cmd.RateLimit, Untrusted: cmd.Untrusted, Origins: cmd.Origin, Hosts: cmd.Host, APIKeys: cmd.APIKeys})
 	if err != nil {
 		return err
 	}

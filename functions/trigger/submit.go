@@ -204,7 +204,7 @@ func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.
 }
 
 // owns says whether a caller may hear the id of a request: its API key made it, or it shows the callback token. Callers that
-// share an address may be strangers to each other.
+// share an address may not know each other.
 func (s *Service) owns(ctx context.Context, caller, token, requestID string) bool {
 	state, err := s.Queue.Lookup(ctx, requestID)
 	if err != nil {

@@ -79,11 +79,11 @@ var hostileTable = []hostile{
 	{name: "images of 50,000 x 50,000 px by their headers", upload: hugeImages, code: "not_a_photo"},
 }
 
-// TestHostileInput sends every row to a running backend that takes its callers for strangers. Refused calls leave nothing
+// TestHostileInput sends every row to a running backend whose callers are untrusted. Refused calls leave nothing
 // behind; accepted ones with hostile content FAIL with advice, and the backend works on.
 func TestHostileInput(t *testing.T) {
 	need(t, "ffmpeg", "colmap", "redis-server")
-	b := start(t, t.TempDir(), "--strangers", "--rate-limit", "100000")
+	b := start(t, t.TempDir(), "--untrusted", "--rate-limit", "100000")
 	asked := map[string]accepted{}
 	for i, row := range hostileTable {
 		if row.upload != nil { // all at once, then looked at: workers take them one after another

@@ -36,7 +36,7 @@ type Options struct {
 	Log    *slog.Logger
 
 	RateLimit int      // reconstructions a minute of one caller; 0: as many as come
-	Strangers bool     // callers are not the owner: no webhooks to this machine, and no more for each than a deployment allows
+	Untrusted bool     // callers are not the owner: no webhooks to this machine, and no more for each than a deployment allows
 	Origins   []string // of web pages that call the API from a browser
 	Hosts     []string // names by which callers reach this program, besides those of Listen and of Origins
 	APIKeys   []string // NAME:SHA256 of the keys to ask for; none: none is asked for
@@ -148,14 +148,14 @@ func config(o Options) app.Config {
 		Inbox: map[string]string{}, Artifacts: artifactsBucket, Sources: []string{sourcesBucket}, Slots: map[string]int{},
 		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
-		RateCaller: o.RateLimit, RateGlobal: callersAtOnce * o.RateLimit, LoopbackWebhooks: !o.Strangers, Origins: o.Origins, APIKeys: o.APIKeys,
+		RateCaller: o.RateLimit, RateGlobal: callersAtOnce * o.RateLimit, LoopbackWebhooks: !o.Untrusted, Origins: o.Origins, APIKeys: o.APIKeys,
 		FairShare: len(o.APIKeys) > 0, Concurrent: 1000,
 	}
 	if o.RateLimit == 0 {
 		c.RateCaller, c.RateGlobal = 1e6, 1e6
 	}
 	spending := trigger.NoLimits // the machine is its owner's to spend
-	if o.Strangers || len(o.APIKeys) > 0 {
+	if o.Untrusted || len(o.APIKeys) > 0 {
 		spending = app.DefaultSpending
 	}
 	c.MaxTrainBudgetS, c.MaxImages, c.MaxLongEdgePx, c.MaxPriority = spending.TrainBudgetS, spending.Images, spending.LongEdgePx, spending.Priority
