@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/capturetest"
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/engines/scene"
@@ -30,19 +31,6 @@ func installed(t *testing.T) colmap.Colmap {
 	return colmap.Colmap{Path: path, RandomSeed: 1}
 }
 
-// data is a folder of real captures beside the project's root.
-func data(t *testing.T, name string) string {
-	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "..", "shared", "data", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("the capture is not here: %v", err)
-	}
-	return path
-}
-
 // foxFrames decodes every frame of the fox video at 640 pixels into a folder, keeps each of them that keep says, and
 // gives them the names of the reference poses.
 func foxFrames(t *testing.T, keep func(i int) bool) string {
@@ -52,7 +40,7 @@ func foxFrames(t *testing.T, keep func(i int) bool) string {
 		t.Skip(err)
 	}
 	folder := t.TempDir()
-	out, err := exec.Command(ffmpeg, "-v", "error", "-i", data(t, "fox/fox.mp4"), "-vf", "scale=-2:640", "-q:v", "2", filepath.Join(folder, "%d.jpg")).CombinedOutput()
+	out, err := exec.Command(ffmpeg, "-v", "error", "-i", capturetest.Find(t, "fox/fox.mp4"), "-vf", "scale=-2:640", "-q:v", "2", filepath.Join(folder, "%d.jpg")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("decoding the video: %v: %s", err, out)
 	}
@@ -304,7 +292,7 @@ func TestMasks(t *testing.T) {
 
 func comparePoses(t *testing.T, result colmap.Result, limitPct float64) {
 	t.Helper()
-	truth, err := scene.ReadTransforms(data(t, "fox/transforms.json"))
+	truth, err := scene.ReadTransforms(capturetest.Find(t, "fox/transforms.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +324,7 @@ func TestSceaux(t *testing.T) {
 	}
 	c := installed(t)
 	folder := t.TempDir()
-	photos, err := filepath.Glob(filepath.Join(data(t, "sceaux"), "*.JPG"))
+	photos, err := filepath.Glob(filepath.Join(capturetest.Find(t, "sceaux"), "*.JPG"))
 	if err != nil || len(photos) != 11 {
 		t.Fatalf("%d photos, %v", len(photos), err)
 	}
@@ -364,7 +352,7 @@ func TestSceaux(t *testing.T) {
 
 func TestInputsWithoutAScene(t *testing.T) {
 	c := installed(t)
-	video := data(t, "fox/fox.mp4")
+	video := capturetest.Find(t, "fox/fox.mp4")
 	ffmpeg, err := toolchain.Locate("ffmpeg")
 	if err != nil {
 		t.Skip(err)

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/splatworks/splatworks/engines/capturetest"
 )
 
 // exifPayload is an EXIF segment with an orientation and a focal length, as a camera would write it.
@@ -448,10 +450,7 @@ func TestDetect(t *testing.T) {
 }
 
 func TestSceauxPhotos(t *testing.T) {
-	dir := "../../../shared/data/sceaux"
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("no real captures beside the project (../shared/data/sceaux)")
-	}
+	dir := capturetest.Find(t, "sceaux")
 	set, err := findPhotos(t, dir, Limits{})
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,9 @@
 package frames
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/capturetest"
 )
 
 // layered is a picture with things far away, things near, and perhaps leaves between them: each block of leaves sways by up to
@@ -89,16 +89,11 @@ func TestWalkBeforeAFarView(t *testing.T) {
 
 // Real captures: one of a camera that does not move, and walks.
 func TestStandingAndWalkingForReal(t *testing.T) {
-	data := filepath.Join("..", "..", "..", "shared", "data")
 	if testing.Short() {
 		t.Skip("decodes whole films")
 	}
 	for name, refused := range map[string]string{"videos/static_trees.mp4": NoMotion, "videos/cycle_h265.mp4": "", "fox/fox.mp4": ""} {
-		path := filepath.Join(data, name)
-		if _, err := os.Stat(path); err != nil {
-			t.Skipf("no captures here: %v", err)
-		}
-		_, _, selection, r, err := chosen(t, path)
+		_, _, selection, r, err := chosen(t, capturetest.Find(t, name))
 		if code(err) != refused {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/capturetest"
 	"github.com/splatworks/splatworks/engines/sample"
 )
 
@@ -442,11 +443,7 @@ func TestHDR(t *testing.T) {
 }
 
 func TestFoxKeepsAllFrames(t *testing.T) {
-	path := "../../../shared/data/fox/fox.mp4"
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no real captures beside the project (../shared/data/fox)")
-	}
-	v, _, selection, r, err := chosen(t, path)
+	v, _, selection, r, err := chosen(t, capturetest.Find(t, "fox/fox.mp4"))
 	if err != nil || v.Width != 1080 || v.Height != 1920 || len(selection.Frames) != 50 || len(r.Warnings) != 0 {
 		t.Errorf("%d selected, warnings %q, %v", len(selection.Frames), warned(r), err)
 	}
@@ -454,9 +451,9 @@ func TestFoxKeepsAllFrames(t *testing.T) {
 
 // BenchmarkScore compares the measuring pass with decoding alone; the aim is 1.3 times.
 func BenchmarkScore(b *testing.B) {
-	path := "../../../shared/data/fox/fox.mp4"
-	if _, err := os.Stat(path); err != nil {
-		path = clip(b)
+	path := clip(b)
+	if os.Getenv(capturetest.Variable) != "" {
+		path = capturetest.Find(b, "fox/fox.mp4")
 	}
 	tools := ffmpegTools(b)
 	v, err := Probe(b.Context(), tools, path, Limits{})

@@ -32,7 +32,7 @@ var layers = map[string][]string{
 }
 
 // engineOrder lists the engines from the bottom up: one may import only what comes before it.
-var engineOrder = []string{"tool", "simd", "sheet", "scene", "splat", "raster", "trainer", "frames", "colmap", "depth", "sample"}
+var engineOrder = []string{"capturetest", "tool", "simd", "sheet", "scene", "splat", "raster", "trainer", "frames", "colmap", "depth", "sample"}
 
 // adapters speak to the outside world. Only a main and internal/app, where all mains are wired, may name one; infra/local
 // offers the same things on one machine.

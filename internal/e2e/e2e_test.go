@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/capturetest"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/engines/scene"
@@ -21,9 +22,6 @@ import (
 	"github.com/splatworks/splatworks/infra/toolchain"
 	"github.com/splatworks/splatworks/pipeline"
 )
-
-// captures is where real captures lie, beside the project.
-const captures = "../../../shared/data"
 
 // reconstruct runs the command line on an input and returns the result folder and its report.
 func reconstruct(t *testing.T, args ...string) (dir string, r artifacts.ReportDocument) {
@@ -144,10 +142,7 @@ func TestSample(t *testing.T) {
 
 func TestFox(t *testing.T) {
 	need(t, "ffmpeg", "colmap", "redis-server")
-	video := filepath.Join(captures, "fox", "fox.mp4")
-	if _, err := os.Stat(video); err != nil {
-		t.Skipf("no capture: %v", err)
-	}
+	video := capturetest.Find(t, "fox/fox.mp4")
 	dir, r := reconstruct(t, video)
 	if r.Images.Used != 50 || r.Images.Registered < 49 {
 		t.Errorf("images %+v by %s", *r.Images, r.SfM.Mapper)
@@ -158,7 +153,7 @@ func TestFox(t *testing.T) {
 	if n := registeredBy(t, r, "global_mapper"); n < 49 {
 		t.Errorf("global_mapper registered %d images", n)
 	}
-	truth, err := scene.ReadTransforms(filepath.Join(captures, "fox", "transforms.json"))
+	truth, err := scene.ReadTransforms(capturetest.Find(t, "fox/transforms.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,10 +208,7 @@ func stem(name string) string { return strings.TrimSuffix(filepath.Base(name), f
 
 func TestFolderOfPhotos(t *testing.T) {
 	need(t, "ffmpeg", "colmap", "redis-server")
-	photos := filepath.Join(captures, "sceaux")
-	if _, err := os.Stat(photos); err != nil {
-		t.Skipf("no capture: %v", err)
-	}
+	photos := capturetest.Find(t, "sceaux")
 	_, r := reconstruct(t, photos, "--preset", "preview")
 	if r.Images.Input != 11 || r.Images.Registered < 10 {
 		t.Errorf("images %+v", *r.Images)

@@ -3,10 +3,10 @@ package e2e
 import (
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/capturetest"
 	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -27,14 +27,10 @@ func TestPresetTable(t *testing.T) {
 	fmt.Println("| capture | preset | PSNR | SSIM | on | Gaussians | train CPU | train peak memory |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, capture := range []struct{ name, input string }{
-		{"fox", filepath.Join(captures, "fox", "fox.mp4")},
+		{"fox", capturetest.Find(t, "fox/fox.mp4")},
 		{"sample", filepath.Join(synthetic, sample.VideoFile)},
-		{"sceaux", filepath.Join(captures, "sceaux")},
+		{"sceaux", capturetest.Find(t, "sceaux")},
 	} {
-		if _, err := os.Stat(capture.input); err != nil {
-			t.Logf("%s is left out: %v", capture.name, err)
-			continue
-		}
 		for _, preset := range []pipeline.Preset{pipeline.Preview, pipeline.Standard, pipeline.High} {
 			_, r := reconstruct(t, capture.input, "--preset", string(preset))
 			on := fmt.Sprintf("%d held out", r.Quality.HeldOut)

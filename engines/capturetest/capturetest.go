@@ -1,0 +1,29 @@
+// Package capturetest finds the real captures that some tests need. They are not part of the repository: the environment
+// variable SPLATWORKS_CAPTURES names a folder of them, and without it those tests are skipped.
+package capturetest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Variable is the environment variable that names the folder.
+const Variable = "SPLATWORKS_CAPTURES"
+
+// Find returns the path of a capture, such as "fox/fox.mp4", or skips the test and says why.
+func Find(t testing.TB, name string) string {
+	t.Helper()
+	folder := os.Getenv(Variable)
+	if folder == "" {
+		t.Skipf("needs the capture %s: set %s to a folder of captures", name, Variable)
+	}
+	path, err := filepath.Abs(filepath.Join(folder, filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("the folder of %s lacks the capture: %v", Variable, err)
+	}
+	return path
+}
