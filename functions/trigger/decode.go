@@ -53,7 +53,7 @@ func readLongJSON(r *http.Request, v any, maxBytes int64) *serve.Problem {
 		return invalid("invalid_json", "The body is not acceptable JSON: "+err.Error()+".", "Send one JSON object.")
 	}
 	if err := serve.DecodeJSON(body, v); err != nil {
-		return invalid("invalid_field", "The body does not have the form of a request: "+err.Error()+".", "See docs/api.md for the fields there are.")
+		return invalid("invalid_field", "The body does not have the form of a request: "+err.Error()+".", "GET /openapi.json describes the fields.")
 	}
 	return nil
 }

@@ -77,5 +77,5 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 // NotFound answers every path that nothing serves.
 func NotFound(w http.ResponseWriter, _ *http.Request) {
 	WriteProblem(w, Problem{Status: http.StatusNotFound, Code: "no_such_path", Detail: "Nothing is served at this path.",
-		Advice: "See docs/api.md for the paths there are."})
+		Advice: "Check the path; the API's description lists those there are."})
 }

@@ -174,7 +174,7 @@ func read(r *http.Request, v any) error {
 		return refuse(http.StatusBadRequest, "invalid_body", "The body is not acceptable JSON: "+err.Error()+".", "Send one JSON object.")
 	}
 	if err := serve.DecodeJSON(body, v); err != nil {
-		return refuse(http.StatusBadRequest, "invalid_body", "The body is not what this call takes: "+err.Error()+".", "See docs/api.md.")
+		return refuse(http.StatusBadRequest, "invalid_body", "The body is not what this call takes: "+err.Error()+".", "Check the names and types of the fields of this call.")
 	}
 	return nil
 }
