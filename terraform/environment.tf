@@ -1,4 +1,4 @@
-# The configuration of every program: one set of names, read by internal/app. terraform_test.go fails when a name is set
+# The configuration of every program: one set of names, read by app. terraform_test.go fails when a name is set
 # here or in the modules that no program reads, or the reverse.
 
 locals {

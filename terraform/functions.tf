@@ -1,4 +1,4 @@
-# The two functions. They are built as containers from functions/cmd; FUNCTION_TARGET says which one a service is.
+# The two functions. They are built as containers from cmd/functions; FUNCTION_TARGET says which one a service is.
 
 # ---- trigger: the public face
 

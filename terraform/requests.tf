@@ -11,7 +11,7 @@ module "requests" {
   secrets     = local.secrets
   after       = local.after
   image       = var.images["static"]
-  command     = "/app/requests"
+  command     = "/app/operators"
   invokers    = merge({ reaper = local.reaper_member }, { for member in var.operators : member => member })
   timeout_s   = 900 # a rebuild reads every manifest
 }

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/splatworks/splatworks/internal/app"
-	"github.com/splatworks/splatworks/internal/app/laptop"
+	"github.com/splatworks/splatworks/app"
+	"github.com/splatworks/splatworks/cmd/splatworks/laptop"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/queue"
 )

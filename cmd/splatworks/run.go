@@ -13,8 +13,8 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client"
+	"github.com/splatworks/splatworks/cmd/splatworks/laptop"
 	"github.com/splatworks/splatworks/engines/trainer"
-	"github.com/splatworks/splatworks/internal/app/laptop"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 )

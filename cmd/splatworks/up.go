@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/splatworks/splatworks/app"
+	"github.com/splatworks/splatworks/cmd/splatworks/laptop"
 	"github.com/splatworks/splatworks/infra/local/events"
-	"github.com/splatworks/splatworks/internal/app"
-	"github.com/splatworks/splatworks/internal/app/laptop"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"

@@ -19,7 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/splatworks/splatworks/functions/ratelimit"
+	"github.com/splatworks/splatworks/adapters/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/queue"
 	"github.com/splatworks/splatworks/queue/redisq"

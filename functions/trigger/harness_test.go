@@ -17,10 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/adapters/ratelimit"
+	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/artifacts/memory"
 	"github.com/splatworks/splatworks/client/api"
-	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
@@ -62,7 +63,7 @@ func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	w.queue = newQueue(t, queue.Config{Now: w.now})
 	config := trigger.Config{
 		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w}, Webhooks: webhooks{w}, Sources: []string{"sources"},
-		Limiter: brokenLimiter{ratelimit.NewMemory(ratelimit.Limit{Calls: 1000, Window: time.Minute}, w.now), w},
+		Limiter: brokenLimiter{ratelimittest.NewMemory(ratelimit.Limit{Calls: 1000, Window: time.Minute}, w.now), w},
 		Log:     serve.NewLogger(w.log, "", slog.LevelDebug), Now: w.now, After: w.timer, News: w.queue, Random: &lockedRandom{r: rand.NewChaCha8(sha256.Sum256([]byte(t.Name())))},
 	}
 	for _, c := range change {

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/adapters/ratelimit"
+	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
 	"github.com/splatworks/splatworks/client/api"
-	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
 )
 
@@ -32,7 +33,7 @@ func TestKeys(t *testing.T) {
 		if c.Keys, err = trigger.ParseKeys([]string{oldEntry, " " + newEntry, otherEntry}); err != nil {
 			t.Fatal(err)
 		}
-		c.Limiter = ratelimit.NewMemory(ratelimit.Limit{Calls: 2, Window: time.Minute}, c.Now)
+		c.Limiter = ratelimittest.NewMemory(ratelimit.Limit{Calls: 2, Window: time.Minute}, c.Now)
 	})
 	submit := func(session, key string) int {
 		return w.call("POST", "/trigger-reconstruction", `{"session_id":"`+session+`"}`, "X-Api-Key: "+key).Code

@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/adapters/ratelimit"
+	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
 	"github.com/splatworks/splatworks/client/api"
-	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -132,7 +133,7 @@ func TestEstimateKnowsTheTraining(t *testing.T) {
 // TestCallsThatAreNotTakenInLeaveTheLimitOfAllAlone: one caller must not use it up for the others.
 func TestCallsThatAreNotTakenInLeaveTheLimitOfAllAlone(t *testing.T) {
 	w := newWorld(t, func(c *trigger.Config) {
-		c.Total = ratelimit.NewMemory(ratelimit.Limit{Calls: 2, Window: time.Minute}, c.Now)
+		c.Total = ratelimittest.NewMemory(ratelimit.Limit{Calls: 2, Window: time.Minute}, c.Now)
 	})
 	first := decode[api.Accepted](t, w.submit(`{"session_id":"s"}`, "k"))
 	for range 20 {

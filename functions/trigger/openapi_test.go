@@ -12,9 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/adapters/ratelimit"
+	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
-	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/serve/servetest"
@@ -63,7 +64,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		c.Caller = func(*http.Request) (string, error) { return "", http.ErrNoCookie }
 	}), `{"session_id":"t"}`)
 	limited := newWorld(t, func(c *trigger.Config) {
-		c.Limiter = ratelimit.NewMemory(ratelimit.Limit{Calls: 1, Window: time.Minute}, c.Now)
+		c.Limiter = ratelimittest.NewMemory(ratelimit.Limit{Calls: 1, Window: time.Minute}, c.Now)
 	})
 	submit(limited, `{"session_id":"t"}`)
 	submit(limited, `{"session_id":"u"}`)
@@ -148,7 +149,7 @@ func checkUploads(t *testing.T, check func(operation string, rec *httptest.Respo
 	t.Helper()
 	w := newWorld(t, func(c *trigger.Config) {
 		c.MaxUploadBytes = 10
-		c.Changes = brokenChanges{ratelimit.NewMemory(ratelimit.Limit{Calls: 1000, Window: time.Minute}, c.Now), c.Limiter.(brokenLimiter).w}
+		c.Changes = brokenChanges{ratelimittest.NewMemory(ratelimit.Limit{Calls: 1000, Window: time.Minute}, c.Now), c.Limiter.(brokenLimiter).w}
 	})
 	begin := func(session string) api.Accepted {
 		rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"`+session+`","uploads":"several"}`)
@@ -203,7 +204,7 @@ func checkUploads(t *testing.T, check func(operation string, rec *httptest.Respo
 func checkLimits(t *testing.T, check func(operation string, rec *httptest.ResponseRecorder)) {
 	t.Helper()
 	w := newWorld(t, func(c *trigger.Config) {
-		c.Changes = brokenChanges{ratelimit.NewMemory(ratelimit.Limit{Calls: 1, Window: time.Minute}, c.Now), c.Limiter.(brokenLimiter).w}
+		c.Changes = brokenChanges{ratelimittest.NewMemory(ratelimit.Limit{Calls: 1, Window: time.Minute}, c.Now), c.Limiter.(brokenLimiter).w}
 		c.Waiting = 1
 	})
 	a := w.trigger("a")

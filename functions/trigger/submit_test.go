@@ -13,9 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
-	"github.com/splatworks/splatworks/functions/ratelimit"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
@@ -275,7 +275,7 @@ func TestWebhookIsRegistered(t *testing.T) {
 }
 
 func TestRateLimitAnswersWithRetryAfter(t *testing.T) {
-	w := newWorld(t, func(c *trigger.Config) { c.Limiter = ratelimit.NewMemory(ratelimit.Default, c.Now) })
+	w := newWorld(t, func(c *trigger.Config) { c.Limiter = ratelimittest.NewMemory(ratelimittest.Default, c.Now) })
 	accepted := 0
 	for i := range 200 {
 		rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"s`+strconv.Itoa(i)+`"}`)

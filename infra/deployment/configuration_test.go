@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/splatworks/splatworks/internal/app"
+	"github.com/splatworks/splatworks/app"
 )
 
 // notSet lists the variables that a program reads and terraform rightly does not set.
@@ -25,7 +25,7 @@ var notSet = map[string]string{
 	"DEPTH_PROVIDER":        "auto is right for both of depth's images",
 }
 
-// notOurs lists the variables that terraform sets for somebody else than internal/app.
+// notOurs lists the variables that terraform sets for somebody else than app.
 var notOurs = map[string]string{
 	"FUNCTION_TARGET": "read by functions-framework-go: which function a container is",
 }
@@ -45,7 +45,7 @@ func TestConfigurationNames(t *testing.T) {
 	}
 	for name := range read {
 		if set[name] == "" && notSet[name] == "" {
-			t.Errorf("internal/app reads %s, which terraform does not set", name)
+			t.Errorf("app reads %s, which terraform does not set", name)
 		}
 		if set[name] != "" && notSet[name] != "" {
 			t.Errorf("%s sets %s, but: %s", set[name], name, notSet[name])

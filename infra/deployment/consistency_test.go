@@ -82,10 +82,10 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	if !slices.Equal(alerts, sections) {
 		t.Errorf("alerts   %q\nsections %q", alerts, sections)
 	}
-	tick := text(t, "services", "requests", "tick.go")
+	tick := text(t, "functions", "operators", "tick.go")
 	for _, name := range []string{`"tick"`, `"expired_leases"`, `"oldest_ready_s"`, `"ended"`} {
 		if !strings.Contains(tick, name) || !strings.Contains(monitoring, strings.Trim(name, `"`)) {
-			t.Errorf("%s must stand in services/requests/tick.go and in monitoring.tf", name)
+			t.Errorf("%s must stand in functions/operators/tick.go and in monitoring.tf", name)
 		}
 	}
 }

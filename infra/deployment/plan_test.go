@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/splatworks/splatworks/internal/app"
+	"github.com/splatworks/splatworks/app"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/services/depth"

@@ -17,8 +17,9 @@ ENV CGO_ENABLED=0
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     set -eu; \
     mkdir -p /out/app /out/tmp /out/etc/ssl/certs; \
-    for program in functions services/*; do \
-      go build -tags disable_grpc_modules,nodynamic -trimpath -ldflags='-s -w' -o "/out/app/${program##*/}" "./$program/cmd"; \
+    for program in cmd/functions cmd/operators services/*/cmd; do \
+      name=${program%/cmd}; \
+      go build -tags disable_grpc_modules,nodynamic -trimpath -ldflags='-s -w' -o "/out/app/${name##*/}" "./$program"; \
     done; \
     cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/; \
     printf 'splatworks:x:65532:65532::/tmp:/none\n' >/out/etc/passwd; \

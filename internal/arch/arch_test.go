@@ -19,24 +19,28 @@ const module = "github.com/splatworks/splatworks/"
 // layers says what the packages below a top-level folder may import of ours. A package not listed here fails the test:
 // a new layer is a decision, not an accident.
 var layers = map[string][]string{
-	"pipeline":     {},
-	"queue":        {"pipeline", "queue"},
-	"artifacts":    {"pipeline", "artifacts"},
-	"engines":      {"engines"},
-	"internal":     {"pipeline", "queue", "artifacts", "internal"},
-	"functions":    {"pipeline", "queue", "artifacts", "internal", "functions", "client"},
-	"services":     {"pipeline", "queue", "artifacts", "engines", "internal"},
-	"client":       {"pipeline", "client"},
-	"infra":        {"pipeline", "queue", "artifacts", "engines", "internal", "infra"},
-	"internal/app": {"pipeline", "queue", "artifacts", "engines", "internal", "services", "functions", "client", "infra"},
+	"pipeline":  {},
+	"queue":     {"pipeline", "queue"},
+	"artifacts": {"pipeline", "artifacts"},
+	"engines":   {"engines"},
+	"internal":  {"pipeline", "queue", "artifacts", "internal"},
+	"functions": {"pipeline", "queue", "artifacts", "internal", "functions", "client"},
+	"services":  {"pipeline", "queue", "artifacts", "engines", "internal"},
+	"client":    {"pipeline", "client"},
+	"infra":     {"pipeline", "queue", "artifacts", "engines", "internal", "infra"},
+	"adapters":  {"pipeline", "internal", "adapters"},
+	"app":       {"pipeline", "queue", "artifacts", "internal", "functions", "adapters"},
 }
 
 // engineOrder lists the engines from the bottom up: one may import only what comes before it.
 var engineOrder = []string{"capturetest", "tool", "simd", "sheet", "scene", "splat", "raster", "trainer", "frames", "colmap", "depth", "sample"}
 
-// adapters speak to the outside world. Only a main and internal/app, where all mains are wired, may name one; infra/local
-// offers the same things on one machine.
-var adapters = []string{"queue/redisq", "artifacts/gcs", "infra"}
+// adapters speak to the outside world. Only a main and app, where programs are wired, may name one; infra/local offers the same
+// things on one machine.
+var adapters = []string{"queue/redisq", "artifacts/gcs", "adapters", "infra"}
+
+// outside are the libraries that speak to the outside world: who imports one is an adapter.
+var outside = []string{"github.com/redis/", "cloud.google.com/go/", "google.golang.org/api/", "google.golang.org/grpc"}
 
 // standardOnly may import nothing but the standard library.
 var standardOnly = []string{"pipeline"}
@@ -73,6 +77,8 @@ func TestImportDirection(t *testing.T) {
 				t.Errorf("%s imports the package at the root: only a main does", from)
 			case !ours && slices.Contains(standardOnly, layer) && strings.Contains(strings.SplitN(imported, "/", 2)[0], "."):
 				t.Errorf("%s imports %s: it may import only the standard library", from, imported)
+			case !ours && speaksOutside(imported) && layer != "app" && !adapter(from):
+				t.Errorf("%s imports %s: only an adapter does, and they are %v", from, imported, adapters)
 			case !ours:
 			case isMain(to):
 				t.Errorf("%s imports %s: nobody imports a main", from, to)
@@ -82,8 +88,8 @@ func TestImportDirection(t *testing.T) {
 				t.Errorf("%s imports %s: a service knows no other service", from, to)
 			case layer == "engines" && engineRank(to) > engineRank(from):
 				t.Errorf("%s imports %s: engines import only what comes before them in %v", from, to, engineOrder)
-			case layer != "internal/app" && adapter(to) && !adapter(from):
-				t.Errorf("%s imports %s: only mains and internal/app name an adapter", from, to)
+			case layer != "app" && adapter(to) && !adapter(from):
+				t.Errorf("%s imports %s: only mains and app name an adapter", from, to)
 			}
 		}
 	}
@@ -92,25 +98,25 @@ func TestImportDirection(t *testing.T) {
 // checkRoot: the package at the root is what a main is, for hosts that bring their own main.
 func checkRoot(t *testing.T, p pkg) {
 	for _, imported := range p.Imports {
-		if to, ours := strings.CutPrefix(imported, module); ours && to != "internal/app" {
-			t.Errorf("the package at the root imports %s: it may import only internal/app", to)
+		if to, ours := strings.CutPrefix(imported, module); ours && to != "app" {
+			t.Errorf("the package at the root imports %s: it may import only app", to)
 		}
 	}
 }
 
-// top is the layer of a package: its first folder, except for internal/app, which is where mains meet.
-func top(p string) string {
-	if p == "internal/app" || strings.HasPrefix(p, "internal/app/") {
-		return "internal/app"
-	}
-	return strings.SplitN(p, "/", 2)[0]
-}
+// top is the layer of a package: its first folder.
+func top(p string) string { return strings.SplitN(p, "/", 2)[0] }
 
 func sibling(p string) string {
 	parts := strings.Split(p, "/")
 	return strings.Join(parts[:min(2, len(parts))], "/")
 }
 
+func speaksOutside(imported string) bool {
+	return slices.ContainsFunc(outside, func(library string) bool { return strings.HasPrefix(imported, library) })
+}
+
+// isMain says whether a package is a program or a part of one alone, as cmd/splatworks/laptop is.
 func isMain(p string) bool {
 	return slices.Contains(strings.Split(p, "/"), "cmd")
 }

@@ -12,10 +12,10 @@ import (
 // it comes back; this one fails if such a test goes.
 func TestKnownFaultsHaveTheirTests(t *testing.T) {
 	for fault, where := range map[string][2]string{
-		"looking at the queue counted as taking":        {"services/requests/requests_test.go", "TestPeekTakesNothing"},
+		"looking at the queue counted as taking":        {"functions/operators/operators_test.go", "TestPeekTakesNothing"},
 		"COMPLETED because a folder exists":             {"functions/trigger/status_test.go", "TestCompletedNeedsTheFinalManifest"},
 		"deduplication that poisons a failed request":   {"functions/trigger/submit_test.go", "TestFailedRequestDoesNotPoisonItsSession"},
-		"a rate limit that reads, decides, then writes": {"functions/ratelimit/ratelimit_test.go", "TestInstancesShareTheLimit"},
+		"a rate limit that reads, decides, then writes": {"adapters/ratelimit/ratelimit_test.go", "TestInstancesShareTheLimit"},
 		"404 turned into 500":                           {"functions/trigger/status_test.go", "TestUnknownIsNotAFault"},
 		"PUT /status open to anybody":                   {"functions/trigger/status_test.go", "TestNobodyCanSetAStatus"},
 		"work after the answer":                         {"functions/trigger/submit_test.go", "TestNoWorkAfterTheAnswer"},

@@ -34,7 +34,7 @@ var folder = sync.OnceValues(func() (dir string, err error) {
 // program and functions are the paths of the built binaries: everything in one, and the functions as they are deployed.
 var (
 	program   = build("splatworks", "cmd/splatworks")
-	functions = build("functions", "functions/cmd")
+	functions = build("functions", "cmd/functions")
 )
 
 func build(name, main string) func() (string, error) {

@@ -4,8 +4,8 @@ package main
 import (
 	"time"
 
+	"github.com/splatworks/splatworks/app"
 	engine "github.com/splatworks/splatworks/engines/depth"
-	"github.com/splatworks/splatworks/internal/app"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/services/depth"
 )

@@ -2,8 +2,8 @@
 package main
 
 import (
+	"github.com/splatworks/splatworks/app"
 	"github.com/splatworks/splatworks/engines/frames"
-	"github.com/splatworks/splatworks/internal/app"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/services/filter"
 )

@@ -4,7 +4,7 @@ package main
 import (
 	"time"
 
-	"github.com/splatworks/splatworks/internal/app"
+	"github.com/splatworks/splatworks/app"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/services/train"
 )

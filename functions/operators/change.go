@@ -1,0 +1,334 @@
+package operators
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// enqueue serves POST /enqueue: what the event of an object would have done.
+func (s *Service) enqueue(r *http.Request) (int, any, error) {
+	var ask struct {
+		RequestID string          `json:"request_id"`
+		Stage     pipeline.Stage  `json:"stage"`
+		Input     pipeline.Object `json:"input"` // bucket and name; the newest generation when 0
+	}
+	if err := read(r, &ask); err != nil {
+		return 0, nil, err
+	}
+	if _, err := pipeline.ParseStage(string(ask.Stage)); err != nil {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Name the stage that should run.")
+	}
+	if owner, ok := artifacts.RequestOf(ask.Input.Name); !ok || owner != ask.RequestID || ask.Input.Bucket != s.Buckets.Inbox[ask.Stage] || !artifacts.Starts(ask.Input.Name) {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_input", "input must be an object of this request in the stage's inbox.",
+			"Name the upload, or the manifest of the stage before.")
+	}
+	newest, err := s.Store.Stat(r.Context(), ask.Input.Bucket, ask.Input.Name)
+	if errors.Is(err, artifacts.ErrNotFound) || (err == nil && ask.Input.Generation != 0 && ask.Input.Generation != newest.Generation) {
+		return 0, nil, refuse(http.StatusBadRequest, "no_such_object", "There is no such object, or not in this generation.", "List the inbox.")
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	added, err := s.Queue.Enqueue(r.Context(), queue.Task{RequestID: ask.RequestID, Stage: ask.Stage, Input: newest})
+	if err != nil {
+		return 0, nil, err
+	}
+	s.want(r.Context(), ask.Stage)
+	return http.StatusAccepted, map[string]bool{"added": added}, nil
+}
+
+// want launches a worker; a launch that fails is the reaper's next.
+func (s *Service) want(ctx context.Context, name pipeline.Stage) {
+	if err := s.Staffing.Want(ctx, name); err != nil {
+		s.Log.WarnContext(ctx, "no worker launched", "stage", name, "error", err.Error())
+	}
+}
+
+// set serves PUT /status/{id}. The one transition that is anybody's to make is calling off; every other follows from
+// work done under a lease.
+func (s *Service) set(r *http.Request) (int, any, error) {
+	var ask struct {
+		Status pipeline.Status `json:"status"`
+	}
+	if err := read(r, &ask); err != nil {
+		return 0, nil, err
+	}
+	ctx, id := r.Context(), r.PathValue("id")
+	state, _, err := s.find(ctx, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	if ask.Status != pipeline.Canceled {
+		return 0, nil, refuse(http.StatusConflict, "illegal_transition", fmt.Sprintf("Nobody may set a request from %s to %q.", state.Status, ask.Status),
+			"Only CANCELED can be set; use retry to start again.")
+	}
+	err = s.Queue.Cancel(ctx, id)
+	if err != nil && (state.Status != pipeline.Canceled || !errors.Is(err, queue.ErrTerminal)) {
+		return 0, nil, err
+	}
+	if s.Ended != nil && err == nil { // who ended it announces that, nobody else
+		if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
+			s.Log.WarnContext(ctx, "end of request not announced", "request_id", id, "error", err.Error())
+		}
+	}
+	return s.look(r)
+}
+
+// redeliver serves POST /redeliver/{id}: the webhook of an ended request is sent once more.
+func (s *Service) redeliver(r *http.Request) (int, any, error) {
+	ctx := r.Context()
+	state, _, err := s.find(ctx, r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	if !state.Status.Terminal() || s.Ended == nil {
+		return 0, nil, refuse(http.StatusConflict, "still_active", "The request has not ended, so no webhook is called.", "Wait for its end.")
+	}
+	if _, err := s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.WebhookTargetName(state.ID)); errors.Is(err, artifacts.ErrNotFound) {
+		return 0, nil, refuse(http.StatusConflict, "no_webhook", "The request has no webhook.", "A client gives callback_url when it triggers.")
+	} else if err != nil {
+		return 0, nil, err
+	}
+	err = s.Store.Delete(ctx, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookLogName(state.ID)})
+	if err != nil && !errors.Is(err, artifacts.ErrNotFound) {
+		return 0, nil, err
+	}
+	if err := s.Ended(ctx, state.Request, state.Status); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, map[string]string{"request_id": state.ID}, nil
+}
+
+// retry serves POST /retry/{id}: a new request that begins at a stage with what the old one's earlier stages left, under
+// other options if wanted. In the same session it answers to the client's old token; in another one it gets a new token.
+func (s *Service) retry(r *http.Request) (int, any, error) {
+	var ask struct {
+		Stage     pipeline.Stage    `json:"stage"`
+		Options   *pipeline.Options `json:"options"`
+		Priority  *int              `json:"priority"`
+		SessionID string            `json:"session_id"`
+		DeadlineS float64           `json:"deadline_s"`
+	}
+	if err := read(r, &ask); err != nil {
+		return 0, nil, err
+	}
+	ctx := r.Context()
+	old, _, err := s.find(ctx, r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	if !old.Status.Terminal() {
+		return 0, nil, refuse(http.StatusConflict, "still_active", "The request is still "+string(old.Status)+".", "Call it off first.")
+	}
+	request := old.Request
+	if ask.Options != nil {
+		request.Options = *ask.Options
+	}
+	if ask.Priority != nil {
+		request.Priority = *ask.Priority
+	}
+	if err := request.Options.Validate(); err != nil {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_options", err.Error()+".", "Correct the option.")
+	}
+	if request.Priority < 0 || request.Priority > pipeline.MaxPriority {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_priority", fmt.Sprintf("priority must be between 0 and %d.", pipeline.MaxPriority), "Correct it.")
+	}
+	now := s.Now().UTC().Truncate(time.Millisecond)
+	if request.ID, err = pipeline.NewRequestID(now, s.Random); err != nil {
+		return 0, nil, err
+	}
+	request.CreatedAt = now
+	if !(ask.DeadlineS >= 0 && ask.DeadlineS <= 30*24*3600) {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_deadline", "deadline_s must be between 0 and 30 days.", "Leave it out for a day.")
+	}
+	request.Deadline = now.Add(24 * time.Hour)
+	if ask.DeadlineS > 0 {
+		request.Deadline = now.Add(time.Duration(ask.DeadlineS * float64(time.Second)))
+	}
+	if err := request.Options.Fits(request.Deadline.Sub(now)); err != nil {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_options", err.Error()+".", "Lower it, or give a later deadline_s.")
+	}
+	token := ""
+	if ask.SessionID != "" && ask.SessionID != old.SessionID {
+		if !pipeline.ValidName(ask.SessionID) {
+			return 0, nil, refuse(http.StatusBadRequest, "invalid_session_id", "session_id "+pipeline.NameRule+".", "Choose such a name.")
+		}
+		if token, err = pipeline.NewToken(s.Random); err != nil {
+			return 0, nil, err
+		}
+		request.SessionID, request.TokenHash = ask.SessionID, pipeline.HashToken(token)
+	}
+	input, err := s.inputOf(ctx, old.ID, ask.Stage)
+	if err != nil {
+		return 0, nil, err
+	}
+	webhookOf := old.ID
+	if token != "" {
+		webhookOf = "" // the client of the new session gave none
+	}
+	if err := s.begin(ctx, request, ask.Stage, input, webhookOf); err != nil {
+		return 0, nil, err
+	}
+	s.Log.InfoContext(ctx, "retry", "request_id", request.ID, "of", old.ID, "stage", ask.Stage)
+	answer := map[string]string{"request_id": request.ID, "session_id": request.SessionID}
+	if token != "" {
+		answer["callback_token"] = token
+	}
+	return http.StatusAccepted, answer, nil
+}
+
+// inheritWebhook lets the client's webhook follow, too, signed with the secret that its receiver knows.
+func (s *Service) inheritWebhook(ctx context.Context, oldID, newID string) error {
+	target := map[string]any{}
+	err := artifacts.GetJSON(ctx, s.Store, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookTargetName(oldID)}, &target, maxBodyBytes)
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read webhook: %w", err)
+	}
+	if target["secret_of"] == nil {
+		target["secret_of"] = oldID
+	}
+	_, err = artifacts.PutJSON(ctx, s.Store, s.Buckets.Artifacts, artifacts.WebhookTargetName(newID), target, artifacts.PutOptions{})
+	if err != nil {
+		return fmt.Errorf("keep webhook: %w", err)
+	}
+	return nil
+}
+
+// inputOf is what the stage of a request starts from: the newest upload, or the manifest of the stage before.
+func (s *Service) inputOf(ctx context.Context, id string, name pipeline.Stage) (pipeline.Object, error) {
+	if _, err := pipeline.ParseStage(string(name)); err != nil {
+		return pipeline.Object{}, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Say from which stage to try again.")
+	}
+	missing := refuse(http.StatusConflict, "no_input", "Nothing is there for this stage to start from.", "Choose an earlier stage.")
+	if previous, ok := name.Previous(); ok {
+		o, err := s.Store.Stat(ctx, s.Buckets.ManifestBucket(previous), artifacts.ManifestName(id, previous))
+		if errors.Is(err, artifacts.ErrNotFound) {
+			return o, missing
+		}
+		return o, err
+	}
+	var newest pipeline.Object
+	for o, err := range s.Store.List(ctx, s.Buckets.Inbox[name], id+"/") {
+		if err != nil {
+			return newest, fmt.Errorf("list uploads: %w", err)
+		}
+		if artifacts.Starts(o.Name) && o.Generation > newest.Generation {
+			newest = o
+		}
+	}
+	if newest.Name == "" {
+		return newest, missing
+	}
+	return newest, nil
+}
+
+// begin enters a request that starts at a stage, with the webhook of another one if that is named. What fails after the queue knows
+// the request calls it off. A crash on the way leaves a request without a record, which the next trigger of its session takes over.
+func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object, webhookOf string) error {
+	uses, write, err := s.copyOf(ctx, request, name, input)
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return purged
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.stays(ctx, uses); err != nil {
+		return err
+	}
+	if err := s.Queue.Submit(ctx, request); err != nil {
+		return err
+	}
+	input, err = s.writeDown(ctx, request, uses, write, webhookOf)
+	if err == nil {
+		// The event of what was written says the same.
+		_, err = s.Queue.Enqueue(ctx, queue.Task{RequestID: request.ID, Stage: name, Input: input})
+	}
+	if err != nil {
+		s.callOff(ctx, request, name)
+		return err
+	}
+	s.want(ctx, name)
+	return nil
+}
+
+// writeDown does the durable steps of begin: webhook, record, and what the stage starts from.
+func (s *Service) writeDown(ctx context.Context, request pipeline.Request, uses []pipeline.Object, write func() (pipeline.Object, error), webhookOf string) (pipeline.Object, error) {
+	if webhookOf != "" {
+		if err := s.inheritWebhook(ctx, webhookOf, request.ID); err != nil {
+			return pipeline.Object{}, err
+		}
+	}
+	record := struct {
+		pipeline.Request
+		Trace serve.Trace `json:"trace,omitzero"` // of the operator's call
+	}{request, serve.TraceOf(ctx)}
+	if _, err := artifacts.PutJSON(ctx, s.Store, s.Buckets.Artifacts, artifacts.RequestName(request.ID), record,
+		artifacts.PutOptions{DoesNotExist: true}); err != nil {
+		return pipeline.Object{}, fmt.Errorf("write request record: %w", err)
+	}
+	input, err := write()
+	if err != nil {
+		return input, err
+	}
+	return input, s.stays(ctx, uses) // once more: a purge that did not see what was written is seen here
+}
+
+// callOff ends a request that could not begin. Nobody was promised it, so its webhook is not called.
+func (s *Service) callOff(ctx context.Context, request pipeline.Request, name pipeline.Stage) {
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := s.Queue.Cancel(undo, request.ID)
+	inputs := []pipeline.Object{{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookTargetName(request.ID)}}
+	if previous, ok := name.Previous(); ok {
+		inputs = append(inputs, pipeline.Object{Bucket: s.Buckets.ManifestBucket(previous), Name: artifacts.ManifestName(request.ID, previous)})
+	} else {
+		inputs = append(inputs, pipeline.Object{Bucket: s.Buckets.Inbox[name], Name: artifacts.CaptureName(request.ID)})
+	}
+	for _, o := range inputs {
+		if gone := s.Store.Delete(undo, o); gone != nil && !errors.Is(gone, artifacts.ErrNotFound) {
+			err = errors.Join(err, gone)
+		}
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "retry not called off", "request_id", request.ID, "error", err.Error())
+	}
+}
+
+// copyOf reads what an earlier request left. It returns the objects that the new one will name, and what writes that down as the
+// new one's own: a manifest, or a Capture that pins the old uploads. So a rebuild finds where the new one begins, and a purge whose
+// objects it needs.
+func (s *Service) copyOf(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object) (uses []pipeline.Object, write func() (pipeline.Object, error), err error) {
+	if _, ok := name.Previous(); ok {
+		manifest, err := artifacts.ReadManifest(ctx, s.Store, input)
+		if err != nil {
+			return nil, nil, err
+		}
+		manifest.Request = request
+		return named(manifest), func() (pipeline.Object, error) { return artifacts.WriteManifest(ctx, s.Store, s.Buckets, manifest) }, nil
+	}
+	uploads := []pipeline.Object{input}
+	if artifacts.IsCapture(input.Name) {
+		capture, err := artifacts.ReadCapture(ctx, s.Store, input)
+		if err != nil {
+			return nil, nil, err
+		}
+		uploads = capture.Objects
+	}
+	return uploads, func() (pipeline.Object, error) {
+		if err := artifacts.WriteCapture(ctx, s.Store, s.Buckets, request.ID, uploads); err != nil {
+			return pipeline.Object{}, err
+		}
+		return s.Store.Stat(ctx, s.Buckets.Inbox[name], artifacts.CaptureName(request.ID))
+	}, nil
+}

@@ -1,0 +1,205 @@
+package operators
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// Request is what operators see of one request: all the queue knows but the hash of its token.
+type Request struct {
+	RequestID  string             `json:"request_id"`
+	SessionID  string             `json:"session_id"`
+	Caller     string             `json:"caller,omitempty"`
+	Status     pipeline.Status    `json:"status"`
+	Stage      pipeline.Stage     `json:"stage,omitempty"`
+	Position   int                `json:"position,omitempty"` // among the stage's ready tasks, 1 is next
+	Attempt    int                `json:"attempt,omitempty"`
+	Priority   int                `json:"priority"`
+	Options    pipeline.Options   `json:"options"`
+	Progress   pipeline.Progress  `json:"progress"`
+	Failure    *pipeline.Failure  `json:"failure,omitempty"`
+	Warnings   []pipeline.Warning `json:"warnings,omitempty"`
+	Manifest   *pipeline.Object   `json:"manifest,omitempty"` // of the newest completed stage
+	CreatedAt  time.Time          `json:"created_at"`
+	StartedAt  time.Time          `json:"started_at,omitzero"`
+	UpdatedAt  time.Time          `json:"updated_at"`
+	FinishedAt time.Time          `json:"finished_at,omitzero"`
+	RetryAt    time.Time          `json:"retry_at,omitzero"`
+	Deadline   time.Time          `json:"deadline,omitzero"`
+}
+
+func requestOf(s queue.State, position int) Request {
+	r := Request{RequestID: s.ID, SessionID: s.SessionID, Caller: s.Caller, Status: s.Status, Stage: s.Stage, Position: position, Attempt: s.Attempt,
+		Priority: s.Priority, Options: s.Options, Progress: s.Progress, Failure: s.Failure, Warnings: s.Warnings, CreatedAt: s.CreatedAt,
+		StartedAt: s.StartedAt, UpdatedAt: s.UpdatedAt, FinishedAt: s.FinishedAt, RetryAt: s.RetryAt, Deadline: s.Deadline}
+	if s.Manifest.Name != "" {
+		r.Manifest = &s.Manifest
+	}
+	return r
+}
+
+// look serves GET /status/{id}.
+func (s *Service) look(r *http.Request) (int, any, error) {
+	state, position, err := s.find(r.Context(), r.PathValue("id"))
+	return http.StatusOK, requestOf(state, position), err
+}
+
+func (s *Service) find(ctx context.Context, id string) (queue.State, int, error) {
+	if !pipeline.ValidRequestID(id) {
+		return queue.State{}, 0, queue.ErrNotFound
+	}
+	state, err := s.Queue.Lookup(ctx, id)
+	if err != nil {
+		return state, 0, err
+	}
+	position, err := s.Queue.Position(ctx, id)
+	return state, position, err
+}
+
+var statuses = []pipeline.Status{pipeline.Queued, pipeline.Processing, pipeline.Completed, pipeline.Failed, pipeline.Canceled}
+
+// overview serves GET /queue.
+func (s *Service) overview(r *http.Request) (int, any, error) {
+	stages, err := s.Queue.Counts(r.Context())
+	if err != nil {
+		return 0, nil, err
+	}
+	counts, err := s.Queue.StatusCounts(r.Context())
+	if err != nil {
+		return 0, nil, err
+	}
+	type line struct {
+		Ready        int     `json:"ready"`
+		Leased       int     `json:"leased"` // tasks that a worker has
+		Delayed      int     `json:"delayed"`
+		Workers      int     `json:"workers"` // slots taken
+		Slots        int     `json:"slots"`   // most workers at once
+		OldestReadyS float64 `json:"oldest_ready_s,omitempty"`
+	}
+	answer := struct {
+		Stages   map[pipeline.Stage]line `json:"stages"`
+		Statuses map[pipeline.Status]int `json:"statuses"`
+	}{map[pipeline.Stage]line{}, map[pipeline.Status]int{}}
+	for _, name := range pipeline.Stages() {
+		c := stages[name]
+		l := line{Ready: c.Ready, Leased: c.Leased, Delayed: c.Delayed, Workers: c.Slots, Slots: s.Slots[name]}
+		if !c.OldestReady.IsZero() {
+			l.OldestReadyS = s.Now().Sub(c.OldestReady).Seconds()
+		}
+		answer.Stages[name] = l
+	}
+	for _, status := range statuses {
+		answer.Statuses[status] = counts[status]
+	}
+	return http.StatusOK, answer, nil
+}
+
+// next serves GET /next?stage=train&limit=10: who is claimed next. It only looks: a task is taken by a worker's lease.
+func (s *Service) next(r *http.Request) (int, any, error) {
+	name, err := pipeline.ParseStage(r.URL.Query().Get("stage"))
+	if err != nil {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Say which stage's queue to look at.")
+	}
+	limit, err := limitOf(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	ids, err := s.Queue.Next(r.Context(), name, limit)
+	if err != nil {
+		return 0, nil, err
+	}
+	waiting := []Request{}
+	for i, id := range ids {
+		state, err := s.Queue.Lookup(r.Context(), id)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) { // purged meanwhile
+			return 0, nil, err
+		}
+		if err == nil {
+			waiting = append(waiting, requestOf(state, i+1))
+		}
+	}
+	return http.StatusOK, map[string]any{"requests": waiting}, nil
+}
+
+const maxLimit = 200
+
+func limitOf(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return 50, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, refuse(http.StatusBadRequest, "invalid_limit", fmt.Sprintf("limit must be between 1 and %d.", maxLimit), "Leave it out for 50.")
+	}
+	return n, nil
+}
+
+// list serves GET /requests?status=&stage=&session_id=&cursor=&limit=, oldest first. A next_cursor in the answer means
+// that there may be more: a page also ends, with few requests or none, when it has looked at PageLooks of them.
+func (s *Service) list(r *http.Request) (int, any, error) {
+	q := r.URL.Query()
+	limit, err := limitOf(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if status := pipeline.Status(q.Get("status")); status != "" && !slices.Contains(statuses, status) {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_status", fmt.Sprintf("There is no status %.40q.", status), fmt.Sprintf("Name one of %v.", statuses))
+	}
+	if name := q.Get("stage"); name != "" {
+		if _, err := pipeline.ParseStage(name); err != nil {
+			return 0, nil, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Leave it out for every stage.")
+		}
+	}
+	if cursor := q.Get("cursor"); cursor != "" && !pipeline.ValidRequestID(cursor) {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_cursor", "cursor is not one that a list answered.", "Start without it.")
+	}
+	found, looks := []Request{}, 0
+	next, err := s.scan(r.Context(), q.Get("cursor"), func(state queue.State) (bool, error) {
+		if (q.Get("status") == "" || q.Get("status") == string(state.Status)) && (q.Get("stage") == "" || q.Get("stage") == string(state.Stage)) &&
+			(q.Get("session_id") == "" || q.Get("session_id") == state.SessionID) {
+			found = append(found, requestOf(state, 0))
+		}
+		looks++
+		return len(found) < limit && looks < s.PageLooks, nil
+	})
+	answer := map[string]any{"requests": found}
+	if next != "" {
+		answer["next_cursor"] = next
+	}
+	return http.StatusOK, answer, err
+}
+
+// scan shows the state of every request that has a record and is known to the queue, in the order of their ids, from
+// after the cursor until see says false. next is where to continue; empty at the end.
+func (s *Service) scan(ctx context.Context, cursor string, see func(queue.State) (more bool, err error)) (next string, err error) {
+	for o, err := range s.Store.List(ctx, s.Buckets.Artifacts, artifacts.RequestPrefix) {
+		if err != nil {
+			return "", fmt.Errorf("list requests: %w", err)
+		}
+		id, ok := artifacts.RecordOf(o.Name)
+		if !ok || id <= cursor {
+			continue
+		}
+		state, err := s.Queue.Lookup(ctx, id)
+		if errors.Is(err, queue.ErrNotFound) {
+			continue // forgotten by the queue, not yet purged
+		}
+		if err != nil {
+			return "", err
+		}
+		if more, err := see(state); err != nil || !more {
+			return id, err
+		}
+	}
+	return "", nil
+}
