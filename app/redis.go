@@ -34,7 +34,7 @@ func connectRedis(c Config) (*redis.Client, error) {
 	return client, nil
 }
 
-// awaitQueue is how a program waits for its queue: Redis answers, and state that an older program left is migrated.
+// awaitQueue is how a program waits for its queue: Redis answers, and state of an older version is removed.
 func awaitQueue(q *redisq.Queue, address string, log *slog.Logger) *serve.Awaited {
 	var prepared atomic.Bool
 	look := func(ctx context.Context) error {

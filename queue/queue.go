@@ -34,6 +34,12 @@ func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("queue: session already has request %s", e.RequestID)
 }
 
+// Is makes errors.Is find an equal DuplicateError.
+func (e *DuplicateError) Is(target error) bool {
+	t, ok := target.(*DuplicateError)
+	return ok && *t == *e
+}
+
 // State is everything the queue knows of one request; the status document and the webhook are made from it.
 type State struct {
 	pipeline.Request
@@ -178,39 +184,25 @@ type Reaped struct {
 	Ended map[pipeline.Status]int
 }
 
-// Upkeep is what a scheduler tick and an operator use.
+// Upkeep is what a scheduler tick and a program that starts its workers itself use.
 type Upkeep interface {
 	// Reap puts right what died silently. It is idempotent and several may run at once. The first pass after more than LeaseFor
-	// without any extends leases that have expired, once each: whoever kept the reaper from running may have stopped the
+	// without any extends leases that have expired, once each: whatever kept the reaper from running may have stopped the
 	// workers, too.
 	Reap(ctx context.Context) (Reaped, error)
-	// GiveBackAll makes every leased task ready at its old place, as GiveBack does it, and frees all slots, whether their time has
-	// run out or not. It is for who knows that no worker is left: a program that starts its workers itself, at its start. It says
-	// how many tasks there were.
+	// GiveBackAll makes every leased task ready at its old place, as GiveBack does, and frees all slots, expired or not. Call it only
+	// when no worker is left, as at the start of a program that starts its workers itself. It returns how many tasks there were.
 	GiveBackAll(ctx context.Context) (int, error)
-	// Announced says that the world was told of the end of a request.
+	// Announced records that the end of a request has been published.
 	Announced(ctx context.Context, requestID string) error
+}
+
+// Overview is what an operator looks at. It reports the current state: a retry that is due counts as ready, and the call publishes its
+// Ready event. Looking takes nothing.
+type Overview interface {
 	Counts(ctx context.Context) (map[pipeline.Stage]StageCounts, error)
-	// Counts and Next speak of now: a retry whose time has come is ready, and is told to be so (Ready) when somebody asks.
-	// Next is whose tasks of a stage are ready, the first n of them in the order of claims. Looking takes nothing.
+	// Next returns the requests of the first n ready tasks of a stage, in the order of claims.
 	Next(ctx context.Context, stage pipeline.Stage, n int) (requestIDs []string, err error)
 	// StatusCounts counts requests by status, from counters.
 	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)
-}
-
-// Queue is all of it. Consumers declare the part they need; the contract suite needs the whole.
-type Queue interface {
-	Requests
-	Uploads
-	Tasks
-	Slots
-	Upkeep
-	Events
-	Restorer
-}
-
-// Is makes errors.Is find an equal DuplicateError.
-func (e *DuplicateError) Is(target error) bool {
-	t, ok := target.(*DuplicateError)
-	return ok && *t == *e
 }

@@ -27,13 +27,14 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 	"github.com/splatworks/splatworks/queue/memq"
+	"github.com/splatworks/splatworks/queue/queuetest"
 )
 
 // world is a whole request API on memory, with a clock moved by hand and switches that break one thing each.
 type world struct {
 	t         testing.TB
 	handler   http.Handler
-	queue     queue.Queue
+	queue     queuetest.Queue
 	store     *memory.Store
 	artifacts artifacts.Store // where finish writes: store, or what a test put in its place
 	buckets   artifacts.Buckets
@@ -50,7 +51,7 @@ type world struct {
 }
 
 // newQueue makes the queue of a world: in memory, unless a test has put another in its place.
-var newQueue = func(_ testing.TB, c queue.Config) queue.Queue { return memq.New(c) }
+var newQueue = func(_ testing.TB, c queue.Config) queuetest.Queue { return memq.New(c) }
 
 func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	w := &world{t: t, store: memory.New(), log: &lockedBuffer{}, time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
@@ -276,7 +277,7 @@ func (w *world) complete(lease queue.Lease, before *artifacts.Manifest) (*artifa
 }
 
 type brokenQueue struct {
-	queue.Queue
+	queuetest.Queue
 	w *world
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/splatworks/splatworks/queue"
+	"github.com/splatworks/splatworks/queue/queuetest"
 	"github.com/splatworks/splatworks/queue/redisq"
 )
 
@@ -13,7 +14,7 @@ func TestOnRedis(t *testing.T) {
 	rdb := startRedis(t)
 	memory := newQueue
 	defer func() { newQueue = memory }()
-	newQueue = func(t testing.TB, c queue.Config) queue.Queue {
+	newQueue = func(t testing.TB, c queue.Config) queuetest.Queue {
 		t.Helper()
 		if err := rdb.FlushDB(context.Background()).Err(); err != nil {
 			t.Fatal(err)

@@ -9,5 +9,5 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	queuetest.Suite{Open: func(_ testing.TB, cfg queue.Config) queue.Queue { return memq.New(cfg) }}.Run(t)
+	queuetest.Suite{Open: func(_ testing.TB, cfg queue.Config) queuetest.Queue { return memq.New(cfg) }}.Run(t)
 }

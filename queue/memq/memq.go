@@ -14,8 +14,6 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-var _ queue.Queue = (*Queue)(nil)
-
 // Queue is an empty queue until something is submitted. Its methods may be called from several goroutines.
 type Queue struct {
 	cfg queue.Config
@@ -179,7 +177,7 @@ func (q *Queue) Position(_ context.Context, requestID string) (int, error) {
 	return i + 1, nil
 }
 
-// Next implements queue.Upkeep.
+// Next implements queue.Overview.
 func (q *Queue) Next(_ context.Context, name pipeline.Stage, n int) ([]string, error) {
 	if _, err := pipeline.ParseStage(string(name)); err != nil {
 		return nil, fmt.Errorf("next: %w", err)
@@ -234,7 +232,7 @@ func (q *Queue) become(r *request, s pipeline.Status) {
 	q.counts[s]++
 }
 
-// Counts implements queue.Upkeep.
+// Counts implements queue.Overview.
 func (q *Queue) Counts(context.Context) (map[pipeline.Stage]queue.StageCounts, error) {
 	now := q.lock()
 	defer q.mu.Unlock()
@@ -253,7 +251,7 @@ func (q *Queue) Counts(context.Context) (map[pipeline.Stage]queue.StageCounts, e
 	return counts, nil
 }
 
-// StatusCounts implements queue.Upkeep.
+// StatusCounts implements queue.Overview.
 func (q *Queue) StatusCounts(context.Context) (map[pipeline.Status]int, error) {
 	q.lock()
 	defer q.mu.Unlock()

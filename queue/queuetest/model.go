@@ -41,7 +41,7 @@ func (s Suite) RunModel(t *testing.T, schedules int) {
 // model is one schedule: the implementation, the model, and everything that was ever handed out.
 type model struct {
 	clock      *Clock
-	got, want  queue.Queue
+	got, want  Queue
 	requests   []pipeline.Request
 	leases     []pair
 	fair       bool
@@ -135,7 +135,7 @@ func (m *model) counts(rt *rapid.T) map[pipeline.Stage]queue.StageCounts {
 }
 
 // transitions by request: what one pass of the reaper does to different requests has no order.
-func (m *model) transitions(rt *rapid.T, q queue.Queue) map[string][]queue.Transition {
+func (m *model) transitions(rt *rapid.T, q Queue) map[string][]queue.Transition {
 	all, err := q.After(rt.Context(), "", 10_000, 0)
 	if err != nil {
 		rt.Fatal(err)
@@ -352,11 +352,11 @@ func (m *model) announced(rt *rapid.T) {
 func (m *model) slots(rt *rapid.T) {
 	ctx := rt.Context()
 	worker := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "worker")
-	do := map[string]func(q queue.Queue) (bool, error){
-		"reserve": func(q queue.Queue) (bool, error) { return q.Reserve(ctx, pipeline.Train, 2, 2*time.Minute) },
-		"adopt":   func(q queue.Queue) (bool, error) { return q.Adopt(ctx, pipeline.Train, worker, 2) },
-		"keep":    func(q queue.Queue) (bool, error) { return false, q.Keep(ctx, pipeline.Train, worker) },
-		"release": func(q queue.Queue) (bool, error) { return false, q.Release(ctx, pipeline.Train, worker) },
+	do := map[string]func(q Queue) (bool, error){
+		"reserve": func(q Queue) (bool, error) { return q.Reserve(ctx, pipeline.Train, 2, 2*time.Minute) },
+		"adopt":   func(q Queue) (bool, error) { return q.Adopt(ctx, pipeline.Train, worker, 2) },
+		"keep":    func(q Queue) (bool, error) { return false, q.Keep(ctx, pipeline.Train, worker) },
+		"release": func(q Queue) (bool, error) { return false, q.Release(ctx, pipeline.Train, worker) },
 	}[rapid.SampledFrom([]string{"reserve", "adopt", "keep", "release"}).Draw(rt, "operation")]
 	got, err := do(m.got)
 	want, wantErr := do(m.want)

@@ -17,12 +17,24 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
+// Queue is the whole contract. Programs declare the part that they use.
+type Queue interface {
+	queue.Requests
+	queue.Uploads
+	queue.Tasks
+	queue.Slots
+	queue.Upkeep
+	queue.Overview
+	queue.Events
+	queue.Restorer
+}
+
 // Suite says how to come by an implementation.
 type Suite struct {
 	// Open returns an empty queue with the given policy. It may be called again when the queue before is no longer used.
-	Open func(t testing.TB, cfg queue.Config) queue.Queue
+	Open func(t testing.TB, cfg queue.Config) Queue
 	// Crash ends whatever keeps the state of q, starts it again and returns the queue anew. Nil: nothing survives.
-	Crash func(t testing.TB, q queue.Queue, cfg queue.Config) queue.Queue
+	Crash func(t testing.TB, q Queue, cfg queue.Config) Queue
 	// Lossy says that answers may be lost on their way, so that operations are retried. RunModel then moves the clock with
 	// every operation, by which an implementation may know its own doing, and allows that what Reap and Restore count is
 	// incomplete.
@@ -57,7 +69,7 @@ type test struct {
 // bench is one test's queue, clock and shorthand. Every method fails the test on an unexpected error.
 type bench struct {
 	*testing.T
-	q     queue.Queue
+	q     Queue
 	cfg   queue.Config
 	clock *Clock
 	n     int

@@ -41,11 +41,11 @@ func TestContract(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	client := connect(t, server)
 	queuetest.Suite{
-		Open: func(t testing.TB, cfg queue.Config) queue.Queue {
+		Open: func(t testing.TB, cfg queue.Config) queuetest.Queue {
 			flush(t, client)
 			return open(t, client, cfg)
 		},
-		Crash: func(t testing.TB, _ queue.Queue, cfg queue.Config) queue.Queue {
+		Crash: func(t testing.TB, _ queuetest.Queue, cfg queue.Config) queuetest.Queue {
 			server.Kill()
 			server.Run()
 			return open(t, client, cfg)
@@ -64,7 +64,7 @@ func TestModel(t *testing.T) {
 		schedules = 2_500
 	}
 	client := connect(t, redistest.Start(t))
-	queuetest.Suite{Open: func(t testing.TB, cfg queue.Config) queue.Queue {
+	queuetest.Suite{Open: func(t testing.TB, cfg queue.Config) queuetest.Queue {
 		flush(t, client)
 		return open(t, client, cfg)
 	}}.RunModel(t, schedules)

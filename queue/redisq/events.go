@@ -2,10 +2,8 @@ package redisq
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,13 +12,11 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-const events = "{q}events" // EVENTS in lua/keys.lua
-
 // Newest implements queue.Events.
 func (q *Queue) Newest(ctx context.Context) (string, error) {
 	var found []redis.XMessage
 	err := q.patiently(ctx, func(int) (err error) {
-		found, err = q.redis.XRevRangeN(ctx, events, "+", "-", 1).Result()
+		found, err = q.redis.XRevRangeN(ctx, eventsKey, "+", "-", 1).Result()
 		return err
 	})
 	if err != nil {
@@ -58,7 +54,7 @@ func (q *Queue) After(ctx context.Context, cursor string, n int, wait time.Durat
 func (q *Queue) read(ctx context.Context, cursor string, n int, block time.Duration) ([]queue.Transition, error) {
 	var streams []redis.XStream
 	err := q.patiently(ctx, func(int) (err error) {
-		streams, err = q.redis.XRead(ctx, &redis.XReadArgs{Streams: []string{events, cursor}, Count: int64(n), Block: block}).Result()
+		streams, err = q.redis.XRead(ctx, &redis.XReadArgs{Streams: []string{eventsKey, cursor}, Count: int64(n), Block: block}).Result()
 		return err
 	})
 	if err != nil {
@@ -77,25 +73,19 @@ func (q *Queue) read(ctx context.Context, cursor string, n int, block time.Durat
 	return found, nil
 }
 
-// transition reads a line that publish in lua/common.lua wrote.
+// transition reads an event that publish in lua/functions.lua wrote.
 func transition(m redis.XMessage) (queue.Transition, error) {
-	text, _ := m.Values["e"].(string)
-	parts := strings.SplitN(text, " ", 6)
-	if len(parts) < 5 {
-		return queue.Transition{}, fmt.Errorf("%q is no transition", text)
+	text := func(name string) string {
+		s, _ := m.Values[name].(string)
+		return s
 	}
-	ms, err := strconv.ParseInt(parts[4], 10, 64)
-	if err != nil {
-		return queue.Transition{}, err
-	}
-	t := queue.Transition{ID: m.ID, RequestID: parts[0], Stage: letterStages[parts[1]], Status: letterStatuses[parts[2]],
-		Kind: queue.Kind(parts[3]), At: time.UnixMilli(ms).UTC()}
-	if len(parts) == 6 && t.Kind == queue.Progress {
+	at, err := strconv.ParseInt(text("at"), 10, 64)
+	t := queue.Transition{ID: m.ID, RequestID: text("request"), Stage: pipeline.Stage(text("stage")), Status: pipeline.Status(text("status")),
+		Kind: queue.Kind(text("kind")), At: millis(at).time()}
+	if err == nil && t.Kind == queue.Progress {
 		t.Progress = new(pipeline.Progress)
-		return t, json.Unmarshal([]byte(parts[5]), t.Progress)
+		return t, fromJSON(text("detail"), t.Progress)
 	}
-	if len(parts) == 6 {
-		t.Code = parts[5]
-	}
-	return t, nil
+	t.Code = text("detail")
+	return t, err
 }

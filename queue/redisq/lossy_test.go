@@ -127,7 +127,7 @@ func TestNothingIsAppliedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	queuetest.Suite{Lossy: true, Open: func(t testing.TB, cfg queue.Config) queue.Queue {
+	queuetest.Suite{Lossy: true, Open: func(t testing.TB, cfg queue.Config) queuetest.Queue {
 		flush(t, direct)
 		q := open(t, client, cfg)
 		q.SetPause(time.Millisecond)
@@ -172,7 +172,7 @@ func TestGivesUp(t *testing.T) {
 	if _, err := q.Lookup(t.Context(), "r"); err == nil {
 		t.Fatal("an answer from nowhere")
 	}
-	if _, err := q.EnqueueAll(t.Context(), []queue.Task{{RequestID: "r", Stage: pipeline.Filter}}); err == nil {
+	if _, err := q.Restore(t.Context(), []queue.Record{{Request: queuetest.Request(time.Now(), 1)}}); err == nil {
 		t.Fatal("an answer from nowhere")
 	}
 	if _, err := q.After(t.Context(), "", 1, 0); err == nil {

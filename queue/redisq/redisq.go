@@ -1,6 +1,6 @@
-// Package redisq is the queue that serves: queue.Queue on one Redis or Valkey, version 7 or later. Every operation is one
-// Lua script, so it happens whole or not at all; the scripts lie in lua/, one file each, and lua/keys.lua names all keys.
-// Only a main may name this package; everybody else asks for the interfaces of package queue.
+// Package redisq is the queue that serves: the interfaces of package queue on one Redis or Valkey, version 7 or later. Every operation
+// is one Lua script, so it happens whole or not at all: lua/ has a file for each, and lua/keys.lua describes all keys and the record
+// of a request. Only a main may name this package; all others ask for the interfaces of package queue.
 //
 // Redis must not evict (maxmemory-policy noeviction) and should keep an append-only file. What a crash loses with
 // appendfsync everysec, about a second, queue.Rebuild brings back.
@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,8 +23,6 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
-
-var _ queue.Queue = (*Queue)(nil)
 
 // Queue is safe for use by several goroutines.
 type Queue struct {
@@ -72,16 +71,12 @@ func New(client *redis.Client, cfg queue.Config) (*Queue, error) {
 	if client.Options().MaxRetries > 0 {
 		return nil, errors.New("queue: the redis client must not repeat commands by itself: use redisq.Connect")
 	}
-	cfg = cfg.WithDefaults()
-	scripts, err := loadScripts(cfg)
+	scripts, err := loadScripts()
 	if err != nil {
 		return nil, fmt.Errorf("queue: read scripts: %w", err)
 	}
-	return &Queue{redis: client, cfg: cfg, scripts: scripts, patience: Patience, pause: 20 * time.Millisecond, name: rand.Text()[:13]}, nil
+	return &Queue{redis: client, cfg: cfg.WithDefaults(), scripts: scripts, patience: Patience, pause: 20 * time.Millisecond, name: rand.Text()[:13]}, nil
 }
-
-// Prepare migrates state that an older program left.
-func (q *Queue) Prepare(ctx context.Context) error { return q.migrate(ctx, Version, q.migrations()) }
 
 // Ping asks Redis once whether it answers, and is not patient.
 func (q *Queue) Ping(ctx context.Context) error {
@@ -98,70 +93,39 @@ func (q *Queue) unique() string { return q.name + strconv.FormatInt(q.named.Add(
 
 // Submit implements queue.Requests.
 func (q *Queue) Submit(ctx context.Context, r pipeline.Request) error {
-	args, err := submitArgs(r)
+	args, err := identityArgs(r)
 	if err != nil {
 		return err
-	}
-	v, err := q.call(ctx, "submit", q.now(), args...)
-	if err != nil {
-		return err
-	}
-	return submitted(r.ID, v)
-}
-
-// SubmitAll is Submit for many requests in few round trips; one error, or nil, for each.
-func (q *Queue) SubmitAll(ctx context.Context, requests []pipeline.Request) ([]error, error) {
-	args := make([][]any, len(requests))
-	for i, r := range requests {
-		var err error
-		if args[i], err = submitArgs(r); err != nil {
-			return nil, err
-		}
-	}
-	answers, err := q.calls(ctx, "submit", q.now(), len(args), 1, func(i int) []any { return args[i] })
-	if err != nil {
-		return nil, err
-	}
-	errs := make([]error, len(requests))
-	for i, v := range answers {
-		errs[i] = submitted(requests[i].ID, v)
-	}
-	return errs, nil
-}
-
-func submitArgs(r pipeline.Request) ([]any, error) {
-	if r.ID == "" || strings.ContainsAny(r.ID, " \r\n") || r.SessionID == "" || strings.Contains(r.SessionID+r.Caller, nul) || r.Priority < 0 || r.Priority > pipeline.MaxPriority {
-		return nil, fmt.Errorf("submit: request %q needs an id, a session and a priority of 0 to %d", r.ID, pipeline.MaxPriority)
 	}
 	fields, err := requestFields(r)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	answer, err := q.call(ctx, "submit", q.now(), append(args, fields...)...)
+	if err != nil {
+		return err
+	}
+	holder, ok := answer.(string)
+	if !ok {
+		return unexpected("submit", answer)
+	}
+	if holder != r.ID {
+		return &queue.DuplicateError{RequestID: holder}
+	}
+	return nil
+}
+
+// identityArgs are the arguments by which a request is found, and when it ends at the latest.
+func identityArgs(r pipeline.Request) ([]any, error) {
+	if r.ID == "" || strings.ContainsAny(r.ID, " \r\n") || r.SessionID == "" || strings.Contains(r.SessionID+r.Caller, "\x00") ||
+		r.Priority < 0 || r.Priority > pipeline.MaxPriority {
+		return nil, fmt.Errorf("submit: request %q needs an id, a session and a priority of 0 to %d", r.ID, pipeline.MaxPriority)
 	}
 	var deadline any = ""
 	if !r.Deadline.IsZero() {
 		deadline = r.Deadline.UnixMilli()
 	}
-	return append([]any{r.ID, r.SessionKey(), tokenField(r.TokenHash), deadline}, fields...), nil
-}
-
-func submitted(id string, answer any) error {
-	switch v := answer.(type) {
-	case error:
-		return v
-	case string:
-		if v == "!" {
-			return queue.ErrTokenTaken
-		}
-		if v != id {
-			return &queue.DuplicateError{RequestID: v}
-		}
-		return nil
-	}
-	return unexpected("submit", answer)
-}
-
-func unexpected(script string, answer any) error {
-	return fmt.Errorf("queue: %s gave the unexpected answer %v", script, answer)
+	return []any{r.ID, r.SessionKey(), r.TokenHash, deadline}, nil
 }
 
 // Lookup implements queue.Requests.
@@ -174,95 +138,37 @@ func (q *Queue) Lookup(ctx context.Context, requestID string) (queue.State, erro
 
 // LookupToken implements queue.Requests.
 func (q *Queue) LookupToken(ctx context.Context, tokenHash string) (queue.State, error) {
-	s, err := q.lookup(ctx, "", tokenField(tokenHash))
+	s, err := q.lookup(ctx, "", tokenHash)
 	if err == nil && s.TokenHash != tokenHash { // found by a part of its digest
 		return queue.State{}, queue.ErrNotFound
 	}
 	return s, err
 }
 
-func (q *Queue) lookup(ctx context.Context, id, token string) (queue.State, error) {
+func (q *Queue) lookup(ctx context.Context, id, tokenHash string) (queue.State, error) {
+	var r record
 	now := q.now()
-	v, err := q.call(ctx, "lookup", now, id, token)
-	if err != nil {
+	if err := q.decode(ctx, "lookup", now, &r, id, tokenHash); err != nil {
 		return queue.State{}, err
 	}
-	answer, _ := v.([]any)
-	if len(answer) == 0 {
-		return queue.State{}, queue.ErrNotFound
-	}
-	if len(answer) != 3 {
-		return queue.State{}, unexpected("lookup", v)
-	}
-	found, _ := answer[0].(string)
-	record, err := fieldsOf(answer[1])
-	if err != nil {
-		return queue.State{}, fmt.Errorf("queue: record of %s: %w", found, err)
-	}
-	extra, err := fieldsOf(answer[2])
-	if err != nil {
-		return queue.State{}, fmt.Errorf("queue: extra of %s: %w", found, err)
-	}
-	r := reader{fields: record}
-	s := r.state(found, extra)
-	if !s.RetryAt.After(now) {
-		s.RetryAt = time.Time{}
-	}
-	if r.err != nil {
-		return queue.State{}, fmt.Errorf("queue: record of %s: %w", found, r.err)
-	}
-	return s, nil
+	return r.state(now)
 }
 
 // Position implements queue.Requests.
 func (q *Queue) Position(ctx context.Context, requestID string) (int, error) {
-	v, err := q.ask(ctx, "position", q.now(), requestID)
-	if err != nil {
-		return 0, err
-	}
-	n, ok := v.(int64)
-	if !ok {
-		return 0, unexpected("position", v)
-	}
-	if n < 0 {
-		return 0, queue.ErrNotFound
-	}
-	return int(n), nil
+	return q.number(ctx, "position", q.now(), requestID)
 }
 
 // Cancel implements queue.Requests.
 func (q *Queue) Cancel(ctx context.Context, requestID string) error {
-	n, err := q.number(ctx, "cancel", q.now(), requestID)
-	switch {
-	case err != nil:
-		return err
-	case n == -1:
-		return queue.ErrNotFound
-	case n == -2:
-		return queue.ErrTerminal
-	}
-	return nil
+	return q.do(ctx, "cancel", q.now(), requestID)
 }
 
-// ask runs a script that wakes tasks whose time has come before it answers, until there are none.
-func (q *Queue) ask(ctx context.Context, script string, now time.Time, args ...any) (any, error) {
-	const more = int64(-2)
-	for {
-		if v, err := q.call(ctx, script, now, args...); err != nil || v != more {
-			return v, err
-		}
+// Promise implements queue.Uploads.
+func (q *Queue) Promise(ctx context.Context, p queue.Promise) ([]int64, error) {
+	args := []any{p.RequestID, p.MaxFiles, p.MaxBytes, len(p.Arrived)}
+	for _, f := range slices.Concat(p.Arrived, p.Files) {
+		args = append(args, f.Name, f.Bytes)
 	}
-}
-
-// number runs a script that answers with one.
-func (q *Queue) number(ctx context.Context, script string, now time.Time, args ...any) (int64, error) {
-	v, err := q.call(ctx, script, now, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, ok := v.(int64)
-	if !ok {
-		return 0, unexpected(script, v)
-	}
-	return n, nil
+	return q.numbers(ctx, "promise", q.now(), len(p.Files), args...)
 }

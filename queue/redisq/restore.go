@@ -3,7 +3,6 @@ package redisq
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/pipeline"
@@ -21,43 +20,41 @@ func (q *Queue) Restore(ctx context.Context, records []queue.Record) (queue.Rebu
 			return did, fmt.Errorf("restore %s: %w", r.Request.ID, err)
 		}
 	}
-	// Whoever emptied Redis took the version, too.
-	if err := q.migrate(ctx, Version, q.migrations()); err != nil {
-		return did, err
-	}
-	answers, err := q.calls(ctx, "restore", now, len(args), 1, func(i int) []any { return args[i] })
+	restored, err := q.callAll(ctx, "restore", now, args)
 	if err != nil {
 		return did, err
 	}
 	did.Records = len(records)
-	var tasks []queue.Task
-	for i, v := range answers {
-		status, ok := v.(string)
-		if !ok {
-			return did, fmt.Errorf("restore %s: %w", records[i].Request.ID, unexpected("restore", v))
+	var tasks [][]any
+	for i, answer := range restored {
+		pair, _ := answer.([]any)
+		if len(pair) != 2 {
+			return did, fmt.Errorf("restore %s: %w", records[i].Request.ID, unexpected("restore", answer))
 		}
-		status, known := strings.CutPrefix(status, "+")
-		if !known {
+		status, _ := pair[0].(string)
+		if pair[1] == int64(1) {
 			did.Requests++
 		}
-		if t, ok := records[i].Next(); ok && !letterStatuses[status].Terminal() {
-			tasks = append(tasks, t)
+		if t, ok := records[i].Next(); ok && !pipeline.Status(status).Terminal() {
+			tasks = append(tasks, q.enqueueArgs(t))
 		}
 	}
-	results, err := q.EnqueueAll(ctx, tasks)
-	for i, r := range results {
-		switch {
-		case r.Err == nil && r.Added:
+	enqueued, err := q.callAll(ctx, "enqueue", now, tasks)
+	for _, answer := range enqueued {
+		if answer == "added" { // else it was known, or its request has finished or was forgotten meanwhile
 			did.Tasks++
-		case r.Err != nil && r.Err != queue.ErrTerminal && r.Err != queue.ErrNotFound: // ended or forgotten meanwhile
-			return did, fmt.Errorf("restore %s: %w", tasks[i].RequestID, r.Err)
 		}
 	}
 	return did, err
 }
 
+// restoreArgs are the arguments of lua/restore.lua.
 func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
-	submit, err := submitArgs(r.Request)
+	args, err := identityArgs(r.Request)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := requestFields(r.Request)
 	if err != nil {
 		return nil, err
 	}
@@ -66,19 +63,17 @@ func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
 	if at.IsZero() {
 		at = now
 	}
-	var fields []any
 	if r.Done != "" {
 		status = pipeline.Processing
 		if _, more := r.Done.Next(); !more {
 			status = pipeline.Completed
 		}
-		fields = append(fields, "g", stageLetters[r.Done], "D", stageLetters[r.Done])
-		m := objectFields(r.Request.ID, r.Manifest)
-		fields = append(fields, "m", m[0], "mg", m[1])
+		fields = append(fields, "stage", string(r.Done), "done_stage", string(r.Done))
+		fields = append(fields, objectFields("manifest", r.Manifest)...)
 	}
 	if o := r.Outcome; o != nil && status != pipeline.Completed {
 		if !o.Status.Terminal() {
-			return nil, fmt.Errorf("outcome %q is none", o.Status)
+			return nil, fmt.Errorf("%q is not the status of a finished request", o.Status)
 		}
 		status, at = o.Status, o.At
 		if o.Failure != nil {
@@ -90,17 +85,15 @@ func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
 	var when any = ""
 	if status != pipeline.Queued {
 		when = at.UnixMilli()
-		fields = append(fields, "u", when)
+		fields = append(fields, "updated", when)
 	}
 	if status.Terminal() {
-		fields = append(fields, "y", when)
+		fields = append(fields, "finished", when)
 	}
-	args := append(submit[:4:4], statusLetters[status], when, failure)
-	return append(append(args, fields...), submit[4:]...), nil
+	stages := pipeline.Stages()
+	args = append(args, string(stages[len(stages)-1]), string(status), when, failure, queue.Recent.Milliseconds())
+	return append(args, fields...), nil
 }
-
-// wholeKey is WHOLE in lua/keys.lua.
-const wholeKey = "{q}whole"
 
 // Whole implements queue.Restorer.
 func (q *Queue) Whole(ctx context.Context) (bool, error) {

@@ -1,18 +1,15 @@
 package redisq
 
 import (
-	"cmp"
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
 	"path"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -25,77 +22,170 @@ import (
 //go:embed lua/*.lua
 var sources embed.FS
 
-// tag is the one key that scripts are given: it leads them to the shard of all others.
-var tag = []string{"{q}"}
-
-// scripts by the name of their file. Each is the common functions, and then itself. The names that lua/keys.lua gives and those of
-// the policy are replaced by their values: as locals that functions share they would cost each call a microsecond, as much as a
-// command.
+// scripts by the name of their file. Each is lua/keys.lua, lua/functions.lua, and then itself.
 type scripts map[string]*redis.Script
 
-// constant is a line of lua/keys.lua that names a value.
-var constant = regexp.MustCompile(`(?m)^local ([A-Z]+) *= *('[^']*')`)
-
-// capitals are how constants are written; nothing else in the scripts' code is a word of them that these name.
-var capitals = regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)*\b`)
-
-func loadScripts(cfg queue.Config) (scripts, error) {
-	text := func(name string) (string, error) {
-		b, err := fs.ReadFile(sources, path.Join("lua", name+".lua"))
-		return string(b), err
-	}
-	values := map[string]string{
-		"LEASE": strconv.FormatInt(cfg.LeaseFor.Milliseconds(), 10), "KEEP": strconv.FormatInt(cfg.Keep.Milliseconds(), 10), "KEEP_EVENTS": fmt.Sprintf("'%d'", cfg.KeepEvents),
-		"ATTEMPTS": strconv.Itoa(cfg.MaxAttempts), "FAIR_SHARE": strconv.FormatBool(cfg.FairShare),
-		"ANNOUNCE": strconv.FormatInt(cfg.AnnounceGrace.Milliseconds(), 10), "RECENT": strconv.FormatInt(queue.Recent.Milliseconds(), 10),
-	}
-	keys, err := text("keys")
-	if err != nil {
-		return nil, err
-	}
-	for _, found := range constant.FindAllStringSubmatch(keys, -1) {
-		values[found[1]] = found[2]
-	}
-	common, err := text("common")
-	if err != nil {
-		return nil, err
-	}
+func loadScripts() (scripts, error) {
+	texts := map[string]string{}
 	files, err := fs.Glob(sources, "lua/*.lua")
 	if err != nil {
 		return nil, err
 	}
-	all := scripts{}
 	for _, file := range files {
-		name := strings.TrimSuffix(path.Base(file), ".lua")
-		if name == "keys" || name == "common" {
-			continue
-		}
-		body, err := text(name)
+		b, err := fs.ReadFile(sources, file)
 		if err != nil {
 			return nil, err
 		}
-		all[name] = redis.NewScript(capitals.ReplaceAllStringFunc(common+body, func(name string) string { return cmp.Or(values[name], name) }))
+		texts[strings.TrimSuffix(path.Base(file), ".lua")] = string(b)
+	}
+	all := scripts{}
+	for name, text := range texts {
+		if name != "keys" && name != "functions" {
+			all[name] = redis.NewScript(texts["keys"] + texts["functions"] + text)
+		}
 	}
 	return all, nil
 }
 
-// call runs a script as of now, and again while Redis is away or still loading, for no longer than the queue's patience.
-// A call whose answer was lost may have happened: from the second try on the script is told so and does not do it twice.
-func (q *Queue) call(ctx context.Context, script string, now time.Time, args ...any) (any, error) {
-	argv := append([]any{0, now.UnixMilli()}, args...)
-	var v any
-	err := q.patiently(ctx, func(try int) error {
-		if try > 0 {
-			argv[0] = 1
+// keys are KEYS of every script.
+var keys = []string{tag}
+
+// argv is ARGV of every script; lua/functions.lua lists the first ones.
+func (q *Queue) argv(repeated bool, now time.Time, args []any) []any {
+	return append([]any{flag(repeated), now.UnixMilli(), q.cfg.KeepEvents, q.cfg.Keep.Milliseconds(), q.cfg.AnnounceGrace.Milliseconds()},
+		args...)
+}
+
+// flag is how scripts get a yes or no.
+func flag(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// answers are the words by which scripts refuse.
+var answers = map[string]error{
+	"lost": queue.ErrLeaseLost, "canceled": queue.ErrCanceled, "unknown": queue.ErrNotFound, "finished": queue.ErrTerminal,
+	"token_taken": queue.ErrTokenTaken, "no_room": queue.ErrTooMuch,
+}
+
+// call runs a script as of now, and again while Redis is away or still loading, for no longer than the queue's patience, and while it
+// has more to do before it answers. A call whose answer was lost may have happened: from the second try on the script is told so and
+// does not do it twice. A word by which a script refuses is returned as its error.
+func (q *Queue) call(ctx context.Context, script string, now time.Time, args ...any) (answer any, err error) {
+	for answer = any("more"); answer == "more"; {
+		err := q.patiently(ctx, func(try int) (err error) {
+			answer, err = q.scripts[script].Run(ctx, q.redis, keys, q.argv(try > 0, now, args)...).Result()
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("queue: %s: %w", script, err)
 		}
-		var err error
-		v, err = q.scripts[script].Run(ctx, q.redis, tag, argv...).Result()
+	}
+	if word, ok := answer.(string); ok && answers[word] != nil {
+		return nil, answers[word]
+	}
+	return answer, nil
+}
+
+// do is call for a script that answers 'ok' when it does not refuse.
+func (q *Queue) do(ctx context.Context, script string, now time.Time, args ...any) error {
+	answer, err := q.call(ctx, script, now, args...)
+	if err == nil && answer != "ok" {
+		err = unexpected(script, answer)
+	}
+	return err
+}
+
+// number is call for a script that answers with one.
+func (q *Queue) number(ctx context.Context, script string, now time.Time, args ...any) (int, error) {
+	answer, err := q.call(ctx, script, now, args...)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := answer.(int64)
+	if !ok {
+		return 0, unexpected(script, answer)
+	}
+	return int(n), nil
+}
+
+// list is call for a script that answers with a list of numbers or of texts.
+func list[T int64 | string](ctx context.Context, q *Queue, script string, now time.Time, args ...any) ([]T, error) {
+	answer, err := q.call(ctx, script, now, args...)
+	if err != nil {
+		return nil, err
+	}
+	values, ok := answer.([]any)
+	if !ok {
+		return nil, unexpected(script, answer)
+	}
+	var all []T
+	for _, value := range values {
+		v, ok := value.(T)
+		if !ok {
+			return nil, unexpected(script, answer)
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// numbers is list for a script that answers with n numbers.
+func (q *Queue) numbers(ctx context.Context, script string, now time.Time, n int, args ...any) ([]int64, error) {
+	all, err := list[int64](ctx, q, script, now, args...)
+	if err == nil && len(all) != n {
+		err = unexpected(script, all)
+	}
+	return all, err
+}
+
+// decode is call for a script that answers with JSON.
+func (q *Queue) decode(ctx context.Context, script string, now time.Time, into any, args ...any) error {
+	answer, err := q.call(ctx, script, now, args...)
+	if err != nil {
+		return err
+	}
+	text, ok := answer.(string)
+	if !ok {
+		return unexpected(script, answer)
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("queue: answer of %s: %w", script, err)
+	}
+	return nil
+}
+
+func unexpected(script string, answer any) error {
+	return fmt.Errorf("queue: %s gave the unexpected answer %v", script, answer)
+}
+
+// callAll runs a script once for each list of arguments, in order and in one round trip: a rebuild has a record for every request. All
+// are repeated when one has no answer.
+func (q *Queue) callAll(ctx context.Context, script string, now time.Time, args [][]any) (answers []any, err error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	err = q.patiently(ctx, func(try int) error {
+		if err := q.scripts[script].Load(ctx, q.redis).Err(); err != nil {
+			return err
+		}
+		pipe := q.redis.Pipeline()
+		for _, a := range args {
+			q.scripts[script].EvalSha(ctx, pipe, keys, q.argv(try > 0, now, a)...)
+		}
+		done, err := pipe.Exec(ctx)
+		answers = answers[:0]
+		for _, c := range done {
+			answers = append(answers, c.(*redis.Cmd).Val())
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("queue: %s: %w", script, err)
 	}
-	return v, nil
+	return answers, nil
 }
 
 // patiently repeats what fails because Redis is away. A try against one that hangs takes long, so time counts and not tries.
@@ -120,10 +210,10 @@ func (q *Queue) patiently(ctx context.Context, do func(try int) error) error {
 	}
 }
 
-// Passing says whether an error comes from a Redis that restarts, loads its data, fails over or is out of reach: time may cure it.
+// Passing reports whether an error comes from a Redis that restarts, loads its data, fails over or is out of reach: time may cure it.
 func Passing(err error) bool {
-	for _, prefix := range []string{"LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY "} {
-		if redis.HasErrorPrefix(err, strings.TrimSpace(prefix)) {
+	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"} {
+		if redis.HasErrorPrefix(err, prefix) {
 			return true
 		}
 	}
@@ -131,85 +221,4 @@ func Passing(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, syscall.ENOENT) || errors.As(err, &network)
-}
-
-// batchSize things that scripts do travel together.
-const batchSize = 2048
-
-// calls runs a script n times, in order, many in one round trip; args are the arguments of the i-th, which does so many things.
-// While Redis works on one batch the next is made ready. The answers are values or errors, one for each; err is set when Redis
-// stayed away.
-func (q *Queue) calls(ctx context.Context, script string, now time.Time, n, things int, args func(i int) []any) (answers []any, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	batches := make(chan []*redis.Cmd, 1)
-	head := []any{"evalsha", q.scripts[script].Hash(), 1, tag[0], 0, now.UnixMilli()} // the same for all, so made once
-	go func() {
-		defer close(batches)
-		size := batchSize / things
-		for start := 0; start < n; start += size {
-			batch := make([]*redis.Cmd, 0, size)
-			for i := start; i < min(start+size, n); i++ {
-				batch = append(batch, redis.NewCmd(ctx, slices.Concat(head, args(i))...))
-			}
-			select {
-			case batches <- batch:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	answers = make([]any, 0, n)
-	for batch := range batches {
-		if err := q.send(ctx, script, batch); err != nil {
-			return answers, fmt.Errorf("queue: %s: %w", script, err)
-		}
-		for _, c := range batch {
-			v, err := c.Result()
-			if err != nil {
-				v = err
-			}
-			answers = append(answers, v)
-		}
-	}
-	return answers, ctx.Err()
-}
-
-// again is the place in a command of what says that it is tried again.
-const again = 4
-
-// send runs commands in one round trip, and again those that have no answer yet.
-func (q *Queue) send(ctx context.Context, script string, open []*redis.Cmd) error {
-	return q.patiently(ctx, func(try int) error {
-		for missing := true; missing; {
-			pipe := q.redis.Pipeline()
-			for _, c := range open {
-				c.Args()[again] = min(try, 1)
-				_ = pipe.Process(ctx, c) // it is put down, not sent
-			}
-			_, _ = pipe.Exec(ctx) // every command has its own error
-			var rest []*redis.Cmd
-			var trouble error
-			missing = false
-			for _, c := range open {
-				switch err := c.Err(); {
-				case redis.HasErrorPrefix(err, "NOSCRIPT"):
-					missing = true
-					rest = append(rest, c)
-				case err != nil && Passing(err):
-					trouble = err
-					rest = append(rest, c)
-				}
-			}
-			if open = rest; trouble != nil {
-				return trouble
-			}
-			if missing {
-				if err := q.scripts[script].Load(ctx, q.redis).Err(); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
 }

@@ -54,8 +54,6 @@ type Config struct {
 	Callers   int
 	FairShare bool
 	Seed      uint64
-	// Open returns the queue to play on; nil: queue/memq, which does in memory what queue/redisq does.
-	Open func(queue.Config) queue.Queue
 }
 
 // Defaults are times of the order of those measured for captures of some 150 frames on an L4 GPU for training and four
@@ -125,7 +123,7 @@ func (e *events) Pop() any {
 type world struct {
 	ctx     context.Context
 	cfg     Config
-	q       queue.Queue
+	q       *memq.Queue
 	now     time.Time
 	start   time.Time
 	agenda  events
@@ -151,12 +149,8 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	for _, s := range pipeline.Stages() {
 		w.since[s] = map[string]time.Time{}
 	}
-	open := cfg.Open
-	if open == nil {
-		open = func(c queue.Config) queue.Queue { return memq.New(c) }
-	}
 	const forever = 100 * 365 * 24 * time.Hour // nobody dies here
-	w.q = open(queue.Config{Now: func() time.Time { return w.now }, Rand: w.rand.Float64, LeaseFor: forever, SlotFor: forever,
+	w.q = memq.New(queue.Config{Now: func() time.Time { return w.now }, Rand: w.rand.Float64, LeaseFor: forever, SlotFor: forever,
 		Keep: time.Minute, KeepEvents: 1, FairShare: cfg.FairShare})
 	w.in(w.gap(), w.arrive)
 	for n := 0; len(w.agenda) > 0; n++ {

@@ -3,10 +3,8 @@
 package bench
 
 import (
-	"context"
-	"errors"
+	"flag"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,34 +25,31 @@ import (
 )
 
 // BenchmarkQueue measures the queue over TCP and through a unix socket, at three depths, with one connection and with eight. The
-// depths take turns with each other, with asynq doing the same on a redis-server of its own, and with redis-benchmark running the
-// very enqueue script. It prints medians, and medians of ratios of what was measured right after each other: absolute numbers mean
-// little on a machine that others use. A million waiting requests need 2 GB of memory for both servers and some minutes; -short
-// leaves them out.
+// depths take turns with each other, and with asynq doing the same on a redis-server of its own. It prints medians, and medians of ratios of what was measured right after each other: absolute numbers mean
+// little on a machine that others use. A million waiting requests need 2 GB of memory for both servers and some minutes.
 //
-//	go test -run '^$' -bench BenchmarkQueue -benchtime 1x -timeout 60m .
+//	go test -run '^$' -bench BenchmarkQueue -benchtime 1x -timeout 60m . [-args -depths 0,10000 -rounds 1]
 func BenchmarkQueue(b *testing.B) {
 	b.Run("tcp", func(b *testing.B) { benchmarkQueue(b, redistest.StartTCP) }) // as in the cloud
 	b.Run("unix", func(b *testing.B) { benchmarkQueue(b, redistest.Start) })   // as on a laptop
 }
 
 func benchmarkQueue(b *testing.B, start func(testing.TB, ...string) *redistest.Server) {
-	depths := []int{0, 10_000, 1_000_000}
-	if testing.Short() {
-		depths = depths[:2]
-	}
 	for range b.N {
 		var at []*measurement
-		for _, depth := range depths {
+		for text := range strings.SplitSeq(*depths, ",") {
+			depth, err := strconv.Atoi(text)
+			if err != nil {
+				b.Fatal(err)
+			}
 			at = append(at, newMeasurement(b, start(b), start(b), depth))
 		}
-		for range benchRounds {
+		for range *rounds {
 			for _, c := range []int{1, 8} {
 				for _, m := range at {
 					for range benchTurns {
 						m.oneByOne(c)
 					}
-					m.together(c)
 				}
 			}
 		}
@@ -62,13 +57,15 @@ func benchmarkQueue(b *testing.B, start func(testing.TB, ...string) *redistest.S
 	}
 }
 
+var (
+	depths = flag.String("depths", "0,10000,1000000", "how many requests wait")
+	rounds = flag.Int("rounds", 5, "how often every depth has its turns")
+)
+
 const (
-	benchRounds = 5
-	benchTurns  = 7      // in a round, of what is done one by one with asynq doing the same
-	benchTasks  = 1_000  // of one operation in one turn: so few that what is compared is measured within a second
-	benchPiped  = 10_240 // pipelined
-	benchPipe   = 2048   // at once, as in redisq
-	benchStage  = pipeline.Filter
+	benchTurns = 7     // in a round
+	benchTasks = 1_000 // of one operation in one turn: so few that what is compared is measured within a second
+	benchStage = pipeline.Filter
 )
 
 // result of one operation in one turn.
@@ -146,34 +143,13 @@ func (m *measurement) must(err error) {
 func (m *measurement) oneByOne(c int) {
 	ctx := m.b.Context()
 	tasks := uploads(m.submit(benchTasks))
-	m.measure(operation{"enqueue", c}, benchTasks, 1, func(i int) error {
+	m.measure(operation{"enqueue", c}, benchTasks, func(i int) error {
 		_, err := m.q.Enqueue(ctx, tasks[i])
 		return err
 	})
-	m.measure(operation{"asynq enqueue", c}, benchTasks, 1, func(int) error { return m.asynqEnqueue() })
+	m.measure(operation{"asynq enqueue", c}, benchTasks, func(int) error { return m.asynqEnqueue() })
 	m.work(operation{"claim+complete", c})
 	m.asynqProcess(operation{"asynq process", c})
-	m.handOver()
-}
-
-// together does many operations in one round trip, over c connections.
-func (m *measurement) together(c int) {
-	ctx := m.b.Context()
-	// As redis-benchmark can: at random, so that more than a third is known already.
-	ids := m.submit(benchPiped)
-	var tasks []queue.Task
-	for range ids {
-		tasks = append(tasks, upload(ids[rand.IntN(len(ids))]))
-	}
-	share := (len(tasks) + c - 1) / c
-	m.measure(operation{"enqueue pipelined", c}, c, share, func(i int) error {
-		_, err := m.q.EnqueueAll(ctx, tasks[i*share:min((i+1)*share, len(tasks))])
-		return err
-	})
-	m.drain()
-	m.floor(operation{"script pipelined", c})
-	m.measure(operation{"claim 16+complete 16", c}, m.drainable()/16, 16, func(int) error { return m.workMany(ctx, 16) })
-	m.drain()
 	m.handOver()
 }
 
@@ -185,10 +161,9 @@ func (m *measurement) handOver() {
 		tasks[i] = queue.Task{RequestID: id, Stage: next, Input: queuetest.Manifest(id, benchStage)}
 	}
 	m.completed = m.completed[:0]
-	answers, err := m.q.EnqueueAll(m.b.Context(), tasks)
-	m.must(err)
-	for _, a := range answers {
-		m.must(a.Err)
+	for _, t := range tasks {
+		_, err := m.q.Enqueue(m.b.Context(), t)
+		m.must(err)
 	}
 }
 
@@ -210,11 +185,11 @@ func uploads(ids []string) []queue.Task {
 	return tasks
 }
 
-// measure runs do n times, op.c at once; each call stands for weight operations.
-func (m *measurement) measure(op operation, n, weight int, do func(i int) error) {
+// measure runs do n times, op.c at once.
+func (m *measurement) measure(op operation, n int, do func(i int) error) {
 	took := make([]time.Duration, n)
 	var next atomic.Int64
-	m.timed(op, n*weight, took, func() error {
+	m.timed(op, n, took, func() error {
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= n {
@@ -301,71 +276,38 @@ func (m *measurement) add(op operation, rate, cpu float64, took []time.Duration)
 	m.results[op] = append(m.results[op], r)
 }
 
-// benchID is an id that redis-benchmark can make, too: it writes twelve digits.
-func benchID(n int) string { return fmt.Sprintf("%014d%012d", 0, n) }
-
-// submit records n requests and returns their ids.
-func (m *measurement) submit(n int) []string { return m.submitAs(n, benchID) }
-
-func (m *measurement) submitAs(n int, id func(n int) string) []string {
-	now := time.Now()
-	requests := make([]pipeline.Request, n)
-	ids := make([]string, n)
-	for i := range requests {
-		r := queuetest.Request(now, m.n)
-		if id != nil {
-			r.ID = id(m.n)
-		}
-		r.SessionID = fmt.Sprintf("%08x-0000-4000-8000-%012x", m.n, m.n) // as long as a UUID
-		r.Deadline = now.Add(24 * time.Hour)
-		requests[i], ids[i] = r, r.ID
-		m.n++
-	}
-	errs, err := m.q.SubmitAll(m.b.Context(), requests)
+// submit records n requests that wait for their uploads and returns their ids.
+func (m *measurement) submit(n int) []string {
+	records := m.records(n)
+	_, err := m.q.Restore(m.b.Context(), records)
 	m.must(err)
-	for _, err := range errs {
-		m.must(err)
+	ids := make([]string, n)
+	for i, r := range records {
+		ids[i] = r.Request.ID
 	}
 	return ids
 }
 
-// workMany claims and completes up to n tasks in two round trips.
-func (m *measurement) workMany(ctx context.Context, n int) error {
-	leases, err := m.q.Claim(ctx, benchStage, "bench", n)
-	if err != nil {
-		return err
+// records describe n new requests.
+func (m *measurement) records(n int) []queue.Record {
+	now := time.Now()
+	records := make([]queue.Record, n)
+	for i := range records {
+		r := queuetest.Request(now, m.n)
+		r.SessionID = fmt.Sprintf("%08x-0000-4000-8000-%012x", m.n, m.n) // as long as a UUID
+		r.Deadline = now.Add(24 * time.Hour)
+		records[i].Request = r
+		m.n++
 	}
-	manifests, ids := make([]pipeline.Object, len(leases)), make([]string, len(leases))
-	for i, l := range leases {
-		ids[i] = l.Task().RequestID
-		manifests[i] = queuetest.Manifest(ids[i], benchStage)
-	}
-	errs, err := m.q.CompleteAll(ctx, leases, manifests)
-	m.done(ids...)
-	return errors.Join(append(errs, err)...)
-}
-
-// drainable is how many tasks there are beyond the depth.
-func (m *measurement) drainable() int {
-	counts, err := m.q.Counts(m.b.Context())
-	m.must(err)
-	return counts[benchStage].Ready - m.depth
-}
-
-func (m *measurement) drain() {
-	for n := m.drainable(); n > 0; n -= 500 {
-		m.must(m.workMany(m.b.Context(), min(n, 500)))
-	}
+	return records
 }
 
 // fill brings both queues to the depth, and measures the memory of a waiting request: with UUID as session, caller,
 // deadline, options and upload, found by session and token.
 func (m *measurement) fill() {
-	before := info(m.b, m.client, "used_memory")
-	m.fillOurs()
-	m.bytes = (info(m.b, m.client, "used_memory") - before) / float64(m.depth)
-	before = info(m.b, m.asynqRedis, "used_memory")
+	ours, theirs := info(m.b, m.client, "used_memory"), info(m.b, m.asynqRedis, "used_memory")
 	var wg sync.WaitGroup
+	wg.Go(m.fillOurs)
 	for range 8 {
 		wg.Go(func() {
 			for range m.depth / 8 {
@@ -376,15 +318,21 @@ func (m *measurement) fill() {
 		})
 	}
 	wg.Wait()
-	m.asynqBytes = (info(m.b, m.asynqRedis, "used_memory") - before) / float64(m.depth)
+	m.bytes = (info(m.b, m.client, "used_memory") - ours) / float64(m.depth)
+	m.asynqBytes = (info(m.b, m.asynqRedis, "used_memory") - theirs) / float64(m.depth)
 }
 
 func (m *measurement) fillOurs() {
 	for left := m.depth; left > 0; {
-		ids := m.submitAs(min(left, 50_000), nil) // ids as they really are
-		_, err := m.q.EnqueueAll(m.b.Context(), uploads(ids))
-		m.must(err)
-		left -= len(ids)
+		records := m.records(min(left, 500))
+		for i, r := range records {
+			records[i].Upload = queuetest.Upload(r.Request.ID, 1)
+		}
+		if _, err := m.q.Restore(m.b.Context(), records); err != nil {
+			m.b.Error(err)
+			return
+		}
+		left -= len(records)
 	}
 }
 

@@ -30,19 +30,14 @@ func medians(turns []result) (r result) {
 	return r
 }
 
-// ratio is the median of ratios, of rates and of processor time the other way round: more is better for ours. Each turn is compared
-// with the last one of theirs in the same share of the rounds. ok is false when theirs was not measured.
-func (m *measurement) ratio(ours, theirs operation) (rate, cpu float64, ok bool) {
-	a, b := m.results[ours], m.results[theirs]
-	if len(b) == 0 {
-		return 0, 0, false
-	}
+// ratio is the median of ratios, of rates and of processor time the other way round: more is better for ours.
+func (m *measurement) ratio(ours, theirs operation) (rate, cpu float64) {
 	var rates, cpus []float64
-	for i, x := range a {
-		y := b[(i+1)*len(b)/len(a)-1]
+	for i, x := range m.results[ours] {
+		y := m.results[theirs][i]
 		rates, cpus = append(rates, x.rate/y.rate), append(cpus, y.cpu/x.cpu)
 	}
-	return median(rates), median(cpus), true
+	return median(rates), median(cpus)
 }
 
 // overEmpty is the median of p50 over that at depth 0 in the same turn.
@@ -56,8 +51,7 @@ func (m *measurement) overEmpty(empty *measurement, op operation) float64 {
 
 // compared says what is measured against what.
 var compared = []struct{ ours, theirs string }{
-	{"enqueue", "asynq enqueue"}, {"claim+complete", "asynq process"}, {"claim 16+complete 16", "asynq process"},
-	{"enqueue pipelined", "script pipelined"},
+	{"enqueue", "asynq enqueue"}, {"claim+complete", "asynq process"},
 }
 
 // report prints a table of everything and one of what matters, and reports the latter as metrics.
@@ -76,8 +70,7 @@ func report(b *testing.B, at []*measurement) {
 	if err := t.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	fmt.Printf("medians of %d turns, together of %d; ratios of neighbours in time; the other is asynq, or redis-benchmark with the same script\n",
-		benchRounds*benchTurns, benchRounds)
+	fmt.Printf("medians of %d turns; ratios of neighbours in time; the other is asynq\n", *rounds*benchTurns)
 	for _, m := range at[1:] {
 		fmt.Printf("depth %d: %.0f bytes a request; asynq, of a 200-byte payload and without session and token: %.0f\n", m.depth, m.bytes, m.asynqBytes)
 		b.ReportMetric(m.bytes, fmt.Sprintf("bytes/request@%d", m.depth))
@@ -85,29 +78,15 @@ func report(b *testing.B, at []*measurement) {
 }
 
 func line(t *tabwriter.Writer, b *testing.B, m, empty *measurement, ours, theirs operation) {
-	us := func(d time.Duration) string {
-		if d == 0 || ours.name == "enqueue pipelined" { // of all of them together
-			return "-"
-		}
-		return fmt.Sprintf("%.0f", float64(d)/1e3)
-	}
-	r := medians(m.results[ours])
-	fmt.Fprintf(t, "%s\t%d\t%d\t%.0f\t%s\t%s\t%.0f\t", ours.name, m.depth, ours.c, r.rate, us(r.p50), us(r.p99), r.cpu)
+	us := func(d time.Duration) string { return fmt.Sprintf("%.0f", float64(d)/1e3) }
+	r, o := medians(m.results[ours]), medians(m.results[theirs])
+	rate, cpu := m.ratio(ours, theirs)
+	over := m.overEmpty(empty, ours)
+	fmt.Fprintf(t, "%s\t%d\t%d\t%.0f\t%s\t%s\t%.0f\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t\n", ours.name, m.depth, ours.c, r.rate, us(r.p50), us(r.p99),
+		r.cpu, o.rate, o.cpu, rate, cpu, over)
 	where := fmt.Sprintf("@%d-c%d", m.depth, ours.c)
-	if rate, cpu, ok := m.ratio(ours, theirs); ok {
-		o := medians(m.results[theirs])
-		fmt.Fprintf(t, "%.0f\t%.0f\t%.2f\t%.2f\t", o.rate, o.cpu, rate, cpu)
-		b.ReportMetric(rate, ours.metric()+"/"+theirs.metric()+where)
-	} else {
-		fmt.Fprint(t, "-\t-\t-\t-\t")
-	}
-	if ours.name == "enqueue" || ours.name == "claim+complete" {
-		ratio := m.overEmpty(empty, ours)
-		fmt.Fprintf(t, "%.2f\t\n", ratio)
-		b.ReportMetric(ratio, ours.metric()+"-p50/empty"+where)
-	} else {
-		fmt.Fprint(t, "-\t\n")
-	}
+	b.ReportMetric(rate, ours.metric()+"/"+theirs.metric()+where)
+	b.ReportMetric(over, ours.metric()+"-p50/empty"+where)
 }
 
 // metric is the name without spaces, which metrics may not have.

@@ -1,15 +1,13 @@
--- adopt gives a worker the slot it has, else one that was reserved, else a free one.
---   ARGV[3]  stage
---   ARGV[4]  how many slots there are
---   ARGV[5]  end of the slot
---   ARGV[6]  worker
--- Returns 1, 0 all slots are taken.
-local slots, launched, worker = SLOTS .. ARGV[3], LAUNCHED .. ARGV[3], ARGV[6]
+-- adopt gives a worker the slot it has, else one that was reserved, else a free one. Called by Queue.Adopt.
+--   ARGV[6]  stage
+--   ARGV[7]  how many slots there are
+--   ARGV[8]  end of the slot
+--   ARGV[9]  worker
+-- Returns 1, or 0 when all slots are taken.
+local slots, launched, limit, ends, worker = SLOTS .. ARGV[6], LAUNCHED .. ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', launched, '-inf', now)
-if not redis.call('ZSCORE', slots, worker) and #redis.call('ZPOPMIN', launched) == 0
-  and redis.call('ZCARD', slots) >= tonumber(ARGV[4]) then
-  return 0
-end
-redis.call('ZADD', slots, ARGV[5], worker)
+local has = redis.call('ZSCORE', slots, worker)
+if not has and #redis.call('ZPOPMIN', launched) == 0 and redis.call('ZCARD', slots) >= limit then return 0 end
+redis.call('ZADD', slots, ends, worker)
 return 1

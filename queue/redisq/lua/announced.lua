@@ -1,4 +1,4 @@
--- announced takes down that the end of a request was announced.
---   ARGV[3]  request id
--- Returns 1, 0 that was known, or there is no such request.
-return redis.call('ZREM', ENDED, ARGV[3])
+-- announced notes that the end of a request was announced. Called by Queue.Announced.
+--   ARGV[6]  request id
+-- Returns 1, or 0 when that was known or there is no such request.
+return redis.call('ZREM', FINISHED, ARGV[6])

@@ -1,14 +1,14 @@
--- cancel ends a request that has not ended. The fence stays in the record: it tells the worker why its lease is gone.
---   ARGV[3]  request id
--- Returns 1, -1 no such request, -2 it has ended.
-local id = ARGV[3]
-local r = redis.call('HMGET', RECORD .. id, 'S', 'g', 'k', 'u')
-local status, stage = r[1], r[2]
-if not status then return -1 end
-if again and status == 'X' and r[4] == now then return 1 end
-if not active(status) then return -2 end
-leave(id, stage, r[3])
-redis.call('HDEL', EXTRA .. id, 'f')
-finish(id, status, 'X', ANNOUNCE)
-publish(id, stage, 'X', 'canceled')
-return 1
+-- cancel finishes a request that is not finished. The fence stays in the record, from which its worker learns why its lease is gone.
+-- Called by Queue.Cancel.
+--   ARGV[6]  request id
+-- Returns 'ok', 'unknown' or 'finished'.
+local id = ARGV[6]
+local r = read(id, 'status', 'stage', 'task', 'updated')
+if not r.status then return 'unknown' end
+if repeated and r.status == 'CANCELED' and r.updated == now then return 'ok' end
+if not active(r.status) then return 'finished' end
+leave(id, r.stage, r.task)
+redis.call('HDEL', REPORT .. id, 'failure')
+finish(id, r.status, 'CANCELED', now + announce_within)
+publish(id, r.stage, 'CANCELED', 'canceled')
+return 'ok'

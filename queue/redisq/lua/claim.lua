@@ -1,87 +1,76 @@
--- claim leases the next tasks of a stage, and before that may complete one that was claimed earlier.
---   ARGV[3]  stage
---   ARGV[4]  how many at most
---   ARGV[5]  end of the leases
---   ARGV[6]  worker, followed by something unique to this call
---   ARGV[7]  the least fence to give: now, in microseconds
---   ARGV[8]  to complete one of the same stage first: its request id, and [9] to [12] as [4] and [6] to [8] of complete
--- Returns -1 or -2 as complete does, and has claimed nothing then. Else one text, since an array of arrays costs as much to send
--- as three commands: for each task the attempt as a number of 4 bytes, then seven strings with their lengths before them, as
--- such numbers: request id, fence, exhausted attempts, failure of an earlier attempt, the pieces of the request, and i ig of the
--- record. What there is not is empty.
-local stage, untilMs, worker = ARGV[3], ARGV[5], ARGV[6]
+-- claim leases the next tasks of a stage. Before that, in the same step, it may complete one that was claimed earlier. Called by
+-- Queue.Claim and lease.CompleteAndClaim.
+--   ARGV[6]  stage
+--   ARGV[7]  how many tasks at most
+--   ARGV[8]  end of the leases
+--   ARGV[9]  worker, followed by something unique to this call
+--   ARGV[10] the least fence to give: now, in microseconds
+--   ARGV[11] 1 when callers of equal priority take turns, else 0
+--   to complete a task of the same stage first: ARGV[12] its request id, [13] its fence, [14] 1 when no stage follows, else 0,
+--   [15] to [20] its manifest (object)
+-- Returns 'lost' or 'canceled' as complete does, and has claimed nothing then; else JSON: a list of records, each with its id and the
+-- failure of an earlier attempt.
+local stage, limit, ends, worker, least, fair = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] == '1'
 
-if ARGV[8] then
-  local ok = completed(ARGV[8], ARGV[9], stage, ARGV[10] == '1', ARGV[11], ARGV[12])
-  if ok ~= 1 then return ok end
+if ARGV[12] then
+  local answer = complete(ARGV[12], ARGV[13], stage, ARGV[14] == '1', 15)
+  if answer ~= 'ok' then return answer end
 end
 
-local function answer(id, fence, attempt, r)
-  local exhausted, failure, whole, where, rest = '', '', r[1] .. (r[2] or '') .. (r[3] or ''), r[4] or '', r[5] or ''
-  if attempt > 1 or r[12] then -- once saved, attempts begin at 1 again
-    exhausted, failure = redis.call('HGET', RECORD .. id, 'A') or '', redis.call('HGET', EXTRA .. id, 'f') or ''
+-- claimed returns the record of a leased task for its worker.
+local function claimed(id, r)
+  r.id, r.failure = id, redis.call('HGET', REPORT .. id, 'failure') or nil
+  return r
+end
+
+-- encoded returns a list as JSON. An empty table would become an object.
+local function encoded(list) return #list > 0 and cjson.encode(list) or '[]' end
+
+if repeated then
+  local found = {}
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASED .. stage, ends, ends)) do
+    local r = read_all(REQUEST .. id)
+    if r.worker == worker then found[#found + 1] = claimed(id, r) end
   end
-  if r[3] and #r[3] == 64 then
-    local i, piece = 3, redis.call('HGET', RECORD .. id, 'r3')
-    while piece do
-      whole, i = whole .. piece, i + 1
-      piece = redis.call('HGET', RECORD .. id, 'r' .. i)
-    end
-  end
-  return struct.pack('>I4I4c0I4c0I4c0I4c0I4c0I4c0I4c0', attempt, #id, id, #fence, fence, #exhausted, exhausted, #failure, failure,
-    #whole, whole, #where, where, #rest, rest)
+  table.sort(found, function(a, b) return tonumber(a.fence) < tonumber(b.fence) end) -- as they were claimed
+  if #found > 0 then return encoded(found) end
 end
 
-local function read(id)
-  return redis.call('HMGET', RECORD .. id, 'r', 'r1', 'r2', 'i', 'ig', 'S', 'a', 'z', 'k', 'g', 'f', 'v')
+-- take_turn notes that the turn of a claimed task has come.
+local function take_turn(score_of_task, r)
+  local priority = priority_of(score_of_task)
+  local turns, caller = TURNS .. stage, priority .. ':' .. r.caller
+  local turn = score_of_task - score(priority, 0)
+  local known = redis.call('HMGET', turns, priority, caller)
+  if turn > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, turn) end
+  if turn == tonumber(known[2] or 0) then redis.call('HDEL', turns, caller) end
 end
 
-local answers = {}
-if again then
-  local taken = {}
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASED .. stage, untilMs, untilMs)) do
-    local w = redis.call('HMGET', RECORD .. id, 'w', 'f', 'a')
-    if w[1] == worker then taken[#taken + 1] = {id, w[2], tonumber(w[3])} end
-  end
-  table.sort(taken, function(a, b) return tonumber(a[2]) < tonumber(b[2]) end) -- as they were claimed
-  for i, t in ipairs(taken) do answers[i] = answer(t[1], t[2], t[3], read(t[1])) end
-  if #answers > 0 then return table.concat(answers) end
-end
-
-due(stage)
-local tasks = redis.call('ZPOPMIN', READY .. stage, ARGV[4])
-if #tasks == 0 then return '' end
-
--- Fences grow with every claim of a task and never fall behind the clock: should its newest claims be lost with the machine,
--- no fence is given out twice.
-local least = tonumber(ARGV[7])
+-- Fences grow with every claim of a task and are never less than the clock: should its newest claims be lost with the machine, no
+-- fence is given out twice.
 local newest = least - 1
 
--- A status that ended is not overwritten: see active.
-local PROCESSING, NOTHING = {'S', 'P'}, {}
-
+wake_due(stage)
+local leased = {}
+local tasks = redis.call('ZPOPMIN', READY .. stage, limit)
 for t = 1, #tasks, 2 do
   local id = tasks[t]
-  local r = read(id)
-  if r[9] == 'r' and r[10] == stage and active(r[6]) then -- else half a script
-    newest = math.max(newest, math.abs(tonumber(r[11] or 0))) + 1
-    local fence = newest == least and ARGV[7] or string.format('%.0f', newest)
-    local attempt = (r[7] or 0) + 1
-    if r[6] == 'Q' then become('Q', 'P') end
-    redis.call('HSET', RECORD .. id, 'k', 'l', 'f', fence, 'w', worker, 'x', untilMs, 'a', attempt == 1 and '1' or attempt, 'u', now,
-      'z', r[8] or now, unpack(r[6] == 'Q' and PROCESSING or NOTHING))
-    redis.call('ZADD', LEASED .. stage, untilMs, id)
-    if FAIR_SHARE then
-      local _, caller = identity(id)
-      local level = math.floor(tasks[t + 1] / score(4094, 0))
-      local turns, priority, place = TURNS .. stage, 4095 - level, tasks[t + 1] - score(4095 - level, 0)
-      local key = priority .. ':' .. caller
-      local known = redis.call('HMGET', turns, priority, key)
-      if place > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, place) end
-      if tonumber(known[2] or 0) == place then redis.call('HDEL', turns, key) end
+  local r = read_all(REQUEST .. id)
+  if r.task == 'ready' and r.stage == stage and active(r.status) then -- else half a script
+    newest = math.max(newest, tonumber(r.fence or 0)) + 1
+    if r.status == 'QUEUED' then -- else it is not written: see active()
+      r.status = 'PROCESSING'
+      redis.call('HSET', REQUEST .. id, 'status', r.status)
+      count('QUEUED', r.status)
     end
-    publish(id, stage, 'P', 'claimed')
-    answers[#answers + 1] = answer(id, fence, attempt, r)
+    r.fence, r.attempt = text(newest), text((r.attempt or 0) + 1)
+    redis.call('HSET', REQUEST .. id, 'task', 'leased', 'fence', r.fence, 'attempt', r.attempt, 'worker', worker, 'ends', ends,
+      'updated', now, 'started', r.started or now)
+    if r.lease_lost then redis.call('HDEL', REQUEST .. id, 'lease_lost') end
+    redis.call('ZADD', LEASED .. stage, ends, id)
+    if fair then take_turn(tonumber(tasks[t + 1]), r) end
+    publish(id, stage, r.status, 'claimed')
+    leased[#leased + 1] = claimed(id, r)
   end
 end
-return table.concat(answers)
+return encoded(leased)

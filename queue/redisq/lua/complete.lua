@@ -1,8 +1,9 @@
--- complete ends a task with its manifest.
---   ARGV[3]  request id
---   ARGV[4]  fence
---   ARGV[5]  stage
---   ARGV[6]  1 when it is the last stage, else 0
---   ARGV[7]  manifest: bucket and name, [8] generation, size, crc32c and content type
--- Returns 1, -1 the lease is lost, -2 the request was canceled.
-return completed(ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1', ARGV[7], ARGV[8])
+-- complete ends a task with its manifest. Called by lease.Complete.
+--   ARGV[6]  request id
+--   ARGV[7]  fence
+--   ARGV[8]  stage
+--   ARGV[9]  1 when no stage follows, else 0
+--   ARGV[10] to [15]  manifest (object)
+-- Returns 'ok', 'lost' or 'canceled'.
+local id, fence, stage, last = ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1'
+return complete(id, fence, stage, last, 10)

@@ -1,62 +1,59 @@
--- enqueue makes tasks ready, each once.
---   ARGV[3]  request id
---   ARGV[4]  stage, [5] the stage before it or an empty string
---   ARGV[6]  input: bucket and name, [7] generation, size, crc32c and content type
---   and these five for every further task
--- Returns a letter for each: a added, k known already, n no such request, e the request has ended.
-local function order(s) return s and string.find(ORDER, s, 1, true) or 0 end
+-- enqueue makes a task ready, once. Called by Queue.Enqueue and Queue.Restore.
+--   ARGV[6]  request id
+--   ARGV[7]  stage
+--   ARGV[8]  the stage before it, or an empty string
+--   ARGV[9]  this stage and all after it, separated by spaces
+--   ARGV[10] 1 when callers of equal priority take turns, else 0
+--   ARGV[11] to [16]  input (object)
+-- Returns 'added', 'known', 'unknown' or 'finished'.
+local id, stage, previous, from_here, fair, input = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1', 11
+local key = REQUEST .. id
+local r = read(id, 'status', 'stage', 'task', 'priority', 'caller', 'enqueued', 'fence', 'done_stage', 'input_bucket', 'input_name',
+  'input_generation')
+local status, priority = r.status, r.priority or '0'
+if not status then return 'unknown' end
+if not active(status) then return 'finished' end
 
-local function enqueue(id, stage, previous, where, rest)
-  local record = RECORD .. id
-  local r = redis.call('HMGET', record, 'S', 'D', 'g', 'k', 'p', 'i', 'ig', 'f', 'e')
-  local status, done, current, state, priority = r[1], r[2], r[3], r[4] or '', r[5] or '0'
-  if not status then return 'n' end
-  if not active(status) then return 'e' end
+-- newer compares generations: 64-bit numbers, so as digits.
+local function newer(a, b) return #a > #b or (#a == #b and a > b) end
+-- reached reports whether a stage is this one or a later one.
+local function reached(s) return s and string.find(from_here, s, 1, true) end
 
-  if state ~= '' and current == stage then
-    if again and r[9] == now then return 'a' end
-    -- A newer generation of the same object: 64-bit numbers, so they are compared as digits.
-    local old, new = string.match(r[7], '^%d*'), string.match(rest, '^%d*')
-    if r[6] == where and (#old < #new or (#old == #new and old < new)) then
-      redis.call('HSET', record, 'ig', rest)
-    end
-    return 'k'
+if r.stage == stage and (r.task or '') ~= '' then
+  if repeated and r.enqueued == now then return 'added' end
+  if r.input_bucket == ARGV[input] and r.input_name == ARGV[input + 1] and newer(ARGV[input + 2], r.input_generation) then
+    redis.call('HSET', key, object('input', input))
   end
-  if order(stage) <= math.max(order(done), order(current)) then return 'k' end
+  return 'known'
+end
+if reached(r.stage) or reached(r.done_stage) then return 'known' end
 
-  if done then redis.call('ZREM', HANDOVER, id) end
-  if previous ~= '' and done ~= previous then
-    -- The manifest is here before its writer's word: whatever was known of earlier stages is over.
-    leave(id, current, state)
-    if status == 'Q' then
-      become('Q', 'P')
-      status = 'P'
-    end
-    redis.call('HSET', record, 'S', status, 'D', previous, 'F', state == 'l' and r[8] or '', 'm', where, 'mg', rest)
-    redis.call('HDEL', EXTRA .. id, 'p', 'f')
-    publish(id, previous, status, 'completed')
+if r.done_stage then redis.call('ZREM', HANDOVER, id) end
+if previous ~= '' and r.done_stage ~= previous then
+  -- The manifest is here before its writer's Complete: whatever was known of earlier stages is over.
+  leave(id, r.stage, r.task)
+  if status == 'QUEUED' then
+    count('QUEUED', 'PROCESSING')
+    status = 'PROCESSING'
   end
-
-  local place
-  if FAIR_SHARE then
-    local _, caller = identity(id)
-    local turns, key = TURNS .. stage, priority .. ':' .. caller
-    local t = redis.call('HMGET', turns, priority, key)
-    place = math.max(tonumber(t[1] or 0), tonumber(t[2] or 0)) + 1
-    redis.call('HSET', turns, key, place)
-  else
-    place = redis.call('INCR', SEQUENCE)
-  end
-  place = string.format('%.0f', score(priority, place))
-  redis.call('HSET', record, 'g', stage, 'k', 'r', 'e', now, 'q', place, 'i', where, 'ig', rest)
-  if current then redis.call('HDEL', record, 'u', 'a', 'A', 'x', 'w', 'n', 'v') end
-  redis.call('ZADD', READY .. stage, place, id)
-  publish(id, stage, status, 'enqueued')
-  return 'a'
+  local fence = r.task == 'leased' and r.fence or ''
+  redis.call('HSET', key, 'status', status, 'done_stage', previous, 'done_fence', fence, object('manifest', input))
+  redis.call('HDEL', REPORT .. id, 'progress', 'failure')
+  publish(id, previous, status, 'completed')
 end
 
-local answers = {}
-for i = 3, #ARGV, 5 do
-  answers[#answers + 1] = enqueue(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+local place
+if fair then -- start-time fair queuing: a caller's next task is due one turn after its last one, but not before now
+  local turns, caller = TURNS .. stage, priority .. ':' .. r.caller
+  local t = redis.call('HMGET', turns, priority, caller)
+  place = math.max(tonumber(t[1] or 0), tonumber(t[2] or 0)) + 1
+  redis.call('HSET', turns, caller, place)
+else
+  place = redis.call('INCR', SEQUENCE)
 end
-return table.concat(answers)
+local at = text(score(priority, place))
+redis.call('HSET', key, 'stage', stage, 'task', 'ready', 'enqueued', now, 'updated', now, 'score', at, object('input', input))
+if r.stage then redis.call('HDEL', key, 'attempt', 'exhausted', 'ends', 'worker', 'extended') end
+redis.call('ZADD', READY .. stage, at, id)
+publish(id, stage, status, 'enqueued')
+return 'added'

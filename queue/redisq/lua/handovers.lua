@@ -1,14 +1,16 @@
--- handovers lists completed stages whose next task is missing.
---   ARGV[3]  latest completion that counts
---   ARGV[4]  how many at most
--- Returns for each, the earliest first: request id, then its manifest as m mg of the record.
-local lost = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', HANDOVER, '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])) do
-  local r = redis.call('HMGET', RECORD .. id, 'm', 'mg', 'S', 'k')
-  if r[1] and r[2] and active(r[3]) and (r[4] or '') == '' then
-    lost[#lost + 1] = {id, r[1], r[2]}
-  else -- half a script: it goes on already, or has ended
+-- handovers lists completed stages whose next task is missing. Called by Queue.Reap.
+--   ARGV[6]  latest completion that counts
+--   ARGV[7]  how many at most
+-- Returns JSON: a list of records, the earliest completion first, each with its id.
+local latest, limit = ARGV[6], ARGV[7]
+local missing = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', HANDOVER, '-inf', latest, 'LIMIT', 0, limit)) do
+  local r = read_all(REQUEST .. id)
+  if r.manifest_name and active(r.status) and (r.task or '') == '' then
+    r.id = id
+    missing[#missing + 1] = r
+  else -- half a script: it goes on already, or has finished
     redis.call('ZREM', HANDOVER, id)
   end
 end
-return lost
+return #missing > 0 and cjson.encode(missing) or '[]'

@@ -1,10 +1,10 @@
--- keep extends the slot of a worker.
---   ARGV[3]  stage
---   ARGV[4]  new end of the slot
---   ARGV[5]  worker
--- Returns 1, -1 the slot is lost.
-local slots, worker = SLOTS .. ARGV[3], ARGV[5]
-local ends = redis.call('ZSCORE', slots, worker)
-if not ends or tonumber(ends) <= tonumber(now) then return -1 end
-redis.call('ZADD', slots, ARGV[4], worker)
+-- keep extends the slot of a worker. Called by Queue.Keep.
+--   ARGV[6]  stage
+--   ARGV[7]  new end of the slot
+--   ARGV[8]  worker
+-- Returns 1, or 0 when the slot is lost.
+local slots, ends, worker = SLOTS .. ARGV[6], ARGV[7], ARGV[8]
+local known = redis.call('ZSCORE', slots, worker)
+if not known or tonumber(known) <= tonumber(now) then return 0 end
+redis.call('ZADD', slots, ends, worker)
 return 1

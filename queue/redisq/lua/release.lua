@@ -1,5 +1,5 @@
--- release frees the slot of a worker, if it has one.
---   ARGV[3]  stage
---   ARGV[4]  worker
--- Returns 1, 0 there was none.
-return redis.call('ZREM', SLOTS .. ARGV[3], ARGV[4])
+-- release frees the slot of a worker, if it has one. Called by Queue.Release.
+--   ARGV[6]  stage
+--   ARGV[7]  worker
+-- Returns 1, or 0 when there was none.
+return redis.call('ZREM', SLOTS .. ARGV[6], ARGV[7])

@@ -1,73 +1,65 @@
--- restore records a request as it was, without its next task.
---   ARGV[3]  request id
---   ARGV[4]  session, as the index has it
---   ARGV[5]  token hash as in the record
---   ARGV[6]  deadline, or an empty string
---   ARGV[7]  status
---   ARGV[8]  time of its newest manifest or its end, or an empty string when it has neither
---   ARGV[9]  failure (JSON) or an empty string
---   ARGV[10] fields of the record and their values, to the end
--- Returns status when it was recorded, else the status of the request that is known already with a + before it.
-local id, status = ARGV[3], ARGV[7]
+-- restore records a request as it was, without its next task. Called by Queue.Restore.
+--   ARGV[6]  request id
+--   ARGV[7]  session key
+--   ARGV[8]  token hash
+--   ARGV[9]  deadline, or an empty string
+--   ARGV[10] the last stage
+--   ARGV[11] status
+--   ARGV[12] time of its newest manifest or its end, or an empty string when it has neither
+--   ARGV[13] failure (JSON), or an empty string
+--   ARGV[14] how long ago a request may have finished to be announced, in milliseconds
+--   ARGV[15] fields of the record and their values, to the end
+-- Returns a list: status, and 1 when the request was unknown, else 0.
+local id, session, token, deadline, last, status, at, failure, recent = unpack(ARGV, 6, 14)
+local sessions, session_field = index(SESSIONS, session)
+local tokens, token_field = index(TOKENS, token)
+
 -- heal puts a known request back into the sets and indexes that its record calls for. They agree, unless half a script came back.
-local function heal(known)
-  local r = redis.call('HMGET', RECORD .. id, 'g', 'k', 'q', 'x', 'D', 'u', 'z')
-  local stage, state, done = r[1], r[2], r[5]
-  if not active(known) then
-    if r[3] then -- it ended, and the rest of that is missing
-      leave(id, stage, state)
-      finish(id, r[7] and 'P' or 'Q', known, 0)
-      publish(id, stage, known, 'restored')
+local function heal(r)
+  if not active(r.status) then
+    if r.score then -- it finished, and the rest of that is missing
+      leave(id, r.stage, r.task)
+      finish(id, r.started and 'PROCESSING' or 'QUEUED', r.status, now)
+      publish(id, r.stage, r.status, 'restored')
     end
-    return known
+    return r.status
   end
-  for _, entry in ipairs({{SESSIONS, ARGV[4]}, {TOKENS, ARGV[5]}}) do
-    local hash, field = index(entry[1], entry[2])
-    redis.call('HSETNX', hash, field, id)
+  redis.call('HSETNX', sessions, session_field, id)
+  redis.call('HSETNX', tokens, token_field, id)
+  if r.task == 'ready' then
+    redis.call('ZADD', READY .. r.stage, 'NX', r.score, id)
+  elseif r.task == 'leased' then
+    redis.call('ZADD', LEASED .. r.stage, 'NX', r.ends or now, id)
+  elseif r.task == 'delayed' then
+    redis.call('ZADD', DELAYED .. r.stage, 'NX', r.ends or now, id)
+  elseif r.done_stage == last then
+    finish(id, r.status, 'COMPLETED', now)
+    publish(id, r.stage, 'COMPLETED', 'completed')
+    return 'COMPLETED'
+  elseif r.done_stage then
+    redis.call('ZADD', HANDOVER, 'NX', r.updated, id)
   end
-  if state == 'r' then
-    redis.call('ZADD', READY .. stage, 'NX', r[3], id)
-  elseif state == 'l' then
-    redis.call('ZADD', LEASED .. stage, 'NX', r[4] or now, id)
-  elseif state == 'd' then
-    redis.call('ZADD', DELAYED .. stage, 'NX', r[4] or now, id)
-  elseif done == string.sub(ORDER, -1) then
-    finish(id, known, 'C', 0)
-    publish(id, stage, 'C', 'completed')
-    return 'C'
-  elseif done then
-    redis.call('ZADD', HANDOVER, 'NX', r[6] or now, id)
-  end
-  return known
+  return r.status
 end
 
-local known = redis.call('HGET', RECORD .. id, 'S')
-if known then
-  known = heal(known)
-  if again then return known end
-  return '+' .. known
-end
-redis.call('HSET', RECORD .. id, 'S', status, unpack(ARGV, 10))
-local session, field = index(SESSIONS, ARGV[4])
-if status == 'F' or status == 'X' then -- does not take its session from another
-  redis.call('HSETNX', session, field, id)
+local known = read_all(REQUEST .. id)
+if known.status then return {heal(known), repeated and 1 or 0} end
+
+redis.call('HSET', REQUEST .. id, 'status', status, unpack(ARGV, 15))
+if status == 'FAILED' or status == 'CANCELED' then -- does not take its session from another
+  redis.call('HSETNX', sessions, session_field, id)
 else
-  redis.call('HSET', session, field, id)
+  redis.call('HSET', sessions, session_field, id)
 end
-local token
-token, field = index(TOKENS, ARGV[5])
-redis.call('HSET', token, field, id)
-if ARGV[9] ~= '' then
-  redis.call('HSET', RECORD .. id, 'E', 1)
-  redis.call('HSET', EXTRA .. id, 'f', ARGV[9])
-end
+redis.call('HSET', tokens, token_field, id)
+if failure ~= '' then redis.call('HSET', REPORT .. id, 'failure', failure) end
 if active(status) then
-  if ARGV[6] ~= '' then plan('d' .. id, ARGV[6]) end
-  if ARGV[8] ~= '' then redis.call('ZADD', HANDOVER, ARGV[8], id) end
+  if deadline ~= '' then plan('deadline ' .. id, deadline) end
+  if at ~= '' then redis.call('ZADD', HANDOVER, at, id) end
 else
-  plan('k' .. id, ARGV[8] + KEEP)
-  if now - ARGV[8] < RECENT then redis.call('ZADD', ENDED, now, id) end
+  plan('forget ' .. id, at + keep_finished)
+  if now - at < tonumber(recent) then redis.call('ZADD', FINISHED, now, id) end
 end
-become('>', status)
-publish(id, redis.call('HGET', RECORD .. id, 'g'), status, 'restored')
-return status
+count('', status)
+publish(id, redis.call('HGET', REQUEST .. id, 'stage'), status, 'restored')
+return {status, 1}

@@ -1,0 +1,162 @@
+-- What several scripts do. Every script is called with
+--   ARGV[1]  1 when the call is repeated since its answer never came, so it may have happened already; else 0
+--   ARGV[2]  now
+--   ARGV[3]  how many events are kept
+--   ARGV[4]  how long a finished request is remembered, in milliseconds
+--   ARGV[5]  how long whoever finished a request has to announce it, in milliseconds
+-- and what its own header lists, from ARGV[6] on.
+local repeated, now, keep_events, keep_finished, announce_within = ARGV[1] == '1', ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+-- read returns the named fields of a record; what is missing is nil.
+local function read(id, ...)
+  local names, fields = {...}, {}
+  for i, value in ipairs(redis.call('HMGET', REQUEST .. id, ...)) do fields[names[i]] = value or nil end
+  return fields
+end
+
+-- read_all returns every field of a hash; none when there is no such key.
+local function read_all(key)
+  local list, fields = redis.call('HGETALL', key), {}
+  for i = 1, #list, 2 do fields[list[i]] = list[i + 1] end
+  return fields
+end
+
+-- object returns the fields and values for an object of the store, whose six values begin at ARGV[first].
+local function object(name, first)
+  return name .. '_bucket', ARGV[first], name .. '_name', ARGV[first + 1], name .. '_generation', ARGV[first + 2],
+    name .. '_size', ARGV[first + 3], name .. '_crc', ARGV[first + 4], name .. '_type', ARGV[first + 5]
+end
+
+-- text writes a whole number without an exponent.
+local function text(number) return string.format('%.0f', number) end
+
+-- 12 bits of priority, highest first, and 41 bits of place: an integer that a double holds exactly.
+local PLACES = 2 ^ 41
+local function score(priority, place) return (4095 - priority) * PLACES + place end
+local function priority_of(a_score) return 4095 - math.floor(a_score / PLACES) end
+
+local function publish(id, stage, status, kind, detail)
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', keep_events, '*',
+    'request', id, 'stage', stage or '', 'status', status, 'kind', kind, 'at', now, 'detail', detail or '')
+end
+
+-- count notes a change of status.
+local function count(from, to) redis.call('HINCRBY', COUNTS, from .. '>' .. to, '1') end
+
+-- index returns the hash and its field under which a value is found. In 65,536 small hashes, which Redis keeps as one block each, the
+-- session and the token of a request take 113 bytes together; as a key each they would take 321 (a million requests).
+local function index(name, value)
+  local digest = redis.sha1hex(value)
+  return name .. string.sub(digest, 1, 4), string.sub(digest, 5, 20)
+end
+
+-- session_key is what a session is taken under: a caller with an API key has session names of its own, as in package pipeline.
+local function session_key(session, caller)
+  if string.sub(caller, 1, 4) == 'key:' then return caller .. '\0' .. session end
+  return session
+end
+
+-- plan files an entry, "deadline" or "forget" and a request id, for the minute of a time. In a list for each minute it takes 38 bytes,
+-- in one sorted set 142 (a million entries).
+local function plan(entry, at)
+  local minute = math.floor(at / 60000)
+  redis.call('ZADD', AGENDA, minute, minute)
+  redis.call('RPUSH', MINUTE .. minute, entry)
+end
+
+-- active reports whether a request of that status is not finished. A script that was cut off by the end of the machine may come back
+-- as its first writes alone, under what happened after it, see TestHalfAScript: so the sets are believed only as far as the record
+-- agrees, and scripts write first what decides.
+local function active(status) return status == 'QUEUED' or status == 'PROCESSING' end
+
+-- leave takes a task out of the set in which it is.
+local function leave(id, stage, task)
+  if task == 'ready' then
+    redis.call('ZREM', READY .. stage, id)
+  elseif task == 'leased' then
+    redis.call('ZREM', LEASED .. stage, id)
+  elseif task == 'delayed' then
+    redis.call('ZREM', DELAYED .. stage, id)
+  end
+end
+
+-- finish ends a request whose task has left its set. Of the task its record keeps stage, attempt and fence. A record that still has a
+-- score tells restore that the rest of these writes is missing. The reaper announces the end unless somebody has by then.
+local function finish(id, from, to, announce_at)
+  redis.call('HSET', REQUEST .. id, 'status', to, 'updated', now, 'finished', now)
+  redis.call('ZREM', HANDOVER, id)
+  redis.call('DEL', PROMISED .. id)
+  redis.call('ZADD', FINISHED, announce_at, id)
+  plan('forget ' .. id, now + keep_finished)
+  count(from, to)
+  redis.call('HDEL', REQUEST .. id, 'task', 'score', 'ends', 'worker', 'extended', 'enqueued', 'exhausted',
+    'input_bucket', 'input_name', 'input_generation', 'input_size', 'input_crc', 'input_type')
+end
+
+-- fail ends a request with a failure that the queue itself found; whoever holds its lease has lost it. Nobody else announces it.
+local function fail(id, from, stage, failure, code)
+  redis.call('HSET', REPORT .. id, 'failure', failure)
+  finish(id, from, 'FAILED', now)
+  redis.call('HSET', REQUEST .. id, 'lease_lost', '1')
+  publish(id, stage, 'FAILED', 'failed', code)
+end
+
+-- make_ready puts a task whose lease or delay is over back to its place. Its last lease is lost.
+local function make_ready(id, stage, task, status, kind)
+  redis.call('HSET', REQUEST .. id, 'task', 'ready', 'lease_lost', '1')
+  redis.call('HDEL', REQUEST .. id, 'ends', 'worker', 'extended')
+  redis.call('ZADD', READY .. stage, task.score, id)
+  publish(id, stage, status, kind)
+end
+
+-- wake makes delayed tasks ready.
+local function wake(stage, ids)
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', DELAYED .. stage, id)
+    local r = read(id, 'status', 'stage', 'task', 'score')
+    if r.task == 'delayed' and r.stage == stage and active(r.status) then -- else half a script
+      make_ready(id, stage, r, r.status, 'ready')
+    end
+  end
+end
+
+-- wake_due wakes the tasks of a stage whose retry is due and reports whether those were all: 500 at most, since other calls wait for
+-- the end of a script.
+local function wake_due(stage)
+  local ids = redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, 500)
+  wake(stage, ids)
+  return #ids < 500
+end
+
+-- held returns 'ok' while a lease holds its task, else 'canceled' or 'lost', which is the answer to its worker. r has fence,
+-- lease_lost, status and task. Time alone takes no lease, the reaper does.
+local function held(r, fence)
+  if r.fence ~= fence or r.lease_lost then return 'lost' end
+  if r.status == 'CANCELED' then return 'canceled' end
+  if r.task ~= 'leased' then return 'lost' end
+  return 'ok'
+end
+
+-- complete ends the task of a lease with its manifest, whose values begin at ARGV[manifest]; last: no stage follows. It returns what
+-- held returns.
+local function complete(id, fence, stage, last, manifest)
+  local r = read(id, 'fence', 'lease_lost', 'status', 'task', 'done_stage', 'done_fence')
+  local answer = held(r, fence)
+  if answer ~= 'ok' then
+    -- Completed by this very lease: the manifest's event came first, or this call is repeated.
+    if r.done_stage == stage and r.done_fence == fence then return 'ok' end
+    return answer
+  end
+  redis.call('ZREM', LEASED .. stage, id)
+  redis.call('HSET', REQUEST .. id, 'task', '', 'attempt', '0', 'done_stage', stage, 'done_fence', fence, 'updated', now,
+    object('manifest', manifest))
+  redis.call('HDEL', REPORT .. id, 'progress', 'failure')
+  if last then
+    finish(id, 'PROCESSING', 'COMPLETED', now + announce_within)
+    publish(id, stage, 'COMPLETED', 'completed')
+  else
+    redis.call('ZADD', HANDOVER, now, id)
+    publish(id, stage, 'PROCESSING', 'completed')
+  end
+  return 'ok'
+end

@@ -1,0 +1,71 @@
+package redisq
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The hash tag of every key carries the version of the state, which lua/keys.lua describes. A change that older state does not
+// satisfy takes the next number here and in the scripts: then the queue is empty, so it is not whole, and the reaper rebuilds it from
+// the buckets.
+const (
+	tag       = "{q3}"
+	eventsKey = tag + "events"
+	countsKey = tag + "counts"
+	wholeKey  = tag + "whole"
+)
+
+// Versions 1 and 2 kept this key and began all others with oldTag.
+const (
+	oldTag     = "{q}"
+	oldVersion = oldTag + "version"
+)
+
+// Prepare removes the state of an older program, whose workers lose their leases by that. This queue is then not whole, though it may
+// have been: requests may have come and gone meanwhile.
+func (q *Queue) Prepare(ctx context.Context) error {
+	err := q.patiently(ctx, func(int) error {
+		n, err := q.redis.Exists(ctx, oldVersion).Result()
+		if err != nil || n == 0 {
+			return err
+		}
+		if err := q.redis.Del(ctx, wholeKey).Err(); err != nil {
+			return err
+		}
+		if err := unlinkAll(ctx, q.redis, oldTag+"*", oldVersion); err != nil {
+			return err
+		}
+		return q.redis.Unlink(ctx, oldVersion).Err() // the last, so that a program that dies here leaves the rest to the next
+	})
+	if err != nil {
+		return fmt.Errorf("queue: remove the state of an older version: %w", err)
+	}
+	return nil
+}
+
+// unlinkAll removes every key that matches the pattern but one.
+func unlinkAll(ctx context.Context, client *redis.Client, pattern, but string) error {
+	cursor := uint64(0)
+	for {
+		keys, next, err := client.Scan(ctx, cursor, pattern, 1000).Result()
+		if err != nil {
+			return err
+		}
+		var found []string
+		for _, key := range keys {
+			if key != but {
+				found = append(found, key)
+			}
+		}
+		if len(found) > 0 {
+			if err := client.Unlink(ctx, found...).Err(); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
