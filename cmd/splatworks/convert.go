@@ -17,15 +17,17 @@ type convertCommand struct {
 	Rotate    string   `placeholder:"X,Y,Z,DEGREES" help:"Turn about an axis through the origin."`
 	Scale     float64  `default:"1" help:"Multiply all sizes and distances by this."`
 	Translate string   `placeholder:"X,Y,Z" help:"Move by this, after turning and scaling."`
+	Count     int      `placeholder:"N" help:"Merge Gaussians until at most N are left, those that are missed least first."`
 	Degree    int      `default:"-1" placeholder:"D" help:"Highest degree of the spherical harmonics to keep, 0 to 3."`
 }
 
 func (convertCommand) Help() string {
 	var b strings.Builder
 	b.WriteString(`    splatworks convert out/splat.ply room.sog
+    splatworks convert --count 200000 out/splat.ply phone.spz
     splatworks convert --crop=-1,-1,-1,1,1,1 --rotate 1,0,0,180 out/splat.ply toy.glb
 
-A crop is applied first, then rotation, scale and translation. Formats, by the end of the name:
+A crop is applied first, then rotation, scale and translation, then the count. Formats, by the end of the name:
 `)
 	for _, f := range splat.Formats() {
 		fmt.Fprintf(&b, "\n    %-16s %s", f.Suffix, f.Opens)
@@ -106,6 +108,12 @@ func (cmd convertCommand) edit(cloud *splat.Cloud) (*splat.Cloud, error) {
 	}
 	if cmd.Degree >= 0 {
 		cloud = cloud.WithDegree(min(cmd.Degree, cloud.Degree))
+	}
+	if cmd.Count < 0 {
+		return nil, usageError{fmt.Errorf("--count %d: give how many Gaussians may be left", cmd.Count)}
+	}
+	if cmd.Count > 0 {
+		return cloud.Reduced(cmd.Count)
 	}
 	return cloud, nil
 }

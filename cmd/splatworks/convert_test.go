@@ -77,6 +77,16 @@ func TestConvertCropsAndMoves(t *testing.T) {
 	}
 }
 
+func TestConvertToACount(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "fewer.ply")
+	if code, _, stderr := called(t, "convert", "--count", "7", line(t, 50), out); code != exitOK {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	if c, _, err := splat.ReadFile(out); err != nil || c.Len() != 7 {
+		t.Errorf("%v, %+v", err, c)
+	}
+}
+
 func TestConvertSaysWhatIsWrong(t *testing.T) {
 	in := line(t, 3)
 	out := filepath.Join(t.TempDir(), "out.ply")
@@ -92,6 +102,7 @@ func TestConvertSaysWhatIsWrong(t *testing.T) {
 		{[]string{"convert", "--scale=0", in, out}, exitBadUsage, "positive"},
 		{[]string{"convert", "--rotate=0,0,0,90", in, out}, exitBadUsage, "no direction"},
 		{[]string{"convert", "--degree=4", in, out}, exitBadUsage, "0 to 3"},
+		{[]string{"convert", "--count=-1", in, out}, exitBadUsage, "--count"},
 		{[]string{"info", "convert_test.go"}, exitFailed, "says no format"},
 	} {
 		code, _, stderr := called(t, c.args...)

@@ -99,6 +99,76 @@ func covariance(c *Cloud, i int) (sigma [9]float64) {
 	return sigma
 }
 
+// A pair that is one Gaussian in two halves becomes that Gaussian.
+func TestMergingHalvesGivesTheWhole(t *testing.T) {
+	c := scene(20, 3, Mip)
+	for i := range c.Len() {
+		for k := range 3 { // none too thin to be told from rounding, none nearly opaque
+			c.LogScales[3*i+k] = -2 + 0.3*float32(k)
+		}
+		c.Opacities[i] = -1
+	}
+	halves, err := Merged(c, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := float64(depthOf(opacity(-1))) / 2
+	for i := range halves.Len() {
+		halves.Opacities[i] = logit(thickness(half))
+	}
+	whole, err := halves.Reduced(c.Len())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near := func(got, want []float64, what string, i int) {
+		for j := range want {
+			if !(math.Abs(got[j]-want[j]) < 1e-5) {
+				t.Errorf("%s of Gaussian %d: %v, want %v", what, i, got, want)
+			}
+		}
+	}
+	for i := range c.Len() { // a pair stays at the place of its first
+		at, a, b := 0, covariance(c, i), [9]float64{}
+		for j := range whole.Len() {
+			if distance2(triple(whole.Means, j), triple(c.Means, i)) < distance2(triple(whole.Means, at), triple(c.Means, i)) {
+				at = j
+			}
+		}
+		b = covariance(whole, at)
+		near(b[:], a[:], "covariance", i)
+		p, q := triple(whole.Means, at), triple(c.Means, i)
+		near(p[:], q[:], "mean", i)
+		near([]float64{opacity(whole.Opacities[at])}, []float64{opacity(c.Opacities[i])}, "opacity", i)
+		near([]float64{float64(whole.Rest[45*at+7])}, []float64{float64(c.Rest[45*i+7])}, "colour", i)
+	}
+}
+
+func distance2(a, b [3]float64) (sum float64) {
+	for k := range a {
+		sum += (a[k] - b[k]) * (a[k] - b[k])
+	}
+	return sum
+}
+
+// Every count is reached, whatever the Gaussians are like.
+func TestReducedToAnyCount(t *testing.T) {
+	same := New(40, 1, Classic)
+	for i := range same.Len() {
+		same.Quats[4*i] = 1
+	}
+	for _, c := range []*Cloud{scene(300, 2, Mip), same} {
+		for _, n := range []int{1, 2, c.Len() - 1, c.Len(), 10 * c.Len()} {
+			got, err := c.Reduced(n)
+			if err != nil || got.Len() != min(n, c.Len()) || got.Validate() != nil {
+				t.Errorf("%d of %d Gaussians: %v", n, c.Len(), err)
+			}
+		}
+	}
+	if _, err := same.Reduced(0); err == nil {
+		t.Error("nothing is left, and nobody says so")
+	}
+}
+
 func TestMergedCroppedAndCut(t *testing.T) {
 	a, b := scene(10, 3, Mip), scene(20, 1, Mip)
 	m, err := Merged(a, b)

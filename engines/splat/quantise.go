@@ -4,6 +4,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // parallel calls work for disjoint ranges that cover 0..n, on all processors.
@@ -12,6 +13,20 @@ func parallel(n int, work func(from, to int)) {
 	var done sync.WaitGroup
 	for w := range workers {
 		done.Go(func() { work(n*w/workers, n*(w+1)/workers) })
+	}
+	done.Wait()
+}
+
+// parallelEach calls work for each of 0..n, on all processors.
+func parallelEach(n int, work func(i int)) {
+	var next atomic.Int64
+	var done sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) {
+		done.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				work(i)
+			}
+		})
 	}
 	done.Wait()
 }
