@@ -33,7 +33,8 @@ const (
 	DepthMaps     Kind = "depth_maps"     // tar: depths/, aligned inverse depth as 16-bit PNG, and depth_params.json
 	DepthGrid     Kind = "depth_grid"     // JPEG: images beside their depth, in colours
 	Checkpoint    Kind = "checkpoint"     // training state, replaced while training; never in a manifest
-	Trained       Kind = "trained"        // PLY as the trainer left it
+	Trained       Kind = "trained"        // PLY as trained and cleaned
+	Uncleaned     Kind = "uncleaned"      // PLY before the cleaning, where that removed something
 	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
 	Comparison    Kind = "comparison"     // JPEG: the worst and the best measured view beside what the splat shows there
 	Splat         Kind = "splat"          // PLY: the result
@@ -60,6 +61,7 @@ var files = map[Kind]struct{ name, contentType string }{
 	Comparison:    {"comparison.jpg", "image/jpeg"},
 	Checkpoint:    {"train.checkpoint", "application/octet-stream"},
 	Trained:       {"trained.ply", "application/octet-stream"},
+	Uncleaned:     {"uncleaned.ply", "application/octet-stream"},
 	TrainReport:   {"train_report.json", "application/json"},
 	Splat:         {"splat.ply", "application/octet-stream"},
 	SPZ:           {"splat.spz", "application/octet-stream"},

@@ -18,6 +18,7 @@ type ReportDocument struct {
 	SfM       *SfMReport         `json:"sfm,omitempty"`
 	Depth     *DepthReportPart   `json:"depth,omitempty"`
 	Training  *TrainingReport    `json:"training,omitempty"`
+	Cleanup   any                `json:"cleanup,omitempty"` // what was removed from the trained splat, by reason, and what each step cost
 	Splat     *SplatReport       `json:"splat,omitempty"`
 	Quality   *QualityReport     `json:"quality,omitempty"`
 	Stages    []StageRecord      `json:"stages,omitempty"`

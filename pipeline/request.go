@@ -135,6 +135,9 @@ type Options struct {
 	// Outputs are the formats in which the splat is exported besides PLY, of OutputFormats; nil: DefaultOutputs, empty: no others.
 	Outputs []string `json:"outputs,omitzero"`
 
+	// Cleanup says what is removed from the trained splat: CleanupOff, CleanupSafe, CleanupStrong; "" is CleanupSafe.
+	Cleanup string `json:"cleanup,omitempty"`
+
 	// What training is to expect of the capture. Each costs time or quality where it does not apply (docs/captures.md).
 	Sky                string `json:"sky,omitempty"`             // SkyAuto, SkyOn, SkyOff; "" is SkyAuto
 	BackgroundMode     string `json:"background_mode,omitempty"` // BackgroundFixed, BackgroundRandom, BackgroundEmpty; "" is BackgroundFixed
@@ -166,6 +169,13 @@ const (
 	SkyAuto = "auto" // where depth maps see one
 	SkyOn   = "on"   // wherever images show no sparse points
 	SkyOff  = "off"
+)
+
+// Values of Options.Cleanup: what is removed from the trained splat.
+const (
+	CleanupOff    = "off"
+	CleanupSafe   = "safe"   // what no image supports, or the images are better without
+	CleanupStrong = "strong" // and what they hardly miss
 )
 
 // Values of Options.BackgroundMode: what training draws behind the splat.
@@ -222,6 +232,11 @@ func (o Options) Validate() error {
 	default:
 		return fmt.Errorf("background_mode must be fixed, random or empty, not %q", o.BackgroundMode)
 	}
+	switch o.Cleanup {
+	case "", CleanupOff, CleanupSafe, CleanupStrong:
+	default:
+		return fmt.Errorf("cleanup must be off, safe or strong, not %q", o.Cleanup)
+	}
 	return nil
 }
 
@@ -259,6 +274,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.Sky == "" {
 		o.Sky = SkyAuto
+	}
+	if o.Cleanup == "" {
+		o.Cleanup = CleanupSafe
 	}
 	if o.BackgroundMode == "" {
 		o.BackgroundMode = BackgroundFixed

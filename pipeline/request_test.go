@@ -15,7 +15,7 @@ func TestOptionsValidate(t *testing.T) {
 	// A client reads the field's name in the message.
 	for field, o := range map[string]Options{
 		"preset": {Preset: "ultra"}, "train_budget_s": {TrainBudgetS: -1}, "max_images": {MaxImages: 2}, "long_edge_px": {LongEdgePx: 63},
-		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "projection": {Projection: "fisheye"}, "background_mode": {BackgroundMode: "green"},
+		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "projection": {Projection: "fisheye"}, "background_mode": {BackgroundMode: "green"}, "cleanup": {Cleanup: "spotless"},
 	} {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%+v: %v", o, err)

@@ -32,6 +32,7 @@ type wishes struct {
 
 	Sky                string `enum:"auto,on,off" default:"auto" help:"Outdoors: Gaussians far behind the scene for its sky. auto: where depth maps see one; on: wherever images show no sparse points; off."`
 	BackgroundMode     string `enum:"fixed,random,empty" default:"fixed" help:"What training draws behind the splat. fixed: black; random: another colour each time, which closes dark holes in what is solid; empty: the subject is cut out along its masks or the transparency of its photos."`
+	Cleanup            string `enum:"off,safe,strong" default:"safe" help:"What to remove from the trained splat. off: nothing; safe: what no image supports, or the images are better without; strong: also what they hardly miss."`
 	RefinePoses        bool   `help:"Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A third more time for each step, so a quarter fewer in the budget."`
 	CompensateExposure bool   `help:"Even out brightness and white balance between images: for captures with the warning exposure_changes."`
 }
@@ -52,7 +53,7 @@ func presets() string {
 func (w wishes) options() (pipeline.Options, error) {
 	o := pipeline.Options{Preset: pipeline.Preset(w.Preset), TrainBudgetS: w.TrainBudget.Seconds(), MaxImages: w.MaxImages,
 		LongEdgePx: w.LongEdge, Seed: w.Seed, Depth: w.Depth,
-		Outputs: w.outputs(), Projection: w.Projection, Sky: w.Sky, BackgroundMode: w.BackgroundMode, RefinePoses: w.RefinePoses, CompensateExposure: w.CompensateExposure}
+		Outputs: w.outputs(), Projection: w.Projection, Sky: w.Sky, BackgroundMode: w.BackgroundMode, Cleanup: w.Cleanup, RefinePoses: w.RefinePoses, CompensateExposure: w.CompensateExposure}
 	if err := o.Validate(); err != nil {
 		return o, usageError{err}
 	}

@@ -52,7 +52,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		check(post, rec)
 		return rec
 	}
-	a := decode[api.Accepted](t, submit(w, `{"session_id":"s","priority":1,"options":{"preset":"high","train_budget_s":1,"max_images":3,"long_edge_px":64,"seed":1,"depth":"off","outputs":["sog","glb"],"projection":"flat","sky":"on","background_mode":"random","refine_poses":true,"compensate_exposure":true},"content_type":"video/mp4","callback_url":"https://client.example/hook"}`, "Idempotency-Key: "+longKey("k")))
+	a := decode[api.Accepted](t, submit(w, `{"session_id":"s","priority":1,"options":{"preset":"high","train_budget_s":1,"max_images":3,"long_edge_px":64,"seed":1,"depth":"off","outputs":["sog","glb"],"projection":"flat","sky":"on","background_mode":"random","cleanup":"strong","refine_poses":true,"compensate_exposure":true},"content_type":"video/mp4","callback_url":"https://client.example/hook"}`, "Idempotency-Key: "+longKey("k")))
 	for _, body := range []string{`{`, `{"x":1}`, `{"session_id":"/"}`, `{"session_id":"s","priority":-1}`, `{"session_id":"s","options":{"preset":"x"}}`,
 		`{"session_id":"s","content_type":"x"}`, `{"session_id":"s","source":"x"}`, `{"session_id":"s","uploads":"x"}`, `{"session_id":"s","callback_url":"http://x"}`, `{"session_id":"` + strings.Repeat("x", 70_000) + `"}`, `{"session_id":"s"}`} {
 		submit(w, body)

@@ -137,6 +137,7 @@ func TestHostileSubmissionsAreRefusedAndNeverReachTheQueue(t *testing.T) {
 		"preset":                {body: `{"session_id":"a","options":{"preset":"ultra"}}`, status: 400, code: "invalid_options"},
 		"sky":                   {body: `{"session_id":"a","options":{"sky":"blue"}}`, status: 400, code: "invalid_options"},
 		"background":            {body: `{"session_id":"a","options":{"background_mode":"green"}}`, status: 400, code: "invalid_options"},
+		"cleanup":               {body: `{"session_id":"a","options":{"cleanup":"spotless"}}`, status: 400, code: "invalid_options"},
 		"outputs":               {body: `{"session_id":"a","options":{"outputs":["obj"]}}`, status: 400, code: "invalid_options"},
 		"an output twice":       {body: `{"session_id":"a","options":{"outputs":["spz","spz"]}}`, status: 400, code: "invalid_options"},
 		"refinement":            {body: `{"session_id":"a","options":{"refine_poses":"yes"}}`, status: 400, code: "invalid_field"},

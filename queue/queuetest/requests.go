@@ -14,7 +14,7 @@ import (
 var requestTests = []test{
 	{"a request comes back as it was submitted", func(b *bench) {
 		r := b.request(priority(7), deadline(b.clock.Now().Add(time.Hour)))
-		r.Options = pipeline.Options{Preset: pipeline.High, TrainBudgetS: 1234.5, MaxImages: 321, LongEdgePx: 1234, Seed: 1 << 63, Depth: "a-model", Projection: pipeline.ProjectionFlat, Outputs: []string{"sog"}, Sky: pipeline.SkyOn, RefinePoses: true}
+		r.Options = pipeline.Options{Preset: pipeline.High, TrainBudgetS: 1234.5, MaxImages: 321, LongEdgePx: 1234, Seed: 1 << 63, Depth: "a-model", Projection: pipeline.ProjectionFlat, Outputs: []string{"sog"}, Sky: pipeline.SkyOn, Cleanup: pipeline.CleanupOff, RefinePoses: true}
 		b.must(b.q.Submit(b.ctx(), r))
 		want := queue.State{Request: r, Status: pipeline.Queued, UpdatedAt: r.CreatedAt}
 		if got := b.state(r.ID); !reflect.DeepEqual(got, want) {

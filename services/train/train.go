@@ -10,13 +10,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/clean"
 	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -72,7 +71,11 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return err
 	}
-	return publish(ctx, job, cfg, data, result)
+	report, err := tidy(ctx, job, cfg, data, result)
+	if err != nil {
+		return err
+	}
+	return publish(ctx, job, cfg, data, result, report)
 }
 
 // fewImages is the number below which every image is needed for training: quality is measured on those then, and the
@@ -184,24 +187,16 @@ func forward(job *stage.Job, e trainer.Event) {
 	}
 }
 
-func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result) error {
+func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result, cleanup *clean.Report) error {
 	job.Progress(pipeline.Progress{Step: "saving the splat", Percent: 98})
-	path := filepath.Join(job.Dir, artifacts.Trained.FileName())
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := errors.Join(result.Cloud.WritePLY(f), f.Close()); err != nil {
-		return fmt.Errorf("write the trained splat: %w", err)
-	}
-	if err := job.Publish(ctx, artifacts.Trained, path); err != nil {
+	if err := publishCloud(ctx, job, artifacts.Trained, result.Cloud); err != nil {
 		return err
 	}
 	report, err := json.MarshalIndent(struct {
-		Config trainer.Config  `json:"config"`
-		Result *trainer.Result `json:"result"`
-	}{cfg, result}, "", "  ")
+		Config  trainer.Config  `json:"config"`
+		Result  *trainer.Result `json:"result"`
+		Cleanup *clean.Report   `json:"cleanup,omitempty"`
+	}{cfg, result, cleanup}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode training report: %w", err)
 	}
@@ -232,9 +227,13 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 	if len(q.Views) > 0 {
 		judge(job, q, heldOut)
 	}
-	return job.Report(artifacts.ReportDocument{Training: expected(cfg, result), Quality: &artifacts.QualityReport{
+	document := artifacts.ReportDocument{Training: expected(cfg, result), Quality: &artifacts.QualityReport{
 		PSNRdB: q.PSNR, SSIM: q.SSIM, HeldOut: heldOut, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
-	}})
+	}}
+	if cleanup != nil {
+		document.Cleanup = cleanup
+	}
+	return job.Report(document)
 }
 
 // What a splat must reach on images that training never saw for a person not to be disappointed by it: below, views between

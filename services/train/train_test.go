@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/clean"
 	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/engines/splat"
 	"github.com/splatworks/splatworks/engines/trainer"
@@ -129,6 +130,42 @@ func TestWishesReachTheTrainer(t *testing.T) {
 	}
 	if said := besidesQuality(r.Warnings); len(said) != 0 {
 		t.Errorf("warnings %+v", said)
+	}
+}
+
+// What was cleaned away is in the report by reason, and the splat before it is kept.
+func TestCleaningIsReported(t *testing.T) {
+	for _, level := range []string{pipeline.CleanupOff, pipeline.CleanupStrong} {
+		w, r := trained(t, pipeline.Options{Cleanup: level}, scene(t, false))
+		if level == pipeline.CleanupOff {
+			if r.Cleanup != nil {
+				t.Errorf("cleaned without being asked: %v", r.Cleanup)
+			}
+			continue
+		}
+		body, err := json.Marshal(r.Cleanup)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var report clean.Report
+		if err := json.Unmarshal(body, &report); err != nil {
+			t.Fatal(err)
+		}
+		cloud, err := splat.ReadPLY(bytes.NewReader(w.Body(artifacts.Trained)))
+		if err != nil || report.After != cloud.Len() || report.After >= report.Before || report.HeldOut != 3 || !(report.Cleaned == r.Quality.PSNRdB) {
+			t.Errorf("%+v of %d Gaussians at %.3f dB, %v", report, cloud.Len(), r.Quality.PSNRdB, err)
+		}
+		whole, err := splat.ReadPLY(bytes.NewReader(w.Body(artifacts.Uncleaned)))
+		if err != nil || whole.Len() != report.Before {
+			t.Errorf("%d Gaussians are kept of %d, %v", whole.Len(), report.Before, err)
+		}
+		removed := 0
+		for _, s := range report.Steps {
+			removed += s.Removed
+		}
+		if removed != report.Before-report.After {
+			t.Errorf("%d Gaussians went for a reason, %d went", removed, report.Before-report.After)
+		}
 	}
 }
 

@@ -1,0 +1,131 @@
+package clean
+
+import (
+	"context"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/engines/sample"
+	"github.com/splatworks/splatworks/engines/splat"
+	"github.com/splatworks/splatworks/engines/trainer"
+)
+
+// capture trains the synthetic sample for a moment.
+func capture(t *testing.T, iterations int) (*splat.Cloud, *trainer.Dataset, *trainer.Config) {
+	t.Helper()
+	const frames, width, height = 32, 128, 96
+	made, err := sample.New(sample.Options{Seed: 4, Frames: frames, Width: width, Height: height})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "images"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range frames {
+		rgb, img := made.Frame(i), image.NewNRGBA(image.Rect(0, 0, width, height))
+		for at := range width * height {
+			img.SetNRGBA(at%width, at/width, color.NRGBA{rgb[3*at], rgb[3*at+1], rgb[3*at+2], 255})
+		}
+		f, err := os.Create(filepath.Join(dir, "images", sample.Name(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := png.Encode(f, img); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := made.Reconstruction().Write(filepath.Join(dir, "sparse")); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := trainer.Defaults(trainer.Standard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Iterations, cfg.MaxGaussians, cfg.CheckpointEvery = iterations, 4000, 0
+	data, err := trainer.Load(dir, &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := trainer.Train(context.Background(), cfg, data, nil, trainer.Hooks{Clock: func() time.Duration { return 0 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Cloud, data, &cfg
+}
+
+// plant puts Gaussians into the air between the cameras and what they see, where the images show that nothing is. They come
+// last in the cloud.
+func plant(t *testing.T, c *splat.Cloud, data *trainer.Dataset, n int) *splat.Cloud {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(5, 6))
+	floaters := splat.New(n, c.Degree, c.Mode)
+	for i := range n {
+		v := data.Train[rng.IntN(len(data.Train))]
+		eye, p := v.Levels[0].Camera.Center(), data.Points[v.Matched[rng.IntN(len(v.Matched))]].XYZ
+		along := 0.2 + 0.5*rng.Float64()
+		for k := range 3 {
+			floaters.Means[3*i+k] = float32(eye[k] + along*(p[k]-eye[k]))
+			floaters.LogScales[3*i+k] = float32(-4.5 + 0.5*rng.NormFloat64())
+			floaters.DC[3*i+k] = float32(math.Copysign(1.5+rng.Float64(), rng.NormFloat64())) // a colour that is seen
+		}
+		floaters.Quats[4*i], floaters.Opacities[i] = 1, float32(2.5*rng.Float64()-0.5)
+	}
+	m, err := splat.Merged(c, floaters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestPlantedFloatersGo(t *testing.T) {
+	iterations := 500
+	clean, data, cfg := capture(t, iterations)
+	const planted = 200
+	dirty := plant(t, clean, data, planted)
+	before, err := trainer.Evaluate(clean, data.Test, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, level := range []Level{Safe, Strong} {
+		got, q, report, err := Run(dirty, data, cfg, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := 0
+		for i := range got.Len() {
+			for j := clean.Len(); j < dirty.Len(); j++ {
+				if [3]float32(got.Means[3*i:]) == [3]float32(dirty.Means[3*j:]) {
+					left++
+				}
+			}
+		}
+		t.Logf("%s: %d of %d Gaussians, of %d floaters %d are left; %.2f dB trained, %.2f dB with floaters, %.2f dB cleaned", level, got.Len(), dirty.Len(), planted, left, before.PSNR, report.PSNR, q.PSNR)
+		for _, s := range report.Steps {
+			t.Logf("%+v", s)
+		}
+		if left*10 > planted {
+			t.Errorf("%s: %d of %d planted floaters are left", level, left, planted)
+		}
+		if !(report.PSNR < before.PSNR-0.2) {
+			t.Errorf("the floaters did no harm: %.2f dB before, %.2f dB after", before.PSNR, report.PSNR)
+		}
+		loss := map[Level]float64{Safe: 0.05, Strong: 0.2}[level]
+		if !(q.PSNR >= before.PSNR-loss) || q.PSNR != report.Cleaned {
+			t.Errorf("%s: %.2f dB trained, %.2f dB cleaned, %.2f dB reported", level, before.PSNR, q.PSNR, report.Cleaned)
+		}
+		if report.After != got.Len() || report.Before != dirty.Len() || got.Validate() != nil {
+			t.Errorf("%+v of %d Gaussians, %v", report, got.Len(), got.Validate())
+		}
+	}
+}
