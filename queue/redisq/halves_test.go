@@ -98,6 +98,14 @@ var happenings = []struct {
 		m.fail(pipeline.Invalid("dark", "Too dark.", "Light it."))
 	}, ends: pipeline.Failed},
 	{name: "give back", before: func(m *moment) { m.leased(pipeline.Train) }, do: func(m *moment) { m.must(m.lease.GiveBack(m.Context())) }},
+	{name: "give everything back", before: func(m *moment) { m.leased(pipeline.Train) }, do: func(m *moment) {
+		_, err := m.q.GiveBackAll(m.Context())
+		m.must(err)
+	}},
+	{name: "promise", before: func(m *moment) { m.ready(pipeline.Filter) }, do: func(m *moment) {
+		_, err := m.q.Promise(m.Context(), queue.Promise{RequestID: m.request.ID, Files: []queue.File{{Name: "a.jpg"}}, MaxFiles: 2, MaxBytes: 10})
+		m.must(err)
+	}},
 	{name: "retry", before: func(m *moment) {
 		m.delayed(pipeline.Train)
 		m.clock.Advance(time.Hour)
