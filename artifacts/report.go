@@ -44,6 +44,25 @@ type SfMReport struct {
 	World               any     `json:"world,omitempty"`      // which way is up, what a unit is: conventions.md
 	Candidates          any     `json:"candidates,omitempty"` // every model that was tried, with its scores
 	Agreement           any     `json:"agreement,omitempty"`  // between the two mappers
+	// Tries are all ways that were gone to the poses, in this order.
+	Tries []PosesTry `json:"tries,omitempty"`
+}
+
+// PosesTry is one way that was gone to the poses.
+type PosesTry struct {
+	What       string  `json:"what"`
+	LongEdgePx int     `json:"long_edge_px"` // longer side at which features were looked for
+	Features   int     `json:"features"`     // most of an image
+	Search     string  `json:"search"`       // plain, lenient or affine
+	Matcher    string  `json:"matcher,omitempty"`
+	Images     int     `json:"images"`
+	Registered int     `json:"registered"`
+	Points     int     `json:"points"`
+	WallS      float64 `json:"wall_s"`
+	CPUS       float64 `json:"cpu_s"`
+	Disagree   bool    `json:"disagree,omitempty"` // the mappers, and neither is clearly the wrong one
+	Failure    string  `json:"failure,omitempty"`  // code
+	Chosen     bool    `json:"chosen,omitempty"`
 }
 
 // DepthReportPart says whether depth maps exist, and if not, why.

@@ -50,11 +50,15 @@ func (p *Plan) Took(stage Stage, wallS float64, peakRSSBytes int64) {
 var presets = map[Preset]struct {
 	longEdgePx int // of the training images
 	features   int // most of an image
+	posesS     float64
 }{
-	Preview:  {longEdgePx: 480, features: 2000},
-	Standard: {longEdgePx: 640, features: 4096},
-	High:     {longEdgePx: 960, features: 8192},
+	Preview:  {longEdgePx: 480, features: 2000, posesS: 180},
+	Standard: {longEdgePx: 640, features: 4096, posesS: 360},
+	High:     {longEdgePx: 960, features: 8192, posesS: 900},
 }
+
+// PosesBudgetS is how many seconds further tries for poses may take where the first leaves images out.
+func (o Options) PosesBudgetS() float64 { return presets[o.WithDefaults().Preset].posesS }
 
 // Features is how many features are looked for in an image at most.
 func (o Options) Features() int { return presets[o.WithDefaults().Preset].features }

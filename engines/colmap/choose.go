@@ -169,7 +169,7 @@ func (r *reconstructor) choose(models []model) (*scene.Reconstruction, error) {
 	if err := r.gate(reconstruction, len(c.model.weakImages())); err != nil {
 		return nil, err
 	}
-	if c.doubtful() {
+	if r.result.Doubtful = c.doubtful(); r.result.Doubtful {
 		r.warn("mappers_disagree", adviceCapture, "two methods place %d of %d cameras differently (by up to %.1f %% of the camera path's extent); the more plausible result was used",
 			len(c.agreement.Apart), c.agreement.Images, c.agreement.PositionMaxPct)
 	}

@@ -24,8 +24,11 @@ type FeatureExtractorOptions struct {
 	CameraParams             []float64
 	DefaultFocalLengthFactor float64 // focal length without EXIF, in units of the longer side
 	// FeatureExtraction, SiftExtraction
-	MaxImageSize   int // longer side in pixels
-	MaxNumFeatures int
+	MaxImageSize      int // longer side in pixels
+	MaxNumFeatures    int
+	PeakThreshold     float64
+	AffineShape       bool
+	DomainSizePooling bool
 }
 
 // FeatureExtractor finds features in images. COLMAP skips files that it cannot read; their names come back.
@@ -41,6 +44,9 @@ func (c *Colmap) FeatureExtractor(ctx context.Context, o FeatureExtractorOptions
 	a.number("ImageReader.default_focal_length_factor", o.DefaultFocalLengthFactor)
 	a.integer("FeatureExtraction.max_image_size", o.MaxImageSize)
 	a.integer("SiftExtraction.max_num_features", o.MaxNumFeatures)
+	a.number("SiftExtraction.peak_threshold", o.PeakThreshold)
+	a.flag("SiftExtraction.estimate_affine_shape", o.AffineShape)
+	a.flag("SiftExtraction.domain_size_pooling", o.DomainSizePooling)
 	a.integer("FeatureExtraction.num_threads", c.Threads)
 	a.text("FeatureExtraction.use_gpu", "0")
 	watch := extractorWatch{counter: counter{pattern: processedFile, message: "finding features"}}
@@ -57,19 +63,25 @@ func (c *Colmap) RigConfigurator(ctx context.Context, databasePath, rigConfigPat
 	return c.run(ctx, "rig_configurator", a, beginning{})
 }
 
+// Matching are the options that all matchers share.
+type Matching struct {
+	MaxNumMatches  int
+	MinNumInliers  int
+	MaxRatio       float64 // of the distances of the best and the second best match
+	GuidedMatching bool    // verified pairs once more, along their epipolar lines
+	Rigs           bool    // see arguments.rigs
+}
+
 // SequentialMatcherOptions are the options of sequential_matcher that are used.
 type SequentialMatcherOptions struct {
 	DatabasePath     string
-	Overlap          int // each image is matched with that number of images after it, in order of names
-	MaxNumMatches    int
-	MinNumInliers    int
-	GuidedMatching   bool
+	Overlap          int  // each image is matched with that number of images after it, in order of names; of rigs, of frames with all their images
 	QuadraticOverlap bool // and with those 2, 4, 8, … up to 2^(overlap−1) images later
 	// VocabTreePath turns loop detection on: every LoopPeriod-th image is also matched with the LoopImages that look most
 	// like it and are at least LoopDistance images away.
 	VocabTreePath                        string
 	LoopPeriod, LoopImages, LoopDistance int
-	Rigs                                 bool // see arguments.rigs; Overlap then counts frames, whose images are all matched
+	Matching
 }
 
 // SequentialMatcher matches images that follow one another.
@@ -86,19 +98,15 @@ func (c *Colmap) SequentialMatcher(ctx context.Context, o SequentialMatcherOptio
 		a.integer("SequentialMatching.loop_detection_min_index_distance", o.LoopDistance)
 		a.integer("SequentialMatching.num_threads", c.Threads)
 	}
-	a.matching(c, o.GuidedMatching, o.MaxNumMatches, o.MinNumInliers)
-	a.rigs(o.Rigs)
+	a.matching(c, o.Matching)
 	return c.run(ctx, "sequential_matcher", a, &sequentialWatch{})
 }
 
 // ExhaustiveMatcherOptions are the options of exhaustive_matcher that are used.
 type ExhaustiveMatcherOptions struct {
-	DatabasePath   string
-	BlockSize      int // images matched at once; progress is reported once a block
-	MaxNumMatches  int
-	MinNumInliers  int
-	GuidedMatching bool
-	Rigs           bool // see arguments.rigs
+	DatabasePath string
+	BlockSize    int // images matched at once; progress is reported once a block
+	Matching
 }
 
 // ExhaustiveMatcher matches every image with every other.
@@ -106,8 +114,7 @@ func (c *Colmap) ExhaustiveMatcher(ctx context.Context, o ExhaustiveMatcherOptio
 	var a arguments
 	a.text("database_path", o.DatabasePath)
 	a.integer("ExhaustiveMatching.block_size", o.BlockSize)
-	a.matching(c, o.GuidedMatching, o.MaxNumMatches, o.MinNumInliers)
-	a.rigs(o.Rigs)
+	a.matching(c, o.Matching)
 	return c.run(ctx, "exhaustive_matcher", a, blockWatch{})
 }
 
@@ -116,7 +123,7 @@ type SpatialMatcherOptions struct {
 	DatabasePath    string
 	MaxNumNeighbors int
 	MaxDistanceM    int
-	Rigs            bool // see arguments.rigs
+	Matching
 }
 
 // SpatialMatcher matches images that were taken near each other, by the positions in their EXIF data.
@@ -125,8 +132,7 @@ func (c *Colmap) SpatialMatcher(ctx context.Context, o SpatialMatcherOptions) (R
 	a.text("database_path", o.DatabasePath)
 	a.integer("SpatialMatching.max_num_neighbors", o.MaxNumNeighbors)
 	a.integer("SpatialMatching.max_distance", o.MaxDistanceM)
-	a.matching(c, false, 0, 0)
-	a.rigs(o.Rigs)
+	a.matching(c, o.Matching)
 	return c.run(ctx, "spatial_matcher", a, &counter{pattern: processingImage, message: "matching features"})
 }
 
@@ -157,8 +163,8 @@ func (c *Colmap) VocabTreeBuilder(ctx context.Context, o VocabTreeBuilderOptions
 type VocabTreeMatcherOptions struct {
 	DatabasePath  string
 	VocabTreePath string
-	NumImages     int  // each is matched with that number of the images most like it
-	Rigs          bool // see arguments.rigs
+	NumImages     int // each is matched with that number of the images most like it
+	Matching
 }
 
 // VocabTreeMatcher matches images that look alike.
@@ -168,8 +174,7 @@ func (c *Colmap) VocabTreeMatcher(ctx context.Context, o VocabTreeMatcherOptions
 	a.text("VocabTreeMatching.vocab_tree_path", o.VocabTreePath)
 	a.integer("VocabTreeMatching.num_images", o.NumImages)
 	a.integer("VocabTreeMatching.num_threads", c.Threads)
-	a.matching(c, false, 0, 0)
-	a.rigs(o.Rigs)
+	a.matching(c, o.Matching)
 	return c.run(ctx, "vocab_tree_matcher", a, &counter{pattern: processingImage, message: "matching features"})
 }
 
@@ -205,6 +210,9 @@ type MapperOptions struct {
 	// MinNumMatches is the smallest number of verified matches with which a pair of images counts; COLMAP's default is
 	// 15.
 	MinNumMatches int
+	// What mapper asks of the pair that it begins with, and of an image to register it.
+	InitMinNumInliers, AbsPoseMinNumInliers   int
+	InitMinTriAngleDeg, AbsPoseMinInlierRatio float64
 	// KnownIntrinsics keeps the cameras' parameters as they are, KnownRigs the way from each sensor to its rig.
 	KnownIntrinsics, KnownRigs bool
 	// HeldFocalLength keeps the focal lengths only.
@@ -240,6 +248,10 @@ func (c *Colmap) Mapper(ctx context.Context, o MapperOptions) (Run, error) {
 	a.text("output_path", o.OutputPath)
 	a.integer("Mapper.min_model_size", o.MinModelSize)
 	a.integer("Mapper.min_num_matches", o.MinNumMatches)
+	a.integer("Mapper.init_min_num_inliers", o.InitMinNumInliers)
+	a.number("Mapper.init_min_tri_angle", o.InitMinTriAngleDeg)
+	a.integer("Mapper.abs_pose_min_num_inliers", o.AbsPoseMinNumInliers)
+	a.number("Mapper.abs_pose_min_inlier_ratio", o.AbsPoseMinInlierRatio)
 	a.keep(o.KnownIntrinsics || o.HeldFocalLength, "Mapper.ba_refine_focal_length")
 	a.keep(o.KnownIntrinsics, "Mapper.ba_refine_extra_params")
 	a.keep(o.KnownRigs, "Mapper.ba_refine_sensor_from_rig")
@@ -334,10 +346,12 @@ func (a *arguments) rigs(any bool) {
 	a.flag("FeatureMatching.skip_image_pairs_in_same_frame", any)
 }
 
-func (a *arguments) matching(c *Colmap, guided bool, maxNumMatches, minNumInliers int) {
-	a.flag("FeatureMatching.guided_matching", guided)
-	a.integer("FeatureMatching.max_num_matches", maxNumMatches)
-	a.integer("TwoViewGeometry.min_num_inliers", minNumInliers)
+func (a *arguments) matching(c *Colmap, m Matching) {
+	a.flag("FeatureMatching.guided_matching", m.GuidedMatching)
+	a.integer("FeatureMatching.max_num_matches", m.MaxNumMatches)
+	a.number("SiftMatching.max_ratio", m.MaxRatio)
+	a.integer("TwoViewGeometry.min_num_inliers", m.MinNumInliers)
 	a.integer("FeatureMatching.num_threads", c.Threads)
 	a.text("FeatureMatching.use_gpu", "0")
+	a.rigs(m.Rigs)
 }

@@ -1,6 +1,9 @@
 package colmap
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // Size is what decides on how long a reconstruction takes and how much memory it needs.
 type Size struct {
@@ -19,6 +22,8 @@ type Estimate struct {
 	CPUS        float64
 	WallS       float64 // on that number of threads, with nothing beside
 	MemoryBytes int64   // of the largest command
+
+	phases [numPhases]float64 // wall seconds of each
 }
 
 // What COLMAP takes on one core of a shared AMD EPYC (Zen 4), fitted to fox at 640 and 960 pixels (50 frames) and to
@@ -29,6 +34,8 @@ const (
 	featuresGrowth     = 0.6    //
 	matchSPerFeature2  = 1.6e-8 // a pair, times the features of both; measured 1.3 to 2.0e-8
 	undistortSPerPixel = 8e-8
+	guidedCost         = 1.5 // times what matching takes without guided matching
+	affineCost         = 8   // times what extraction takes without affine shape and domain size pooling
 	// rigShare is the part of its features that a sensor keeps which sees 90 degrees, where each has 60 for itself.
 	rigShare = 0.58
 	// The global mapper's time grows with the observations, the incremental one's with its repeated adjustment of all.
@@ -52,8 +59,8 @@ func (p Plan) Estimate(size Size, threads int) Estimate {
 	width, height := fitted(size.Width, size.Height, p.MaxImageSize)
 	pixels := float64(width * height)
 	n := float64(size.Images)
-	limit := p.featureLimit(size.Images)
-	e := Estimate{Matcher: MatcherFor(size.Images, size.Frames, size.Located)}
+	limit, search := p.featureLimit(size.Images), p.Search.thresholds()
+	e := Estimate{Matcher: cmp.Or(p.Matcher, MatcherFor(size.Images, size.Frames, size.Located))}
 	e.Features = min(limit, int(featuresAtPixel*math.Pow(pixels, featuresGrowth)))
 	if size.PerFrame > 1 {
 		e.Features = int(float64(e.Features) * rigShare)
@@ -61,8 +68,8 @@ func (p Plan) Estimate(size Size, threads int) Estimate {
 	e.Pairs = e.Matcher.Pairs(size.Images, max(size.PerFrame, 1))
 	features := float64(e.Features)
 
-	extract := n * pixels * extractSPerPixel
-	match := float64(e.Pairs) * features * features * matchSPerFeature2
+	extract := n * pixels * extractSPerPixel * search.extractCost
+	match := float64(e.Pairs) * features * features * matchSPerFeature2 * search.matchCost
 	global := n * features * globalSPerFeature
 	incremental := n * features * incrementalSPerFeature * math.Pow(max(n/incrementalGrowthImages, 1), incrementalGrowth-1)
 	if size.Images > crossCheckSet {
@@ -75,7 +82,11 @@ func (p Plan) Estimate(size Size, threads int) Estimate {
 	if threads == 1 || size.Images < smallSet {
 		mapping = global + incremental
 	}
-	e.WallS = (extract+match+undistort)/float64(threads) + mapping
+	e.phases = [numPhases]float64{phaseExtract: extract / float64(threads), phaseMatch: match / float64(threads), phaseMap: mapping,
+		phaseUndistort: undistort / float64(threads)}
+	for _, s := range e.phases {
+		e.WallS += s
+	}
 
 	e.MemoryBytes = baseBytes + int64(max(
 		pixels*extractBytes*float64(threads),

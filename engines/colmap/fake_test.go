@@ -43,6 +43,18 @@ func TestEveryCommandLine(t *testing.T) {
 			return err
 		}, "feature_extractor " + global + "--database_path d.db --image_path images --ImageReader.mask_path masks --ImageReader.camera_model OPENCV --ImageReader.single_camera 1 --ImageReader.camera_params 500,320.5,240 --ImageReader.default_focal_length_factor 0.85 --FeatureExtraction.max_image_size 1600 --SiftExtraction.max_num_features 4096 --FeatureExtraction.num_threads 2 --FeatureExtraction.use_gpu 0"},
 		{func() error {
+			_, _, err := c.FeatureExtractor(t.Context(), FeatureExtractorOptions{DatabasePath: "d.db", ImagePath: "images", PeakThreshold: 0.003, AffineShape: true, DomainSizePooling: true})
+			return err
+		}, "feature_extractor " + global + "--database_path d.db --image_path images --SiftExtraction.peak_threshold 0.003 --SiftExtraction.estimate_affine_shape 1 --SiftExtraction.domain_size_pooling 1 --FeatureExtraction.num_threads 2 --FeatureExtraction.use_gpu 0"},
+		{func() error {
+			_, err := c.ExhaustiveMatcher(t.Context(), ExhaustiveMatcherOptions{DatabasePath: "d.db", Matching: Matching{GuidedMatching: true, MaxNumMatches: 9000, MaxRatio: 0.9, MinNumInliers: 12, Rigs: true}})
+			return err
+		}, "exhaustive_matcher " + global + "--database_path d.db --FeatureMatching.guided_matching 1 --FeatureMatching.max_num_matches 9000 --SiftMatching.max_ratio 0.9 --TwoViewGeometry.min_num_inliers 12 --FeatureMatching.num_threads 2 --FeatureMatching.use_gpu 0 --FeatureMatching.rig_verification 1 --FeatureMatching.skip_image_pairs_in_same_frame 1"},
+		{func() error {
+			_, err := c.Mapper(t.Context(), MapperOptions{DatabasePath: "d.db", ImagePath: "images", OutputPath: dir + "/m", InitMinNumInliers: 50, InitMinTriAngleDeg: 8, AbsPoseMinNumInliers: 20, AbsPoseMinInlierRatio: 0.15})
+			return err
+		}, "mapper " + global + "--database_path d.db --image_path images --output_path " + dir + "/m --Mapper.init_min_num_inliers 50 --Mapper.init_min_tri_angle 8 --Mapper.abs_pose_min_num_inliers 20 --Mapper.abs_pose_min_inlier_ratio 0.15 --Mapper.num_threads 2"},
+		{func() error {
 			_, err := c.SequentialMatcher(t.Context(), SequentialMatcherOptions{DatabasePath: "d.db", Overlap: 10, QuadraticOverlap: true})
 			return err
 		}, "sequential_matcher " + global + "--database_path d.db --SequentialMatching.overlap 10 --SequentialMatching.quadratic_overlap 1 --FeatureMatching.num_threads 2 --FeatureMatching.use_gpu 0"},

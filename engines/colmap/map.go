@@ -22,7 +22,7 @@ func (r *reconstructor) mapImages(ctx context.Context) ([]model, error) {
 	r.progress.phase(phaseMap)
 	n := len(r.images)
 	if n > crossCheckSet {
-		global, err := r.mapGlobally(ctx, strongPair, nil)
+		global, err := r.mapGlobally(ctx, r.plan.Search.thresholds().lowestStrongPair, nil)
 		if err != nil || global.complete(n) {
 			return []model{global}, err
 		}
@@ -41,7 +41,10 @@ func (r *reconstructor) mapImages(ctx context.Context) ([]model, error) {
 		return models, err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { models[0], err = r.mapGlobally(groupCtx, strongPair, nil); return err })
+	group.Go(func() (err error) {
+		models[0], err = r.mapGlobally(groupCtx, r.plan.Search.thresholds().lowestStrongPair, nil)
+		return err
+	})
 	group.Go(func() (err error) { models[1], err = r.mapIncrementally(groupCtx); return err })
 	if err := group.Wait(); err != nil || agree(models[0], models[1]) || models[1].reconstruction == nil {
 		return models, err
@@ -175,7 +178,11 @@ func onlyCanceled(err error) error {
 }
 
 func (r *reconstructor) mapIncrementally(ctx context.Context) (model, error) {
-	return r.mapWith(ctx, incrementalMapper, r.colmap.Mapper, MapperOptions{DatabasePath: r.databasePath()})
+	t := r.plan.Search.thresholds()
+	return r.mapWith(ctx, incrementalMapper, r.colmap.Mapper, MapperOptions{
+		DatabasePath: r.databasePath(), MinNumMatches: t.pairInliers, InitMinNumInliers: t.initInliers, InitMinTriAngleDeg: t.initAngleDeg,
+		AbsPoseMinNumInliers: t.poseInliers, AbsPoseMinInlierRatio: t.poseInlierRatio,
+	})
 }
 
 // mapWith runs one mapper and reads the largest of its models. A mapper that finds nothing or crashes is a model

@@ -39,11 +39,13 @@ func (r *reconstructor) extractOnce(ctx context.Context) (implausible []string, 
 	}
 	var features []int
 	var unreadable []string
+	t := r.plan.Search.thresholds()
 	for i, group := range groups {
 		options := FeatureExtractorOptions{
 			DatabasePath: r.databasePath(), ImagePath: r.featurePath(), MaskPath: masks,
 			CameraModel: group.model, CameraParams: group.params, SingleCamera: group.single, DefaultFocalLengthFactor: focalLengthFactor,
 			MaxImageSize: r.plan.MaxImageSize, MaxNumFeatures: r.plan.MaxNumFeatures,
+			PeakThreshold: t.peak, AffineShape: t.affine, DomainSizePooling: t.affine,
 			ImageListPath: filepath.Join(r.plan.WorkPath, fmt.Sprintf("images-%d.txt", i)),
 		}
 		if i == 0 || len(group.names) > len(groups[0].names) {
@@ -190,9 +192,11 @@ func (r *reconstructor) wider() (m Matcher, ok bool) {
 func (r *reconstructor) matchBy(ctx context.Context, matcher Matcher) error {
 	r.progress.phase(phaseMatch)
 	r.result.Matcher = matcher
+	t := r.plan.Search.thresholds()
+	how := Matching{MinNumInliers: t.pairInliers, MaxRatio: t.ratio, GuidedMatching: t.guided, Rigs: r.rigs.any()}
 	switch matcher {
 	case Sequential:
-		options := SequentialMatcherOptions{DatabasePath: r.databasePath(), Overlap: overlap, QuadraticOverlap: true, Rigs: r.rigs.any()}
+		options := SequentialMatcherOptions{DatabasePath: r.databasePath(), Overlap: overlap, QuadraticOverlap: true, Matching: how}
 		if options.Rigs {
 			options.Overlap = rigOverlap
 		}
@@ -210,7 +214,7 @@ func (r *reconstructor) matchBy(ctx context.Context, matcher Matcher) error {
 		return r.ran(r.colmap.SequentialMatcher(ctx, options))
 	case Spatial:
 		return r.ran(r.colmap.SpatialMatcher(ctx, SpatialMatcherOptions{
-			DatabasePath: r.databasePath(), MaxNumNeighbors: spatialNeighbours, MaxDistanceM: spatialReachM, Rigs: r.rigs.any(),
+			DatabasePath: r.databasePath(), MaxNumNeighbors: spatialNeighbours, MaxDistanceM: spatialReachM, Matching: how,
 		}))
 	case Vocabulary:
 		tree, err := r.vocabulary(ctx)
@@ -222,12 +226,12 @@ func (r *reconstructor) matchBy(ctx context.Context, matcher Matcher) error {
 			return r.matchBy(ctx, Exhaustive)
 		}
 		return r.ran(r.colmap.VocabTreeMatcher(ctx, VocabTreeMatcherOptions{
-			DatabasePath: r.databasePath(), VocabTreePath: tree, NumImages: vocabularyImages, Rigs: r.rigs.any(),
+			DatabasePath: r.databasePath(), VocabTreePath: tree, NumImages: vocabularyImages, Matching: how,
 		}))
 	}
 	// Progress comes once a block: blocks of a fifth of the images give 25 of them.
 	return r.ran(r.colmap.ExhaustiveMatcher(ctx, ExhaustiveMatcherOptions{
-		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 10), 50), Rigs: r.rigs.any(),
+		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 10), 50), Matching: how,
 	}))
 }
 

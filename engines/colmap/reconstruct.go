@@ -28,9 +28,10 @@ type Plan struct {
 	// photos, of which each camera may have taken few).
 	CameraModel string
 
+	Search          Search  // how hard features and matches are looked for (SearchPlain)
 	Matcher         Matcher // how pairs are found; empty lets MatcherFor choose
 	MaxImageSize    int     // longer side in pixels at which features are found (1280)
-	MaxNumFeatures  int     // features kept for an image (4096); of many images at most 2500
+	MaxNumFeatures  int     // features kept for an image (4096); of many images at most 2500 where the search is plain
 	UndistortedSize int     // longer side in pixels of the undistorted images; 0 keeps that of the originals
 	MinRegistered   float64 // smallest part of the images that must be registered (0.5)
 }
@@ -80,7 +81,7 @@ func (p Plan) featureLimit(images int) int {
 		limit = featuresOfFew
 	}
 	// As many as are wanted of few images would take hours to match of many.
-	if images > manyImages {
+	if images > manyImages && p.Search == SearchPlain {
 		limit = min(limit, featuresOfMany)
 	}
 	return limit
@@ -99,6 +100,7 @@ type Result struct {
 	Unregistered    []string      `json:"unregistered,omitempty"` // names of images without a pose
 	Candidates      []Candidate   `json:"candidates"`
 	Agreement       *Agreement    `json:"agreement,omitempty"` // between the two mappers, when both made a model
+	Doubtful        bool          `json:"doubtful,omitempty"`  // they disagree, and neither is clearly the wrong one
 	Runs            []Run         `json:"runs"`
 	Warnings        []Warning     `json:"warnings,omitempty"`
 	SparsePath      string        `json:"-"` // the chosen model, its world frame settled, with the original cameras

@@ -79,11 +79,11 @@ func fetchJSON(ctx context.Context, job *stage.Job, kind artifacts.Kind, documen
 }
 
 // extract writes the selected images, and their masks beside them, into a folder below dir.
-func (c *capture) extract(ctx context.Context, job *stage.Job, dir string, longEdgePx int) (folder string, images []frames.Image, err error) {
+func (c *capture) extract(ctx context.Context, job *stage.Job, dir string, edgePx int, at span) (folder string, images []frames.Image, err error) {
 	folder = filepath.Join(dir, "images")
-	images, err = c.Extract(ctx, c.selection, folder, withMargin(longEdgePx), func(done, total int) {
+	images, err = c.Extract(ctx, c.selection, folder, edgePx, func(done, total int) {
 		job.Progress(pipeline.Progress{Step: "extracting frames", Done: float64(done), Total: float64(total),
-			Percent: percentExtract + (percentSfM-percentExtract)*float64(done)/float64(max(total, 1)),
+			Percent: at.at(extractShare * float64(done) / float64(max(total, 1))),
 			Message: fmt.Sprintf("%d of %d", done, total)})
 	})
 	return folder, images, err

@@ -19,7 +19,20 @@ type work struct {
 	longEdgePx int // of the undistorted images
 	threads    int
 	features   int
-	plan       pipeline.Plan
+	// source is the capture: its images, of the size of its pictures.
+	source       colmap.Size
+	posesBudgetS float64 // what further tries for poses may take, see rung
+	plan         pipeline.Plan
+}
+
+// size is the capture with so many frames or photos, as pictures of edgePx at most.
+func (w work) size(images, edgePx int) colmap.Size {
+	s := w.source
+	s.Images = images * max(s.PerFrame, 1)
+	if longer := max(s.Width, s.Height); longer > edgePx {
+		s.Width, s.Height = s.Width*edgePx/longer, s.Height*edgePx/longer
+	}
+	return s
 }
 
 const (
@@ -38,17 +51,16 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 	if smaller {
 		w.longEdgePx, w.threads, w.features = w.longEdgePx*2/3, max(1, w.threads/2), w.features/2
 	}
-	edge := withMargin(w.longEdgePx)
 	width, height, views := report.Width, report.Height, max(report.Views, 1)
 	if views > 1 {
 		// A radian of the sphere, twice, is what a view of 90 degrees has.
 		width = int(math.Round(float64(report.Width) / math.Pi))
-		height, images = width, images*views
+		height = width
 	}
-	if longer := max(width, height); longer > edge {
-		width, height = width*edge/longer, height*edge/longer
-	}
-	size := colmap.Size{Images: images, Width: width, Height: height, Frames: report.DurationS > 0, Located: located, PerFrame: views}
+	w.source = colmap.Size{Images: images * views, Width: width, Height: height, Frames: report.DurationS > 0, Located: located, PerFrame: views}
+	w.posesBudgetS = options.PosesBudgetS()
+	size := w.size(images, withMargin(w.longEdgePx))
+	width, height = size.Width, size.Height
 	engine := colmap.Plan{MaxNumFeatures: w.features}
 	if c.MemoryBytes > 0 {
 		w.threads = engine.ThreadsWithin(int64(usable*float64(c.MemoryBytes)), size, w.threads)

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -30,6 +29,7 @@ type Config struct {
 	Threads int    // 0: all processors
 	// MemoryBytes bounds what is planned for; 0: nothing does.
 	MemoryBytes int64
+	Now         func() time.Time // the clock that tries are measured with
 }
 
 // Stage of the pipeline.
@@ -40,9 +40,21 @@ func Stage(c Config) stage.Definition {
 // Shares of the stage's time, as percent at which the parts begin.
 const (
 	percentExtract = 2
-	percentSfM     = 10
+	percentFurther = 75 // further tries, where the first leaves images out
+	percentLast    = 95 // no try gets beyond
 	percentPublish = 97
 )
+
+// span is the part of the stage's percents that a try has.
+type span struct{ from, to float64 }
+
+// next is what the try after this one has: half of what is left.
+func (s span) next() span { return span{s.to, (s.to + percentLast) / 2} }
+
+// at is the percent of the stage where a fraction of a try is done. Extraction is its first tenth.
+func (s span) at(fraction float64) float64 { return s.from + (s.to-s.from)*fraction }
+
+const extractShare = 0.1
 
 func (c Config) run(ctx context.Context, job *stage.Job) error {
 	capture, err := c.open(ctx, job)
@@ -54,80 +66,41 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 	w.announce(job)
-	attempt, err := c.attempt(ctx, job, capture, w, job.Dir)
-	if again, more, retryErr := c.secondTry(ctx, job, capture, w, attempt, err); more {
-		attempt, err = again, retryErr
-	}
+	found, err := c.search(ctx, job, capture, w)
 	if err != nil {
-		return afterSmaller(job.Earlier, job.Smaller, advised(failure(err), capture.report.Warnings))
+		return failure(err)
 	}
-	if err := attempt.publishSheet(ctx, job); err != nil {
+	if found.err != nil {
+		return afterSmaller(job.Earlier, job.Smaller, found.afterTries(advised(failure(found.err), capture.report.Warnings)))
+	}
+	if err := found.attempt.publishSheet(ctx, job); err != nil {
 		return err
 	}
-	return publish(ctx, job, attempt, w)
+	return publish(ctx, job, found, w)
 }
 
 // attempt is one reconstruction: of the images in folder, selected by selection.
 type attempt struct {
+	rung      rung
+	span      span
 	folder    string
 	images    []frames.Image
 	selection frames.Selection
 	result    colmap.Result
+	wallS     float64
 }
 
-// attempt extracts the selected images and reconstructs from them, in dir.
-func (c Config) attempt(ctx context.Context, job *stage.Job, capture *capture, w work, dir string) (attempt, error) {
-	a := attempt{selection: capture.selection}
+// attempt extracts the selected images as a rung wants them and reconstructs from them, in dir.
+func (c Config) attempt(ctx context.Context, job *stage.Job, capture *capture, w work, r rung, at span, dir string) (attempt, error) {
+	started := c.Now()
+	a := attempt{rung: r, span: at, selection: capture.selection}
 	var err error
-	if a.folder, a.images, err = capture.extract(ctx, job, dir, w.longEdgePx); err != nil {
+	if a.folder, a.images, err = capture.extract(ctx, job, dir, r.edgePx, at); err != nil {
 		return a, err
 	}
 	a.result, err = c.reconstruct(ctx, job, capture, a, w, dir)
+	a.wallS = c.Now().Sub(started).Seconds()
 	return a, err
-}
-
-// poorly is the part of the images below which a second try with more of them is worth its time.
-const poorly = 0.8
-
-// placed is the part of the images that have a pose.
-func (a attempt) placed() float64 {
-	return float64(a.result.Quality.RegisteredImages) / float64(max(a.result.Images, 1))
-}
-
-// wantsMore says whether more images of the same capture may do better than this attempt, which ended with err.
-func (a attempt) wantsMore(err error) bool {
-	var f *colmap.Failure
-	if errors.As(err, &f) {
-		return f.OverlapMayHelp()
-	}
-	return err == nil && a.placed() < poorly
-}
-
-// secondTry reconstructs from more frames where too few of the first could be placed; more says that its outcome is the
-// better one.
-func (c Config) secondTry(ctx context.Context, job *stage.Job, capture *capture, w work, first attempt, firstErr error) (second attempt, more bool, err error) {
-	if !first.wantsMore(firstErr) {
-		return second, false, nil
-	}
-	denser, err := capture.denser(ctx, job)
-	if err != nil || !denser {
-		return second, err != nil, err
-	}
-	dir := filepath.Join(job.Dir, "second")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return second, true, err
-	}
-	second, err = c.attempt(ctx, job, capture, w, dir)
-	if ctx.Err() != nil {
-		return second, true, err
-	}
-	job.Metric("second_try_images", float64(len(capture.selection.Frames)))
-	// When both fail, the failure of the first is about the frames that the client was shown.
-	if err != nil || firstErr == nil && second.placed() <= first.placed() {
-		return second, false, nil
-	}
-	job.Metric("images_placed_at_first", float64(first.result.Quality.RegisteredImages))
-	return second, true, nil
 }
 
 // publishSheet draws the images that were used.
@@ -148,7 +121,7 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 		Path: c.Colmap, Threads: w.threads, RandomSeed: int(job.Options.Seed % (1 << 31)),
 		Progress: func(p colmap.Progress) {
 			job.Progress(pipeline.Progress{Step: p.Message, Done: float64(p.Step), Total: float64(p.Total),
-				Percent: percentSfM + (percentPublish-percentSfM)*p.Fraction})
+				Percent: a.span.at(extractShare + (1-extractShare)*p.Fraction)})
 		},
 	}
 	version, err := program.Version(ctx)
@@ -156,16 +129,21 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 		return colmap.Result{}, err
 	}
 	job.Tool("colmap", version)
-	return program.Reconstruct(ctx, colmap.Plan{
-		ImagePath: a.folder, MaskPath: frames.MasksBeside(a.folder),
-		WorkPath: filepath.Join(dir, "colmap"), OutputPath: filepath.Join(dir, "out"),
-		Video: capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0, Images: capture.inputs(a.images),
-		MaxNumFeatures: w.features, UndistortedSize: w.longEdgePx,
-	})
+	plan := a.rung.plan(len(a.images))
+	plan.ImagePath, plan.MaskPath = a.folder, frames.MasksBeside(a.folder)
+	plan.WorkPath, plan.OutputPath = filepath.Join(dir, "colmap"), filepath.Join(dir, "out")
+	plan.Video, plan.Images = capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0, capture.inputs(a.images)
+	plan.UndistortedSize = undistortedSize(w.longEdgePx, a.rung.edgePx)
+	return program.Reconstruct(ctx, plan)
 }
 
-func publish(ctx context.Context, job *stage.Job, a attempt, w work) error {
-	r := a.result
+// undistortedSize is the longer side of undistorted images: that of training, or half of what the poses were found in. COLMAP
+// takes the mean of four pixels where it makes images smaller, which below half the size would leave pixels out; the trainer
+// does the rest.
+func undistortedSize(longEdgePx, posesPx int) int { return max(longEdgePx, posesPx*10/21) }
+
+func publish(ctx context.Context, job *stage.Job, found outcome, w work) error {
+	a, r := found.attempt, found.attempt.result
 	job.Progress(pipeline.Progress{Step: "saving the scene", Percent: percentPublish})
 	for _, w := range r.Warnings {
 		job.Warn(pipeline.Warning{Code: w.Code, Message: sentence(w.Message), Advice: w.Advice})
@@ -195,7 +173,7 @@ func publish(ctx context.Context, job *stage.Job, a attempt, w work) error {
 		Plan:   &w.plan,
 		SfM: &artifacts.SfMReport{Mapper: r.Mapper, Points: r.Quality.Points, ReprojectionErrorPx: r.Quality.MeanReprojectionErrorPx,
 			MeanTrackLength: r.Quality.MeanTrackLength, Matcher: string(r.Matcher), Reason: r.Reason, World: r.World,
-			Candidates: r.Candidates, Agreement: r.Agreement},
+			Candidates: r.Candidates, Agreement: r.Agreement, Tries: found.tries},
 	})
 }
 

@@ -28,7 +28,7 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 	case pipeline.Preprocess:
 		tools, missing := frameTools()
 		colmap, err := toolchain.Locate("colmap")
-		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap, MemoryBytes: stage.MachineMemory()}), errors.Join(missing, err)
+		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap, MemoryBytes: stage.MachineMemory(), Now: time.Now}), errors.Join(missing, err)
 	case pipeline.Depth:
 		return depthStage()
 	case pipeline.Train:

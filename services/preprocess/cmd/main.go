@@ -2,6 +2,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/splatworks/splatworks/app"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -13,6 +15,6 @@ func main() { app.Main(app.RunStage(definition)) }
 func definition(c app.Config) (stage.Definition, error) {
 	return preprocess.Stage(preprocess.Config{
 		Tools: frames.Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}, Colmap: "colmap", Threads: c.Threads,
-		MemoryBytes: stage.MachineMemory(),
+		MemoryBytes: stage.MachineMemory(), Now: time.Now,
 	}), nil
 }
