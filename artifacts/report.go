@@ -60,9 +60,11 @@ type PosesTry struct {
 	Points     int     `json:"points"`
 	WallS      float64 `json:"wall_s"`
 	CPUS       float64 `json:"cpu_s"`
-	Disagree   bool    `json:"disagree,omitempty"` // the mappers, and neither is clearly the wrong one
-	Failure    string  `json:"failure,omitempty"`  // code
-	Chosen     bool    `json:"chosen,omitempty"`
+	// PlannedWallS was expected once the features were counted.
+	PlannedWallS float64 `json:"planned_wall_s,omitempty"`
+	Disagree     bool    `json:"disagree,omitempty"` // the mappers, and neither is clearly the wrong one
+	Failure      string  `json:"failure,omitempty"`  // code
+	Chosen       bool    `json:"chosen,omitempty"`
 }
 
 // DepthReportPart says whether depth maps exist, and if not, why.

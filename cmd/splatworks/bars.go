@@ -21,6 +21,7 @@ type bars struct {
 	bar      *progressbar.ProgressBar
 	lastLine time.Time
 	percent  float64
+	leftS    float64 // of the step, where whoever does it says; 0: nobody does
 }
 
 func newBars(w io.Writer) *bars {
@@ -59,7 +60,9 @@ func (b *bars) show(name string, percent float64, message string) {
 	if now.Sub(b.lastLine) >= lineEvery {
 		b.lastLine = now
 		eta := ""
-		if spent := now.Sub(b.started); b.percent >= 2 && spent > 2*time.Second {
+		if b.leftS > 0 {
+			eta = ", about " + (time.Duration(b.leftS * float64(time.Second))).Round(time.Second).String() + " left"
+		} else if spent := now.Sub(b.started); b.percent >= 2 && spent > 2*time.Second {
 			left := time.Duration(float64(spent) * (100 - b.percent) / b.percent)
 			eta = ", about " + left.Round(time.Second).String() + " left"
 		}

@@ -171,6 +171,7 @@ func follow(ctx context.Context, api *client.Client, token string, b *bars) (*cl
 			if s.Progress.Message != "" {
 				message += ", " + s.Progress.Message
 			}
+			b.leftS = s.Progress.Metrics["left_s"]
 			b.show(string(s.Stage), p.Percent, message)
 		}
 	})

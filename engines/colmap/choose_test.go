@@ -304,6 +304,50 @@ func TestOverallProgressNeverFalls(t *testing.T) {
 	}
 }
 
+// What comes before the work of a phase does not count as the work; groups of cameras share a phase; what is done again shares
+// what is left; and phases count by what they are expected to take.
+func TestOverallProgressIsInProportion(t *testing.T) {
+	last := 0.0
+	o := overall{listener: func(p Progress) { last = p.Fraction }}
+	o.expect([numPhases]float64{phaseExtract: 10, phaseMatch: 70, phaseMap: 15, phaseUndistort: 5})
+	for i, step := range []struct {
+		before func()
+		p      Progress
+		want   float64
+	}{
+		{func() { o.phase(phaseExtract); o.part(0, 0.4) }, Progress{Command: "feature_extractor", Step: 5, Total: 10}, 0.02},
+		{nil, Progress{Command: "feature_extractor", Step: 10, Total: 10}, 0.04},
+		{func() { o.part(0.4, 1) }, Progress{Command: "feature_extractor", Step: 5, Total: 10}, 0.07},
+		{func() { o.phase(phaseMatch) }, Progress{Command: "vocab_tree_builder", Step: 1, Total: 1}, 0.1},
+		{nil, Progress{Command: "sequential_matcher", Step: 1, Total: 10}, 0.17},
+		{nil, Progress{Command: "sequential_matcher", Step: 10, Total: 10}, 0.8},
+		{func() { o.again(); o.phase(phaseMatch) }, Progress{Command: "exhaustive_matcher", Step: 5, Total: 10}, 0.8 + 0.2*0.45},
+	} {
+		if step.before != nil {
+			step.before()
+		}
+		if o.report(step.p); !(math.Abs(last-step.want) < 1e-9) {
+			t.Errorf("step %d: %v, want %v", i, last, step.want)
+		}
+	}
+}
+
+// The features found, not their limit, say how long matching takes.
+func TestPlanByTheFeaturesFound(t *testing.T) {
+	r := reconstructor{plan: Plan{MaxNumFeatures: 2000, Size: Size{Images: 16, Width: 504, Height: 336}}, colmap: Colmap{Threads: 2}}
+	r.expect(0)
+	planned := r.result.Expected
+	r.count([]int{4000, 4000, 4000})
+	if found := r.result.Expected; found.Features != 4000 || found.Pairs != planned.Pairs || !(found.phases[phaseMatch] > 2*planned.phases[phaseMatch]) || found.MemoryBytes < planned.MemoryBytes {
+		t.Errorf("planned %+v, with what was found %+v", planned, found)
+	}
+	before := r.result.Expected
+	r.count(nil) // of an interrupted run COLMAP says nothing
+	if r.result.Expected != before {
+		t.Errorf("without counts: %+v", r.result.Expected)
+	}
+}
+
 // COLMAP leaves out images whose mask is missing: those get one that hides nothing.
 func TestMasksAreCompleted(t *testing.T) {
 	dir := t.TempDir()

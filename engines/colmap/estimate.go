@@ -34,8 +34,11 @@ const (
 	featuresGrowth     = 0.6    //
 	matchSPerFeature2  = 1.6e-8 // a pair, times the features of both; measured 1.3 to 2.0e-8
 	undistortSPerPixel = 8e-8
-	guidedCost         = 1.5 // times what matching takes without guided matching
-	affineCost         = 8   // times what extraction takes without affine shape and domain size pooling
+	// overLimit is by how much the features of an image exceed their limit: COLMAP stops after the level of its scale space with
+	// which it is reached, and gives some two orientations (measured 1.0 to 2.0).
+	overLimit  = 1.3
+	guidedCost = 1.5 // times what matching takes without guided matching
+	affineCost = 8   // times what extraction takes without affine shape and domain size pooling
 	// rigShare is the part of its features that a sensor keeps which sees 90 degrees, where each has 60 for itself.
 	rigShare = 0.58
 	// The global mapper's time grows with the observations, the incremental one's with its repeated adjustment of all.
@@ -55,16 +58,23 @@ const (
 // Estimate says what Reconstruct is expected to take on images of a size.
 func (p Plan) Estimate(size Size, threads int) Estimate {
 	p = p.withDefaults()
+	width, height := fitted(size.Width, size.Height, p.MaxImageSize)
+	features := min(int(overLimit*float64(p.featureLimit(size.Images))), int(featuresAtPixel*math.Pow(float64(width*height), featuresGrowth)))
+	if size.PerFrame > 1 {
+		features = int(float64(features) * rigShare)
+	}
+	return p.estimateWith(features, size, threads)
+}
+
+// estimateWith is Estimate once it is known how many features an image has: the root of the mean of the squares, since a pair
+// takes as long as the product of two.
+func (p Plan) estimateWith(found int, size Size, threads int) Estimate {
+	p = p.withDefaults()
 	threads = max(threads, 1)
 	width, height := fitted(size.Width, size.Height, p.MaxImageSize)
 	pixels := float64(width * height)
-	n := float64(size.Images)
-	limit, search := p.featureLimit(size.Images), p.Search.thresholds()
-	e := Estimate{Matcher: cmp.Or(p.Matcher, MatcherFor(size.Images, size.Frames, size.Located))}
-	e.Features = min(limit, int(featuresAtPixel*math.Pow(pixels, featuresGrowth)))
-	if size.PerFrame > 1 {
-		e.Features = int(float64(e.Features) * rigShare)
-	}
+	n, search := float64(size.Images), p.Search.thresholds()
+	e := Estimate{Features: found, Matcher: cmp.Or(p.Matcher, MatcherFor(size.Images, size.Frames, size.Located))}
 	e.Pairs = e.Matcher.Pairs(size.Images, max(size.PerFrame, 1))
 	features := float64(e.Features)
 

@@ -64,6 +64,7 @@ func (r *reconstructor) mapPlausibly(ctx context.Context, models []model) ([]mod
 		return models, nil
 	}
 	r.held = true
+	r.progress.again()
 	again, err := r.mapImages(ctx)
 	if err != nil {
 		return models, err

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
+	"runtime"
 	"slices"
 )
 
@@ -40,7 +42,11 @@ func (r *reconstructor) extractOnce(ctx context.Context) (implausible []string, 
 	var features []int
 	var unreadable []string
 	t := r.plan.Search.thresholds()
+	begun := 0.0
 	for i, group := range groups {
+		part := float64(len(group.names)) / float64(max(len(r.images), 1))
+		r.progress.part(begun, begun+part)
+		begun += part
 		options := FeatureExtractorOptions{
 			DatabasePath: r.databasePath(), ImagePath: r.featurePath(), MaskPath: masks,
 			CameraModel: group.model, CameraParams: group.params, SingleCamera: group.single, DefaultFocalLengthFactor: focalLengthFactor,
@@ -85,7 +91,32 @@ func (r *reconstructor) extractOnce(ctx context.Context) (implausible []string, 
 			return nil, fail(NoFeatures, "Capture something with visible texture, in good light, without motion blur.", "the images show too little texture: half of them have fewer than %d features", median+1)
 		}
 	}
+	r.count(features)
 	return implausible, nil
+}
+
+// count makes the plan anew, now that it is known how many features there are: their limit bounds them only roughly, and what a
+// pair takes grows with their square.
+func (r *reconstructor) count(features []int) {
+	if len(features) == 0 || r.plan.Size.Images == 0 {
+		return
+	}
+	squares := 0.0
+	for _, n := range features {
+		squares += float64(n) * float64(n)
+	}
+	r.expect(int(math.Sqrt(squares / float64(len(features)))))
+}
+
+// expect estimates with a number of features; 0: not known yet.
+func (r *reconstructor) expect(features int) {
+	threads := cmp.Or(r.colmap.Threads, runtime.NumCPU())
+	e := r.plan.Estimate(r.plan.Size, threads)
+	if features > 0 {
+		e = r.plan.estimateWith(features, r.plan.Size, threads)
+	}
+	r.result.Expected = e
+	r.progress.expect(e.phases)
 }
 
 // Matcher is how the pairs of images that are matched are found.

@@ -13,7 +13,8 @@ const (
 	numPhases
 )
 
-// phaseWeights are the parts of the whole time that phases take (measured: 50 frames of 640 pixels on 2 cores).
+// phaseWeights are the parts of the whole time that phases take where nothing is known of the images (measured: 50 frames of 640
+// pixels on 2 cores).
 var phaseWeights = [numPhases]float64{phaseExtract: 0.22, phaseMatch: 0.53, phaseMap: 0.22, phaseUndistort: 0.03}
 
 // overall turns the progress of single commands into the fraction of Reconstruct that is done, which never falls.
@@ -23,14 +24,47 @@ type overall struct {
 	current  phase
 	share    int                // commands of the phase that run at the same time
 	parts    map[string]float64 // fraction of each command of the phase
+	weights  [numPhases]float64 // of the whole, 1 together; zero: phaseWeights
+	within   [2]float64         // where the current command begins and ends in the phase; zero: it is all of it
+	base     float64            // of the whole that was done before some of it had to be done again
 	fraction float64
+}
+
+// expect sets what the phases are expected to take, seconds. What is done stays done.
+func (o *overall) expect(phases [numPhases]float64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sum := 0.0
+	for _, s := range phases {
+		sum += s
+	}
+	if !(sum > 0) {
+		return
+	}
+	for p, s := range phases {
+		o.weights[p] = s / sum
+	}
 }
 
 // phase begins a part.
 func (o *overall) phase(p phase) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.current, o.share, o.parts = p, 1, make(map[string]float64)
+	o.current, o.share, o.parts, o.within = p, 1, make(map[string]float64), [2]float64{}
+}
+
+// part says that the next command does the phase from one fraction of it to another.
+func (o *overall) part(from, to float64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.within = [2]float64{from, to}
+}
+
+// again says that phases are gone through once more: they share what is left.
+func (o *overall) again() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.base = o.fraction
 }
 
 // parallel says that n commands of this phase run at the same time.
@@ -40,24 +74,34 @@ func (o *overall) parallel(n int) {
 	o.share = n
 }
 
+// aside are commands that take little of their phase, before the one that does the work: that they end says nothing about it.
+var aside = map[string]bool{"view_graph_calibrator": true, "vocab_tree_builder": true, "rotation_averager": true}
+
 // report is the listener of the commands.
 func (o *overall) report(p Progress) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	// view_graph_calibrator takes a tenth of global_mapper's time, before it.
-	if p.Total > 0 && p.Command != "view_graph_calibrator" {
+	if p.Total > 0 && !aside[p.Command] {
 		o.parts[p.Command] = float64(p.Step) / float64(p.Total)
 	}
 	sum := 0.0
 	for _, part := range o.parts {
 		sum += part
 	}
+	weights := o.weights
+	if weights == [numPhases]float64{} {
+		weights = phaseWeights
+	}
 	done := 0.0
-	for _, weight := range phaseWeights[:o.current] {
+	for _, weight := range weights[:o.current] {
 		done += weight
 	}
-	done += phaseWeights[o.current] * min(sum/float64(o.share), 1)
-	o.fraction = max(o.fraction, min(done, 1))
+	part := min(sum/float64(o.share), 1)
+	if o.within[1] > 0 {
+		part = o.within[0] + (o.within[1]-o.within[0])*part
+	}
+	done += weights[o.current] * part
+	o.fraction = max(o.fraction, o.base+(1-o.base)*min(done, 1))
 	p.Fraction = o.fraction
 	if o.listener != nil {
 		o.listener(p)

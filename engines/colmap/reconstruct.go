@@ -34,6 +34,9 @@ type Plan struct {
 	MaxNumFeatures  int     // features kept for an image (4096); of many images at most 2500 where the search is plain
 	UndistortedSize int     // longer side in pixels of the undistorted images; 0 keeps that of the originals
 	MinRegistered   float64 // smallest part of the images that must be registered (0.5)
+
+	// Size says what is reconstructed from, for progress in proportion to what is left; it may be missing.
+	Size Size
 }
 
 const (
@@ -100,6 +103,7 @@ type Result struct {
 	Unregistered    []string      `json:"unregistered,omitempty"` // names of images without a pose
 	Candidates      []Candidate   `json:"candidates"`
 	Agreement       *Agreement    `json:"agreement,omitempty"` // between the two mappers, when both made a model
+	Expected        Estimate      `json:"expected,omitzero"`   // by the number of features found, where Plan.Size was given
 	Doubtful        bool          `json:"doubtful,omitempty"`  // they disagree, and neither is clearly the wrong one
 	Runs            []Run         `json:"runs"`
 	Warnings        []Warning     `json:"warnings,omitempty"`
@@ -150,6 +154,9 @@ func (r *reconstructor) run(ctx context.Context) error {
 	if len(r.images) < minImages {
 		return fail(TooFewImages, "Use at least 20 images of the same subject from different sides.", "there are %d images, at least %d are needed", len(r.images), minImages)
 	}
+	if r.plan.Size.Images > 0 {
+		r.expect(0)
+	}
 	if err := os.MkdirAll(r.plan.WorkPath, 0o755); err != nil {
 		return fmt.Errorf("preparing reconstruction: %w", err)
 	}
@@ -183,6 +190,7 @@ func (r *reconstructor) solveWithoutPriors(ctx context.Context, first error) (*s
 	if err := r.withoutPriors(); err != nil {
 		return nil, err
 	}
+	r.progress.again()
 	chosen, err := r.solve(ctx)
 	var failure *Failure
 	if errors.As(err, &failure) && failure.AboutInput() {
@@ -214,6 +222,7 @@ func (r *reconstructor) solve(ctx context.Context) (*scene.Reconstruction, error
 		return nil, err
 	}
 	if matcher, ok := r.wider(); ok && mostRegistered(models) < rematchBelow*float64(len(r.images)) {
+		r.progress.again()
 		if err := r.matchBy(ctx, matcher); err != nil {
 			return nil, err
 		}

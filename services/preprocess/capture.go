@@ -79,12 +79,11 @@ func fetchJSON(ctx context.Context, job *stage.Job, kind artifacts.Kind, documen
 }
 
 // extract writes the selected images, and their masks beside them, into a folder below dir.
-func (c *capture) extract(ctx context.Context, job *stage.Job, dir string, edgePx int, at span) (folder string, images []frames.Image, err error) {
+func (c *capture) extract(ctx context.Context, pace *pace, dir string, edgePx int) (folder string, images []frames.Image, err error) {
 	folder = filepath.Join(dir, "images")
 	images, err = c.Extract(ctx, c.selection, folder, edgePx, func(done, total int) {
-		job.Progress(pipeline.Progress{Step: "extracting frames", Done: float64(done), Total: float64(total),
-			Percent: at.at(extractShare * float64(done) / float64(max(total, 1))),
-			Message: fmt.Sprintf("%d of %d", done, total)})
+		pace.report(pipeline.Progress{Step: "extracting frames", Done: float64(done), Total: float64(total), Message: fmt.Sprintf("%d of %d", done, total)},
+			extractShare*float64(done)/float64(max(total, 1)))
 	})
 	return folder, images, err
 }

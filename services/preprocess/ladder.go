@@ -250,7 +250,7 @@ func (a attempt) costS(threads int) float64 {
 func (a attempt) try(err error) artifacts.PosesTry {
 	t := artifacts.PosesTry{What: a.rung.what, LongEdgePx: a.rung.edgePx, Features: a.rung.features, Search: a.rung.search.String(),
 		Matcher: string(a.result.Matcher), Images: a.result.Images, Registered: a.result.Quality.RegisteredImages,
-		Points: a.result.Quality.Points, WallS: a.wallS, Disagree: a.result.Doubtful}
+		Points: a.result.Quality.Points, WallS: a.wallS, PlannedWallS: a.result.Expected.WallS, Disagree: a.result.Doubtful}
 	for _, run := range a.result.Runs {
 		t.CPUS += run.CPUS
 	}

@@ -94,6 +94,20 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 	return w, nil
 }
 
+// counted makes the plan anew with the features that were found and the tries that were made.
+func (w *work) counted(found outcome) {
+	if e := found.attempt.result.Expected; e.Features > 0 {
+		w.plan.Features, w.plan.Pairs, w.plan.Matcher = e.Features, e.Pairs, string(e.Matcher)
+	}
+	planned := 0.0
+	for _, t := range found.tries {
+		planned += t.PlannedWallS
+	}
+	if planned > 0 {
+		w.plan.Stages[0].PlannedWallS = planned
+	}
+}
+
 // announce reports to the client what is going to happen.
 func (w work) announce(job *stage.Job) {
 	if w.plan.Smaller {

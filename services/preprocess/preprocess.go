@@ -93,12 +93,15 @@ type attempt struct {
 // attempt extracts the selected images as a rung wants them and reconstructs from them, in dir.
 func (c Config) attempt(ctx context.Context, job *stage.Job, capture *capture, w work, r rung, at span, dir string) (attempt, error) {
 	started := c.Now()
+	size := w.size(len(capture.selection.Frames), r.edgePx)
+	pace := &pace{tell: job.Progress, at: at, wholeS: r.plan(size.Images).Estimate(size, w.threads).WallS}
+	defer pace.start()()
 	a := attempt{rung: r, span: at, selection: capture.selection}
 	var err error
-	if a.folder, a.images, err = capture.extract(ctx, job, dir, r.edgePx, at); err != nil {
+	if a.folder, a.images, err = capture.extract(ctx, pace, dir, r.edgePx); err != nil {
 		return a, err
 	}
-	a.result, err = c.reconstruct(ctx, job, capture, a, w, dir)
+	a.result, err = c.reconstruct(ctx, job, capture, a, w, pace, dir)
 	a.wallS = c.Now().Sub(started).Seconds()
 	return a, err
 }
@@ -116,12 +119,11 @@ func (a attempt) publishSheet(ctx context.Context, job *stage.Job) error {
 // left is to have the size that was asked for.
 func withMargin(longEdgePx int) int { return longEdgePx * 21 / 20 }
 
-func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *capture, a attempt, w work, dir string) (colmap.Result, error) {
+func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *capture, a attempt, w work, pace *pace, dir string) (colmap.Result, error) {
 	program := colmap.Colmap{
 		Path: c.Colmap, Threads: w.threads, RandomSeed: int(job.Options.Seed % (1 << 31)),
 		Progress: func(p colmap.Progress) {
-			job.Progress(pipeline.Progress{Step: p.Message, Done: float64(p.Step), Total: float64(p.Total),
-				Percent: a.span.at(extractShare + (1-extractShare)*p.Fraction)})
+			pace.report(pipeline.Progress{Step: p.Message, Done: float64(p.Step), Total: float64(p.Total)}, extractShare+(1-extractShare)*p.Fraction)
 		},
 	}
 	version, err := program.Version(ctx)
@@ -130,6 +132,7 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	}
 	job.Tool("colmap", version)
 	plan := a.rung.plan(len(a.images))
+	plan.Size = w.size(len(a.selection.Frames), a.rung.edgePx)
 	plan.ImagePath, plan.MaskPath = a.folder, frames.MasksBeside(a.folder)
 	plan.WorkPath, plan.OutputPath = filepath.Join(dir, "colmap"), filepath.Join(dir, "out")
 	plan.Video, plan.Images = capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0, capture.inputs(a.images)
@@ -144,6 +147,7 @@ func undistortedSize(longEdgePx, posesPx int) int { return max(longEdgePx, poses
 
 func publish(ctx context.Context, job *stage.Job, found outcome, w work) error {
 	a, r := found.attempt, found.attempt.result
+	w.counted(found)
 	job.Progress(pipeline.Progress{Step: "saving the scene", Percent: percentPublish})
 	for _, w := range r.Warnings {
 		job.Warn(pipeline.Warning{Code: w.Code, Message: sentence(w.Message), Advice: w.Advice})
