@@ -101,7 +101,8 @@ type SplatReport struct {
 type QualityReport struct {
 	PSNRdB     float64 `json:"psnr_db"`
 	SSIM       float64 `json:"ssim"`
-	HeldOut    int     `json:"held_out"` // images measured; 0 means that the training images were, for want of enough
+	HeldOut    int     `json:"held_out"`        // images measured; 0 means that the training images were, for want of enough
+	Trial      bool    `json:"trial,omitempty"` // they were left out of a shorter training before, since the splat needed every image
 	Width      int     `json:"width"`
 	Height     int     `json:"height"`
 	Iterations int     `json:"iterations,omitempty"`

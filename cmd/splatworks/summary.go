@@ -49,6 +49,9 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 	}
 	if q := r.Quality; q != nil {
 		on := fmt.Sprintf("%d held-out images", q.HeldOut)
+		if q.Trial {
+			on = fmt.Sprintf("%d images that a shorter training left out", q.HeldOut)
+		}
 		if q.HeldOut == 0 {
 			on = "the training images, too few to hold any out"
 		}

@@ -107,6 +107,21 @@ func (d *Dataset) warn(model *scene.Reconstruction, shrink float64, cfg *Config)
 	}
 }
 
+// LeaveOut returns the dataset with some of the training images, by their place in the order of names, held out too. Images are
+// shared with d.
+func (d *Dataset) LeaveOut(out func(i int) bool) *Dataset {
+	some := *d
+	some.Train, some.Test = nil, slices.Clone(d.Test)
+	for i, v := range d.Train {
+		if out(i) {
+			some.Test = append(some.Test, v)
+		} else {
+			some.Train = append(some.Train, v)
+		}
+	}
+	return &some
+}
+
 // CutOut says whether any training image has transparent parts.
 func (d *Dataset) CutOut() bool {
 	return slices.ContainsFunc(d.Train, func(v *View) bool { return v.Levels[0].Alpha != nil })

@@ -64,7 +64,11 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	for _, note := range data.Warnings {
 		job.Warn(pipeline.Warning{Code: note.Code, Message: note.Message, Advice: note.Advice})
 	}
-	result, err := c.train(ctx, job, cfg, data)
+	trial, err := c.tried(ctx, job, &cfg, data)
+	var result *trainer.Result
+	if err == nil {
+		result, err = c.train(ctx, job, cfg, data)
+	}
 	if errors.Is(err, trainer.ErrStopped) {
 		return stage.ErrStopped
 	}
@@ -75,12 +79,15 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return err
 	}
-	return publish(ctx, job, cfg, data, result, report)
+	return publish(ctx, job, cfg, data, result, report, trial)
 }
 
-// fewImages is the number below which every image is needed for training: quality is measured on those then, and the
-// report says so.
+// fewImages is the number below which every image is needed for training: quality is measured in a trial then, or on those
+// images, and the report says so.
 const fewImages = 16
+
+// percentTraining of the stage is where training begins.
+const percentTraining = 2
 
 // leastBudget is the shortest training time of which anything can come.
 const leastBudget = time.Second / 10
@@ -175,7 +182,7 @@ func forward(job *stage.Job, e trainer.Event) {
 	switch e := e.(type) {
 	case trainer.Progress:
 		job.Progress(pipeline.Progress{
-			Step: "training", Done: float64(e.Iteration), Total: float64(e.TotalIterations), Percent: 2 + 95*e.Fraction,
+			Step: "training", Done: float64(e.Iteration), Total: float64(e.TotalIterations), Percent: percentTraining + 95*e.Fraction,
 			Message: fmt.Sprintf("%d Gaussians, %.0f steps a second", e.Gaussians, e.IterationsPerSec),
 			Metrics: map[string]float64{"gaussians": float64(e.Gaussians), "loss": e.Loss, "iterations_per_s": e.IterationsPerSec},
 		})
@@ -187,7 +194,7 @@ func forward(job *stage.Job, e trainer.Event) {
 	}
 }
 
-func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result, cleanup *clean.Report) error {
+func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result, cleanup *clean.Report, trial *trial) error {
 	job.Progress(pipeline.Progress{Step: "saving the splat", Percent: 98})
 	if err := publishCloud(ctx, job, artifacts.Trained, result.Cloud); err != nil {
 		return err
@@ -205,19 +212,21 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 	}
 	job.Metric("iterations", float64(result.Iterations))
 	job.Metric("gaussians", float64(result.Cloud.Len()))
-	q, heldOut := result.Held, 0
+	q, heldOut, cloud, views := result.Held, 0, result.Cloud, data.Test
+	if trial != nil {
+		q, cloud, views = trial.quality, trial.cloud, trial.views
+	}
 	if q != nil {
 		heldOut = len(q.Views)
 	} else if q, err = trainer.Evaluate(result.Cloud, data.Train, &cfg); err != nil {
 		return fmt.Errorf("measure quality: %w", err)
 	}
 	if len(q.Views) > 0 { // masks may hide every view
-		views := data.Test
 		if heldOut == 0 {
 			views = data.Train
 		}
 		var sheet bytes.Buffer
-		if err := trainer.WriteComparison(&sheet, result.Cloud, views, q, &cfg); err != nil {
+		if err := trainer.WriteComparison(&sheet, cloud, views, q, &cfg); err != nil {
 			return err
 		}
 		if err := job.PublishFrom(ctx, artifacts.Comparison, &sheet); err != nil {
@@ -228,7 +237,7 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 		judge(job, q, heldOut)
 	}
 	document := artifacts.ReportDocument{Training: expected(cfg, result), Quality: &artifacts.QualityReport{
-		PSNRdB: q.PSNR, SSIM: q.SSIM, HeldOut: heldOut, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
+		PSNRdB: q.PSNR, SSIM: q.SSIM, HeldOut: heldOut, Trial: trial != nil, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
 	}}
 	if cleanup != nil {
 		document.Cleanup = cleanup
@@ -247,7 +256,7 @@ const (
 func judge(job *stage.Job, q *trainer.Quality, heldOut int) {
 	if heldOut == 0 {
 		job.Warn(pipeline.Warning{Code: "not_held_out", Message: fmt.Sprintf("Quality was measured on the %d images that training saw, which says nothing about views between them.", len(q.Views)),
-			Advice: fmt.Sprintf("Look at the film, or send %d images or more: then some are kept for measuring.", fewImages)})
+			Advice: fmt.Sprintf("Look at the film, or send %d images or more: then some are left out for measuring.", fewestForTrial)})
 	}
 	if !(q.PSNR >= lowPSNR && q.SSIM >= lowSSIM) {
 		job.Warn(pipeline.Warning{Code: "low_quality", Message: fmt.Sprintf("The result hardly looks like the images it is measured on (PSNR %.1f dB, SSIM %.2f): expect blur, fog or holes.", q.PSNR, q.SSIM),

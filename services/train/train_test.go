@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -201,6 +202,41 @@ func TestTheReportSaysWhatTheQualityIsWorth(t *testing.T) {
 	}
 	if bad := !(r.Quality.PSNRdB >= 20 && r.Quality.SSIM >= 0.6); codes["low_quality"] != bad {
 		t.Errorf("PSNR %.1f dB, SSIM %.2f, warnings %+v", r.Quality.PSNRdB, r.Quality.SSIM, r.Warnings)
+	}
+}
+
+// Small captures are measured on images that a trial left out, and trained on all; the two share the budget. Of even fewer nothing
+// can be left out.
+func TestSmallCapturesAreMeasuredByATrial(t *testing.T) {
+	for images, heldOut := range map[int]int{8: 0, 9: 2, 13: 3, 15: 3} {
+		var looks atomic.Int64
+		o := pipeline.Options{TrainBudgetS: 1, LongEdgePx: width}
+		w := stagetest.New(t, o, train.Stage(train.Config{Threads: 2, Now: func() time.Time { return time.UnixMilli(10 * looks.Add(1)) }}))
+		w.Known.Images = &artifacts.ImagesReport{Registered: images}
+		w.Give(artifacts.Scene, sceneOf(t, images, false))
+		w.Work()
+		r := w.Report()
+		if q := r.Quality; q.HeldOut != heldOut || q.Trial != (heldOut > 0) || !(q.PSNRdB > 10) {
+			t.Errorf("%d images: %+v", images, *r.Quality)
+		}
+		said := slices.ContainsFunc(r.Warnings, func(w pipeline.Warning) bool { return w.Code == "not_held_out" })
+		if said != (heldOut == 0) {
+			t.Errorf("%d images: warnings %+v", images, r.Warnings)
+		}
+		var told struct{ Config trainer.Config }
+		if err := json.Unmarshal(w.Body(artifacts.TrainReport), &told); err != nil {
+			t.Fatal(err)
+		}
+		want := time.Second
+		if heldOut > 0 {
+			want = 3 * time.Second / 4
+		}
+		if told.Config.Budget != want || told.Config.HoldOut != 0 {
+			t.Errorf("%d images: trained for %v, held out every %d", images, told.Config.Budget, told.Config.HoldOut)
+		}
+		if len(w.Body(artifacts.Comparison)) == 0 {
+			t.Errorf("%d images: no comparison", images)
+		}
 	}
 }
 

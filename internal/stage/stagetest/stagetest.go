@@ -5,6 +5,7 @@ package stagetest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -26,6 +27,7 @@ type World struct {
 	Buckets artifacts.Buckets
 	Request pipeline.Request
 	Worker  stage.Worker
+	Known   artifacts.ReportDocument // what the stages before reported
 
 	t *testing.T
 }
@@ -70,9 +72,13 @@ func (w *World) Give(kind artifacts.Kind, dir string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	known, err := json.Marshal(w.Known)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	manifest, err := artifacts.WriteManifest(w.t.Context(), w.Store, w.Buckets, &artifacts.Manifest{
 		Version: artifacts.ManifestVersion, Request: w.Request, Stage: before, Fence: 1,
-		Outputs: []artifacts.Artifact{{Kind: kind, Object: o}}, History: []artifacts.StageRecord{{Stage: before}},
+		Outputs: []artifacts.Artifact{{Kind: kind, Object: o}}, History: []artifacts.StageRecord{{Stage: before, Report: known}},
 	})
 	if err != nil {
 		w.t.Fatal(err)
