@@ -70,6 +70,7 @@ type choice struct {
 	model      *model // nil when there is none to be trusted
 	candidates []Candidate
 	agreement  *Agreement
+	located    bool   // the places that photos state decided
 	reason     string // for people
 }
 
@@ -77,8 +78,9 @@ type choice struct {
 //
 //   - Where both agree on every camera the model with more images is taken, and of equals global_mapper's, which adjusts
 //     all cameras together; agreement of two independent methods is the best evidence there is. Small sets are mapper's.
-//   - Where they disagree, the one with the better score, and in doubt mapper's.
-func chooseModel(models []model, n int) choice {
+//   - Where they disagree, the one that fits the places which photos state clearly better; else the one with the better score, and
+//     in doubt mapper's.
+func chooseModel(models []model, n int, places map[string][3]float64) choice {
 	byName := make(map[string]int)
 	for i := range models {
 		if models[i].reconstruction != nil && len(models[i].reconstruction.Images) > 0 {
@@ -120,6 +122,11 @@ func chooseModel(models []model, n int) choice {
 		}
 		return take(g, "both mappers agree %s", c.agreement.where())
 	}
+	if i, ok := c.byPlaces(models, g, m, places); ok {
+		c.located = true
+		return take(i, "the mappers disagree; %s's model fits the GPS positions to %.1f %%, the other to %.1f %%", models[i].mapper,
+			c.candidates[i].GPSErrorPct, c.candidates[g+m-i].GPSErrorPct)
+	}
 	global, incremental := c.candidates[g].Score, c.candidates[m].Score
 	disagree := "the mappers disagree"
 	if a := c.agreement; a != nil && a.alike() {
@@ -131,10 +138,41 @@ func chooseModel(models []model, n int) choice {
 	return take(m, "%s; mapper's model scores %.2f, global_mapper's %.2f", disagree, incremental, global)
 }
 
+// fitsPlaces is the part of the other model's misfit with GPS that a model must stay below for that to decide: what receivers are
+// wrong by is the same for both.
+const fitsPlaces = 0.6
+
+// byPlaces is the model of two that fits the places of the images which both have clearly better.
+func (c *choice) byPlaces(models []model, a, b int, places map[string][3]float64) (best int, ok bool) {
+	common := make(map[string][3]float64)
+	for i := range models[a].reconstruction.Images {
+		if p, ok := places[models[a].reconstruction.Images[i].Name]; ok {
+			common[models[a].reconstruction.Images[i].Name] = p
+		}
+	}
+	both := make(map[string][3]float64, len(common))
+	for i := range models[b].reconstruction.Images {
+		if p, ok := common[models[b].reconstruction.Images[i].Name]; ok {
+			both[models[b].reconstruction.Images[i].Name] = p
+		}
+	}
+	for _, i := range []int{a, b} {
+		pct, known := models[i].reconstruction.GPSErrorPct(both)
+		if !known {
+			return 0, false
+		}
+		c.candidates[i].GPSErrorPct = pct
+	}
+	if c.candidates[b].GPSErrorPct < c.candidates[a].GPSErrorPct {
+		a, b = b, a
+	}
+	return a, c.candidates[a].GPSErrorPct < fitsPlaces*c.candidates[b].GPSErrorPct && c.candidates[a].Evidence.Plausible > 0
+}
+
 // doubtful says that two models disagree of which neither is clearly the wrong one, also where nothing speaks for either. Measured: wrong models of 7 to 10
 // images of fox scored 0.05 to 0.4 times as much as right ones, one with two misplaced cameras of ten 0.86.
 func (c *choice) doubtful() bool {
-	if c.agreement == nil || c.agreement.alike() {
+	if c.agreement == nil || c.agreement.alike() || c.located {
 		return false
 	}
 	best, worst := 0.0, 1.0
@@ -155,7 +193,7 @@ func agree(global, incremental model) bool {
 
 // choose decides, records how, and lets nothing through that is not worth training on.
 func (r *reconstructor) choose(models []model) (*scene.Reconstruction, error) {
-	c := chooseModel(models, len(r.images))
+	c := chooseModel(models, len(r.images), r.positions())
 	r.result.Candidates, r.result.Agreement, r.result.Reason = c.candidates, c.agreement, c.reason
 	if c.model == nil {
 		return nil, fail(NoSparseModel, adviceCapture, "no camera poses could be found: the %d images do not show one scene from overlapping views", len(r.images))

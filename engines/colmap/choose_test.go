@@ -89,7 +89,7 @@ func TestChooseModel(t *testing.T) {
 		"only global_mapper, few images": {[]model{global(ring(9, 150)), failed(incrementalMapper)}, 9, globalMapper, false},
 		"mapper alone was asked":         {[]model{incremental(ring(9, 60))}, 9, incrementalMapper, false},
 	} {
-		c := chooseModel(test.models, test.given)
+		c := chooseModel(test.models, test.given, nil)
 		if c.model == nil || c.model.mapper != test.want || c.reason == "" || (c.agreement != nil && c.agreement.Agree) != test.agree {
 			t.Errorf("%s: chose %+v because %q; agreement %+v", name, c.model, c.reason, c.agreement)
 		}
@@ -99,11 +99,11 @@ func TestChooseModel(t *testing.T) {
 			}
 		}
 	}
-	if c := chooseModel([]model{failed(globalMapper), failed(incrementalMapper)}, 25); c.model != nil {
+	if c := chooseModel([]model{failed(globalMapper), failed(incrementalMapper)}, 25, nil); c.model != nil {
 		t.Errorf("nothing to choose from gave %+v", c.model)
 	}
 	// Nobody confirms a model of few images with few observations.
-	if c := chooseModel([]model{global(ring(7, 40)), failed(incrementalMapper)}, 7); c.model != nil || c.reason == "" {
+	if c := chooseModel([]model{global(ring(7, 40)), failed(incrementalMapper)}, 7, nil); c.model != nil || c.reason == "" {
 		t.Errorf("chose %+v because %q", c.model, c.reason)
 	}
 }
@@ -301,6 +301,52 @@ func TestOverallProgressNeverFalls(t *testing.T) {
 	}
 	if !(math.Abs(sum-1) < 1e-9) {
 		t.Errorf("the weights sum to %v", sum)
+	}
+}
+
+// Where the mappers disagree, the places that photos state decide between them, as far as they tell the two apart.
+func TestPlacesDecide(t *testing.T) {
+	places := func(noise float64) map[string][3]float64 {
+		p := make(map[string][3]float64)
+		for i, im := range ring(25, 40).Images {
+			c := im.Center()
+			p[im.Name] = [3]float64{50*c[0] + noise*math.Sin(float64(7*i)), 50*c[2] + noise*math.Cos(float64(11*i)), -50 * c[1]}
+		}
+		return p
+	}
+	// Half of the global mapper's cameras are elsewhere, and its score is the better one all the same.
+	torn := ring(25, 40)
+	for i := range 12 {
+		misplace(torn, i)
+	}
+	right := ring(25, 40)
+	for i := range 5 {
+		blind(right, i, 20)
+	}
+	models := func() []model {
+		return []model{{mapper: globalMapper, reconstruction: torn, models: 1}, {mapper: incrementalMapper, reconstruction: right, models: 1}}
+	}
+	c := chooseModel(models(), 25, places(0.5))
+	if c.model == nil || c.model.mapper != incrementalMapper || !c.located || c.doubtful() || !strings.Contains(c.reason, "GPS") ||
+		!(c.candidates[1].GPSErrorPct > 0 && c.candidates[1].GPSErrorPct < c.candidates[0].GPSErrorPct) {
+		t.Errorf("%q, %+v", c.reason, c.candidates)
+	}
+	// Swapped, it is the other's.
+	c = chooseModel([]model{{mapper: globalMapper, reconstruction: right, models: 1}, {mapper: incrementalMapper, reconstruction: torn, models: 1}}, 25, places(0.5))
+	if c.model == nil || c.model.mapper != globalMapper || !c.located {
+		t.Errorf("swapped: %q, %+v", c.reason, c.candidates)
+	}
+	// Receivers that are wrong by more than the models differ, and few places, say nothing.
+	few := places(0)
+	for name := range few {
+		if len(few) > 3 {
+			delete(few, name)
+		}
+	}
+	for name, p := range map[string]map[string][3]float64{"noise": places(2000), "three places": few, "none": nil} {
+		if c := chooseModel(models(), 25, p); c.located {
+			t.Errorf("%s: %q, %+v", name, c.reason, c.candidates)
+		}
 	}
 }
 

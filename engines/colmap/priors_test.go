@@ -192,7 +192,7 @@ esac`)
 // Two models without any evidence that disagree are in doubt; models that share few cameras do not agree on every one.
 func TestAgreementNeedsCommonCameras(t *testing.T) {
 	both := func(global, incremental *scene.Reconstruction, n int) choice {
-		return chooseModel([]model{{mapper: globalMapper, reconstruction: global, models: 1}, {mapper: incrementalMapper, reconstruction: incremental, models: 1}}, n)
+		return chooseModel([]model{{mapper: globalMapper, reconstruction: global, models: 1}, {mapper: incrementalMapper, reconstruction: incremental, models: 1}}, n, nil)
 	}
 	var some []string
 	for i := range 15 {

@@ -19,6 +19,9 @@ type Candidate struct {
 	// FocalLengthRatio is the largest focal length over the image's longer side. The main cameras of phones have 0.7 to
 	// 0.95.
 	FocalLengthRatio float64 `json:"focal_length_ratio,omitempty"`
+	// GPSErrorPct is how badly the model fits the places that photos state, beside the other model's, over the images that both
+	// have: the standard error of the scale. 0: nothing is known of it.
+	GPSErrorPct float64 `json:"gps_error_pct,omitempty"`
 	// WeakImages are registered but share hardly any points with the others: their poses cannot be trusted.
 	WeakImages []string `json:"weak_images,omitempty"`
 	Failure    string   `json:"failure,omitempty"` // why there is no model

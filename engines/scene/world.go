@@ -248,6 +248,13 @@ type georeferenced struct {
 	upError    float64 // standard error of the tilt in radians
 }
 
+// GPSErrorPct is how badly camera centres fit the places where images were taken, by name, in metres to the east, to the north and
+// up: the standard error of the scale in percent of it. ok is false where fewer than four are known or all lie on a line.
+func (r *Reconstruction) GPSErrorPct(enu map[string][3]float64) (pct float64, ok bool) {
+	fit, _ := r.georeference(enu)
+	return 100 * fit.scaleError, fit.scaleError > 0
+}
+
 // georeference fits the camera centres to positions; ok is false when these say nothing about the scale. Receivers of
 // phones are wrong by metres, so it takes a capture that is wide beside that.
 func (r *Reconstruction) georeference(enu map[string][3]float64) (fit georeferenced, ok bool) {
