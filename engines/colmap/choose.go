@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/splatworks/splatworks/engines/scene"
 )
@@ -22,6 +23,7 @@ func (m *model) readLargest(outputPath string) error {
 		return fmt.Errorf("reading models of %s: %w", m.mapper, err)
 	}
 	registered := make(map[string]bool)
+	var pieces []*scene.Reconstruction
 	for _, entry := range entries {
 		if !entry.IsDir() {
 			continue
@@ -37,12 +39,46 @@ func (m *model) readLargest(outputPath string) error {
 		for i := range reconstruction.Images {
 			registered[reconstruction.Images[i].Name] = true
 		}
-		if m.reconstruction == nil || larger(reconstruction, m.reconstruction) {
-			m.reconstruction = reconstruction
-		}
+		pieces = append(pieces, reconstruction)
 	}
 	m.registered = len(registered)
+	m.join(pieces)
 	return nil
+}
+
+// join keeps the largest of the pieces, and adds to it those that share images with it, or with what was added before.
+func (m *model) join(pieces []*scene.Reconstruction) {
+	slices.SortStableFunc(pieces, func(a, b *scene.Reconstruction) int {
+		switch {
+		case larger(a, b):
+			return -1
+		case larger(b, a):
+			return 1
+		}
+		return 0
+	})
+	for _, p := range pieces {
+		m.pieces = append(m.pieces, len(p.Images))
+	}
+	if len(pieces) == 0 {
+		return
+	}
+	m.reconstruction = pieces[0]
+	left := pieces[1:]
+	for again := !m.rigs.any(); again; { // a rig's images have one pose together
+		again = false
+		var apart []*scene.Reconstruction
+		for _, p := range left {
+			joined, err := scene.Join(m.reconstruction, p)
+			if err != nil || len(joined.Images) == len(m.reconstruction.Images) {
+				apart = append(apart, p)
+				continue
+			}
+			m.reconstruction, again = joined, true
+			m.joined++
+		}
+		left = apart
+	}
 }
 
 func larger(a, b *scene.Reconstruction) bool {

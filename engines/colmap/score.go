@@ -10,8 +10,12 @@ import (
 
 // Candidate is what one mapper made of the images.
 type Candidate struct {
-	Mapper  string        `json:"mapper"`
-	Models  int           `json:"models"` // separate models, of which this is the largest
+	Mapper string `json:"mapper"`
+	Models int    `json:"models"` // separate models, of which this is the largest
+	// Pieces are the images of each model, where there are several; Joined of them were added to the largest, with which they
+	// share images.
+	Pieces  []int         `json:"pieces,omitempty"`
+	Joined  int           `json:"joined,omitempty"`
 	Quality scene.Quality `json:"quality"`
 	Score   float64       `json:"score"` // of the evidence, 0 to 1
 	// Evidence is what the score is made of.
@@ -54,9 +58,11 @@ func (e Evidence) score() float64 {
 // model is one mapper's largest model, or none.
 type model struct {
 	mapper         string
-	reconstruction *scene.Reconstruction // nil when there is none
+	reconstruction *scene.Reconstruction // nil when there is none; the largest, with the pieces joined to it
 	models         int
-	registered     int // images in all models together
+	pieces         []int // images of each, the largest first
+	joined         int   // pieces that were added to the largest
+	registered     int   // images in all models together
 	failure        *Failure
 	rigs           rigs // that took the images
 }
@@ -118,7 +124,10 @@ func candidates(models []model, n int, agreement *Agreement) []Candidate {
 	mostExplained, longest, smallest := 0, 0.0, math.Inf(1)
 	for i := range models {
 		c := &out[i]
-		c.Mapper, c.Models = models[i].mapper, models[i].models
+		c.Mapper, c.Models, c.Joined = models[i].mapper, models[i].models, models[i].joined
+		if len(models[i].pieces) > 1 {
+			c.Pieces = models[i].pieces
+		}
 		if models[i].failure != nil {
 			c.Failure = models[i].failure.Message
 		}
