@@ -43,6 +43,11 @@ func (p *pace) report(step pipeline.Progress, fraction float64) {
 		p.wholeS = p.spentS / p.reached
 	}
 	p.step, p.shown = step, max(p.shown, p.reached)
+	// The time left falls as time goes by. It is told anew where that has become clearly wrong, not for every doubt.
+	const clearly, atLeastS = 1.3, 5
+	if left := (1 - p.reached) * p.wholeS; left < p.leftS/clearly || left > p.leftS*clearly && left > p.leftS+atLeastS {
+		p.leftS = left
+	}
 	p.show()
 }
 
@@ -63,11 +68,8 @@ func (p *pace) show() {
 	if p.step.Step == "" {
 		return
 	}
-	// The time left falls as time goes by. It is told anew where that has become clearly wrong, not for every doubt.
-	const clearly, atLeastS = 1.3, 5
-	left := (1 - p.shown) * p.wholeS
-	if p.leftS == 0 || left < p.leftS/clearly || left > p.leftS*clearly && left > p.leftS+atLeastS {
-		p.leftS = left
+	if p.leftS < 1 && p.shown < 1 { // longer than was expected, and nothing is reported
+		p.leftS = (1 - p.shown) * p.wholeS
 	}
 	p.step.Percent = p.at.at(p.shown)
 	p.step.Metrics = map[string]float64{LeftMetric: math.Round(p.leftS)}

@@ -74,7 +74,7 @@ func TestTimeLeftDoesNotCountUp(t *testing.T) {
 			rises++
 		}
 	}
-	if !(lefts[0] == 20) || rises > 3 || !(lefts[len(lefts)-1] <= 1) {
+	if !(lefts[0] == 20) || rises > 2 || !(lefts[len(lefts)-1] <= 1) {
 		t.Errorf("%d rises: %v", rises, lefts)
 	}
 }
