@@ -34,11 +34,17 @@ const (
 	featuresGrowth     = 0.6    //
 	matchSPerFeature2  = 1.6e-8 // a pair, times the features of both; measured 1.3 to 2.0e-8
 	undistortSPerPixel = 8e-8
-	// overLimit is by how much the features of an image exceed their limit: COLMAP stops after the level of its scale space with
-	// which it is reached, and gives some two orientations (measured 1.0 to 2.0).
-	overLimit  = 1.3
-	guidedCost = 1.5 // times what matching takes without guided matching
-	affineCost = 8   // times what extraction takes without affine shape and domain size pooling
+	// overLimit is by how much the features of an image exceed their limit: COLMAP stops only after the level of its scale space
+	// with which it is reached, and gives some two orientations (measured 1.0 to 2.3).
+	overLimit = 2
+	// From matchGrowsFrom features on a pair takes more than the square of them: what is looked up no longer fits the caches
+	// (measured 2.0 to 2.2e-8 at 4300 features).
+	matchGrowsFrom = 2200
+	matchGrowth    = 0.3
+	// photoFeatures is how many more features a photo has than a frame of a video of its size, which is softer (measured 1.0 to 2.4).
+	photoFeatures = 1.4
+	guidedCost    = 1.5 // times what matching takes without guided matching
+	affineCost    = 8   // times what extraction takes without affine shape and domain size pooling
 	// rigShare is the part of its features that a sensor keeps which sees 90 degrees, where each has 60 for itself.
 	rigShare = 0.58
 	// The global mapper's time grows with the observations, the incremental one's with its repeated adjustment of all.
@@ -59,7 +65,11 @@ const (
 func (p Plan) Estimate(size Size, threads int) Estimate {
 	p = p.withDefaults()
 	width, height := fitted(size.Width, size.Height, p.MaxImageSize)
-	features := min(int(overLimit*float64(p.featureLimit(size.Images))), int(featuresAtPixel*math.Pow(float64(width*height), featuresGrowth)))
+	features := int(featuresAtPixel * math.Pow(float64(width*height), featuresGrowth))
+	if !size.Frames {
+		features = int(photoFeatures * float64(features))
+	}
+	features = min(features, int(overLimit*float64(p.featureLimit(size.Images))))
 	if size.PerFrame > 1 {
 		features = int(float64(features) * rigShare)
 	}
@@ -79,7 +89,7 @@ func (p Plan) estimateWith(found int, size Size, threads int) Estimate {
 	features := float64(e.Features)
 
 	extract := n * pixels * extractSPerPixel * search.extractCost
-	match := float64(e.Pairs) * features * features * matchSPerFeature2 * search.matchCost
+	match := float64(e.Pairs) * features * features * matchSPerFeature2 * math.Pow(max(features/matchGrowsFrom, 1), matchGrowth) * search.matchCost
 	global := n * features * globalSPerFeature
 	incremental := n * features * incrementalSPerFeature * math.Pow(max(n/incrementalGrowthImages, 1), incrementalGrowth-1)
 	if size.Images > crossCheckSet {
