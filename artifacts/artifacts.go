@@ -1,6 +1,6 @@
 // Package artifacts names what stages leave behind: typed kinds, the one function that lays out their paths, the manifest
 // that says which objects belong to a stage's result, and the store they are in. artifacts/gcs keeps them in Cloud Storage
-// (or the local emulator), artifacts/memory in a test; both pass artifacts/storetest.
+// (or the local emulator), artifacts/folder in files, artifacts/memory in a test; all pass artifacts/storetest.
 //
 // An object exists for the pipeline only when a manifest names it by generation. A worker whose lease was lost may leave
 // objects behind; since its fence is part of their path and its manifest is refused, nothing ever reads them.

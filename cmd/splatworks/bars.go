@@ -136,3 +136,33 @@ func (b *bars) warn(w pipeline.Warning) {
 	}
 	fmt.Fprintf(b.w, "  note: %s %s\n", printable(w.Message), printable(w.Advice))
 }
+
+// upload shows how much of the input is copied.
+func (b *bars) upload(sent, total int64) {
+	b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
+}
+
+// progress shows what a stage reports, and its warning if it has one.
+func (b *bars) progress(p pipeline.Progress) {
+	if p.Warning != nil {
+		b.warn(*p.Warning)
+	}
+	if p.Step == "" {
+		return
+	}
+	b.leftS = p.Metrics["left_s"]
+	b.show(string(p.Stage), p.Percent, stepOf(p.Step, p.Message))
+}
+
+// stepOf is what a stage does at the moment, in one line.
+func stepOf(step, message string) string {
+	if message == "" {
+		return step
+	}
+	return step + ", " + message
+}
+
+// retry says why a stage is attempted again.
+func (b *bars) retry(f *pipeline.Failure, in time.Duration) {
+	b.warn(pipeline.Warning{Message: f.Message, Advice: fmt.Sprintf("The stage is retried in %s.", in.Round(time.Second))})
+}

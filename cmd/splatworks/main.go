@@ -40,6 +40,7 @@ type commands struct {
 
 	Version versionCommand `cmd:"" group:"here" help:"Print the version."`
 	Worker  workerCommand  `cmd:"" hidden:"" help:"Work on the tasks of one stage; started by 'up'."`
+	Attempt attemptCommand `cmd:"" hidden:"" help:"Work on one attempt of a stage; started by 'run'."`
 }
 
 const description = `A video or a set of photos goes in, a 3D Gaussian splat comes out.

@@ -2,18 +2,21 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client"
-	"github.com/splatworks/splatworks/cmd/splatworks/laptop"
+	"github.com/splatworks/splatworks/cmd/splatworks/machine"
+	"github.com/splatworks/splatworks/cmd/splatworks/reconstruct"
 	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
@@ -74,22 +77,28 @@ type runCommand struct {
 	Scene  bool   `help:"Also leave the undistorted images with their poses in scene/: for eval, render and other trainers."`
 	Wishes wishes `embed:""`
 	JSON   bool   `help:"Print report.json on standard output for scripts."`
-	Data   string `placeholder:"DIR" help:"Keep the backend's own data (events, queue, intermediate results) here; default: removed at the end."`
+	Data   string `placeholder:"DIR" help:"Keep the intermediate results here; default: in the output folder, removed at the end."`
+
+	InProcess bool `hidden:"" help:"Run the stages in this process, for a debugger."`
 }
 
 func (runCommand) Help() string {
 	return `Nothing leaves this machine. The folder gets splat.ply, which every 3D Gaussian splat viewer opens, orbit.mp4, report.json
 (quality on images that training never saw, times, warnings), the camera poses, and pictures of what was chosen and found.
+An interrupted run continues when the same command is given again.
 
     splatworks run kitchen.mp4 -o kitchen --preset preview      a first look
     splatworks run photos -o garden --sky on                    outdoors
     splatworks run shoe.zip -o shoe --background-mode empty     cut out by the masks in the zip`
 }
 
-func (cmd runCommand) Run(ctx context.Context, c console) (err error) {
+func (cmd runCommand) Run(ctx context.Context, c console) error {
 	options, err := cmd.Wishes.options()
 	if err != nil {
 		return err
+	}
+	if err := errors.Join(options.Fits(reconstruct.TimeLimit), checkDepth(options.Depth)); err != nil {
+		return usageError{err}
 	}
 	leaveOut := []string{cmd.Out}
 	if cmd.Data != "" {
@@ -100,47 +109,66 @@ func (cmd runCommand) Run(ctx context.Context, c console) (err error) {
 		return err
 	}
 	defer done()
+	if err := machine.Check(); err != nil {
+		return err
+	}
 	if err := prepareOutput(cmd.Out, cmd.Input, cmd.Scene); err != nil {
 		return err
 	}
-	data := cmd.Data
-	if data == "" {
-		if data, err = os.MkdirTemp("", "splatworks-run-"); err != nil {
-			return err
-		}
-		defer os.RemoveAll(data)
-	}
-	logs, err := os.Create(filepath.Join(cmd.Out, "splatworks.log"))
+	logs, err := os.OpenFile(filepath.Join(cmd.Out, "splatworks.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
 	if err != nil {
 		return err
 	}
 	defer logs.Close()
-	backend, err := laptop.Start(ctx, laptop.Options{Listen: "127.0.0.1:0", Dir: data, Lease: 15 * time.Second,
-		Log: serve.NewLogger(logs, "", slog.LevelInfo)})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, backend.Close()) }()
-
 	b := newBars(c.err)
-	api := &client.Client{BaseURL: backend.URL}
-	accepted, err := api.Trigger(ctx, client.Trigger{SessionID: fmt.Sprintf("run-%d", time.Now().UnixNano()), Options: options})
+	r, err := reconstruct.Prepare(ctx, reconstruct.Options{Dir: cmd.data(), Input: input, Size: size, Options: options, Random: rand.Reader, Now: time.Now, Patience: reconstruct.Patience,
+		Log: serve.NewLogger(logs, "", slog.LevelInfo), Output: logs, InProcess: cmd.InProcess, Define: machine.Stage,
+		Uploaded: b.upload, Progress: b.progress, Retry: b.retry})
 	if err != nil {
 		return err
 	}
-	if err := api.Upload(ctx, *accepted.Upload, input, size, func(sent, total int64) {
-		b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
-	}); err != nil {
+	if r.Resumed {
+		fmt.Fprintln(c.err, "  continuing the interrupted run")
+	} else if err := logs.Truncate(0); err != nil {
+		return errors.Join(err, r.Close())
+	}
+	err = cmd.reconstruct(ctx, c, r, b)
+	return errors.Join(err, cmd.tidy(ctx, c, r, err), r.Close())
+}
+
+// data is where the intermediate results are.
+func (cmd runCommand) data() string {
+	if cmd.Data != "" {
+		return cmd.Data
+	}
+	return filepath.Join(cmd.Out, unfinished)
+}
+
+// unfinished is the folder in the output folder that an interrupted run leaves.
+const unfinished = ".unfinished"
+
+// reconstruct runs the stages and fetches what they leave.
+func (cmd runCommand) reconstruct(ctx context.Context, c console, r *reconstruct.Reconstruction, b *bars) error {
+	manifest, err := r.Run(ctx)
+	if err != nil {
 		b.fail()
-		return err
-	}
-	b.end()
-	status, err := follow(ctx, api, accepted.CallbackToken, b)
-	if err != nil {
 		return cmd.explain(c, err)
 	}
-	if err := fetchResults(ctx, api, status, cmd.Out, cmd.Scene); err != nil {
-		return err
+	b.end()
+	for _, a := range manifest.Results() {
+		if a.Kind == artifacts.Scene && !cmd.Scene {
+			continue
+		}
+		if err := saveResult(cmd.Out, a.Kind, a.Kind.FileName(), func(w io.Writer) error {
+			f, err := r.Open(ctx, a.Object)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(w, f)
+			return errors.Join(err, f.Close())
+		}); err != nil {
+			return err
+		}
 	}
 	report, err := readReport(cmd.Out)
 	if err != nil {
@@ -151,6 +179,29 @@ func (cmd runCommand) Run(ctx context.Context, c console) (err error) {
 		return printJSON(c, report)
 	}
 	return nil
+}
+
+// tidy removes the intermediate results, unless the same command would continue with them.
+func (cmd runCommand) tidy(ctx context.Context, c console, r *reconstruct.Reconstruction, err error) error {
+	var failure *pipeline.Failure
+	failed := errors.As(err, &failure)
+	switch {
+	case err != nil && (!failed || failure.Resubmittable() && failure.Code != pipeline.ArtifactGone && failure.Code != pipeline.ArtifactDamaged):
+		fmt.Fprintln(c.err, "  the finished stages are kept: the same command continues from there")
+		return nil
+	case cmd.Data != "":
+		return r.Forget(context.WithoutCancel(ctx))
+	}
+	return r.Remove()
+}
+
+// checkDepth refuses the name of a depth model that this machine does not know.
+func checkDepth(name string) error {
+	known := append([]string{pipeline.DepthAuto, pipeline.DepthOff}, machine.DepthModels()...)
+	if name == "" || slices.Contains(known, name) {
+		return nil
+	}
+	return fmt.Errorf("--depth must be one of %s", strings.Join(known, ", "))
 }
 
 // follow shows a request's progress until it ends. A request that did not COMPLETE is an error: its failure.
@@ -167,12 +218,8 @@ func follow(ctx context.Context, api *client.Client, token string, b *bars) (*cl
 			if p.Stage != s.Stage {
 				continue
 			}
-			message := s.Progress.Step
-			if s.Progress.Message != "" {
-				message += ", " + s.Progress.Message
-			}
 			b.leftS = s.Progress.Metrics["left_s"]
-			b.show(string(s.Stage), p.Percent, message)
+			b.show(string(s.Stage), p.Percent, stepOf(s.Progress.Step, s.Progress.Message))
 		}
 	})
 	if err != nil {
@@ -209,32 +256,37 @@ func fetchResults(ctx context.Context, api *client.Client, s *client.Status, dir
 		if kind == artifacts.Scene && !scene {
 			continue
 		}
-		path := filepath.Join(dir, filepath.Base(r.FileName))
-		if err := download(ctx, api, r, path); err != nil {
-			return err
-		}
-		folder, packed := bundles[kind]
-		if !packed {
-			continue
-		}
-		if err := replaceFolder(path, filepath.Join(dir, folder)); err != nil {
-			return err
-		}
-		if err := os.Remove(path); err != nil {
+		if err := saveResult(dir, kind, r.FileName, func(w io.Writer) error { return api.Download(ctx, r, w) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// download writes a result to a file that has its name only when it is whole.
-func download(ctx context.Context, api *client.Client, r client.Result, path string) error {
+// saveResult writes a result into dir: what comes packed into a folder of its own.
+func saveResult(dir string, kind artifacts.Kind, name string, write func(io.Writer) error) error {
+	path := filepath.Join(dir, filepath.Base(name))
+	if err := saveFile(path, write); err != nil {
+		return err
+	}
+	folder, packed := bundles[kind]
+	if !packed {
+		return nil
+	}
+	if err := replaceFolder(path, filepath.Join(dir, folder)); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// saveFile writes a file that has its name only when it is whole.
+func saveFile(path string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	if err := errors.Join(api.Download(ctx, r, f), f.Chmod(0o644), f.Close()); err != nil {
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)
@@ -254,4 +306,10 @@ func openInput(ctx context.Context, path string, notes io.Writer, leaveOut ...st
 		return nil, 0, nil, usageError{err}
 	}
 	return f, info.Size(), func() { f.Close() }, nil
+}
+
+type attemptCommand struct{}
+
+func (attemptCommand) Run(ctx context.Context, c console) error {
+	return reconstruct.Child(ctx, machine.Stage, serve.NewLogger(c.err, "", slog.LevelInfo))
 }

@@ -62,9 +62,7 @@ func (cmd submitCommand) Run(ctx context.Context, c console) error {
 		return nil
 	}
 	b := newBars(c.err)
-	if err := send(ctx, api, accepted, func(sent, total int64) {
-		b.show("upload", 100*float64(sent)/float64(max(total, 1)), megabytes(sent))
-	}); err != nil {
+	if err := send(ctx, api, accepted, b.upload); err != nil {
 		b.fail()
 		return abandon(ctx, c, api, accepted, err)
 	}

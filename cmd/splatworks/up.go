@@ -10,6 +10,7 @@ import (
 
 	"github.com/splatworks/splatworks/app"
 	"github.com/splatworks/splatworks/cmd/splatworks/laptop"
+	"github.com/splatworks/splatworks/cmd/splatworks/machine"
 	"github.com/splatworks/splatworks/infra/local/events"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -88,5 +89,5 @@ func (cmd workerCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return app.RunWorker(ctx, serve.NewLogger(c.err, "", slog.LevelInfo), func(app.Config) (stage.Definition, error) { return laptop.Stage(s) })
+	return app.RunWorker(ctx, serve.NewLogger(c.err, "", slog.LevelInfo), func(app.Config) (stage.Definition, error) { return machine.Stage(s) })
 }

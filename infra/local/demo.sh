@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 video=$1 out=$2 preset=$3
 
 started=$SECONDS
-infra/toolchain/install.sh ffmpeg redis colmap
+infra/toolchain/install.sh ffmpeg colmap
 make --no-print-directory build
 installed=$((SECONDS - started))
 

@@ -35,7 +35,7 @@ var Tools = []Tool{
 		debian: "infra/toolchain/install.sh ffmpeg, or apt-get install ffmpeg", macOS: "brew install ffmpeg"},
 	{Name: "ffprobe", NeededFor: "reading videos", variable: "SPLATWORKS_FFPROBE", version: []string{"-version"},
 		debian: "infra/toolchain/install.sh ffmpeg, or apt-get install ffmpeg", macOS: "brew install ffmpeg"},
-	{Name: "redis-server", NeededFor: "the queue, on this machine", variable: "SPLATWORKS_REDIS_SERVER", version: []string{"--version"},
+	{Name: "redis-server", NeededFor: "'splatworks up'", variable: "SPLATWORKS_REDIS_SERVER", version: []string{"--version"}, Optional: true,
 		debian: "infra/toolchain/install.sh redis, or apt-get install redis-server", macOS: "brew install redis"},
 	{Name: "colmap", NeededFor: "camera poses (4.x, with global_mapper)", variable: "SPLATWORKS_COLMAP", private: "colmap/bin/colmap",
 		debian: "infra/toolchain/install.sh colmap", macOS: "brew install colmap"},

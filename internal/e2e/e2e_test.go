@@ -113,7 +113,7 @@ func poses(t *testing.T, dir string, truth *scene.Reconstruction) scene.Comparis
 }
 
 func TestSample(t *testing.T) {
-	need(t, "ffmpeg", "colmap", "redis-server")
+	need(t, "ffmpeg", "colmap")
 	capture := t.TempDir()
 	if code, _, stderr := splatworks(t, "sample", "-o", capture); code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
@@ -141,7 +141,7 @@ func TestSample(t *testing.T) {
 }
 
 func TestFox(t *testing.T) {
-	need(t, "ffmpeg", "colmap", "redis-server")
+	need(t, "ffmpeg", "colmap")
 	video := capturetest.Find(t, "fox/fox.mp4")
 	dir, r := reconstruct(t, video)
 	if r.Images.Used != 50 || r.Images.Registered < 49 {
@@ -207,7 +207,7 @@ func registeredBy(t *testing.T, r artifacts.ReportDocument, mapper string) int {
 func stem(name string) string { return strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)) }
 
 func TestFolderOfPhotos(t *testing.T) {
-	need(t, "ffmpeg", "colmap", "redis-server")
+	need(t, "ffmpeg", "colmap")
 	photos := capturetest.Find(t, "sceaux")
 	_, r := reconstruct(t, photos, "--preset", "preview")
 	if r.Images.Input != 11 || r.Images.Registered < 10 {

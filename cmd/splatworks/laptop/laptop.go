@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/app"
+	"github.com/splatworks/splatworks/cmd/splatworks/machine"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/infra/local"
 	"github.com/splatworks/splatworks/infra/local/events"
@@ -84,18 +85,9 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 		return b, err
 	}
 	if !o.Idle {
-		if err := enoughMemory(); err != nil {
-			return b, err
-		}
 		// A worker without its tools would end as often as it is launched, and nobody would read why.
-		var missing []error
-		for _, s := range pipeline.Stages() {
-			if _, err := Stage(s); err != nil {
-				missing = append(missing, err)
-			}
-		}
-		if err := errors.Join(missing...); err != nil {
-			return b, fmt.Errorf("%w\n'splatworks doctor' reports on every tool", err)
+		if err := machine.Check(); err != nil {
+			return b, err
 		}
 	}
 	receivers, err := b.place(o.Dir, receiversSocket)
@@ -118,7 +110,7 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 	if err := b.takeUp(ctx, o); err != nil {
 		return b, err
 	}
-	b.parts.DepthModels = depthModels
+	b.parts.DepthModels = machine.DepthModels
 	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), WorkDir: workDir(o), Log: o.Log}
 	b.parts.Launcher = b.launcher
 	return b, b.serve(ctx, o, receivers)

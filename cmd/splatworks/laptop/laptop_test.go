@@ -326,20 +326,3 @@ func TestInterruptedTasksLoseNoAttempt(t *testing.T) {
 		t.Errorf("state %+v, %v", s, err)
 	}
 }
-
-func TestDepthIsOptionalWithoutAHome(t *testing.T) {
-	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "SPLATWORKS_TOOLS", "SPLATWORKS_MODELS"} {
-		t.Setenv(name, "")
-	}
-	if _, err := Stage(pipeline.Depth); err != nil {
-		t.Errorf("what is optional stops the start: %v", err)
-	}
-}
-
-func TestTooLittleMemoryIsSaidInWords(t *testing.T) {
-	for limit, ok := range map[uint64]bool{800 << 20: false, leastMemory - 1: false, leastMemory: true, ^uint64(0): true} {
-		if err := checkMemory(limit); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "ulimit -v") {
-			t.Errorf("%d bytes: %v", limit, err)
-		}
-	}
-}

@@ -1,4 +1,5 @@
-package laptop
+// Package machine is what this machine has for a reconstruction: the stages with its tools, its depth models, its memory.
+package machine
 
 import (
 	"context"
@@ -59,15 +60,32 @@ func depthStage() (stage.Definition, error) {
 	return depth.Stage(c), nil
 }
 
-// depthModels are the names of the models that this machine knows, whether their weights are here or not: the stage says which are
+// DepthModels are the names of the models that this machine knows, whether their weights are here or not: the stage says which are
 // missing.
-func depthModels() (names []string) {
+func DepthModels() (names []string) {
 	folder, _ := toolchain.ModelsFolder() // without one there is still the catalogue
 	models, _ := engine.Models(folder)    // valid even where a file in the folder is no descriptor
 	for _, m := range models {
 		names = append(names, m.Name)
 	}
 	return names
+}
+
+// Check says what a reconstruction needs and this machine lacks.
+func Check() error {
+	if err := enoughMemory(); err != nil {
+		return err
+	}
+	var missing []error
+	for _, s := range pipeline.Stages() {
+		if _, err := Stage(s); err != nil {
+			missing = append(missing, err)
+		}
+	}
+	if err := errors.Join(missing...); err != nil {
+		return fmt.Errorf("%w\n'splatworks doctor' reports on every tool", err)
+	}
+	return nil
 }
 
 func frameTools() (frames.Tools, error) {
