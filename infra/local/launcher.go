@@ -17,9 +17,6 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// ErrFull reports that as many workers run as the launcher allows.
-var ErrFull = errors.New("local: as many workers run as are allowed")
-
 // errClosed reports a launch after Close.
 var errClosed = errors.New("local: the launcher is closed")
 
@@ -27,11 +24,9 @@ var errClosed = errors.New("local: the launcher is closed")
 // dies is the queue's business.
 type Launcher struct {
 	Program string                                // os.Executable when empty
-	Args    func(stage pipeline.Stage) []string   // worker --stage STAGE when nil
 	Env     []string                              // added to the environment of this process
 	LogDir  string                                // STAGE.log in it gets what a worker prints
 	WorkDir string                                // every worker gets a folder in it, as WORK_DIR and TMPDIR, which goes when it ended; none when empty
-	Limit   int                                   // workers at a time; 0: no limit
 	Grace   time.Duration                         // between SIGTERM and SIGKILL when closing; 10 s, as on Cloud Run
 	Exited  func(stage pipeline.Stage, err error) // called when a worker ended; may be nil
 	Log     *slog.Logger                          // silent when nil
@@ -44,18 +39,15 @@ type Launcher struct {
 
 const defaultGrace = 10 * time.Second
 
-// Launch starts a worker and returns at once. It fails with ErrFull when there are enough.
+// Launch starts a worker and returns at once.
 func (l *Launcher) Launch(ctx context.Context, stage pipeline.Stage) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("launch %s worker: %w", stage, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.closed:
+	if l.closed {
 		return errClosed
-	case l.Limit > 0 && len(l.running) >= l.Limit:
-		return ErrFull
 	}
 	cmd, logFile, err := l.command(stage)
 	if err != nil {
@@ -89,10 +81,6 @@ func (l *Launcher) command(stage pipeline.Stage) (*exec.Cmd, *os.File, error) {
 			return nil, nil, err
 		}
 	}
-	args := []string{"worker", "--stage", string(stage)}
-	if l.Args != nil {
-		args = l.Args(stage)
-	}
 	if err := os.MkdirAll(l.LogDir, 0o700); err != nil {
 		return nil, nil, err
 	}
@@ -100,7 +88,7 @@ func (l *Launcher) command(stage pipeline.Stage) (*exec.Cmd, *os.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(program, "worker", "--stage", string(stage))
 	cmd.Env = append(os.Environ(), l.Env...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile // a file needs no draining
 	return cmd, logFile, nil
@@ -147,13 +135,6 @@ func (l *Launcher) await(stage pipeline.Stage, worker *child.Process, folder str
 	if l.Exited != nil {
 		l.Exited(stage, worker.Err())
 	}
-}
-
-// Running counts the workers.
-func (l *Launcher) Running() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.running)
 }
 
 // Close stops every worker, waits for Grace, and kills what is left with everything it started.

@@ -270,35 +270,8 @@ func TestEventsGoToMatchingTriggersOnly(t *testing.T) {
 		if len(ids) != 2 || ids["http://first/"] == ids["http://second/"] {
 			t.Errorf("deliveries by URL %v", ids)
 		}
-		if err := r.Unregister("second"); err != nil {
-			t.Fatal(err)
-		}
-		r.Finalized(object("n"))
-		idle(t, r)
-		if n := len(to.deliveries()); n != 3 {
-			t.Errorf("%d deliveries, want 3", n)
-		}
 		if err := r.Register(events.Trigger{Name: "incomplete"}); err == nil {
 			t.Error("registered a trigger without a URL")
-		}
-	})
-}
-
-func TestUnregisterDropsWhatWaits(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		to := &receiver{answer: func(int, *http.Request) (int, error) { return 500, nil }}
-		r := open(t, dir, events.Options{Transport: to})
-		defer closeRelay(t, r)
-		register(t, r, "b", "http://stage/")
-		r.Finalized(object("n"))
-		synctest.Wait()
-		if err := r.Unregister("storage-b"); err != nil {
-			t.Fatal(err)
-		}
-		idle(t, r)
-		if s := r.Stats(); s.Pending != 0 {
-			t.Errorf("stats %+v", s)
 		}
 	})
 }

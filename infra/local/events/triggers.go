@@ -1,7 +1,6 @@
 package events
 
 import (
-	"container/heap"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -37,28 +36,6 @@ func (r *Relay) Register(t Trigger) error {
 		r.add(d)
 	}
 	r.nudge()
-	return nil
-}
-
-// Unregister removes a trigger and what waits for it.
-func (r *Relay) Unregister(name string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.known, name)
-	if err := r.saveTriggers(); err != nil {
-		return err
-	}
-	var rest dueQueue
-	for _, d := range append(r.queue, r.parked[name]...) {
-		if d.entry.To != name {
-			rest = append(rest, d)
-			continue
-		}
-		r.forget(d)
-	}
-	delete(r.parked, name)
-	heap.Init(&rest)
-	r.queue = rest
 	return nil
 }
 

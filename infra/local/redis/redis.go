@@ -95,13 +95,6 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 // Addr is the path of the unix socket.
 func (s *Server) Addr() string { return s.socket }
 
-// Restarts counts how often the server had to be started again.
-func (s *Server) Restarts() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.restarts
-}
-
 // Pid of the running server.
 func (s *Server) Pid() int {
 	s.mu.Lock()

@@ -155,8 +155,8 @@ func TestServerIsStartedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-again
-		if s.Pid() == before || s.Restarts() != i+1 {
-			t.Errorf("pid %d, before %d, restarts %d", s.Pid(), before, s.Restarts())
+		if s.Pid() == before || restarts(s) != i+1 {
+			t.Errorf("pid %d, before %d, restarts %d", s.Pid(), before, restarts(s))
 		}
 		want(t, c, value)
 	}
@@ -305,4 +305,11 @@ func TestReadiness(t *testing.T) {
 	if _, err := Start(t.Context(), t.TempDir(), Options{Path: "no-such-redis"}); !errors.Is(err, exec.ErrNotFound) || !strings.Contains(err.Error(), "install") {
 		t.Errorf("without the program: %v", err)
 	}
+}
+
+// restarts is how often the server had to be started again.
+func restarts(s *Server) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.restarts
 }
