@@ -9,6 +9,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -152,6 +153,9 @@ type outcome struct {
 
 // search climbs the ladder until enough images have a pose or what may be spent on it is spent. The error is not about the images.
 func (c Config) search(ctx context.Context, job *stage.Job, capture *capture, w work) (outcome, error) {
+	if hardlyMoves(capture.report.Warnings) != nil {
+		w.posesBudgetS /= 4 // more of what shows no depth is hardly worth its time
+	}
 	return climb(ctx, w, w.ladder(capture.report.DurationS > 0), func(r rung, number int, at span, leftS float64) (a attempt, ok bool, err error) {
 		dir := job.Dir
 		if number > 1 {
@@ -172,13 +176,16 @@ func (c Config) search(ctx context.Context, job *stage.Job, capture *capture, w 
 		}
 		a, err = c.attempt(ctx, job, capture, w, r, at, dir)
 		return a, true, err
-	}, func(a attempt) { capture.selection = a.selection })
+	}, func(keep, drop attempt) error {
+		capture.selection = keep.selection
+		return drop.remove()
+	})
 }
 
 // climb makes the first try and then those of rungs, while the best so far asks for more. try is given a rung, the number of the
 // try from 1, its part of the stage's percents and the seconds that are left for it; ok is false where it was not made. kept hears
 // of each try that is better than those before.
-func climb(ctx context.Context, w work, rungs []rung, try func(r rung, number int, at span, leftS float64) (a attempt, ok bool, err error), kept func(attempt)) (outcome, error) {
+func climb(ctx context.Context, w work, rungs []rung, try func(r rung, number int, at span, leftS float64) (a attempt, ok bool, err error), settle func(keep, drop attempt) error) (outcome, error) {
 	at := span{percentExtract, percentFurther}
 	first, _, err := try(w.first(), 1, at, 0)
 	if err != nil && (ctx.Err() != nil || !first.wantsMore(err)) {
@@ -205,15 +212,43 @@ func climb(ctx context.Context, w work, rungs []rung, try func(r rung, number in
 		spentS += a.costS(w.threads)
 		o.tries = append(o.tries, a.try(err))
 		// Where all fail, what the first says is about the frames that the client was told of.
+		drop := a
 		if err == nil && (o.err != nil || a.betterThan(o.attempt)) {
+			drop = o.attempt
 			o.attempt, o.err, chosen = a, nil, len(o.tries)-1
-			kept(a)
+		}
+		if err := settle(o.attempt, drop); err != nil {
+			return o, err
+		}
+		var f *colmap.Failure
+		if o.err != nil && err != nil && !errors.As(err, &f) {
+			return o, err // such as a full disk: nothing is known of the images
+		}
+		if !aboutImages(err) { // what costs more will end alike
+			break
 		}
 	}
 	if o.err == nil {
 		o.tries[chosen].Chosen = true
 	}
 	return o, nil
+}
+
+// aboutImages says whether an attempt ended as it did because of its images, not of the machine.
+func aboutImages(err error) bool {
+	var f *colmap.Failure
+	return err == nil || errors.As(err, &f) && !f.Exhausted()
+}
+
+// remove deletes the files of an attempt that is not needed any more.
+func (a attempt) remove() error {
+	var errs []error
+	for _, folder := range []string{a.folder, frames.MasksBeside(a.folder), a.result.SparsePath, a.result.UndistortedPath, a.workPath} {
+		if folder != "" {
+			errs = append(errs, os.RemoveAll(folder))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // affordable makes a rung smaller until it takes no more than leftS seconds and the memory there is; ok is false where nothing

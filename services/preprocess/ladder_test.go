@@ -168,10 +168,12 @@ func TestClimbing(t *testing.T) {
 		"nothing ever":          {[]result{{attempt{}, true, none}, {attempt{}, true, none}, {attempt{}, true, none}, {attempt{}, true, none}}, 4, -1, 0, []float64{200, 200, 200}},
 		"one that is not to be": {[]result{{placed(30, 50), true, nil}, {}, {placed(50, 50), true, nil}}, 2, 1, 50, []float64{100, 100}},
 		"time is counted":       {[]result{{placed(30, 50), true, nil}, {costly, true, nil}, {placed(50, 50), true, nil}}, 3, 2, 50, []float64{100, 40}},
-		"a crash on the way":    {[]result{{placed(30, 50), true, nil}, {attempt{}, true, &colmap.Failure{Code: colmap.Killed}}, {placed(50, 50), true, nil}}, 3, 2, 50, []float64{100, 100}},
+		"a crash on the way":    {[]result{{placed(30, 50), true, nil}, {attempt{}, true, &colmap.Failure{Code: colmap.Crashed}}, {placed(50, 50), true, nil}}, 3, 2, 50, []float64{100, 100}},
+		"out of memory":         {[]result{{placed(30, 50), true, nil}, {attempt{}, true, &colmap.Failure{Code: colmap.Killed}}}, 2, 0, 30, []float64{100}},
+		"out of room":           {[]result{{placed(30, 50), true, nil}, {attempt{}, true, errors.New("disk")}}, 2, 0, 30, []float64{100}},
 	} {
 		var lefts []float64
-		n, kept := 0, -1
+		n, settled := 0, 0
 		o, err := climb(t.Context(), w, rungs, func(r rung, number int, at span, leftS float64) (attempt, bool, error) {
 			if number > 1 {
 				lefts = append(lefts, leftS)
@@ -179,7 +181,13 @@ func TestClimbing(t *testing.T) {
 			result := test.results[n]
 			n++
 			return result.a, result.ok, result.err
-		}, func(attempt) { kept = n - 1 })
+		}, func(keep, drop attempt) error {
+			if keep.result.Quality.RegisteredImages < drop.result.Quality.RegisteredImages {
+				t.Errorf("%s: %+v was dropped for %+v", name, drop, keep)
+			}
+			settled++
+			return nil
+		})
 		if err != nil || len(o.tries) != test.tries || n != len(test.results) || !slices.Equal(lefts, test.lefts) {
 			t.Errorf("%s: %d tries, given %v (%v)", name, len(o.tries), lefts, err)
 			continue
@@ -189,14 +197,24 @@ func TestClimbing(t *testing.T) {
 				t.Errorf("%s: try %d is %+v", name, i, try)
 			}
 		}
-		if (o.err != nil) != (test.chosen < 0) || o.attempt.result.Quality.RegisteredImages != test.placed || test.chosen > 0 && kept < test.chosen {
-			t.Errorf("%s: %+v, %v, kept %d", name, o.attempt.result.Quality, o.err, kept)
+		if (o.err != nil) != (test.chosen < 0) || o.attempt.result.Quality.RegisteredImages != test.placed || settled != test.tries-1 {
+			t.Errorf("%s: %+v, %v, settled %d times", name, o.attempt.result.Quality, o.err, settled)
 		}
 	}
 	// What is not about the images ends it.
 	disk := errors.New("disk")
 	if _, err := climb(t.Context(), w, rungs, func(rung, int, span, float64) (attempt, bool, error) { return attempt{}, true, disk }, nil); err != disk {
 		t.Errorf("got %v", err)
+	}
+	first := true
+	if _, err := climb(t.Context(), w, rungs, func(rung, int, span, float64) (attempt, bool, error) {
+		if first {
+			first = false
+			return attempt{}, true, none
+		}
+		return attempt{}, true, disk
+	}, func(_, _ attempt) error { return nil }); err != disk {
+		t.Errorf("on the way: %v", err)
 	}
 	// A failure says what was tried in vain.
 	o := outcome{err: none, tries: []artifacts.PosesTry{{}, {LongEdgePx: 1008, Registered: 4}, {LongEdgePx: 1600}}}

@@ -67,11 +67,11 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	}
 	w.announce(job)
 	found, err := c.search(ctx, job, capture, w)
-	if err != nil {
-		return failure(err)
+	if err == nil {
+		err = found.err
 	}
-	if found.err != nil {
-		return afterSmaller(job.Earlier, job.Smaller, found.afterTries(advised(failure(found.err), capture.report.Warnings)))
+	if err != nil {
+		return afterSmaller(job.Earlier, job.Smaller, found.afterTries(advised(failure(err), capture.report.Warnings)))
 	}
 	if err := found.attempt.publishSheet(ctx, job); err != nil {
 		return err
@@ -84,6 +84,7 @@ type attempt struct {
 	rung      rung
 	span      span
 	folder    string
+	workPath  string // COLMAP's database and models
 	images    []frames.Image
 	selection frames.Selection
 	result    colmap.Result
@@ -101,6 +102,7 @@ func (c Config) attempt(ctx context.Context, job *stage.Job, capture *capture, w
 	if a.folder, a.images, err = capture.extract(ctx, pace, dir, r.edgePx); err != nil {
 		return a, err
 	}
+	a.workPath = filepath.Join(dir, "colmap")
 	a.result, err = c.reconstruct(ctx, job, capture, a, w, pace, dir)
 	a.wallS = c.Now().Sub(started).Seconds()
 	return a, err
@@ -134,7 +136,7 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	plan := a.rung.plan(len(a.images))
 	plan.Size = w.size(len(a.selection.Frames), a.rung.edgePx)
 	plan.ImagePath, plan.MaskPath = a.folder, frames.MasksBeside(a.folder)
-	plan.WorkPath, plan.OutputPath = filepath.Join(dir, "colmap"), filepath.Join(dir, "out")
+	plan.WorkPath, plan.OutputPath = a.workPath, filepath.Join(dir, "out")
 	plan.Video, plan.Images = capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0, capture.inputs(a.images)
 	plan.UndistortedSize = undistortedSize(w.longEdgePx, a.rung.edgePx)
 	return program.Reconstruct(ctx, plan)
@@ -236,15 +238,23 @@ func advised(err error, warnings []frames.Warning) error {
 	if !errors.As(err, &f) || f.Kind != pipeline.InvalidInput {
 		return err
 	}
-	for _, w := range warnings {
-		switch w.Code {
-		case "mostly_static", "little_motion":
-			failure := *f
-			failure.Message, failure.Advice = f.Message+" "+w.Message, w.Advice
-			return &failure
-		}
+	if w := hardlyMoves(warnings); w != nil {
+		told := *f
+		told.Message, told.Advice = f.Message+" "+w.Message, w.Advice
+		return &told
 	}
 	return err
+}
+
+// hardlyMoves is the warning that the camera does, if filter gave one.
+func hardlyMoves(warnings []frames.Warning) *frames.Warning {
+	for i := range warnings {
+		switch warnings[i].Code {
+		case "mostly_static", "little_motion":
+			return &warnings[i]
+		}
+	}
+	return nil
 }
 
 // ignoreRefusal drops an engine's refusal of a capture that was accepted before.
