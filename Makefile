@@ -47,10 +47,13 @@ chaos: ## Break a running backend in every way that internal/e2e knows: twenty m
 deploy: ## The backend in a Google Cloud project: PROJECT=my-project REGION=europe-west4 [ENVIRONMENT=dev]
 	@terraform/deploy.sh "$(PROJECT)" "$(REGION)" "$(or $(ENVIRONMENT),dev)"
 
+pin: ## Write the base images' digests and the providers' lock file, to be committed: needs docker buildx and terraform
+	@terraform/pin.sh
+
 teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRONMENT=dev]
 	@DESTROY=true terraform/deploy.sh "$(PROJECT)" "$(REGION)" "$(or $(ENVIRONMENT),dev)"
 
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench large fuzz chaos deploy teardown clean
+.PHONY: help build demo test check bench large fuzz chaos deploy pin teardown clean

@@ -33,7 +33,7 @@ say "linter: no findings"
 
 "$work/tfcheck" mirror "$work/mirror" >/dev/null
 export TF_CLI_CONFIG_FILE="$work/mirror/offline.tfrc"
-mkdir "$work/terraform" && (cd "$here" && tar cf - --exclude=.terraform --exclude='*.tfstate*' --exclude='*.settings.tfvars' --exclude='*.auto.tfvars.json' .) | tar xf - -C "$work/terraform"
+mkdir "$work/terraform" && (cd "$here" && tar cf - --exclude=.terraform --exclude=.terraform.lock.hcl --exclude='*.tfstate*' --exclude='*.settings.tfvars' --exclude='*.auto.tfvars.json' .) | tar xf - -C "$work/terraform"
 
 # quiet COMMAND...: its output only when it fails, or says that a setting does not exist.
 quiet() {

@@ -20,6 +20,7 @@ type rule struct {
 	Exit    int
 	Stdout  string
 	Stderr  string
+	Creates string // a file in the folder that the program is called in
 }
 
 // standIn is the program: it notes the call in $STAND_INS/calls and answers by the rules there, one folder each.
@@ -41,6 +42,7 @@ for rule in "$STAND_INS"/rules/*; do
 		while [ -e "$rule/used-$used" ]; do used=$((used + 1)); done
 		: >"$rule/used-$used"
 	fi
+	if [ -s "$rule/creates" ]; then echo "$program $call" >"$(cat "$rule/creates")"; fi
 	cat "$rule/stdout"
 	cat "$rule/stderr" >&2
 	exit "$status"
@@ -53,6 +55,7 @@ type outcome struct {
 	Exit   int
 	Output string // both streams
 	Calls  []string
+	Root   string // of the copy of the project that it ran in
 }
 
 // run runs a script of the project, given from the project's root, with the stand-ins in place of the real programs.
@@ -69,7 +72,7 @@ func run(t *testing.T, rules []rule, environment []string, script string, argume
 		}
 	}
 	for i, r := range rules {
-		for name, content := range map[string]string{"program": r.Program + "\n", "match": r.Match + "\n", "times": fmt.Sprintln(r.Times), "exit": fmt.Sprintln(r.Exit), "stdout": r.Stdout, "stderr": r.Stderr} {
+		for name, content := range map[string]string{"program": r.Program + "\n", "match": r.Match + "\n", "times": fmt.Sprintln(r.Times), "exit": fmt.Sprintln(r.Exit), "stdout": r.Stdout, "stderr": r.Stderr, "creates": r.Creates} {
 			write(content, 0o600, "rules", fmt.Sprintf("%03d", i), name)
 		}
 	}
@@ -94,7 +97,7 @@ func run(t *testing.T, rules []rule, environment []string, script string, argume
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	ended := outcome{Exit: command.ProcessState.ExitCode(), Output: output.String()}
+	ended := outcome{Exit: command.ProcessState.ExitCode(), Output: output.String(), Root: command.Dir}
 	for call := range strings.Lines(string(calls)) {
 		ended.Calls = append(ended.Calls, strings.TrimSpace(call))
 	}

@@ -44,7 +44,7 @@ pinned() {
 			else
 				digest=$(again docker buildx imagetools inspect "$2" --format '{{.Manifest.Digest}}') || return 1
 				echo "${2%:*}@$digest" >"$note"
-				echo "build.sh: $1 is $2, today $(cat "$note"); infra/docker/pin.sh keeps it" >&2
+				echo "build.sh: $1 is $2, today $(cat "$note"); make pin keeps it" >&2
 			fi
 			;;
 		esac
