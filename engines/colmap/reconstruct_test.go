@@ -238,8 +238,8 @@ func TestHarderSearches(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%d cameras, rotation median %.3f°; expected %+v", comparison.Images, comparison.RotationMedianDeg, result.Expected)
-			// Measured 1.2°: eight pictures of 320 pixels leave the focal length open by some percent.
-			if comparison.Images != used || !(comparison.RotationMedianDeg < 2) || result.Expected.Features == 0 {
+			// Measured 1.2° and 1.7°: eight pictures of 320 pixels leave the focal length open.
+			if comparison.Images != used || !(comparison.RotationMedianDeg < 3) || result.Expected.Features == 0 {
 				t.Errorf("%d of %d cameras, rotation median %.3f°", comparison.Images, used, comparison.RotationMedianDeg)
 			}
 		})
