@@ -3,7 +3,6 @@ package reconstruct
 import (
 	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 // Attempt is what the process of an attempt has to know.
 type Attempt struct {
 	Dir         string // Options.Dir
+	Work        string // folder to work in
 	Task        queue.Task
 	Request     pipeline.Request
 	Attempt     int
@@ -24,8 +24,8 @@ type Attempt struct {
 }
 
 // attemptOf a lease. Its fence is above those of earlier runs, which the queue in memory has forgotten.
-func attemptOf(l queue.Lease, dir string, fences int64) Attempt {
-	return Attempt{Dir: dir, Task: l.Task(), Request: l.Request(), Attempt: l.Attempt(), Fence: fences + l.Fence(), LastFailure: l.LastFailure()}
+func attemptOf(l queue.Lease, fences int64) Attempt {
+	return Attempt{Task: l.Task(), Request: l.Request(), Attempt: l.Attempt(), Fence: fences + l.Fence(), LastFailure: l.LastFailure()}
 }
 
 // outcome is what an attempt says to the queue: the part of a lease that acts.
@@ -70,13 +70,9 @@ func work(ctx context.Context, a Attempt, o outcome, define func(pipeline.Stage)
 	working, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, abandon) })()
-	dir := filepath.Join(a.Dir, workFolder)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	w := stage.Worker{
 		Definition: definition, ID: "run", Tasks: &once{lease{a, o}}, Slots: unbounded{}, Limit: 1, Store: folder.New(filepath.Join(a.Dir, storeFolder), time.Now), Buckets: buckets(),
-		WorkDir: dir, Room: func() (stage.Space, error) { return stage.FolderSpace(dir, false) }, Beat: beat, Now: time.Now, Log: log,
+		WorkDir: a.Work, Room: func() (stage.Space, error) { return stage.FolderSpace(a.Work, false) }, Beat: beat, Now: time.Now, Log: log,
 	}
 	return w.Run(working, ctx.Done())
 }

@@ -12,7 +12,6 @@ import (
 	"net/rpc/jsonrpc"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -55,8 +54,8 @@ func (r *Reconstruction) inChild(ctx context.Context, a Attempt, held queue.Leas
 			r.Log.Warn("stage stopped", "stage", a.Task.Stage, "error", err.Error())
 		}
 	}
-	<-served // what it said last is heard
-	if err := os.RemoveAll(filepath.Join(r.Dir, workFolder)); err != nil {
+	<-served                                     // what it said last is heard
+	if err := os.RemoveAll(r.work); err != nil { // what a stage that was killed left
 		r.Log.Warn("work folder stays", "error", err.Error())
 	}
 	if ctx.Err() != nil {
@@ -78,12 +77,11 @@ func (r *Reconstruction) start(a Attempt, socket *os.File) (process *child.Proce
 	if info, err := output.Stat(); err == nil {
 		printed = info.Size()
 	}
-	work := filepath.Join(r.Dir, workFolder)
-	if err := os.MkdirAll(work, 0o700); err != nil {
+	if err := os.MkdirAll(r.work, 0o700); err != nil {
 		return nil, 0, err
 	}
 	cmd := exec.Command(program, ChildCommand)
-	cmd.Env = append(os.Environ(), "TMPDIR="+work)
+	cmd.Env = append(os.Environ(), "TMPDIR="+r.work)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, []*os.File{socket, r.lock}
 	process, err = child.Start(cmd)
 	return process, printed, err

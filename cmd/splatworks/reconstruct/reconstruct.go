@@ -56,7 +56,8 @@ type Reconstruction struct {
 	store   *folder.Store
 	buckets artifacts.Buckets
 	lock    *os.File
-	fences  int64 // the highest fence of an earlier run
+	work    string // what a stage works in: its path is fit for every tool, as one that a person chose may not be
+	fences  int64  // the highest fence of an earlier run
 }
 
 const (
@@ -127,7 +128,8 @@ func (r *Reconstruction) finished(ctx context.Context, s pipeline.Stage) (pipeli
 func (r *Reconstruction) attempt(ctx context.Context, lease queue.Lease) error {
 	r.Log.Info("stage begins", "stage", lease.Task().Stage, "attempt", lease.Attempt())
 	held := reporting{lease, r.Progress}
-	a := attemptOf(lease, r.Dir, r.fences)
+	a := attemptOf(lease, r.fences)
+	a.Dir, a.Work = r.Dir, r.work
 	if r.InProcess {
 		return work(ctx, a, held, r.Define, r.Log)
 	}
@@ -180,7 +182,7 @@ func (r *Reconstruction) Open(ctx context.Context, o pipeline.Object) (io.ReadCl
 }
 
 // Close lets others use the folder. What the stages left stays in it.
-func (r *Reconstruction) Close() error { return r.lock.Close() }
+func (r *Reconstruction) Close() error { return errors.Join(os.RemoveAll(r.work), r.lock.Close()) }
 
 // Forget leaves everything in the folder, and has the next reconstruction in it begin anew.
 func (r *Reconstruction) Forget(ctx context.Context) error {
@@ -189,7 +191,7 @@ func (r *Reconstruction) Forget(ctx context.Context) error {
 
 // Remove takes away all that the reconstruction has in its folder, and the folder if nothing else is in it.
 func (r *Reconstruction) Remove() error {
-	err := errors.Join(os.RemoveAll(filepath.Join(r.Dir, storeFolder)), os.RemoveAll(filepath.Join(r.Dir, workFolder)), os.RemoveAll(filepath.Join(r.Dir, lockFile)))
+	err := errors.Join(os.RemoveAll(filepath.Join(r.Dir, storeFolder)), os.RemoveAll(filepath.Join(r.Dir, lockFile)))
 	_ = os.Remove(r.Dir)
 	return err
 }

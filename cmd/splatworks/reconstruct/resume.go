@@ -22,13 +22,15 @@ import (
 // What Options.Dir holds.
 const (
 	storeFolder = "store" // buckets
-	workFolder  = "work"  // what a stage works in
 	lockFile    = "lock"
 )
 
 // Prepare takes the folder and looks whether an interrupted reconstruction of the same input with the same options is in it: that one
 // continues. Any other is removed. Close it after use.
 func Prepare(ctx context.Context, o Options) (r *Reconstruction, err error) {
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
 	r = &Reconstruction{Options: o, store: folder.New(filepath.Join(o.Dir, storeFolder), o.Now), buckets: buckets()}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
@@ -36,13 +38,14 @@ func Prepare(ctx context.Context, o Options) (r *Reconstruction, err error) {
 	if r.lock, err = lock(ctx, o.Dir, o.Patience); err != nil {
 		return nil, err
 	}
+	taken := r
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.Close())
+			err = errors.Join(err, taken.Close())
 		}
 	}()
 	r.queue = memq.New(queue.Config{Now: o.Now, LeaseFor: forever, BackoffMin: firstRetry})
-	if err := os.RemoveAll(filepath.Join(o.Dir, workFolder)); err != nil { // of a stage that was killed
+	if r.work, err = os.MkdirTemp("", "splatworks-run-"); err != nil {
 		return nil, err
 	}
 	if err := r.resume(ctx); err != nil {
