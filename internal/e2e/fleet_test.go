@@ -53,13 +53,14 @@ type member struct {
 	err      error // that its client gave up with
 }
 
-// badCodes are the honest ends of a capture that is too small for poses.
+// badCodes are the honest ends of a capture whose images are too far apart for poses.
 var badCodes = []string{"no_sparse_model", "too_few_registered", "too_few_points", "no_features", "low_resolution"}
 
 // Small requests: a few CPU seconds each.
 var (
 	good = pipeline.Options{Preset: "preview", TrainBudgetS: 1, MaxImages: 20, LongEdgePx: 200, Depth: pipeline.DepthOff}
-	bad  = pipeline.Options{Preset: "preview", TrainBudgetS: 1, MaxImages: 14, LongEdgePx: 120, Depth: pipeline.DepthOff}
+	// Three frames of a whole orbit overlap at no size: further tries do not help.
+	bad = pipeline.Options{Preset: "preview", TrainBudgetS: 1, MaxImages: 3, LongEdgePx: 120, Depth: pipeline.DepthOff}
 )
 
 // newFleet starts a backend, and a client for each request.
