@@ -41,11 +41,7 @@ const (
 
 // first is the rung of the preset.
 func (w work) first() rung {
-	edge := withMargin(w.longEdgePx)
-	if source := max(w.source.Width, w.source.Height); source > 0 {
-		edge = min(edge, source)
-	}
-	return rung{what: "the preset's images and features", edgePx: edge, features: w.features}
+	return rung{what: "the preset's images and features", edgePx: withMargin(w.longEdgePx), features: w.features}
 }
 
 // ladder are the rungs above the first, for a capture whose pictures are sourcePx long at most. A plan that was made smaller for

@@ -81,7 +81,7 @@ func TestTheLadderGrows(t *testing.T) {
 		w := decide(t, Config{Threads: 2}, pipeline.Options{Preset: preset}, false, photos, 25)
 		last, beyond := w.first(), false
 		for _, r := range w.ladder(false) {
-			if r.denser || r.edgePx < last.edgePx || r.features < last.features || r.search < last.search || r == last {
+			if r.denser || r.edgePx > photos.Width || r.edgePx < last.edgePx || r.features < last.features || r.search < last.search || r == last {
 				t.Errorf("%s: %+v after %+v", preset, r, last)
 			}
 			size := w.size(25, r.edgePx)
@@ -103,7 +103,7 @@ func TestTheLadderGrows(t *testing.T) {
 		t.Errorf("a video's second try is %+v", rungs[0])
 	}
 	for _, r := range rungs {
-		if r.edgePx > 640 {
+		if r.edgePx > small.first().edgePx {
 			t.Errorf("%+v of 640 pixels", r)
 		}
 	}
