@@ -60,9 +60,9 @@ type Config struct {
 	LoopbackWebhooks bool `env:"LOOPBACK_WEBHOOKS"`
 
 	// How work is shared out.
-	Slots       map[string]int    `env:"SLOTS, default=filter:4,preprocess:2,depth:1,train:1,export:4"` // most workers a stage
-	Jobs        map[string]string `env:"JOBS"`                                                          // stage:name of its Cloud Run job
-	LeaseTTL    time.Duration     `env:"LEASE_TTL, default=90s"`                                        // a worker silent for longer has lost its task
+	Slots       map[string]int    `env:"SLOTS"`                  // most workers a stage; empty: as in pipeline.StageTable
+	Jobs        map[string]string `env:"JOBS"`                   // stage:name of its Cloud Run job
+	LeaseTTL    time.Duration     `env:"LEASE_TTL, default=90s"` // a worker silent for longer has lost its task
 	Heartbeat   time.Duration     `env:"HEARTBEAT, default=15s"`
 	StartBudget time.Duration     `env:"START_BUDGET, default=5m"` // from launch to first claim
 	TaskTimeout time.Duration     `env:"TASK_TIMEOUT"`             // of the Cloud Run job: the worker is gone after it
@@ -86,6 +86,12 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 	var c Config
 	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup}); err != nil {
 		return c, fmt.Errorf("read configuration from the environment: %w", err)
+	}
+	if c.Slots == nil {
+		c.Slots = map[string]int{}
+		for _, row := range pipeline.StageTable() {
+			c.Slots[string(row.Stage)] = row.Slots
+		}
 	}
 	var problems []error
 	for _, stage := range pipeline.Stages() {

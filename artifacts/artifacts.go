@@ -91,6 +91,9 @@ type Buckets struct {
 	Artifacts string                    // everything bulky; raises no events
 }
 
+// Uploads is the bucket that clients upload to: the first stage's inbox.
+func (b Buckets) Uploads() string { return b.Inbox[pipeline.First()] }
+
 // Path of an artifact in the artifacts bucket. The fence of the lease keeps apart what two workers wrote for one task.
 func Path(requestID string, stage pipeline.Stage, fence int64, kind Kind) string {
 	return fmt.Sprintf("%s/%s/%d/%s", requestID, stage, fence, kind.FileName())

@@ -53,7 +53,7 @@ func IsCapture(objectName string) bool {
 
 // WriteCapture stores the Capture of a request, once: when there is one already it stays as it is and that is no error.
 func WriteCapture(ctx context.Context, s Store, b Buckets, requestID string, objects []pipeline.Object) error {
-	_, err := PutJSON(ctx, s, b.Inbox[pipeline.Stages()[0]], CaptureName(requestID), Capture{Version: CaptureVersion, Objects: objects},
+	_, err := PutJSON(ctx, s, b.Uploads(), CaptureName(requestID), Capture{Version: CaptureVersion, Objects: objects},
 		PutOptions{DoesNotExist: true})
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("write capture: %w", err)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,7 +16,7 @@ func TestOptionsValidate(t *testing.T) {
 	// A client reads the field's name in the message.
 	for field, o := range map[string]Options{
 		"preset": {Preset: "ultra"}, "train_budget_s": {TrainBudgetS: -1}, "max_images": {MaxImages: 2}, "long_edge_px": {LongEdgePx: 63},
-		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "projection": {Projection: "fisheye"}, "background_mode": {BackgroundMode: "green"}, "cleanup": {Cleanup: "spotless"},
+		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "projection": {Projection: "fisheye"}, "background_mode": {BackgroundMode: "green"}, "cleanup": {Cleanup: "spotless"}, "outputs": {Outputs: []string{"sog", "sog"}},
 	} {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%+v: %v", o, err)
@@ -29,6 +30,26 @@ func TestDefaultsLeaveNoChoiceOpen(t *testing.T) {
 	for i := range o.NumField() {
 		if f := o.Field(i); f.Kind() == reflect.String && f.IsZero() {
 			t.Errorf("%s is left open", o.Type().Field(i).Name)
+		}
+	}
+}
+
+func TestEveryOptionHasARow(t *testing.T) {
+	var o Options
+	v, rows := reflect.ValueOf(&o).Elem(), OptionTable()
+	if v.NumField() != len(rows) {
+		t.Errorf("%d options, %d rows", v.NumField(), len(rows))
+	}
+	for _, row := range rows {
+		i := slices.IndexFunc(reflect.VisibleFields(v.Type()), func(f reflect.StructField) bool {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			return name == row.Name
+		})
+		if i < 0 || reflect.ValueOf(row.Field(&o)).Pointer() != v.Field(i).Addr().Pointer() {
+			t.Errorf("the row of %s does not point to the field of this name", row.Name)
+		}
+		if !strings.HasSuffix(row.Sentence, ".") || row.Pattern != "" && row.Rule == "" {
+			t.Errorf("%s has no sentence, or a pattern without its words", row.Name)
 		}
 	}
 }

@@ -19,10 +19,42 @@ const (
 	Export     Stage = "export"     // files for viewers, and the quality report
 )
 
-var stages = []Stage{Filter, Preprocess, Depth, Train, Export}
+// StageRow is a row of the table of stages. Every list of stages comes from it, or a test compares it with it.
+type StageRow struct {
+	Stage Stage
+	Share float64 // of a whole request's time, in percent: rough, for a bar that moves evenly
+	Slots int     // workers at once where a deployment does not say; Terraform's stages have their own
+}
+
+// table has the stages in the order in which a request passes through them.
+var table = []StageRow{
+	{Filter, 5, 4},
+	{Preprocess, 30, 2},
+	{Depth, 15, 1},
+	{Train, 45, 1},
+	{Export, 5, 4},
+}
+
+var stages = names(table)
+
+func names(rows []StageRow) (list []Stage) {
+	for _, row := range rows {
+		list = append(list, row.Stage)
+	}
+	return list
+}
+
+// StageTable lists the rows of all stages in the order in which a request passes through them.
+func StageTable() []StageRow { return slices.Clone(table) }
 
 // Stages lists every stage in the order in which a request passes through them.
 func Stages() []Stage { return slices.Clone(stages) }
+
+// First is the stage that an upload starts.
+func First() Stage { return stages[0] }
+
+// Last is the stage whose manifest completes a request.
+func Last() Stage { return stages[len(stages)-1] }
 
 // ParseStage accepts exactly the spellings above.
 func ParseStage(s string) (Stage, error) {

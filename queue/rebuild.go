@@ -34,7 +34,7 @@ func (r Record) Next() (t Task, ok bool) {
 		return Task{}, false
 	}
 	if r.Done == "" {
-		return Task{RequestID: r.Request.ID, Stage: pipeline.Stages()[0], Input: r.Upload}, r.Upload.Name != ""
+		return Task{RequestID: r.Request.ID, Stage: pipeline.First(), Input: r.Upload}, r.Upload.Name != ""
 	}
 	next, more := r.Done.Next()
 	return Task{RequestID: r.Request.ID, Stage: next, Input: r.Manifest}, more

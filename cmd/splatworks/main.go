@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -83,6 +82,7 @@ const (
 
 // newParser fills cmd from arguments; exit is called after --help.
 func newParser(ctx context.Context, c console, cmd *commands, exit func(int)) (*kong.Kong, error) {
+	cmd.Run.Wishes, cmd.Submit.Wishes = newWishes(), newWishes()
 	return kong.New(cmd,
 		kong.Name("splatworks"),
 		kong.Description(description),
@@ -91,7 +91,6 @@ func newParser(ctx context.Context, c console, cmd *commands, exit func(int)) (*
 			{Key: "backend", Title: "With a backend, here or elsewhere:"},
 			{Key: "operate", Title: "For operators:"},
 		}),
-		kong.Vars{"presets": presets(), "outputs": strings.Join(pipeline.OutputFormats(), ", ")},
 		kong.Writers(c.out, c.err),
 		kong.Exit(exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

@@ -17,59 +17,9 @@ import (
 	"github.com/splatworks/splatworks/client"
 	"github.com/splatworks/splatworks/cmd/splatworks/machine"
 	"github.com/splatworks/splatworks/cmd/splatworks/reconstruct"
-	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 )
-
-// wishes are the options of a request, as flags.
-type wishes struct {
-	Preset      string        `enum:"preview,standard,high" default:"standard" help:"How much work to spend: ${presets}."`
-	TrainBudget time.Duration `placeholder:"60s" help:"Time for training instead of the preset's own."`
-	MaxImages   int           `placeholder:"300" help:"Most frames or photos to use."`
-	LongEdge    int           `name:"long-edge" placeholder:"PIXELS" help:"Longer side of the training images instead of the preset's own."`
-	Seed        uint64        `placeholder:"N" help:"Of what is left to chance in training."`
-	Depth       string        `default:"auto" help:"Depth maps for training: auto uses the default model if the backend has it, off uses none, NAME another one ('splatworks models list')."`
-	Outputs     []string      `default:"spz,sog" placeholder:"FORMAT,..." help:"Formats to export besides PLY, of ${outputs}; none: PLY alone."`
-	Projection  string        `enum:"auto,flat,sphere" default:"auto" help:"What pictures that are twice as wide as high show. auto: what the file says, of a video that says nothing what its pictures look like; flat: what an ordinary lens sees; sphere: all directions."`
-
-	Sky                string `enum:"auto,on,off" default:"auto" help:"Outdoors: Gaussians far behind the scene for its sky. auto: where depth maps see one; on: wherever images show no sparse points; off."`
-	BackgroundMode     string `enum:"fixed,random,empty" default:"fixed" help:"What training draws behind the splat. fixed: black; random: another colour each time, which closes dark holes in what is solid; empty: the subject is cut out along its masks or the transparency of its photos."`
-	Cleanup            string `enum:"off,safe,strong" default:"safe" help:"What to remove from the trained splat. off: nothing; safe: what no image supports, or the images are better without; strong: also what they hardly miss."`
-	RefinePoses        bool   `help:"Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A third more time for each step, so a quarter fewer in the budget."`
-	CompensateExposure bool   `help:"Even out brightness and white balance between images: for captures with the warning exposure_changes."`
-}
-
-// presets says in one line what each preset stands for.
-func presets() string {
-	var list []string
-	for _, p := range []pipeline.Preset{pipeline.Preview, pipeline.Standard, pipeline.High} {
-		cfg, err := trainer.Defaults(trainer.Preset(p))
-		if err != nil {
-			panic(err) // the trainer and the pipeline have the same presets
-		}
-		list = append(list, fmt.Sprintf("%s (%d pixels, %.0f s of training)", p, pipeline.Options{Preset: p}.WithDefaults().LongEdgePx, cfg.Budget.Seconds()))
-	}
-	return strings.Join(list, ", ")
-}
-
-func (w wishes) options() (pipeline.Options, error) {
-	o := pipeline.Options{Preset: pipeline.Preset(w.Preset), TrainBudgetS: w.TrainBudget.Seconds(), MaxImages: w.MaxImages,
-		LongEdgePx: w.LongEdge, Seed: w.Seed, Depth: w.Depth,
-		Outputs: w.outputs(), Projection: w.Projection, Sky: w.Sky, BackgroundMode: w.BackgroundMode, Cleanup: w.Cleanup, RefinePoses: w.RefinePoses, CompensateExposure: w.CompensateExposure}
-	if err := o.Validate(); err != nil {
-		return o, usageError{err}
-	}
-	return o, nil
-}
-
-// outputs are the formats that were asked for.
-func (w wishes) outputs() []string {
-	if len(w.Outputs) == 1 && w.Outputs[0] == "none" {
-		return []string{}
-	}
-	return w.Outputs
-}
 
 type runCommand struct {
 	Input  string `arg:"" help:"A video, a zip of photos, or a folder of photos."`

@@ -13,9 +13,15 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// share of a whole request's time that a stage takes, in percent: rough, for a bar that moves evenly.
-var share = map[pipeline.Stage]float64{
-	pipeline.Filter: 5, pipeline.Preprocess: 30, pipeline.Depth: 15, pipeline.Train: 45, pipeline.Export: 5,
+// share of a whole request's time that each stage takes, in percent.
+var share = shares()
+
+func shares() map[pipeline.Stage]float64 {
+	of := map[pipeline.Stage]float64{}
+	for _, row := range pipeline.StageTable() {
+		of[row.Stage] = row.Share
+	}
+	return of
 }
 
 // document is everything that a client sees of its request, and the tag of that.

@@ -251,7 +251,7 @@ const uploadFile = "input"
 // signUpload makes the link for one upload of a request, of at most maxBytes.
 func (s *Service) signUpload(ctx context.Context, r pipeline.Request, name, contentType string, maxBytes int64, now time.Time) (api.Upload, error) {
 	spec := UploadSpec{
-		Bucket: s.Buckets.Inbox[pipeline.Stages()[0]], Name: name, ContentType: contentType,
+		Bucket: s.Buckets.Uploads(), Name: name, ContentType: contentType,
 		MaxBytes: maxBytes, Metadata: map[string]string{"session-id": r.SessionID}, Expires: s.UploadTTL,
 	}
 	signed, err := s.Signer.SignUpload(ctx, spec)
@@ -313,7 +313,7 @@ func (s *Service) whole(ctx context.Context, requestID string) (bool, error) {
 	if kept.Source == nil {
 		return true, nil
 	}
-	_, err = s.Store.Stat(ctx, s.Buckets.Inbox[pipeline.Stages()[0]], artifacts.CaptureName(requestID))
+	_, err = s.Store.Stat(ctx, s.Buckets.Uploads(), artifacts.CaptureName(requestID))
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return false, nil
 	}

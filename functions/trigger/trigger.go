@@ -141,7 +141,7 @@ type Service struct {
 // New checks and completes c.
 func New(c Config) (*Service, error) {
 	if c.Queue == nil || c.Store == nil || c.Limiter == nil || c.Signer == nil || c.Publisher == nil || c.Log == nil ||
-		c.Now == nil || c.Random == nil || c.Buckets.Inbox[pipeline.Stages()[0]] == "" || c.Buckets.Artifacts == "" {
+		c.Now == nil || c.Random == nil || c.Buckets.Uploads() == "" || c.Buckets.Artifacts == "" {
 		return nil, errors.New("trigger: a dependency is missing")
 	}
 	if err := checkSources(c.Sources, c.Buckets); err != nil {

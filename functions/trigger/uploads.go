@@ -91,7 +91,7 @@ func (s *Service) open(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	begun := state.Stage != ""
 	if !begun && !state.Status.Terminal() {
-		_, err := s.Store.Stat(ctx, s.Buckets.Inbox[pipeline.Stages()[0]], artifacts.CaptureName(state.ID))
+		_, err := s.Store.Stat(ctx, s.Buckets.Uploads(), artifacts.CaptureName(state.ID))
 		if err != nil && !errors.Is(err, artifacts.ErrNotFound) {
 			s.unavailable(w, r, "storage", err)
 			return state, false
@@ -153,7 +153,7 @@ func tooMuch(maxBytes int64) *serve.Problem {
 func (s *Service) parts(ctx context.Context, requestID string) (map[string]pipeline.Object, *serve.Problem) {
 	prefix := artifacts.PartsPrefix(requestID)
 	parts := map[string]pipeline.Object{}
-	for o, err := range s.Store.List(ctx, s.Buckets.Inbox[pipeline.Stages()[0]], prefix) {
+	for o, err := range s.Store.List(ctx, s.Buckets.Uploads(), prefix) {
 		if err != nil {
 			return nil, s.broken(ctx, "storage", err)
 		}
@@ -190,7 +190,7 @@ func (s *Service) complete(w http.ResponseWriter, r *http.Request) {
 			serve.WriteProblem(w, *problem)
 			return
 		}
-	} else if _, err := s.Store.Stat(ctx, s.Buckets.Inbox[pipeline.Stages()[0]], artifacts.CaptureName(state.ID)); errors.Is(err, artifacts.ErrNotFound) {
+	} else if _, err := s.Store.Stat(ctx, s.Buckets.Uploads(), artifacts.CaptureName(state.ID)); errors.Is(err, artifacts.ErrNotFound) {
 		serve.WriteProblem(w, serve.Problem{Status: http.StatusConflict, Code: "already_begun", RequestID: state.ID,
 			Detail: "The request began with its one upload, or has ended.", Advice: "Follow the status, or ask for another reconstruction."})
 		return

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/splatworks/splatworks/pipeline"
 )
 
 // TestDocumentedTables fails when docs/operations.md does not hold what the program prints.
@@ -44,6 +46,11 @@ func TestSizesAreTerraforms(t *testing.T) {
 	}
 	for _, m := range regexp.MustCompile(`(?s)variable "(\w+)_gpu" \{.*?cpu\s*= optional\(number, (\d+)\).*?memory_gib = optional\(number, (\d+)\)`).FindAllStringSubmatch(string(text), -1) {
 		found[m[1]+" with GPU"] = m[2] + "/" + m[3]
+	}
+	for _, stage := range pipeline.Stages() {
+		if work50[string(stage)] == (Work{}) {
+			t.Errorf("stage %s costs nothing: give it a line in work50", stage)
+		}
 	}
 	priced := map[string]string{}
 	for stage, m := range sizes {

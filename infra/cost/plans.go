@@ -1,5 +1,7 @@
 package cost
 
+import "github.com/splatworks/splatworks/pipeline"
+
 // Plan is one way to run a reconstruction.
 type Plan struct {
 	Name    string
@@ -43,14 +45,13 @@ func scaled(frames float64, trainS float64) map[string]Work {
 	return grown
 }
 
-var order = []string{"filter", "preprocess", "depth", "train", "export"}
-
 // Plans are the rows of the table: a small and a large capture on CPUs, which is what a first deployment runs on, and the
 // large one with depth on an L4.
 func Plans() []Plan {
 	plan := func(name string, leftGiB float64, work map[string]Work, gpus bool) Plan {
 		p := Plan{Name: name, LeftGiB: leftGiB}
-		for _, stage := range order {
+		for _, s := range pipeline.Stages() {
+			stage := string(s)
 			m := sizes[stage]
 			if g, ok := gpuSizes[stage]; gpus && ok {
 				m = g

@@ -42,6 +42,16 @@ func TestImagesHoldTheirPrograms(t *testing.T) {
 		if !strings.Contains(build, "infra/docker/build.sh "+kind+"\n") {
 			t.Errorf("cloudbuild.yaml does not build %s", kind)
 		}
+		for _, m := range regexp.MustCompile(`(?m)^    waitFor: \[.*\bstatic, .*\]$`).FindAllString(build, -1) {
+			if !regexp.MustCompile(`\b` + kind + `\b`).MatchString(m) {
+				t.Errorf("cloudbuild.yaml does not wait for %s in %q", kind, strings.TrimSpace(m))
+			}
+		}
+		for _, script := range []string{"terraform/build/images.sh", "terraform/build/settings.sh", "terraform/check.sh", "terraform/variables.tf", "infra/docker/build.sh"} {
+			if !regexp.MustCompile(`(?:static|kind).*\b` + kind + `\b|"` + kind + `"`).MatchString(text(t, script)) {
+				t.Errorf("%s does not list image %s", script, kind)
+			}
+		}
 	}
 	files, err := filepath.Glob(filepath.Join("..", "docker", "*.Dockerfile"))
 	if err != nil || len(files) < 5 {

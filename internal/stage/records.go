@@ -33,7 +33,7 @@ func (a Archive) NoteOutcome(ctx context.Context, requestID string, o queue.Outc
 // DeleteParts removes what was uploaded for a request that ended before it began, in several uploads. Links and upload sessions
 // that are still open may bring more; that goes with the bucket's retention.
 func (a Archive) DeleteParts(ctx context.Context, requestID string) error {
-	inbox := a.Buckets.Inbox[pipeline.Stages()[0]]
+	inbox := a.Buckets.Uploads()
 	var parts []pipeline.Object // listed first: deleting while listing would shift pages
 	for o, err := range a.Store.List(ctx, inbox, artifacts.PartsPrefix(requestID)) {
 		if err != nil {
@@ -80,7 +80,7 @@ func (a Archive) Others(ctx context.Context, known map[string]bool) iter.Seq2[qu
 			}
 			k := traces[r.Request.ID]
 			r.Upload, r.Done, r.Manifest = k.upload, k.done, k.manifest
-			if k.outcome.Name != "" && k.done != pipeline.Export {
+			if k.outcome.Name != "" && k.done != pipeline.Last() {
 				r.Outcome = new(queue.Outcome)
 				err := artifacts.GetJSON(ctx, a.Store, k.outcome, r.Outcome, maxRecordBytes)
 				if errors.Is(err, artifacts.ErrNotFound) {
@@ -124,7 +124,7 @@ func (a Archive) survey(ctx context.Context) (map[string]traces, error) {
 		}
 		return nil
 	}
-	first := a.Buckets.Inbox[pipeline.Stages()[0]]
+	first := a.Buckets.Uploads()
 	problems := []error{
 		each(first, "", func(_ string, t *traces, o pipeline.Object) {
 			if artifacts.Starts(o.Name) && o.Generation > t.upload.Generation {

@@ -23,3 +23,12 @@ func TestTooLittleMemoryIsSaidInWords(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryStageHasADefinition: tools may be missing here, a stage may not.
+func TestEveryStageHasADefinition(t *testing.T) {
+	for _, s := range pipeline.Stages() {
+		if d, err := Stage(s); d.Stage != s || d.Run == nil {
+			t.Errorf("stage %s is %q here: %v", s, d.Stage, err)
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options are a client's wishes. They travel with the request and are part of every manifest. What each means, and which values it
+// takes, is in OptionTable.
+type Options struct {
+	Preset       Preset   `json:"preset,omitempty"`
+	TrainBudgetS float64  `json:"train_budget_s,omitempty"`
+	MaxImages    int      `json:"max_images,omitempty"`
+	LongEdgePx   int      `json:"long_edge_px,omitempty"`
+	Seed         uint64   `json:"seed,omitempty"`
+	Depth        string   `json:"depth,omitempty"`
+	Projection   string   `json:"projection,omitempty"`
+	Outputs      []string `json:"outputs,omitzero"` // nil: DefaultOutputs; empty: no others
+
+	Cleanup string `json:"cleanup,omitempty"`
+
+	// What training is to expect of the capture. Each costs time or quality where it does not apply (docs/captures.md).
+	Sky                string `json:"sky,omitempty"`
+	BackgroundMode     string `json:"background_mode,omitempty"`
+	RefinePoses        bool   `json:"refine_poses,omitempty"`
+	CompensateExposure bool   `json:"compensate_exposure,omitempty"`
+}
+
+// Preset is how much work a client wants spent on a request.
+type Preset string
+
+const (
+	Preview  Preset = "preview"
+	Standard Preset = "standard"
+	High     Preset = "high"
+)
+
+// Values of Options.Depth that name no model.
+const (
+	DepthAuto = "auto"
+	DepthOff  = "off"
+)
+
+// Values of Options.Projection.
+const (
+	ProjectionAuto   = "auto"
+	ProjectionFlat   = "flat"   // what an ordinary lens sees
+	ProjectionSphere = "sphere" // all directions: equirectangular
+)
+
+// Values of Options.Sky: whether Gaussians far behind the scene represent its sky.
+const (
+	SkyAuto = "auto"
+	SkyOn   = "on"
+	SkyOff  = "off"
+)
+
+// Values of Options.Cleanup: what is removed from the trained splat.
+const (
+	CleanupOff    = "off"
+	CleanupSafe   = "safe"   // what no image supports, or the images are better without
+	CleanupStrong = "strong" // and what they hardly miss
+)
+
+// Values of Options.BackgroundMode.
+const (
+	BackgroundFixed  = "fixed"
+	BackgroundRandom = "random"
+	BackgroundEmpty  = "empty"
+)
+
+// OutputFormats are the values of Options.Outputs: the names of engines/splat.
+func OutputFormats() []string { return []string{"spz", "spz-v3", "sog", "glb", "compressed-ply"} }
+
+// DefaultOutputs open in every web viewer that does not read PLY.
+func DefaultOutputs() []string { return []string{"spz", "sog"} }
+
+// Limits of Options in any deployment; MinTrainBudgetS is the shortest training that makes anything.
+const (
+	MinTrainBudgetS = 1
+	MaxTrainBudgetS = 24 * 3600
+	MinImages       = 3
+	MaxImages       = 2000
+	MinLongEdgePx   = 64
+	MaxLongEdgePx   = 4096
+)
+
+// Option is a row of the table of options. Validation, defaults, the flags of the command line, the OpenAPI documents and the table
+// in docs/api.md come from it.
+type Option struct {
+	Name     string // in JSON
+	Sentence string // what it does, for everybody: help, OpenAPI and docs/api.md
+	Values   []string
+	Pattern  string  // of a string that may be more than a few values
+	Rule     string  // Pattern in words, after "must"
+	Min, Max float64 // of a number, unless it is 0 or left out; Max 0: no bound
+	Default  any     // what WithDefaults fills in; nil: 0, false, or what the preset says
+	// Field points to the option in o: *string, *float64, *int, *uint64, *bool or *[]string.
+	Field func(o *Options) any
+}
+
+// OptionTable has a row for every field of Options.
+func OptionTable() []Option {
+	return []Option{
+		{Name: "preset", Field: func(o *Options) any { return (*string)(&o.Preset) },
+			Values: []string{string(Preview), string(Standard), string(High)}, Default: string(Standard),
+			Sentence: "How much work to spend."},
+		{Name: "train_budget_s", Field: func(o *Options) any { return &o.TrainBudgetS }, Min: MinTrainBudgetS, Max: MaxTrainBudgetS,
+			Sentence: "Seconds of training instead of the preset's own. A deployment may allow less."},
+		{Name: "max_images", Field: func(o *Options) any { return &o.MaxImages }, Min: MinImages, Max: MaxImages, Default: 300,
+			Sentence: "Frames or photos used at most."},
+		{Name: "long_edge_px", Field: func(o *Options) any { return &o.LongEdgePx }, Min: MinLongEdgePx, Max: MaxLongEdgePx,
+			Sentence: "Longer side of the training images instead of the preset's own, in pixels."},
+		{Name: "seed", Field: func(o *Options) any { return &o.Seed },
+			Sentence: "Random seed of training."},
+		{Name: "depth", Field: func(o *Options) any { return &o.Depth }, Pattern: "^[a-z0-9_-][a-z0-9._-]{0,63}$", Default: DepthAuto,
+			Rule:     "be auto, off or the name of a model: up to 64 lower-case letters, digits, dots, dashes and underscores",
+			Sentence: "Depth maps for training. auto: of the default model, if there is one; off: none; or a model by its name."},
+		{Name: "outputs", Field: func(o *Options) any { return &o.Outputs }, Values: OutputFormats(), Default: DefaultOutputs(),
+			Sentence: "Formats in which the splat is exported besides PLY; an empty list: PLY alone."},
+		{Name: "projection", Field: func(o *Options) any { return &o.Projection },
+			Values: []string{ProjectionAuto, ProjectionFlat, ProjectionSphere}, Default: ProjectionAuto,
+			Sentence: "What pictures that are twice as wide as high show. auto: what the metadata say, or else what the pictures of a video look like; flat: what an ordinary lens sees; sphere: all directions (equirectangular)."},
+		{Name: "sky", Field: func(o *Options) any { return &o.Sky }, Values: []string{SkyAuto, SkyOn, SkyOff}, Default: SkyAuto,
+			Sentence: "Outdoors: Gaussians far behind the scene for its sky. auto: where depth maps see one; on: wherever images show no sparse points."},
+		{Name: "background_mode", Field: func(o *Options) any { return &o.BackgroundMode },
+			Values: []string{BackgroundFixed, BackgroundRandom, BackgroundEmpty}, Default: BackgroundFixed,
+			Sentence: "What training draws behind the splat. fixed: black; random: another colour each time, which closes dark holes in what is solid; empty: the same, and the subject is cut out along its masks or the transparency of its photos."},
+		{Name: "cleanup", Field: func(o *Options) any { return &o.Cleanup },
+			Values: []string{CleanupOff, CleanupSafe, CleanupStrong}, Default: CleanupSafe,
+			Sentence: "What to remove from the trained splat. off: nothing; safe: what no image supports, or the images are better without; strong: also what they hardly miss."},
+		{Name: "refine_poses", Field: func(o *Options) any { return &o.RefinePoses },
+			Sentence: "Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A step takes a third longer."},
+		{Name: "compensate_exposure", Field: func(o *Options) any { return &o.CompensateExposure },
+			Sentence: "Even out brightness and white balance between images: for captures with the warning exposure_changes."},
+	}
+}
+
+// Validate says what is wrong in words for the client.
+func (o Options) Validate() error {
+	for _, row := range OptionTable() {
+		if err := row.check(row.Field(&o)); err != nil {
+			return fmt.Errorf("%s must %w", row.Name, err)
+		}
+	}
+	return nil
+}
+
+// check says what a field must be. A field that was left out is right.
+func (row Option) check(field any) error {
+	switch v := field.(type) {
+	case *string:
+		return row.checkString(*v)
+	case *float64:
+		return row.checkNumber(*v)
+	case *int:
+		return row.checkNumber(float64(*v))
+	case *[]string:
+		for i, value := range *v {
+			if !slices.Contains(row.Values, value) || slices.Contains((*v)[:i], value) {
+				return fmt.Errorf("name each of %s once at most, not %q", strings.Join(row.Values, ", "), value)
+			}
+		}
+	}
+	return nil
+}
+
+func (row Option) checkString(v string) error {
+	switch {
+	case v == "":
+	case row.Values != nil && !slices.Contains(row.Values, v):
+		last := len(row.Values) - 1
+		return fmt.Errorf("be %s or %s, not %q", strings.Join(row.Values[:last], ", "), row.Values[last], v)
+	case row.Pattern != "" && !regexp.MustCompile(row.Pattern).MatchString(v):
+		return errors.New(row.Rule)
+	}
+	return nil
+}
+
+func (row Option) checkNumber(v float64) error {
+	if v == 0 || v >= row.Min && v <= row.Max {
+		return nil
+	}
+	return fmt.Errorf("be between %g and %.0f, or left out", row.Min, row.Max)
+}
+
+// Fits says, in words for the client, whether the training budget of a request that must be done within d leaves a quarter of
+// that time for the other stages.
+func (o Options) Fits(d time.Duration) error {
+	if most := d.Seconds() * 3 / 4; !(o.TrainBudgetS <= most) {
+		return fmt.Errorf("train_budget_s must be at most %.0f seconds, since the request has to be done within %.0f", most, d.Seconds())
+	}
+	return nil
+}
+
+// WithDefaults fills what the client left open.
+func (o Options) WithDefaults() Options {
+	for _, row := range OptionTable() {
+		switch field := row.Field(&o).(type) {
+		case *string:
+			if *field == "" {
+				*field, _ = row.Default.(string)
+			}
+		case *int:
+			if *field == 0 {
+				*field, _ = row.Default.(int)
+			}
+		case *[]string:
+			if *field == nil {
+				*field, _ = row.Default.([]string)
+			}
+		}
+	}
+	if o.LongEdgePx == 0 {
+		o.LongEdgePx = presets[o.Preset].longEdgePx
+	}
+	return o
+}
+
+// Hash identifies options in manifests: equal options, equal hash.
+func (o Options) Hash() string {
+	b, _ := json.Marshal(o) // a struct of numbers and strings cannot fail
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
