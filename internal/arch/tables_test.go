@@ -25,9 +25,9 @@ func TestDocumentsHoldTheTables(t *testing.T) {
 		text    string
 	}{
 		{"functions/trigger/openapi.json", stageEnum, `"enum": ` + compact(t, pipeline.Stages())},
-		{"services/requests/openapi.json", stageEnum, `"enum": ` + compact(t, pipeline.Stages())},
+		{"functions/operators/openapi.json", stageEnum, `"enum": ` + compact(t, pipeline.Stages())},
 		{"functions/trigger/openapi.json", optionSchemas, schemas(t)},
-		{"services/requests/openapi.json", optionSchemas, schemas(t)},
+		{"functions/operators/openapi.json", optionSchemas, schemas(t)},
 		{"docs/api.md", `(?s)<!-- options: .*?<!-- end -->`, optionsTable(t)},
 	} {
 		path := filepath.Join("..", "..", filepath.FromSlash(part.file))
