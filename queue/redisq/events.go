@@ -2,6 +2,7 @@ package redisq
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -81,10 +82,10 @@ func transition(m redis.XMessage) (queue.Transition, error) {
 	}
 	at, err := strconv.ParseInt(text("at"), 10, 64)
 	t := queue.Transition{ID: m.ID, RequestID: text("request"), Stage: pipeline.Stage(text("stage")), Status: pipeline.Status(text("status")),
-		Kind: queue.Kind(text("kind")), At: millis(at).time()}
+		Kind: queue.Kind(text("kind")), At: atMillis(at)}
 	if err == nil && t.Kind == queue.Progress {
 		t.Progress = new(pipeline.Progress)
-		return t, fromJSON(text("detail"), t.Progress)
+		return t, json.Unmarshal([]byte(text("detail")), t.Progress)
 	}
 	t.Code = text("detail")
 	return t, err

@@ -3,8 +3,8 @@ package redisq
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,58 +12,68 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// record is what scripts return of a request, as JSON: the fields of lua/keys.lua that a program reads, the request's id, and the
-// fields of its report. Redis keeps every value as text.
+// record is what scripts return of a request: the fields of lua/keys.lua, its id, and the fields of its report. It remembers the
+// first field that makes no sense.
 type record struct {
-	ID string `json:"id"`
-
-	SessionID string `json:"session"`
-	Caller    string `json:"caller"`
-	TokenHash string `json:"token"`
-	Priority  int    `json:"priority,string"`
-	Options   string `json:"options"` // JSON
-	CreatedAt millis `json:"created,string"`
-	Deadline  millis `json:"deadline,string"`
-
-	Status     pipeline.Status `json:"status"`
-	UpdatedAt  millis          `json:"updated,string"`
-	StartedAt  millis          `json:"started,string"`
-	FinishedAt millis          `json:"finished,string"`
-
-	Stage     pipeline.Stage `json:"stage"`
-	Task      string         `json:"task"`
-	Attempt   int            `json:"attempt,string"`
-	Exhausted int            `json:"exhausted,string"`
-	Fence     int64          `json:"fence,string"`
-	EndsAt    millis         `json:"ends,string"`
-	DoneStage pipeline.Stage `json:"done_stage"`
-
-	InputBucket         string `json:"input_bucket"`
-	InputName           string `json:"input_name"`
-	InputGeneration     int64  `json:"input_generation,string"`
-	InputSize           int64  `json:"input_size,string"`
-	InputCRC32C         uint32 `json:"input_crc,string"`
-	InputContentType    string `json:"input_type"`
-	ManifestBucket      string `json:"manifest_bucket"`
-	ManifestName        string `json:"manifest_name"`
-	ManifestGeneration  int64  `json:"manifest_generation,string"`
-	ManifestSize        int64  `json:"manifest_size,string"`
-	ManifestCRC32C      uint32 `json:"manifest_crc,string"`
-	ManifestContentType string `json:"manifest_type"`
-
-	Progress string `json:"progress"` // JSON
-	Failure  string `json:"failure"`  // JSON
-	Warnings string `json:"warnings"` // JSON, one a line
+	fields map[string]string
+	err    error
 }
 
-// millis is a time in milliseconds since 1970; 0: none.
-type millis int64
+// newRecord reads names and values in turn, as HGETALL returns them; of a name that comes twice the later value counts.
+func newRecord(answer any) (*record, error) {
+	list, ok := answer.([]any)
+	if !ok || len(list)%2 != 0 {
+		return nil, fmt.Errorf("names and values expected, not %v", answer)
+	}
+	r := &record{fields: make(map[string]string, len(list)/2)}
+	for i := 0; i < len(list); i += 2 {
+		name, _ := list[i].(string)
+		r.fields[name], ok = list[i+1].(string)
+		if !ok {
+			return nil, fmt.Errorf("%s is %v and no text", name, list[i+1])
+		}
+	}
+	return r, nil
+}
 
-func (m millis) time() time.Time {
-	if m == 0 {
+func (r *record) text(name string) string { return r.fields[name] }
+
+// number is 0 for a field that is missing or empty.
+func (r *record) number(name string) int64 {
+	if r.fields[name] == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(r.fields[name], 10, 64)
+	if err != nil {
+		r.fail(name, err)
+	}
+	return n
+}
+
+func (r *record) time(name string) time.Time { return atMillis(r.number(name)) }
+
+// json decodes a field; one that is missing changes nothing.
+func (r *record) json(name string, into any) {
+	if text := r.fields[name]; text != "" {
+		if err := json.Unmarshal([]byte(text), into); err != nil {
+			r.fail(name, err)
+		}
+	}
+}
+
+// fail keeps the first error.
+func (r *record) fail(name string, err error) {
+	if r.err == nil {
+		r.err = fmt.Errorf("queue: %s of request %s: %w", name, r.fields["id"], err)
+	}
+}
+
+// atMillis is a time in milliseconds since 1970; 0: none.
+func atMillis(ms int64) time.Time {
+	if ms == 0 {
 		return time.Time{}
 	}
-	return time.UnixMilli(int64(m)).UTC()
+	return time.UnixMilli(ms).UTC()
 }
 
 // requestFields are the fields of a record, and their values, that a request is submitted with.
@@ -95,64 +105,48 @@ func objectFields(name string, o pipeline.Object) []any {
 		name + "_crc", o.CRC32C, name + "_type", o.ContentType}
 }
 
-func (r record) input() pipeline.Object {
-	return pipeline.Object{Bucket: r.InputBucket, Name: r.InputName, Generation: r.InputGeneration, Size: r.InputSize,
-		CRC32C: r.InputCRC32C, ContentType: r.InputContentType}
+func (r *record) object(name string) pipeline.Object {
+	return pipeline.Object{Bucket: r.text(name + "_bucket"), Name: r.text(name + "_name"), Generation: r.number(name + "_generation"),
+		Size: r.number(name + "_size"), CRC32C: uint32(r.number(name + "_crc")), ContentType: r.text(name + "_type")}
 }
 
-func (r record) manifest() pipeline.Object {
-	return pipeline.Object{Bucket: r.ManifestBucket, Name: r.ManifestName, Generation: r.ManifestGeneration, Size: r.ManifestSize,
-		CRC32C: r.ManifestCRC32C, ContentType: r.ManifestContentType}
-}
-
-func (r record) request() (pipeline.Request, error) {
-	q := pipeline.Request{ID: r.ID, SessionID: r.SessionID, Caller: r.Caller, TokenHash: r.TokenHash, Priority: r.Priority,
-		CreatedAt: r.CreatedAt.time(), Deadline: r.Deadline.time()}
-	return q, fromJSON(r.Options, &q.Options)
+func (r *record) request() pipeline.Request {
+	q := pipeline.Request{ID: r.text("id"), SessionID: r.text("session"), Caller: r.text("caller"), TokenHash: r.text("token"),
+		Priority: int(r.number("priority")), CreatedAt: r.time("created"), Deadline: r.time("deadline")}
+	r.json("options", &q.Options)
+	return q
 }
 
 // failure is the reported failure; nil when there is none.
-func (r record) failure() (*pipeline.Failure, error) {
-	if r.Failure == "" {
-		return nil, nil
+func (r *record) failure() *pipeline.Failure {
+	if r.text("failure") == "" {
+		return nil
 	}
 	f := new(pipeline.Failure)
-	return f, fromJSON(r.Failure, f)
+	r.json("failure", f)
+	return f
 }
 
 // state is the whole record at a time.
-func (r record) state(now time.Time) (queue.State, error) {
-	request, err := r.request()
-	failure, failureErr := r.failure()
-	s := queue.State{Request: request, Status: r.Status, Stage: r.Stage, Attempt: r.Attempt, Failure: failure, Manifest: r.manifest(),
-		UpdatedAt: r.UpdatedAt.time(), StartedAt: r.StartedAt.time(), FinishedAt: r.FinishedAt.time()}
-	err = errors.Join(err, failureErr, fromJSON(r.Progress, &s.Progress))
-	for text := range strings.Lines(r.Warnings) {
+func (r *record) state(now time.Time) queue.State {
+	s := queue.State{Request: r.request(), Status: pipeline.Status(r.text("status")), Stage: pipeline.Stage(r.text("stage")),
+		Attempt: int(r.number("attempt")), Failure: r.failure(), Manifest: r.object("manifest"),
+		UpdatedAt: r.time("updated"), StartedAt: r.time("started"), FinishedAt: r.time("finished")}
+	r.json("progress", &s.Progress)
+	for text := range strings.Lines(r.text("warnings")) {
 		var w pipeline.Warning
-		err = errors.Join(err, fromJSON(text, &w))
+		if err := json.Unmarshal([]byte(text), &w); err != nil {
+			r.fail("warnings", err)
+		}
 		s.Warnings = append(s.Warnings, w)
 	}
-	if r.Stage != "" && r.Stage == r.DoneStage {
-		s.Progress = pipeline.Progress{Stage: r.Stage, Percent: 100}
+	if s.Stage != "" && r.text("done_stage") == string(s.Stage) {
+		s.Progress = pipeline.Progress{Stage: s.Stage, Percent: 100}
 	}
-	if retry := r.EndsAt.time(); r.Task == "delayed" && retry.After(now) {
+	if retry := r.time("ends"); r.text("task") == "delayed" && retry.After(now) {
 		s.RetryAt = retry
 	}
-	if err != nil {
-		return s, fmt.Errorf("queue: record of %s: %w", r.ID, err)
-	}
-	return s, nil
-}
-
-// fromJSON decodes a field of a record; an empty one changes nothing.
-func fromJSON(text string, into any) error {
-	if text == "" {
-		return nil
-	}
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		return fmt.Errorf("decode %T: %w", into, err)
-	}
-	return nil
+	return s
 }
 
 // line is v as JSON without a line break.

@@ -146,12 +146,17 @@ func (q *Queue) LookupToken(ctx context.Context, tokenHash string) (queue.State,
 }
 
 func (q *Queue) lookup(ctx context.Context, id, tokenHash string) (queue.State, error) {
-	var r record
 	now := q.now()
-	if err := q.decode(ctx, "lookup", now, &r, id, tokenHash); err != nil {
+	answer, err := q.call(ctx, "lookup", now, id, tokenHash)
+	if err != nil {
 		return queue.State{}, err
 	}
-	return r.state(now)
+	r, err := newRecord(answer)
+	if err != nil {
+		return queue.State{}, fmt.Errorf("queue: answer of lookup: %w", err)
+	}
+	s := r.state(now)
+	return s, r.err
 }
 
 // Position implements queue.Requests.

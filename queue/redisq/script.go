@@ -3,7 +3,6 @@ package redisq
 import (
 	"context"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,7 @@ import (
 //go:embed lua/*.lua
 var sources embed.FS
 
-// scripts by the name of their file. Each is lua/keys.lua, lua/functions.lua, and then itself.
+// scripts by the name of their file. Each is lua/functions.lua and then itself; lua/keys.lua describes all keys.
 type scripts map[string]*redis.Script
 
 func loadScripts() (scripts, error) {
@@ -41,7 +40,7 @@ func loadScripts() (scripts, error) {
 	all := scripts{}
 	for name, text := range texts {
 		if name != "keys" && name != "functions" {
-			all[name] = redis.NewScript(texts["keys"] + texts["functions"] + text)
+			all[name] = redis.NewScript(texts["functions"] + text)
 		}
 	}
 	return all, nil
@@ -141,20 +140,23 @@ func (q *Queue) numbers(ctx context.Context, script string, now time.Time, n int
 	return all, err
 }
 
-// decode is call for a script that answers with JSON.
-func (q *Queue) decode(ctx context.Context, script string, now time.Time, into any, args ...any) error {
+// records is call for a script that answers with a list of records.
+func (q *Queue) records(ctx context.Context, script string, now time.Time, args ...any) ([]*record, error) {
 	answer, err := q.call(ctx, script, now, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	text, ok := answer.(string)
+	list, ok := answer.([]any)
 	if !ok {
-		return unexpected(script, answer)
+		return nil, unexpected(script, answer)
 	}
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		return fmt.Errorf("queue: answer of %s: %w", script, err)
+	records := make([]*record, len(list))
+	for i, one := range list {
+		if records[i], err = newRecord(one); err != nil {
+			return nil, fmt.Errorf("queue: answer of %s: %w", script, err)
+		}
 	}
-	return nil
+	return records, nil
 }
 
 func unexpected(script string, answer any) error {

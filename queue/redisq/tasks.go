@@ -2,7 +2,6 @@ package redisq
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,19 +60,19 @@ func (q *Queue) claim(ctx context.Context, now time.Time, stage pipeline.Stage, 
 	expiresAt := now.Add(q.cfg.LeaseFor)
 	// Should the answer be lost, the second try finds what the first one took by the end of the lease and this name.
 	args := append([]any{string(stage), n, expiresAt.UnixMilli(), worker + " " + q.unique(), now.UnixMicro(), flag(q.cfg.FairShare)}, completion...)
-	var records []record
-	if err := q.decode(ctx, "claim", now, &records, args...); err != nil {
+	records, err := q.records(ctx, "claim", now, args...)
+	if err != nil {
 		return nil, err
 	}
 	var leases []queue.Lease
 	for _, r := range records {
-		request, err := r.request()
-		failure, failureErr := r.failure()
-		if err := errors.Join(err, failureErr); err != nil {
-			return leases, fmt.Errorf("queue: record of %s: %w", r.ID, err)
+		l := &lease{q: q, worker: worker, task: queue.Task{RequestID: r.text("id"), Stage: stage, Input: r.object("input")},
+			request: r.request(), attempt: int(r.number("attempt")), exhausted: int(r.number("exhausted")), fence: r.number("fence"),
+			failure: r.failure(), expiresAt: expiresAt}
+		if r.err != nil {
+			return leases, r.err
 		}
-		leases = append(leases, &lease{q: q, worker: worker, task: queue.Task{RequestID: r.ID, Stage: stage, Input: r.input()},
-			request: request, attempt: r.Attempt, exhausted: r.Exhausted, fence: r.Fence, failure: failure, expiresAt: expiresAt})
+		leases = append(leases, l)
 	}
 	return leases, nil
 }

@@ -87,13 +87,16 @@ func (q *Queue) reapStage(ctx context.Context, stage pipeline.Stage, now time.Ti
 
 // lostHandovers returns a batch at most: whoever redoes them finds the next ones with the next pass.
 func (q *Queue) lostHandovers(ctx context.Context, now time.Time) ([]pipeline.Object, error) {
-	var records []record
-	if err := q.decode(ctx, "handovers", now, &records, now.Add(-q.cfg.HandoverGrace).UnixMilli(), reapBatch); err != nil {
+	records, err := q.records(ctx, "handovers", now, now.Add(-q.cfg.HandoverGrace).UnixMilli(), reapBatch)
+	if err != nil {
 		return nil, err
 	}
 	var manifests []pipeline.Object
 	for _, r := range records {
-		manifests = append(manifests, r.manifest())
+		manifests = append(manifests, r.object("manifest"))
+		if r.err != nil {
+			return nil, r.err
+		}
 	}
 	return manifests, nil
 }
@@ -159,7 +162,7 @@ func (q *Queue) Counts(ctx context.Context) (map[pipeline.Stage]queue.StageCount
 			return nil, err
 		}
 		counts[stage] = queue.StageCounts{Ready: int(n[0]), Leased: int(n[1]), Delayed: int(n[2]), Slots: int(n[3]),
-			OldestReady: millis(n[4]).time()}
+			OldestReady: atMillis(n[4])}
 	}
 	return counts, nil
 }

@@ -8,8 +8,8 @@
 --   ARGV[11] 1 when callers of equal priority take turns, else 0
 --   to complete a task of the same stage first: ARGV[12] its request id, [13] its fence, [14] 1 when no stage follows, else 0,
 --   [15] to [20] its manifest (object)
--- Returns 'lost' or 'canceled' as complete does, and has claimed nothing then; else JSON: a list of records, each with its id and the
--- failure of an earlier attempt.
+-- Returns 'lost' or 'canceled' as complete does, and has claimed nothing then; else a list of records, each with its id and the failure
+-- of an earlier attempt.
 local stage, limit, ends, worker, least, fair = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] == '1'
 
 if ARGV[12] then
@@ -17,29 +17,24 @@ if ARGV[12] then
   if answer ~= 'ok' then return answer end
 end
 
--- claimed returns the record of a leased task for its worker.
-local function claimed(id, r)
-  r.id, r.failure = id, redis.call('HGET', REPORT .. id, 'failure') or nil
-  return r
-end
-
--- encoded returns a list as JSON. An empty table would become an object.
-local function encoded(list) return #list > 0 and cjson.encode(list) or '[]' end
+-- failure returns that of an earlier attempt; an empty string when there was none.
+local function failure(id) return redis.call('HGET', '{q3}report:' .. id, 'failure') or '' end
 
 if repeated then
   local found = {}
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASED .. stage, ends, ends)) do
-    local r = read_all(REQUEST .. id)
-    if r.worker == worker then found[#found + 1] = claimed(id, r) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', '{q3}leased:' .. stage, ends, ends)) do
+    local r, list = read_all(id)
+    if r.worker == worker then found[#found + 1] = {tonumber(r.fence), append(list, {'id', id, 'failure', failure(id)})} end
   end
-  table.sort(found, function(a, b) return tonumber(a.fence) < tonumber(b.fence) end) -- as they were claimed
-  if #found > 0 then return encoded(found) end
+  table.sort(found, function(a, b) return a[1] < b[1] end) -- as they were claimed
+  for i, claimed in ipairs(found) do found[i] = claimed[2] end
+  if #found > 0 then return found end
 end
 
 -- take_turn notes that the turn of a claimed task has come.
 local function take_turn(score_of_task, r)
   local priority = priority_of(score_of_task)
-  local turns, caller = TURNS .. stage, priority .. ':' .. r.caller
+  local turns, caller = '{q3}turns:' .. stage, priority .. ':' .. r.caller
   local turn = score_of_task - score(priority, 0)
   local known = redis.call('HMGET', turns, priority, caller)
   if turn > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, turn) end
@@ -51,26 +46,25 @@ end
 local newest = least - 1
 
 wake_due(stage)
-local leased = {}
-local tasks = redis.call('ZPOPMIN', READY .. stage, limit)
+local claimed = {}
+local tasks = redis.call('ZPOPMIN', '{q3}ready:' .. stage, limit)
 for t = 1, #tasks, 2 do
   local id = tasks[t]
-  local r = read_all(REQUEST .. id)
+  local r, list = read_all(id)
   if r.task == 'ready' and r.stage == stage and active(r.status) then -- else half a script
     newest = math.max(newest, tonumber(r.fence or 0)) + 1
+    local fence, attempt = text(newest), text((r.attempt or 0) + 1)
     if r.status == 'QUEUED' then -- else it is not written: see active()
-      r.status = 'PROCESSING'
-      redis.call('HSET', REQUEST .. id, 'status', r.status)
-      count('QUEUED', r.status)
+      redis.call('HSET', '{q3}request:' .. id, 'status', 'PROCESSING')
+      count('QUEUED', 'PROCESSING')
     end
-    r.fence, r.attempt = text(newest), text((r.attempt or 0) + 1)
-    redis.call('HSET', REQUEST .. id, 'task', 'leased', 'fence', r.fence, 'attempt', r.attempt, 'worker', worker, 'ends', ends,
+    redis.call('HSET', '{q3}request:' .. id, 'task', 'leased', 'fence', fence, 'attempt', attempt, 'worker', worker, 'ends', ends,
       'updated', now, 'started', r.started or now)
-    if r.lease_lost then redis.call('HDEL', REQUEST .. id, 'lease_lost') end
-    redis.call('ZADD', LEASED .. stage, ends, id)
+    if r.lease_lost then redis.call('HDEL', '{q3}request:' .. id, 'lease_lost') end
+    redis.call('ZADD', '{q3}leased:' .. stage, ends, id)
     if fair then take_turn(tonumber(tasks[t + 1]), r) end
-    publish(id, stage, r.status, 'claimed')
-    leased[#leased + 1] = claimed(id, r)
+    publish(id, stage, 'PROCESSING', 'claimed')
+    claimed[#claimed + 1] = append(list, {'id', id, 'fence', fence, 'attempt', attempt, 'failure', failure(id)})
   end
 end
-return encoded(leased)
+return claimed

@@ -7,7 +7,7 @@
 --   ARGV[11] to [16]  input (object)
 -- Returns 'added', 'known', 'unknown' or 'finished'.
 local id, stage, previous, from_here, fair, input = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1', 11
-local key = REQUEST .. id
+local key = '{q3}request:' .. id
 local r = read(id, 'status', 'stage', 'task', 'priority', 'caller', 'enqueued', 'fence', 'done_stage', 'input_bucket', 'input_name',
   'input_generation')
 local status, priority = r.status, r.priority or '0'
@@ -28,7 +28,7 @@ if r.stage == stage and (r.task or '') ~= '' then
 end
 if reached(r.stage) or reached(r.done_stage) then return 'known' end
 
-if r.done_stage then redis.call('ZREM', HANDOVER, id) end
+if r.done_stage then redis.call('ZREM', '{q3}handover', id) end
 if previous ~= '' and r.done_stage ~= previous then
   -- The manifest is here before its writer's Complete: whatever was known of earlier stages is over.
   leave(id, r.stage, r.task)
@@ -38,22 +38,22 @@ if previous ~= '' and r.done_stage ~= previous then
   end
   local fence = r.task == 'leased' and r.fence or ''
   redis.call('HSET', key, 'status', status, 'done_stage', previous, 'done_fence', fence, object('manifest', input))
-  redis.call('HDEL', REPORT .. id, 'progress', 'failure')
+  redis.call('HDEL', '{q3}report:' .. id, 'progress', 'failure')
   publish(id, previous, status, 'completed')
 end
 
 local place
 if fair then -- start-time fair queuing: a caller's next task is due one turn after its last one, but not before now
-  local turns, caller = TURNS .. stage, priority .. ':' .. r.caller
+  local turns, caller = '{q3}turns:' .. stage, priority .. ':' .. r.caller
   local t = redis.call('HMGET', turns, priority, caller)
   place = math.max(tonumber(t[1] or 0), tonumber(t[2] or 0)) + 1
   redis.call('HSET', turns, caller, place)
 else
-  place = redis.call('INCR', SEQUENCE)
+  place = redis.call('INCR', '{q3}sequence')
 end
 local at = text(score(priority, place))
 redis.call('HSET', key, 'stage', stage, 'task', 'ready', 'enqueued', now, 'updated', now, 'score', at, object('input', input))
 if r.stage then redis.call('HDEL', key, 'attempt', 'exhausted', 'ends', 'worker', 'extended') end
-redis.call('ZADD', READY .. stage, at, id)
+redis.call('ZADD', '{q3}ready:' .. stage, at, id)
 publish(id, stage, status, 'enqueued')
 return 'added'

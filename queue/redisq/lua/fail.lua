@@ -12,17 +12,17 @@ local r = read(id, 'fence', 'lease_lost', 'status', 'task')
 if repeated and r.fence == fence and not r.lease_lost and (r.task == 'delayed' or r.status == 'FAILED') then return 'ok' end
 local answer = held(r, fence)
 if answer ~= 'ok' then return answer end
-redis.call('ZREM', LEASED .. stage, id)
-redis.call('HSET', REPORT .. id, 'failure', failure)
+redis.call('ZREM', '{q3}leased:' .. stage, id)
+redis.call('HSET', '{q3}report:' .. id, 'failure', failure)
 if retry_at == '' then
   finish(id, 'PROCESSING', 'FAILED', now + announce_within)
   publish(id, stage, 'FAILED', 'failed', code)
   return 'ok'
 end
-redis.call('HSET', REQUEST .. id, 'task', 'delayed', 'ends', retry_at, 'updated', now)
-if exhausted == '1' then redis.call('HINCRBY', REQUEST .. id, 'exhausted', 1) end
-if used == '0' then redis.call('HINCRBY', REQUEST .. id, 'attempt', -1) end
-redis.call('HDEL', REQUEST .. id, 'worker', 'extended')
-redis.call('ZADD', DELAYED .. stage, retry_at, id)
+redis.call('HSET', '{q3}request:' .. id, 'task', 'delayed', 'ends', retry_at, 'updated', now)
+if exhausted == '1' then redis.call('HINCRBY', '{q3}request:' .. id, 'exhausted', 1) end
+if used == '0' then redis.call('HINCRBY', '{q3}request:' .. id, 'attempt', -1) end
+redis.call('HDEL', '{q3}request:' .. id, 'worker', 'extended')
+redis.call('ZADD', '{q3}delayed:' .. stage, retry_at, id)
 publish(id, stage, 'PROCESSING', 'retry', code)
 return 'ok'

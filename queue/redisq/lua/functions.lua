@@ -1,4 +1,5 @@
--- What several scripts do. Every script is called with
+-- What several scripts do: this file is put in front of each. Every script is called with
+--   KEYS[1]  {q3}, see keys.lua
 --   ARGV[1]  1 when the call is repeated since its answer never came, so it may have happened already; else 0
 --   ARGV[2]  now
 --   ARGV[3]  how many events are kept
@@ -10,15 +11,21 @@ local repeated, now, keep_events, keep_finished, announce_within = ARGV[1] == '1
 -- read returns the named fields of a record; what is missing is nil.
 local function read(id, ...)
   local names, fields = {...}, {}
-  for i, value in ipairs(redis.call('HMGET', REQUEST .. id, ...)) do fields[names[i]] = value or nil end
+  for i, value in ipairs(redis.call('HMGET', '{q3}request:' .. id, ...)) do fields[names[i]] = value or nil end
   return fields
 end
 
--- read_all returns every field of a hash; none when there is no such key.
-local function read_all(key)
-  local list, fields = redis.call('HGETALL', key), {}
+-- read_all returns every field of a record, by name and as the list of names and values in turn in which scripts return records.
+local function read_all(id)
+  local list, fields = redis.call('HGETALL', '{q3}request:' .. id), {}
   for i = 1, #list, 2 do fields[list[i]] = list[i + 1] end
-  return fields
+  return fields, list
+end
+
+-- append adds names and values to such a list; a later value counts.
+local function append(list, more)
+  for _, value in ipairs(more) do list[#list + 1] = value end
+  return list
 end
 
 -- object returns the fields and values for an object of the store, whose six values begin at ARGV[first].
@@ -36,12 +43,12 @@ local function score(priority, place) return (4095 - priority) * PLACES + place 
 local function priority_of(a_score) return 4095 - math.floor(a_score / PLACES) end
 
 local function publish(id, stage, status, kind, detail)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', keep_events, '*',
+  redis.call('XADD', '{q3}events', 'MAXLEN', '~', keep_events, '*',
     'request', id, 'stage', stage or '', 'status', status, 'kind', kind, 'at', now, 'detail', detail or '')
 end
 
 -- count notes a change of status.
-local function count(from, to) redis.call('HINCRBY', COUNTS, from .. '>' .. to, '1') end
+local function count(from, to) redis.call('HINCRBY', '{q3}counts', from .. '>' .. to, '1') end
 
 -- index returns the hash and its field under which a value is found. In 65,536 small hashes, which Redis keeps as one block each, the
 -- session and the token of a request take 113 bytes together; as a key each they would take 321 (a million requests).
@@ -60,8 +67,8 @@ end
 -- in one sorted set 142 (a million entries).
 local function plan(entry, at)
   local minute = math.floor(at / 60000)
-  redis.call('ZADD', AGENDA, minute, minute)
-  redis.call('RPUSH', MINUTE .. minute, entry)
+  redis.call('ZADD', '{q3}agenda', minute, minute)
+  redis.call('RPUSH', '{q3}agenda:' .. minute, entry)
 end
 
 -- active reports whether a request of that status is not finished. A script that was cut off by the end of the machine may come back
@@ -72,47 +79,47 @@ local function active(status) return status == 'QUEUED' or status == 'PROCESSING
 -- leave takes a task out of the set in which it is.
 local function leave(id, stage, task)
   if task == 'ready' then
-    redis.call('ZREM', READY .. stage, id)
+    redis.call('ZREM', '{q3}ready:' .. stage, id)
   elseif task == 'leased' then
-    redis.call('ZREM', LEASED .. stage, id)
+    redis.call('ZREM', '{q3}leased:' .. stage, id)
   elseif task == 'delayed' then
-    redis.call('ZREM', DELAYED .. stage, id)
+    redis.call('ZREM', '{q3}delayed:' .. stage, id)
   end
 end
 
 -- finish ends a request whose task has left its set. Of the task its record keeps stage, attempt and fence. A record that still has a
 -- score tells restore that the rest of these writes is missing. The reaper announces the end unless somebody has by then.
 local function finish(id, from, to, announce_at)
-  redis.call('HSET', REQUEST .. id, 'status', to, 'updated', now, 'finished', now)
-  redis.call('ZREM', HANDOVER, id)
-  redis.call('DEL', PROMISED .. id)
-  redis.call('ZADD', FINISHED, announce_at, id)
+  redis.call('HSET', '{q3}request:' .. id, 'status', to, 'updated', now, 'finished', now)
+  redis.call('ZREM', '{q3}handover', id)
+  redis.call('DEL', '{q3}promised:' .. id)
+  redis.call('ZADD', '{q3}finished', announce_at, id)
   plan('forget ' .. id, now + keep_finished)
   count(from, to)
-  redis.call('HDEL', REQUEST .. id, 'task', 'score', 'ends', 'worker', 'extended', 'enqueued', 'exhausted',
+  redis.call('HDEL', '{q3}request:' .. id, 'task', 'score', 'ends', 'worker', 'extended', 'enqueued', 'exhausted',
     'input_bucket', 'input_name', 'input_generation', 'input_size', 'input_crc', 'input_type')
 end
 
 -- fail ends a request with a failure that the queue itself found; whoever holds its lease has lost it. Nobody else announces it.
 local function fail(id, from, stage, failure, code)
-  redis.call('HSET', REPORT .. id, 'failure', failure)
+  redis.call('HSET', '{q3}report:' .. id, 'failure', failure)
   finish(id, from, 'FAILED', now)
-  redis.call('HSET', REQUEST .. id, 'lease_lost', '1')
+  redis.call('HSET', '{q3}request:' .. id, 'lease_lost', '1')
   publish(id, stage, 'FAILED', 'failed', code)
 end
 
 -- make_ready puts a task whose lease or delay is over back to its place. Its last lease is lost.
 local function make_ready(id, stage, task, status, kind)
-  redis.call('HSET', REQUEST .. id, 'task', 'ready', 'lease_lost', '1')
-  redis.call('HDEL', REQUEST .. id, 'ends', 'worker', 'extended')
-  redis.call('ZADD', READY .. stage, task.score, id)
+  redis.call('HSET', '{q3}request:' .. id, 'task', 'ready', 'lease_lost', '1')
+  redis.call('HDEL', '{q3}request:' .. id, 'ends', 'worker', 'extended')
+  redis.call('ZADD', '{q3}ready:' .. stage, task.score, id)
   publish(id, stage, status, kind)
 end
 
 -- wake makes delayed tasks ready.
 local function wake(stage, ids)
   for _, id in ipairs(ids) do
-    redis.call('ZREM', DELAYED .. stage, id)
+    redis.call('ZREM', '{q3}delayed:' .. stage, id)
     local r = read(id, 'status', 'stage', 'task', 'score')
     if r.task == 'delayed' and r.stage == stage and active(r.status) then -- else half a script
       make_ready(id, stage, r, r.status, 'ready')
@@ -123,7 +130,7 @@ end
 -- wake_due wakes the tasks of a stage whose retry is due and reports whether those were all: 500 at most, since other calls wait for
 -- the end of a script.
 local function wake_due(stage)
-  local ids = redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, 500)
+  local ids = redis.call('ZRANGEBYSCORE', '{q3}delayed:' .. stage, '-inf', now, 'LIMIT', 0, 500)
   wake(stage, ids)
   return #ids < 500
 end
@@ -147,15 +154,15 @@ local function complete(id, fence, stage, last, manifest)
     if r.done_stage == stage and r.done_fence == fence then return 'ok' end
     return answer
   end
-  redis.call('ZREM', LEASED .. stage, id)
-  redis.call('HSET', REQUEST .. id, 'task', '', 'attempt', '0', 'done_stage', stage, 'done_fence', fence, 'updated', now,
+  redis.call('ZREM', '{q3}leased:' .. stage, id)
+  redis.call('HSET', '{q3}request:' .. id, 'task', '', 'attempt', '0', 'done_stage', stage, 'done_fence', fence, 'updated', now,
     object('manifest', manifest))
-  redis.call('HDEL', REPORT .. id, 'progress', 'failure')
+  redis.call('HDEL', '{q3}report:' .. id, 'progress', 'failure')
   if last then
     finish(id, 'PROCESSING', 'COMPLETED', now + announce_within)
     publish(id, stage, 'COMPLETED', 'completed')
   else
-    redis.call('ZADD', HANDOVER, now, id)
+    redis.call('ZADD', '{q3}handover', now, id)
     publish(id, stage, 'PROCESSING', 'completed')
   end
   return 'ok'

@@ -1,16 +1,15 @@
 -- handovers lists completed stages whose next task is missing. Called by Queue.Reap.
 --   ARGV[6]  latest completion that counts
 --   ARGV[7]  how many at most
--- Returns JSON: a list of records, the earliest completion first, each with its id.
+-- Returns a list of records, the earliest completion first, each with its id.
 local latest, limit = ARGV[6], ARGV[7]
 local missing = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', HANDOVER, '-inf', latest, 'LIMIT', 0, limit)) do
-  local r = read_all(REQUEST .. id)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', '{q3}handover', '-inf', latest, 'LIMIT', 0, limit)) do
+  local r, list = read_all(id)
   if r.manifest_name and active(r.status) and (r.task or '') == '' then
-    r.id = id
-    missing[#missing + 1] = r
+    missing[#missing + 1] = append(list, {'id', id})
   else -- half a script: it goes on already, or has finished
-    redis.call('ZREM', HANDOVER, id)
+    redis.call('ZREM', '{q3}handover', id)
   end
 end
-return #missing > 0 and cjson.encode(missing) or '[]'
+return missing

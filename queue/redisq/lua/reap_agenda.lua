@@ -13,19 +13,19 @@ local function failure_at(stage)
 end
 
 local function forget(id, r)
-  redis.call('DEL', REQUEST .. id, REPORT .. id, PROMISED .. id)
-  redis.call('ZREM', FINISHED, id)
-  local sessions, field = index(SESSIONS, session_key(r.session, r.caller))
+  redis.call('DEL', '{q3}request:' .. id, '{q3}report:' .. id, '{q3}promised:' .. id)
+  redis.call('ZREM', '{q3}finished', id)
+  local sessions, field = index('{q3}session:', session_key(r.session, r.caller))
   if redis.call('HGET', sessions, field) == id then redis.call('HDEL', sessions, field) end
-  redis.call('HDEL', index(TOKENS, r.token))
+  redis.call('HDEL', index('{q3}token:', r.token))
   count(r.status, '')
 end
 
 local this_minute = math.floor(now / 60000)
-local minute = redis.call('ZRANGEBYSCORE', AGENDA, '-inf', this_minute, 'LIMIT', 0, 1)[1]
+local minute = redis.call('ZRANGEBYSCORE', '{q3}agenda', '-inf', this_minute, 'LIMIT', 0, 1)[1]
 if not minute then return {0, 0, 0} end
 local late, forgotten = 0, 0
-for _, entry in ipairs(redis.call('LPOP', MINUTE .. minute, limit) or {}) do
+for _, entry in ipairs(redis.call('LPOP', '{q3}agenda:' .. minute, limit) or {}) do
   local what, id = string.match(entry, '^(%S+) (.+)$')
   local r = read(id, 'status', 'stage', 'task', 'deadline', 'finished', 'session', 'caller', 'token')
   if what == 'deadline' and active(r.status) then
@@ -46,7 +46,7 @@ for _, entry in ipairs(redis.call('LPOP', MINUTE .. minute, limit) or {}) do
     end
   end
 end
-if redis.call('EXISTS', MINUTE .. minute) == 0 then redis.call('ZREM', AGENDA, minute) end
+if redis.call('EXISTS', '{q3}agenda:' .. minute) == 0 then redis.call('ZREM', '{q3}agenda', minute) end
 local more = 0
-if tonumber(minute) ~= this_minute then more = redis.call('ZCOUNT', AGENDA, '-inf', this_minute) end
+if tonumber(minute) ~= this_minute then more = redis.call('ZCOUNT', '{q3}agenda', '-inf', this_minute) end
 return {late, forgotten, math.min(more, 1)}

@@ -10,18 +10,18 @@ local stage, limit, lease, attempts, failure, code = ARGV[6], tonumber(ARGV[7]),
 
 -- When no reaper has looked for longer than a lease lasts, the workers may have stood still with it, as on a laptop that slept. So
 -- each gets the time of a lease to be heard, once.
-local stood_still = now - (redis.call('HGET', REAPED, stage) or now) > lease
+local stood_still = now - (redis.call('HGET', '{q3}reaped', stage) or now) > lease
 local function extend(id)
   local ends = text(now + lease)
-  redis.call('HSET', REQUEST .. id, 'ends', ends, 'extended', '1')
-  redis.call('ZADD', LEASED .. stage, ends, id)
+  redis.call('HSET', '{q3}request:' .. id, 'ends', ends, 'extended', '1')
+  redis.call('ZADD', '{q3}leased:' .. stage, ends, id)
 end
 
 local lost = 0
-local expired = redis.call('ZRANGEBYSCORE', LEASED .. stage, '-inf', now, 'LIMIT', 0, limit)
+local expired = redis.call('ZRANGEBYSCORE', '{q3}leased:' .. stage, '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(expired) do
   local r = read(id, 'status', 'stage', 'task', 'score', 'attempt', 'extended')
-  redis.call('ZREM', LEASED .. stage, id)
+  redis.call('ZREM', '{q3}leased:' .. stage, id)
   if r.task ~= 'leased' or r.stage ~= stage or not active(r.status) then
     -- half a script: the lease is not this request's any more
   elseif stood_still and not r.extended then
@@ -31,15 +31,15 @@ for _, id in ipairs(expired) do
     lost = lost + 1
   else
     make_ready(id, stage, r, 'PROCESSING', 'expired')
-    redis.call('HSET', REQUEST .. id, 'updated', now)
+    redis.call('HSET', '{q3}request:' .. id, 'updated', now)
     lost = lost + 1
   end
 end
-local delayed = redis.call('ZRANGEBYSCORE', DELAYED .. stage, '-inf', now, 'LIMIT', 0, limit)
+local delayed = redis.call('ZRANGEBYSCORE', '{q3}delayed:' .. stage, '-inf', now, 'LIMIT', 0, limit)
 wake(stage, delayed)
-local dead = redis.call('ZREMRANGEBYSCORE', SLOTS .. stage, '-inf', now) + redis.call('ZREMRANGEBYSCORE', LAUNCHED .. stage, '-inf', now)
+local dead = redis.call('ZREMRANGEBYSCORE', '{q3}slots:' .. stage, '-inf', now) + redis.call('ZREMRANGEBYSCORE', '{q3}launched:' .. stage, '-inf', now)
 local wanting = 0
-if redis.call('ZCARD', SLOTS .. stage) + redis.call('ZCARD', LAUNCHED .. stage) == 0 then wanting = redis.call('ZCARD', READY .. stage) end
+if redis.call('ZCARD', '{q3}slots:' .. stage) + redis.call('ZCARD', '{q3}launched:' .. stage) == 0 then wanting = redis.call('ZCARD', '{q3}ready:' .. stage) end
 if #expired == limit or #delayed == limit then return {lost, #delayed, dead, wanting, 1} end
-redis.call('HSET', REAPED, stage, now)
+redis.call('HSET', '{q3}reaped', stage, now)
 return {lost, #delayed, dead, wanting, 0}

@@ -8,7 +8,7 @@
 -- active request has the token.
 local id, session, token, deadline = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
-local sessions, session_field = index(SESSIONS, session)
+local sessions, session_field = index('{q3}session:', session)
 local holder = redis.call('HGET', sessions, session_field)
 if holder == id then return id end
 if holder then
@@ -16,11 +16,11 @@ if holder then
   if status and status ~= 'FAILED' and status ~= 'CANCELED' then return holder end
 end
 if read(id, 'status').status then return id end
-local tokens, token_field = index(TOKENS, token)
+local tokens, token_field = index('{q3}token:', token)
 local owner = token ~= '' and redis.call('HGET', tokens, token_field)
 if owner and owner ~= id and active(read(owner, 'status').status) then return 'token_taken' end
 
-redis.call('HSET', REQUEST .. id, 'status', 'QUEUED', unpack(ARGV, 10))
+redis.call('HSET', '{q3}request:' .. id, 'status', 'QUEUED', unpack(ARGV, 10))
 redis.call('HSET', sessions, session_field, id)
 redis.call('HSET', tokens, token_field, id)
 if deadline ~= '' then plan('deadline ' .. id, deadline) end
