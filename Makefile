@@ -19,6 +19,12 @@ build: ## bin/splatworks, the whole backend as one program
 	@$(TOOLS) go
 	go build -tags nodynamic -trimpath -o bin/splatworks ./cmd/splatworks
 
+web: ## The page in web/, built again into web/dist: needs Node, which building Go does not
+	@infra/toolchain/web.sh
+
+web-check: ## Build the page beside web/dist and compare
+	@infra/toolchain/web.sh check
+
 demo: ## Install what is missing, reconstruct a sample (or VIDEO=path), show the result
 	@infra/local/demo.sh "$(VIDEO)" "$(OUT)" "$(PRESET)"
 
@@ -56,4 +62,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench large fuzz chaos deploy pin teardown clean
+.PHONY: help build demo test check bench large fuzz chaos deploy pin teardown clean web web-check

@@ -2,6 +2,8 @@ module github.com/splatworks/splatworks
 
 go 1.26.0
 
+ignore ./web/node_modules
+
 require (
 	cloud.google.com/go/pubsub/v2 v2.8.1
 	cloud.google.com/go/storage v1.70.0

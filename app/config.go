@@ -41,6 +41,7 @@ type Config struct {
 	Origins   []string `env:"CORS_ORIGINS"`   // of web pages that call the request API from a browser
 	APIKeys   []string `env:"API_KEYS"`       // NAME:SHA256 of the keys that the request API asks for; none: it asks for none
 	PublicURL string   `env:"PUBLIC_URL"`     // where clients reach the request API; empty: what the client called
+	WebPage   bool     `env:"WEB_PAGE"`       // the request API serves the page for people, too
 
 	RateCaller int   `env:"RATE_LIMIT_CALLER, default=10"` // calls for a reconstruction a minute of one caller: a key, or an address
 	RateGlobal int   `env:"RATE_LIMIT_GLOBAL, default=60"` // reconstructions a minute that are taken in, of all callers together

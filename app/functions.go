@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/web"
 )
 
 // function is one function of functions-framework-go. It is set up once, by who comes first: RunFunctions at the start of our own
@@ -35,12 +37,21 @@ type function struct {
 	made  serve.Function
 }
 
+// cloudStorage is where signed links of Cloud Storage lead.
+const cloudStorage = "https://storage.googleapis.com"
+
 var theTrigger = &function{uses: uses{queue: true, store: true, publisher: true}, make: func(p *Parts) (serve.Function, error) {
 	api, err := p.Trigger(gcs.Account{Email: p.config.Account}, p.config.Storage)
 	if err != nil {
 		return serve.Function{}, err
 	}
-	return serve.Function{HTTP: p.awaited.Answer(p.Harden(p.awaited.Gate(api.Handler())))}, nil
+	handler := p.awaited.Answer(p.Harden(p.awaited.Gate(api.Handler())))
+	if p.config.WebPage {
+		if handler, err = web.Wrap(handler, cmp.Or(p.config.Storage, cloudStorage)); err != nil {
+			return serve.Function{}, err
+		}
+	}
+	return serve.Function{HTTP: handler}, nil
 }}
 
 var theNotify = &function{uses: uses{store: true}, make: func(p *Parts) (serve.Function, error) {

@@ -18,6 +18,7 @@ module "trigger" {
     SIGNER_ACCOUNT    = "${var.name}-trigger@${var.project_id}.iam.gserviceaccount.com"
     SOURCE_BUCKETS    = join(",", var.source_buckets)
     CORS_ORIGINS      = join(",", var.cors_origins)
+    WEB_PAGE          = tostring(var.web_page)
     RATE_LIMIT_CALLER = tostring(var.rate_limit.per_caller)
     RATE_LIMIT_GLOBAL = tostring(var.rate_limit.global)
     MAX_UPLOAD_BYTES  = tostring(var.max_upload_bytes)

@@ -363,6 +363,12 @@ variable "source_buckets" {
   }
 }
 
+variable "web_page" {
+  description = "Whether the trigger function serves the page for people, too (docs/web.md). Its own address must stand in cors_origins, so that the buckets take uploads from the page."
+  type        = bool
+  default     = false
+}
+
 variable "cors_origins" {
   description = "Origins of web pages that call the request API and upload from a browser, for example https://app.example.com."
   type        = list(string)

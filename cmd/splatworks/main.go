@@ -23,6 +23,7 @@ type commands struct {
 	Sample sampleCommand `cmd:"" group:"here" help:"Render a synthetic capture with known camera poses."`
 	Eval   evalCommand   `cmd:"" group:"here" help:"Measure any splat against a scene's images."`
 	Render renderCommand `cmd:"" group:"here" help:"Render a film or pictures of any splat."`
+	View   viewCommand   `cmd:"" group:"here" help:"Look at a result or a splat in the browser."`
 
 	Convert convertCommand `cmd:"" group:"here" help:"Convert splats between formats; merge, crop, turn and shrink them."`
 	Info    infoCommand    `cmd:"" group:"here" help:"Describe a splat file."`

@@ -64,7 +64,7 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 		wall, cpu = wall+s.WallS, cpu+s.CPUS
 	}
 	fmt.Fprintf(w, "  %-12s %9.1f %9.1f\n", "together", wall, cpu)
-	fmt.Fprintf(w, "\n  %s\n", filepath.Join(dir, artifacts.Splat.FileName()))
+	fmt.Fprintf(w, "\n  %s\n  look at it: splatworks view %s\n", filepath.Join(dir, artifacts.Splat.FileName()), dir)
 }
 
 // expectations says what came of the options about the capture; nothing where they were left out and found nothing.

@@ -30,7 +30,7 @@ type upCommand struct {
 }
 
 func (upCommand) Help() string {
-	return `Prints one line, ready and the address, once everything answers. Then, in another terminal:
+	return `Prints one line, ready and the address, once everything answers. Open that address in a browser, or in another terminal:
 
     splatworks submit my-video.mp4
 
@@ -50,6 +50,7 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 	}
 	log.Info("the operators' API answers, to you only", "unix_socket", backend.Operators)
 	fmt.Fprintln(c.out, "ready", backend.URL)
+	log.Info("the page for people is at this address, too", "url", backend.URL)
 	<-ctx.Done()
 	return backend.Close()
 }

@@ -27,9 +27,10 @@ var layers = map[string][]string{
 	"functions": {"pipeline", "queue", "artifacts", "internal", "functions", "client"},
 	"services":  {"pipeline", "queue", "artifacts", "engines", "internal"},
 	"client":    {"pipeline", "client"},
+	"web":       {"web"},
 	"infra":     {"pipeline", "queue", "artifacts", "engines", "internal", "infra"},
 	"adapters":  {"pipeline", "internal", "adapters"},
-	"app":       {"pipeline", "queue", "artifacts", "internal", "functions", "adapters"},
+	"app":       {"pipeline", "queue", "artifacts", "internal", "functions", "adapters", "web"},
 }
 
 // engineOrder lists the engines from the bottom up: one may import only what comes before it.

@@ -10,10 +10,11 @@ import (
 	"github.com/splatworks/splatworks/artifacts/gcs"
 	"github.com/splatworks/splatworks/infra/local/loopback"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/web"
 )
 
-// public is what the listening address answers: the request API and, beside it, what its links lead to in the storage. Both are
-// served to callers that use a name of this program, and to no page that has its own name lead here.
+// public is what the listening address answers: the page for people, the request API and, beside it, what its links lead to in the
+// storage. All of it is served to callers that use a name of this program, and to no page that has its own name lead here.
 func (b *Backend) public(o Options) (http.Handler, error) {
 	email, key := b.cloud.Storage.Account()
 	api, err := b.parts.Trigger(gcs.Account{Email: email, PrivateKey: key}, b.StorageURL)
@@ -21,7 +22,11 @@ func (b *Backend) public(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	hosts := loopback.Listening(o.Listen, append(originHosts(o.Origins), o.Hosts...)...)
-	hardened, storage := b.parts.Harden(app.LinksFollowCaller(api.Handler())), transfers(http.HandlerFunc(b.cloud.Storage.Links))
+	page, err := web.Wrap(b.parts.Harden(app.LinksFollowCaller(api.Handler())))
+	if err != nil {
+		return nil, err
+	}
+	storage := transfers(http.HandlerFunc(b.cloud.Storage.Links))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !hosts.Serve(r.Host):
@@ -31,7 +36,7 @@ func (b *Backend) public(o Options) (http.Handler, error) {
 		case b.cloud.Storage.HasBucket(r.URL.EscapedPath()):
 			storage.ServeHTTP(w, r)
 		default:
-			hardened.ServeHTTP(w, r)
+			page.ServeHTTP(w, r)
 		}
 	}), nil
 }
