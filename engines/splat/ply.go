@@ -12,7 +12,8 @@ import (
 )
 
 // The 3DGS PLY: an ASCII header and float32 records, little-endian, one per Gaussian. WritePLY writes the property
-// order of the reference implementation, normals included, because some viewers count on it; ReadPLY goes by name.
+// order of the reference implementation, normals included, because some viewers count on it; ReadPLY goes by name, and reads
+// ASCII and big-endian files too (plytext.go).
 
 // Limits of a header, so that a hostile file costs nothing.
 const (
@@ -86,32 +87,45 @@ func (c *Cloud) WritePLY(w io.Writer) error {
 
 type plyHeader struct {
 	mode     RenderMode
+	format   string        // of the records: plyLittle, plyBig or plyText
 	elements []*plyElement // in file order
 	vertex   *plyElement   // of them, the one with the Gaussians; nil: not declared
 	values   map[string]plyValue
-	degree   int
+	degree   int // of the file: up to plyMaxDegree
 }
 
 // plyElement is a part of the file: count records of stride bytes.
 type plyElement struct {
-	name   string
-	count  int
-	stride int
-	lists  bool // a property is a list, so that records differ in length
+	name       string
+	count      int
+	stride     int
+	properties int
+	lists      bool // a property is a list, so that records differ in length
 }
 
 // plyValue is where a property of the vertices is in the record.
 type plyValue struct {
-	offset int
+	place  int  // among the properties
+	offset int  // in bytes
 	double bool // float64, else float32
 }
 
-func (v plyValue) of(record []byte) float32 {
+func (v plyValue) of(record []byte, order binary.ByteOrder) float32 {
 	if v.double {
-		return float32(math.Float64frombits(binary.LittleEndian.Uint64(record[v.offset:])))
+		return float32(math.Float64frombits(order.Uint64(record[v.offset:])))
 	}
-	return math.Float32frombits(binary.LittleEndian.Uint32(record[v.offset:]))
+	return math.Float32frombits(order.Uint32(record[v.offset:]))
 }
+
+// The formats of records.
+const (
+	plyLittle = "binary_little_endian 1.0"
+	plyBig    = "binary_big_endian 1.0"
+	plyText   = "ascii 1.0"
+)
+
+// plyMaxDegree is the highest degree of a file; what a Cloud has no room for is left out.
+const plyMaxDegree = 4
 
 // plySizes are the scalar types of the PLY format with their sizes; only float and double carry splat data, the others are
 // stepped over.
@@ -120,7 +134,7 @@ var plySizes = map[string]int{
 	"int": 4, "uint": 4, "int32": 4, "uint32": 4, "float": 4, "float32": 4, "double": 8, "float64": 8,
 }
 
-// ReadPLY reads a binary little-endian 3DGS PLY of any degree up to 3, of this or any other tool. Properties are found by
+// ReadPLY reads a 3DGS PLY, binary or ASCII, of any degree up to 4, of which 3 are kept, of this or any other tool. Properties are found by
 // name; unknown ones, other elements and what follows the last Gaussian are stepped over. Values that cannot be drawn are
 // mended, or their Gaussians dropped: see Cloud.Repairs. A missing render-mode comment means Classic.
 func ReadPLY(r io.Reader) (*Cloud, error) {
@@ -129,10 +143,14 @@ func ReadPLY(r io.Reader) (*Cloud, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read PLY header: %w", err)
 	}
-	if err := h.skipToVertices(in); err != nil {
+	skip, records := h.skipToVertices, readPLYRecords
+	if h.format == plyText {
+		skip, records = h.skipLines, readPLYLines
+	}
+	if err := skip(in); err != nil {
 		return nil, fmt.Errorf("read PLY: %w", err)
 	}
-	c, err := readPLYRecords(in, h)
+	c, err := records(in, h)
 	if err != nil {
 		return nil, fmt.Errorf("read PLY: %w", err)
 	}
@@ -187,7 +205,6 @@ func readPLYHeader(in *bufio.Reader) (*plyHeader, error) {
 	if first != "ply" {
 		return nil, formatErrorf("the first line is %.20q, expected \"ply\"", first)
 	}
-	format := ""
 	for range maxHeaderLines {
 		line, err := readPLYLine(in)
 		if err != nil {
@@ -205,7 +222,7 @@ func readPLYHeader(in *bufio.Reader) (*plyHeader, error) {
 				}
 			}
 		case "format":
-			format = strings.Join(f[1:], " ")
+			h.format = strings.Join(f[1:], " ")
 		case "element":
 			if err := h.element(f); err != nil {
 				return nil, err
@@ -215,8 +232,8 @@ func readPLYHeader(in *bufio.Reader) (*plyHeader, error) {
 				return nil, err
 			}
 		case "end_header":
-			if format != "binary_little_endian 1.0" {
-				return nil, formatErrorf("format %q: only binary_little_endian 1.0 is read", format)
+			if h.format != plyLittle && h.format != plyBig && h.format != plyText {
+				return nil, formatErrorf("format %.40q: %s, %s and %s are read", h.format, plyLittle, plyBig, plyText)
 			}
 			return h, h.complete()
 		default:
@@ -252,6 +269,7 @@ func (h *plyHeader) property(f []string) error {
 	e := h.elements[len(h.elements)-1]
 	if e != h.vertex && len(f) == 5 && f[1] == "list" {
 		e.lists = true
+		e.properties++
 		return nil
 	}
 	if len(f) != 3 || plySizes[f[1]] == 0 {
@@ -263,6 +281,7 @@ func (h *plyHeader) property(f []string) error {
 		}
 	}
 	e.stride += plySizes[f[1]]
+	e.properties++
 	return nil
 }
 
@@ -273,9 +292,9 @@ func (h *plyHeader) value(kind, name string) error {
 	}
 	switch kind {
 	case "float", "float32":
-		h.values[name] = plyValue{h.vertex.stride, false}
+		h.values[name] = plyValue{h.vertex.properties, h.vertex.stride, false}
 	case "double", "float64":
-		h.values[name] = plyValue{h.vertex.stride, true}
+		h.values[name] = plyValue{h.vertex.properties, h.vertex.stride, true}
 	default:
 		if isSplatProperty(name) {
 			return formatErrorf("property %s is %s, expected float", name, kind)
@@ -305,13 +324,13 @@ func (h *plyHeader) complete() error {
 		}
 	}
 	h.degree = -1
-	for d := range MaxDegree + 1 {
+	for d := range plyMaxDegree + 1 {
 		if rest == 3*RestCount(d) {
 			h.degree = d
 		}
 	}
 	if h.degree < 0 {
-		return formatErrorf("%d f_rest properties: degrees 0 to 3 have 0, 9, 24 or 45", rest)
+		return formatErrorf("%d f_rest properties: degrees 0 to 4 have 0, 9, 24, 45 or 72", rest)
 	}
 	for _, name := range plyProperties(h.degree) {
 		if _, ok := h.values[name]; !ok && isSplatProperty(name) {
@@ -321,32 +340,43 @@ func (h *plyHeader) complete() error {
 	return nil
 }
 
-func readPLYRecords(in io.Reader, h *plyHeader) (*Cloud, error) {
-	// Grown while reading, so that a header that promises more than the file holds cannot allocate it.
-	c := New(0, h.degree, h.mode)
+// plyGroup is where values of a record go.
+type plyGroup struct {
+	dst    *[]float32
+	values []plyValue
+}
+
+// cloud makes an empty cloud for the vertices and says what of a record belongs where in it. It is to be grown while reading, so
+// that a header that promises more than the file holds cannot allocate it.
+func (h *plyHeader) cloud() (*Cloud, []plyGroup) {
+	c := New(0, min(h.degree, MaxDegree), h.mode)
 	at := func(names ...string) (values []plyValue) {
 		for _, name := range names {
 			values = append(values, h.values[name])
 		}
 		return values
 	}
-	k := RestCount(h.degree)
-	rest := make([]string, 0, 3*k)
-	for coefficient := range k {
+	rest := make([]string, 0, 3*RestCount(c.Degree))
+	for coefficient := range RestCount(c.Degree) {
 		for channel := range 3 {
-			rest = append(rest, "f_rest_"+strconv.Itoa(channel*k+coefficient))
+			rest = append(rest, "f_rest_"+strconv.Itoa(channel*RestCount(h.degree)+coefficient))
 		}
 	}
-	groups := []struct {
-		dst    *[]float32
-		values []plyValue
-	}{
+	return c, []plyGroup{
 		{&c.Means, at("x", "y", "z")},
 		{&c.DC, at("f_dc_0", "f_dc_1", "f_dc_2")},
 		{&c.Rest, at(rest...)},
 		{&c.Opacities, at("opacity")},
 		{&c.LogScales, at("scale_0", "scale_1", "scale_2")},
 		{&c.Quats, at("rot_0", "rot_1", "rot_2", "rot_3")},
+	}
+}
+
+func readPLYRecords(in *bufio.Reader, h *plyHeader) (*Cloud, error) {
+	c, groups := h.cloud()
+	var order binary.ByteOrder = binary.LittleEndian
+	if h.format == plyBig {
+		order = binary.BigEndian
 	}
 	record := make([]byte, h.vertex.stride)
 	for i := range h.vertex.count {
@@ -358,7 +388,7 @@ func readPLYRecords(in io.Reader, h *plyHeader) (*Cloud, error) {
 		}
 		for _, g := range groups {
 			for _, value := range g.values {
-				*g.dst = append(*g.dst, value.of(record))
+				*g.dst = append(*g.dst, value.of(record, order))
 			}
 		}
 	}

@@ -126,7 +126,8 @@ func TestReadPLYRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ file, want string }{
 		"empty":             {"", "ends early"},
 		"other file":        {"PK\x03\x04\n", "first line"},
-		"ascii":             {strings.Replace(good, "binary_little_endian", "ascii", 1), "binary_little_endian"},
+		"binary in ascii":   {strings.Replace(good, "binary_little_endian", "ascii", 1), "values of"},
+		"other format":      {strings.Replace(good, "binary_little_endian", "binary_middle_endian", 1), "binary_little_endian"},
 		"one byte short":    {good[:len(good)-1], "record 1 of 2"},
 		"missing property":  {strings.Replace(good, "property float opacity\n", "property float opaque\n", 1), "opacity is missing"},
 		"integer opacity":   {strings.Replace(good, "property float opacity\n", "property int opacity\n", 1), "expected float"},

@@ -23,6 +23,8 @@ const (
 	spzAntialiased = 1
 	// maxSPZFraction is the finest grid of positions that is written: a millionth of a unit.
 	maxSPZFraction = 20
+	// spzMaxDegree is the highest degree of a file; what a Cloud has no room for is left out.
+	spzMaxDegree = 4
 )
 
 // spzHead is what both containers say of their Gaussians.
@@ -255,8 +257,8 @@ func parseSPZHead(b []byte) (h spzHead, err error) {
 	switch {
 	case count > maxPLYCount:
 		return h, formatErrorf("%d Gaussians are more than %d", count, maxPLYCount)
-	case h.degree > MaxDegree:
-		return h, formatErrorf("spherical harmonics of degree %d: up to %d are read", h.degree, MaxDegree)
+	case h.degree > spzMaxDegree:
+		return h, formatErrorf("spherical harmonics of degree %d: up to %d are read", h.degree, spzMaxDegree)
 	case h.fraction > 24:
 		return h, formatErrorf("positions have %d fractional bits of 24", h.fraction)
 	}
@@ -367,13 +369,13 @@ func (s spzStreams) cloud(h spzHead) *Cloud {
 	if h.flags&spzAntialiased != 0 {
 		mode = Mip
 	}
-	c := New(h.count, h.degree, mode)
+	c := New(h.count, min(h.degree, MaxDegree), mode)
 	scale := math.Exp2(-float64(h.fraction))
 	quatBytes := spzWidths(h.degree)[spzRotations]
 	if h.version == 2 {
 		quatBytes = 3
 	}
-	width := 3 * RestCount(h.degree)
+	width, stored := 3*RestCount(c.Degree), 3*RestCount(h.degree)
 	parallel(h.count, func(from, to int) {
 		for i := from; i < to; i++ {
 			for axis := range 3 {
@@ -398,7 +400,7 @@ func (s spzStreams) cloud(h spzHead) *Cloud {
 				c.Quats[4*i+j] = float32(v)
 			}
 			for j := range width {
-				c.Rest[width*i+j] = (float32(s[spzSH][width*i+j]) - 128) / 128
+				c.Rest[width*i+j] = (float32(s[spzSH][stored*i+j]) - 128) / 128
 			}
 		}
 	})
