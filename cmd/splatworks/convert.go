@@ -18,6 +18,7 @@ type convertCommand struct {
 	Scale     float64  `default:"1" help:"Multiply all sizes and distances by this."`
 	Translate string   `placeholder:"X,Y,Z" help:"Move by this, after turning and scaling."`
 	Count     int      `placeholder:"N" help:"Merge Gaussians until at most N are left, those that are missed least first."`
+	Levels    int      `default:"-1" placeholder:"N" help:"Coarser levels of detail in lod-meta.json and tileset.json, each of half as many Gaussians; otherwise as many as it takes to a million Gaussians."`
 	Degree    int      `default:"-1" placeholder:"D" help:"Highest degree of the spherical harmonics to keep, 0 to 3."`
 }
 
@@ -25,12 +26,17 @@ func (convertCommand) Help() string {
 	var b strings.Builder
 	b.WriteString(`    splatworks convert out/splat.ply room.sog
     splatworks convert --count 200000 out/splat.ply phone.spz
+    splatworks convert out/splat.ply streamed/lod-meta.json
     splatworks convert --crop=-1,-1,-1,1,1,1 --rotate 1,0,0,180 out/splat.ply toy.glb
 
 A crop is applied first, then rotation, scale and translation, then the count. Formats, by the end of the name:
 `)
 	for _, f := range splat.Formats() {
 		fmt.Fprintf(&b, "\n    %-16s %s", f.Suffix, f.Opens)
+	}
+	b.WriteString("\n\nFolders, by the name of their first file:\n")
+	for _, f := range splat.Folders() {
+		fmt.Fprintf(&b, "\n    %-16s %s: %s", f.File, f.Opens, f.Keeps)
 	}
 	return b.String()
 }
@@ -40,9 +46,16 @@ func (cmd convertCommand) Run(c console) error {
 		return usageError{errors.New("name at least one splat to read, and the file to write")}
 	}
 	inputs, out := cmd.Files[:len(cmd.Files)-1], cmd.Files[len(cmd.Files)-1]
-	format, err := splat.FormatOf(out)
-	if err != nil {
-		return usageError{err}
+	folder, toFolder := splat.FolderOf(out)
+	var format splat.Format
+	if !toFolder {
+		var err error
+		if format, err = splat.FormatOf(out); err != nil {
+			return usageError{err}
+		}
+	}
+	if cmd.Levels > splat.MostLevels {
+		return usageError{fmt.Errorf("--levels %d: up to %d are possible", cmd.Levels, splat.MostLevels)}
 	}
 	var clouds []*splat.Cloud
 	for _, name := range inputs {
@@ -57,6 +70,13 @@ func (cmd convertCommand) Run(c console) error {
 		return err
 	}
 	if cloud, err = cmd.edit(cloud); err != nil {
+		return err
+	}
+	if toFolder {
+		if err := folder.Write(filepath.Dir(out), cloud, cmd.Levels); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(c.out, "%s: %d Gaussians\n", out, cloud.Len())
 		return err
 	}
 	size, err := writeSplat(out, format, cloud)

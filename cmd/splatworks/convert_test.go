@@ -56,6 +56,25 @@ func TestConvertThroughEveryFormat(t *testing.T) {
 	}
 }
 
+func TestConvertToFolders(t *testing.T) {
+	in := line(t, 50)
+	for _, f := range splat.Folders() {
+		out := filepath.Join(t.TempDir(), "made", f.File)
+		if code, _, stderr := called(t, "convert", "--levels", "2", in, out); code != exitOK {
+			t.Errorf("%s: exit %d: %s", f.Name, code, stderr)
+			continue
+		}
+		back := filepath.Join(t.TempDir(), "back.ply")
+		if code, _, stderr := called(t, "convert", out, back); code != exitOK {
+			t.Errorf("%s: exit %d: %s", f.Name, code, stderr)
+			continue
+		}
+		if c, _, err := splat.ReadFile(back); err != nil || c.Len() != 50 {
+			t.Errorf("%s: %v, %+v", f.Name, err, c)
+		}
+	}
+}
+
 func TestConvertCropsAndMoves(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "moved.ply")
 	code, _, stderr := called(t, "convert", "--crop=2,-1,-1,5,1,1", "--rotate", "0,0,1,90", "--scale", "2", "--translate", "0,0,7", "--degree", "0", line(t, 10), out)
@@ -102,6 +121,7 @@ func TestConvertSaysWhatIsWrong(t *testing.T) {
 		{[]string{"convert", "--scale=0", in, out}, exitBadUsage, "positive"},
 		{[]string{"convert", "--rotate=0,0,0,90", in, out}, exitBadUsage, "no direction"},
 		{[]string{"convert", "--degree=4", in, out}, exitBadUsage, "0 to 3"},
+		{[]string{"convert", "--levels=99", in, out}, exitBadUsage, "--levels"},
 		{[]string{"convert", "--count=-1", in, out}, exitBadUsage, "--count"},
 		{[]string{"info", "convert_test.go"}, exitFailed, "says no format"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -82,8 +83,13 @@ func (f Format) Write(w io.Writer, c *Cloud) error { return f.write(c, w) }
 // Read decodes a file of size bytes.
 func (f Format) Read(r io.ReaderAt, size int64) (*Cloud, error) { return f.read(r, size) }
 
-// ReadFile reads a splat in any format, by what the file holds; by its name where that says nothing.
+// ReadFile reads a splat in any format, by what the file holds; by its name where that says nothing. The first file of a folder
+// stands for the folder.
 func ReadFile(path string) (*Cloud, Format, error) {
+	if folder, ok := FolderOf(path); ok {
+		c, err := folder.Read(filepath.Dir(path))
+		return c, Format{Name: folder.Name}, err
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, Format{}, err

@@ -238,6 +238,12 @@ func TestDocumentedFormats(t *testing.T) {
 			t.Errorf("docs/formats.md lacks %s", row)
 		}
 	}
+	for _, f := range Folders() {
+		row := fmt.Sprintf("| %s | `%s` | %s | %s |\n", f.Name, f.File, f.Opens, f.Keeps)
+		if !strings.Contains(string(page), row) {
+			t.Errorf("docs/formats.md lacks %s", row)
+		}
+	}
 }
 
 func TestTurningTwiceIsNothing(t *testing.T) {
@@ -263,8 +269,9 @@ func TestColoursTurnWithTheCloud(t *testing.T) {
 	}
 }
 
-// TestAnotherProgramReadsOurFiles has PlayCanvas's splat-transform convert each format to PLY.
-func TestAnotherProgramReadsOurFiles(t *testing.T) {
+// splatTransform is PlayCanvas's converter, where it is installed.
+func splatTransform(t testing.TB) string {
+	t.Helper()
 	converter := os.Getenv("SPLAT_TRANSFORM")
 	if converter == "" {
 		home, _ := os.UserCacheDir()
@@ -273,6 +280,12 @@ func TestAnotherProgramReadsOurFiles(t *testing.T) {
 	if _, err := os.Stat(converter); err != nil {
 		t.Skipf("splat-transform is not here: %v", err)
 	}
+	return converter
+}
+
+// TestAnotherProgramReadsOurFiles has PlayCanvas's splat-transform convert each format to PLY.
+func TestAnotherProgramReadsOurFiles(t *testing.T) {
+	converter := splatTransform(t)
 	c := scene(2000, 3, Mip)
 	for _, f := range Formats() {
 		if f.Name == "glb" { // it writes that format only

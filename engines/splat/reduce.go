@@ -144,7 +144,7 @@ func (c *Cloud) widest(part []int32) (axis int) {
 }
 
 // selectNth puts the n smallest by key before the others (Hoare's quickselect).
-func selectNth(part []int32, n int, key func(int32) float32) {
+func selectNth[T any](part []T, n int, key func(T) float32) {
 	for from, to := 0, len(part)-1; from < to; {
 		pivot := key(part[(from+to)/2])
 		i, j := from, to

@@ -9,7 +9,6 @@ import (
 	"image/draw"
 	"io"
 	"math"
-	"sync"
 
 	encoder "github.com/gen2brain/webp"
 	"golang.org/x/image/webp"
@@ -90,33 +89,12 @@ func (c *Cloud) WriteSOG(w io.Writer) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("write SOG: %w", err)
 	}
-	pictures, meta := c.Picked(c.mortonOrder()).sogPictures()
-	type member struct {
-		name string
-		body []byte
-		err  error
-	}
-	members := make([]member, len(pictures))
-	var encode sync.WaitGroup
-	for i, p := range pictures {
-		members[i].name = p.name
-		encode.Go(func() {
-			var b bytes.Buffer
-			members[i].err = encoder.Encode(&b, p.texture.NRGBA, lossless)
-			members[i].body = b.Bytes()
-		})
-	}
-	encode.Wait()
-	text, err := json.Marshal(meta)
+	members, err := c.Picked(c.mortonOrder()).sogMembers()
 	if err != nil {
 		return fmt.Errorf("write SOG: %w", err)
 	}
-	members = append(members, member{name: "meta.json", body: text})
 	out := zip.NewWriter(w)
 	for _, m := range members {
-		if m.err != nil {
-			return fmt.Errorf("write SOG: %s: %w", m.name, m.err)
-		}
 		f, err := out.CreateHeader(&zip.FileHeader{Name: m.name, Method: zip.Store})
 		if err == nil {
 			_, err = f.Write(m.body)
@@ -259,7 +237,7 @@ type sogReader struct {
 }
 
 func readSOG(open func(name string) ([]byte, error), size int64) (*Cloud, error) {
-	text, err := open("meta.json")
+	text, err := open(sogMetaName)
 	if err != nil {
 		return nil, err
 	}
