@@ -124,7 +124,7 @@ func (c *Cloud) Validate() error {
 			return fmt.Errorf("%s: %d values for %d Gaussians, expected %d", g.name, len(g.data), n, g.width*n)
 		}
 		for i, v := range g.data {
-			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			if v-v != 0 { // not a number, or infinite
 				return fmt.Errorf("%s of Gaussian %d is %v", g.name, i/g.width, v)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -55,31 +56,24 @@ func (c *Cloud) WritePLY(w io.Writer) error {
 	}
 	out.WriteString("end_header\n")
 	k := RestCount(c.Degree)
-	record := make([]byte, 0, 4*len(names))
-	put := func(vs ...float32) {
-		for _, v := range vs {
-			record = binary.LittleEndian.AppendUint32(record, math.Float32bits(v))
-		}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write PLY: %w", err)
 	}
-	for i := range c.Len() {
-		record = record[:0]
-		put(c.Means[3*i : 3*i+3]...)
-		put(0, 0, 0)
-		put(c.DC[3*i : 3*i+3]...)
+	err := writeRecords(w, c.Len(), 4*len(names), func(i int, record []byte) {
+		record = putFloats(record, c.Means[3*i:3*i+3]...)
+		record = putFloats(record, 0, 0, 0)
+		record = putFloats(record, c.DC[3*i:3*i+3]...)
 		rest := c.Rest[3*k*i : 3*k*(i+1)]
 		for channel := range 3 {
 			for coefficient := range k {
-				put(rest[3*coefficient+channel])
+				record = putFloats(record, rest[3*coefficient+channel])
 			}
 		}
-		put(c.Opacities[i])
-		put(c.LogScales[3*i : 3*i+3]...)
-		put(c.Quats[4*i : 4*i+4]...)
-		if _, err := out.Write(record); err != nil {
-			return fmt.Errorf("write PLY: %w", err)
-		}
-	}
-	if err := out.Flush(); err != nil {
+		record = putFloats(record, c.Opacities[i])
+		record = putFloats(record, c.LogScales[3*i:3*i+3]...)
+		putFloats(record, c.Quats[4*i:4*i+4]...)
+	})
+	if err != nil {
 		return fmt.Errorf("write PLY: %w", err)
 	}
 	return nil
@@ -378,19 +372,59 @@ func readPLYRecords(in *bufio.Reader, h *plyHeader) (*Cloud, error) {
 	if h.format == plyBig {
 		order = binary.BigEndian
 	}
-	record := make([]byte, h.vertex.stride)
-	for i := range h.vertex.count {
-		if _, err := io.ReadFull(in, record); err != nil {
-			if err == io.EOF || err == io.ErrUnexpectedEOF {
-				return nil, formatErrorf("the file ends in record %d of %d", i, h.vertex.count)
-			}
+	most := recordsAtOnce(h.vertex.stride)
+	records := make([]byte, min(most, h.vertex.count)*h.vertex.stride)
+	for done := 0; done < h.vertex.count; done += most {
+		m := min(most, h.vertex.count-done)
+		n, err := io.ReadFull(in, records[:m*h.vertex.stride])
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil, formatErrorf("the file ends in record %d of %d", done+n/h.vertex.stride, h.vertex.count)
+		}
+		if err != nil {
 			return nil, err
 		}
 		for _, g := range groups {
-			for _, value := range g.values {
-				*g.dst = append(*g.dst, value.of(record, order))
-			}
+			*g.dst = slices.Grow(*g.dst, m*len(g.values))[:(done+m)*len(g.values)]
 		}
+		parallel(m, func(from, to int) {
+			for i := from; i < to; i++ {
+				record := records[i*h.vertex.stride : (i+1)*h.vertex.stride]
+				for _, g := range groups {
+					to := (*g.dst)[(done+i)*len(g.values):]
+					for j, value := range g.values {
+						to[j] = value.of(record, order)
+					}
+				}
+			}
+		})
 	}
 	return c, nil
+}
+
+// recordsAtOnce are read or written together, by all processors: 8 MB of them.
+func recordsAtOnce(size int) int { return max(1, 1<<23/max(1, size)) }
+
+// writeRecords writes n records of a size, which put fills in any order.
+func writeRecords(w io.Writer, n, size int, put func(i int, record []byte)) error {
+	most := recordsAtOnce(size)
+	records := make([]byte, min(most, n)*size)
+	for done := 0; done < n; done += most {
+		m := min(most, n-done)
+		parallel(m, func(from, to int) {
+			for i := from; i < to; i++ {
+				put(done+i, records[i*size:(i+1)*size])
+			}
+		})
+		if _, err := w.Write(records[:m*size]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func putFloats(record []byte, values ...float32) []byte {
+	for i, v := range values {
+		binary.LittleEndian.PutUint32(record[4*i:], math.Float32bits(v))
+	}
+	return record[4*len(values):]
 }

@@ -5,24 +5,24 @@ package splat
 // turn together; a file whose colours stayed behind would show highlights on the wrong side.
 func (c *Cloud) Turned() *Cloud {
 	t := c.Clone()
-	for i := range t.Len() {
-		t.Means[3*i+1] = -t.Means[3*i+1]
-		t.Means[3*i+2] = -t.Means[3*i+2]
-		// R' = X R X with X = diag(1, -1, -1): conjugation by the quaternion (0, 1, 0, 0).
-		t.Quats[4*i+2] = -t.Quats[4*i+2]
-		t.Quats[4*i+3] = -t.Quats[4*i+3]
-	}
 	k := RestCount(c.Degree)
-	for i := range t.Len() {
-		rest := t.Rest[3*k*i : 3*k*(i+1)]
-		for j := range k {
-			if turnsSign[j] {
-				for channel := range 3 {
-					rest[3*j+channel] = -rest[3*j+channel]
+	parallel(t.Len(), func(from, to int) {
+		for i := from; i < to; i++ {
+			t.Means[3*i+1] = -t.Means[3*i+1]
+			t.Means[3*i+2] = -t.Means[3*i+2]
+			// R' = X R X with X = diag(1, -1, -1): conjugation by the quaternion (0, 1, 0, 0).
+			t.Quats[4*i+2] = -t.Quats[4*i+2]
+			t.Quats[4*i+3] = -t.Quats[4*i+3]
+			rest := t.Rest[3*k*i : 3*k*(i+1)]
+			for j := range k {
+				if turnsSign[j] {
+					for channel := range 3 {
+						rest[3*j+channel] = -rest[3*j+channel]
+					}
 				}
 			}
 		}
-	}
+	})
 	return t
 }
 
