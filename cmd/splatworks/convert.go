@@ -14,6 +14,7 @@ import (
 type convertCommand struct {
 	Files     []string `arg:"" name:"file" help:"Splats to read, merged if there are several, then the file to write. Its extension sets the format."`
 	Crop      string   `placeholder:"X,Y,Z,X,Y,Z" help:"Keep what is centred in this box: its lowest and its highest corner, in the units of the file."`
+	Up        string   `placeholder:"X,Y,Z" help:"The direction of the splat that points up: it is turned to where the format has up."`
 	Rotate    string   `placeholder:"X,Y,Z,DEGREES" help:"Turn about an axis through the origin."`
 	Scale     float64  `default:"1" help:"Multiply all sizes and distances by this."`
 	Translate string   `placeholder:"X,Y,Z" help:"Move by this, after turning and scaling."`
@@ -29,7 +30,7 @@ func (convertCommand) Help() string {
     splatworks convert out/splat.ply streamed/lod-meta.json
     splatworks convert --crop=-1,-1,-1,1,1,1 --rotate 1,0,0,180 out/splat.ply toy.glb
 
-A crop is applied first, then rotation, scale and translation, then the count. Formats, by the end of the name:
+A crop is applied first, then up, rotation, scale and translation, then the count. Formats, by the end of the name:
 `)
 	for _, f := range splat.Formats() {
 		fmt.Fprintf(&b, "\n    %-16s %s", f.Suffix, f.Opens)
@@ -100,6 +101,19 @@ func (cmd convertCommand) edit(cloud *splat.Cloud) (*splat.Cloud, error) {
 		}
 	}
 	move := splat.Transform{Scale: cmd.Scale, Rotation: [4]float64{1, 0, 0, 0}}
+	if cmd.Up != "" {
+		up, err := numbers("--up", cmd.Up, 3)
+		if err != nil {
+			return nil, err
+		}
+		turn, err := splat.Upright([3]float64(up))
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--up: %w", err)}
+		}
+		if cloud, err = cloud.Moved(splat.Transform{Scale: 1, Rotation: turn}); err != nil {
+			return nil, usageError{err}
+		}
+	}
 	if cmd.Rotate != "" {
 		turn, err := numbers("--rotate", cmd.Rotate, 4)
 		if err != nil {

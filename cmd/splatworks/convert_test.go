@@ -121,6 +121,7 @@ func TestConvertSaysWhatIsWrong(t *testing.T) {
 		{[]string{"convert", "--scale=0", in, out}, exitBadUsage, "positive"},
 		{[]string{"convert", "--rotate=0,0,0,90", in, out}, exitBadUsage, "no direction"},
 		{[]string{"convert", "--degree=4", in, out}, exitBadUsage, "0 to 3"},
+		{[]string{"convert", "--up=0,0,0", in, out}, exitBadUsage, "no direction"},
 		{[]string{"convert", "--levels=99", in, out}, exitBadUsage, "--levels"},
 		{[]string{"convert", "--count=-1", in, out}, exitBadUsage, "--count"},
 		{[]string{"info", "convert_test.go"}, exitFailed, "says no format"},

@@ -113,6 +113,25 @@ func AxisAngle(axis [3]float64, degrees float64) (q [4]float64, err error) {
 	return [4]float64{cos, sin * axis[0] / length, sin * axis[1] / length, sin * axis[2] / length}, nil
 }
 
+// Upright is the shortest rotation that brings a direction to where up is: -y, and so +y in SPZ and glTF, +z in 3D Tiles.
+func Upright(direction [3]float64) (q [4]float64, err error) {
+	length := math.Sqrt(direction[0]*direction[0] + direction[1]*direction[1] + direction[2]*direction[2])
+	if !(length > 0) || math.IsInf(length, 0) {
+		return q, fmt.Errorf("%v has no direction", direction)
+	}
+	// Half way between the direction d and -y: the quaternion (1 + d·u, d × u), of length 1.
+	x, y, z := direction[0]/length, direction[1]/length, direction[2]/length
+	if 1-y < 1e-12 { // straight down: half a turn about x
+		return [4]float64{0, 1, 0, 0}, nil
+	}
+	q = [4]float64{1 - y, z, 0, -x}
+	norm := math.Sqrt(q[0]*q[0] + q[1]*q[1] + q[3]*q[3])
+	for j := range q {
+		q[j] /= norm
+	}
+	return q, nil
+}
+
 // Summary is what `splatworks info` says of a splat.
 type Summary struct {
 	Gaussians int        `json:"gaussians"`

@@ -50,6 +50,24 @@ func TestColoursMoveWithTheCloud(t *testing.T) {
 	}
 }
 
+func TestUpright(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	for _, d := range [][3]float64{{0, -1, 0}, {0, 1, 0}, {0, 0, 3}, {1, 1e-9, 0}, {1e-9, 1, 0}, direction(rng), direction(rng)} {
+		q, err := Upright(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		length := math.Sqrt(d[0]*d[0] + d[1]*d[1] + d[2]*d[2])
+		got := rotate(q, d)
+		if !(math.Abs(got[0]) < 1e-6*length && math.Abs(got[1]+length) < 1e-6*length && math.Abs(got[2]) < 1e-6*length) {
+			t.Errorf("%v is turned to %v", d, got)
+		}
+	}
+	if _, err := Upright([3]float64{}); err == nil {
+		t.Error("nothing has a direction")
+	}
+}
+
 func TestMovingBackIsNothing(t *testing.T) {
 	c := scene(60, 3, Classic)
 	q, _ := AxisAngle([3]float64{1, 2, -1}, 131)

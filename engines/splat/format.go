@@ -41,6 +41,10 @@ var formats = []Format{
 		(*Cloud).WriteSPZ, stream(ReadSPZ), func(b []byte) bool { return bytes.HasPrefix(b, []byte("NGSP")) }},
 	{"sog", ".sog", "PlayCanvas, SuperSplat, Spark, Babylon.js", "exact values: 8 bits each, 16 of position, view-dependent colour from a palette",
 		(*Cloud).WriteSOG, ReadSOG, func(b []byte) bool { return bytes.HasPrefix(b, []byte("PK")) }},
+	{"glb-spz", ".spz.glb", "CesiumJS", "what SPZ does not keep; a draft of a format",
+		(*Cloud).WriteGLBSPZ, stream(ReadGLB), func(b []byte) bool {
+			return bytes.HasPrefix(b, []byte("glTF")) && bytes.Contains(b, []byte(khrSPZ))
+		}},
 	{"glb", ".glb", "PlayCanvas, Babylon.js, glTF viewers (as points)", "",
 		(*Cloud).WriteGLB, stream(ReadGLB), func(b []byte) bool { return bytes.HasPrefix(b, []byte("glTF")) }},
 	{"splat", ".splat", "older web viewers", "view-dependent colour, render mode, exact colours and rotations",

@@ -29,6 +29,7 @@ type (
 	gltf struct {
 		Asset          gltfAsset    `json:"asset"`
 		ExtensionsUsed []string     `json:"extensionsUsed,omitempty"`
+		Required       []string     `json:"extensionsRequired,omitempty"`
 		Scene          int          `json:"scene"`
 		Scenes         []gltfScene  `json:"scenes"`
 		Nodes          []gltfNode   `json:"nodes"`
@@ -57,13 +58,17 @@ type (
 		Extensions map[string]gltfSplatting `json:"extensions,omitempty"`
 	}
 	gltfSplatting struct {
-		Kernel        string `json:"kernel"`
-		ColorSpace    string `json:"colorSpace"`
-		SortingMethod string `json:"sortingMethod"`
-		Projection    string `json:"projection"`
+		Kernel        string               `json:"kernel"`
+		ColorSpace    string               `json:"colorSpace"`
+		SortingMethod string               `json:"sortingMethod"`
+		Projection    string               `json:"projection"`
+		Extensions    map[string]gltfInner `json:"extensions,omitempty"`
+	}
+	gltfInner struct {
+		BufferView int `json:"bufferView"`
 	}
 	gltfAccess struct {
-		BufferView    *int      `json:"bufferView"`
+		BufferView    *int      `json:"bufferView,omitempty"`
 		ByteOffset    int64     `json:"byteOffset,omitempty"`
 		ComponentType int       `json:"componentType"`
 		Count         int64     `json:"count"`
@@ -138,18 +143,36 @@ func (c *Cloud) WriteGLB(w io.Writer) error {
 	t := c.Turned()
 	attributes := t.glbAttributes()
 	doc, size := t.glbDocument(attributes)
+	if err := doc.writeHead(w, size); err != nil {
+		return fmt.Errorf("write GLB: %w", err)
+	}
+	for _, a := range attributes {
+		err := writeRecords(w, t.Len(), 4*a.width, func(i int, record []byte) {
+			var values [4]float32
+			a.value(i, values[:a.width])
+			putFloats(record, values[:a.width]...)
+		})
+		if err != nil {
+			return fmt.Errorf("write GLB: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeHead writes all but the content of the binary chunk, which has size bytes.
+func (doc *gltf) writeHead(w io.Writer, size int64) error {
 	text, err := json.Marshal(doc)
 	if err != nil {
-		return fmt.Errorf("write GLB: %w", err)
+		return err
 	}
 	for len(text)%4 != 0 {
 		text = append(text, ' ')
 	}
 	total := 12 + 8 + int64(len(text)) + 8 + size
 	if total > math.MaxUint32 {
-		return fmt.Errorf("write GLB: %d bytes are more than a GLB may have (4 GiB); write fewer Gaussians or a lower degree", total)
+		return fmt.Errorf("%d bytes are more than a GLB may have (4 GiB); write fewer Gaussians or a lower degree", total)
 	}
-	out := bufio.NewWriterSize(w, 1<<20)
+	out := bufio.NewWriter(w)
 	for _, v := range []uint32{glbMagic, 2, uint32(total), uint32(len(text)), glbJSON} {
 		out.Write(binary.LittleEndian.AppendUint32(nil, v))
 	}
@@ -157,21 +180,7 @@ func (c *Cloud) WriteGLB(w io.Writer) error {
 	for _, v := range []uint32{uint32(size), glbBIN} {
 		out.Write(binary.LittleEndian.AppendUint32(nil, v))
 	}
-	for _, a := range attributes {
-		values, record := make([]float32, a.width), make([]byte, 0, 16)
-		for i := range t.Len() {
-			a.value(i, values)
-			record = record[:0]
-			for _, v := range values {
-				record = binary.LittleEndian.AppendUint32(record, math.Float32bits(v))
-			}
-			out.Write(record)
-		}
-	}
-	if err := out.Flush(); err != nil { // holds the first error of all writes
-		return fmt.Errorf("write GLB: %w", err)
-	}
-	return nil
+	return out.Flush() // holds the first error of all writes
 }
 
 func (c *Cloud) glbDocument(attributes []glbAttribute) (doc gltf, size int64) {
@@ -200,7 +209,7 @@ func (c *Cloud) glbDocument(attributes []glbAttribute) (doc gltf, size int64) {
 	return doc, size
 }
 
-// ReadGLB reads the first Gaussian primitive of a GLB whose attributes are float32 and in its own binary chunk, as ours are.
+// ReadGLB reads the first Gaussian primitive of a GLB whose attributes are float32, or SPZ, in its own binary chunk, as ours are.
 // Transforms of nodes are not applied.
 func ReadGLB(r io.Reader) (*Cloud, error) {
 	c, err := readGLB(r)
@@ -242,9 +251,14 @@ func readGLB(r io.Reader) (*Cloud, error) {
 	}
 	for _, mesh := range doc.Meshes {
 		for _, p := range mesh.Primitives {
-			if _, ok := p.Extensions[khrSplatting]; ok {
-				return doc.cloud(p, bin)
+			splatting, ok := p.Extensions[khrSplatting]
+			if !ok {
+				continue
 			}
+			if inner, ok := splatting.Extensions[khrSPZ]; ok {
+				return doc.unpackSPZ(inner, bin)
+			}
+			return doc.cloud(p, bin)
 		}
 	}
 	return nil, formatErrorf("no primitive with %s", khrSplatting)
