@@ -10,10 +10,23 @@ import (
 	"github.com/splatworks/splatworks/engines/trainer"
 )
 
-// level of the images' pyramid at which evidence is gathered: half the size is a quarter of the time.
-const level = 1
+// mostPixels of all training images together are compared at half their size; more at a quarter of it, which takes a quarter of the
+// time and sees all but the smallest Gaussians as well.
+const mostPixels = 4_000_000
 
-// filled is the least weight, in pixels of that level, with which a Gaussian counts as seen by an image.
+// levelOf is the level of the images' pyramid at which evidence is gathered.
+func levelOf(data *trainer.Dataset) int {
+	pixels := 0
+	for _, v := range data.Train {
+		pixels += len(v.Levels[1].Pix[0])
+	}
+	if pixels > mostPixels {
+		return 2
+	}
+	return 1
+}
+
+// filled is the least weight, in pixels of the level, with which a Gaussian counts as seen by an image.
 const filled = 0.5
 
 // evidence is what all training images together say about each Gaussian.
@@ -26,6 +39,7 @@ type evidence struct {
 func gather(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) []evidence {
 	params := raster.Pack(c)
 	renderer := raster.NewRenderer(cfg.Threads, simd.Best().Kernels())
+	level := levelOf(data)
 	all, one := make([]evidence, c.Len()), make([]raster.Evidence, c.Len())
 	for _, v := range data.Train {
 		pic := &v.Levels[level]
