@@ -70,7 +70,9 @@ func TestViewConvertsWhatBrowsersDoNotRead(t *testing.T) {
 		t.Errorf("an empty folder: %v", err)
 	}
 	var packed bytes.Buffer
-	if err := splat.New(1, 0, splat.Classic).WriteSPZ(&packed); err != nil {
+	one := splat.New(1, 0, splat.Classic)
+	one.Quats[0] = 1
+	if err := one.WriteSPZ(&packed); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "room.spz")
