@@ -339,8 +339,8 @@ variable "max_upload_bytes" {
     error_message = "A capture has a whole number of bytes, at least one."
   }
   validation {
-    # Files of a folder, and what an archive unpacks to, are in the work folder, and photos are prepared beside them. Without a
-    # disk that folder is memory, of which the programs take the other half.
+    # A video, the files of a folder, or what an archive unpacks to, is in the work folder, and photos are prepared beside it.
+    # Without a disk that folder is memory, of which the programs take the other half.
     condition = alltrue([
       for name, stage in var.stages : var.max_upload_bytes <= (stage.disk_gib == null ? stage.memory_gib / 4 : stage.disk_gib / 2) * 1073741824
       if stage.reads_uploads || !contains(compact(values(var.stages)[*].next), name)
