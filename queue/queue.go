@@ -69,6 +69,8 @@ type Requests interface {
 	// Submit records a new request as QUEUED, waiting for its upload. *DuplicateError when the session is taken, ErrTokenTaken
 	// when the token is that of another request that has not ended. The same request id again changes nothing and is no error.
 	Submit(ctx context.Context, r pipeline.Request) error
+	// Holder is the request that has the session of r, which Submit would refuse r for; ErrNotFound when the session is free.
+	Holder(ctx context.Context, r pipeline.Request) (requestID string, err error)
 	// Lookup and LookupToken return ErrNotFound for unknown ids and hashes.
 	Lookup(ctx context.Context, requestID string) (State, error)
 	LookupToken(ctx context.Context, tokenHash string) (State, error)
@@ -193,6 +195,9 @@ type Upkeep interface {
 	// GiveBackAll makes every leased task ready at its old place, as GiveBack does, and frees all slots, expired or not. Call it only
 	// when no worker is left, as at the start of a program that starts its workers itself. It returns how many tasks there were.
 	GiveBackAll(ctx context.Context) (int, error)
+	// Lost ends the attempts of a worker that is gone, as its own Fail with f would, and frees its slot. Call it when a worker was seen
+	// to end, as a program that starts its workers itself does. ended are the requests that are FAILED now; the caller announces them.
+	Lost(ctx context.Context, stage pipeline.Stage, worker string, f *pipeline.Failure) (ended []string, err error)
 	// Announced records that the end of a request has been published.
 	Announced(ctx context.Context, requestID string) error
 }

@@ -51,8 +51,9 @@ type request struct {
 	task       taskState
 	input      pipeline.Object
 	enqueuedAt time.Time
-	place      int64 // among equal priorities: lower is claimed first
-	fence      int64 // of the newest claim; 0 once that lease ran out
+	place      int64  // among equal priorities: lower is claimed first
+	lease      *lease // the newest
+	fence      int64  // of the newest claim; 0 once that lease ran out
 	expiresAt  time.Time
 	extended   bool           // by the reaper, and its worker has not been heard since
 	exhausted  int            // attempts of the task that ended with ExhaustedResources
@@ -103,10 +104,8 @@ func (q *Queue) Submit(_ context.Context, r pipeline.Request) error {
 	}
 	now := q.lock()
 	defer q.mu.Unlock()
-	if id, taken := q.sessions[r.SessionKey()]; taken && id != r.ID {
-		if s := q.requests[id].Status; !s.Terminal() || s == pipeline.Completed {
-			return &queue.DuplicateError{RequestID: id}
-		}
+	if id, taken := q.holder(r); taken {
+		return &queue.DuplicateError{RequestID: id}
 	}
 	if q.requests[r.ID] == nil {
 		if other := q.requests[q.tokens[r.TokenHash]]; other != nil && r.TokenHash != "" && !other.Status.Terminal() {
@@ -115,6 +114,26 @@ func (q *Queue) Submit(_ context.Context, r pipeline.Request) error {
 		q.publish(q.add(r), queue.Submitted, now)
 	}
 	return nil
+}
+
+// Holder implements queue.Requests.
+func (q *Queue) Holder(_ context.Context, r pipeline.Request) (string, error) {
+	q.lock()
+	defer q.mu.Unlock()
+	if id, taken := q.holder(r); taken {
+		return id, nil
+	}
+	return "", queue.ErrNotFound
+}
+
+// holder is another request that has the session of r.
+func (q *Queue) holder(r pipeline.Request) (id string, taken bool) {
+	id, taken = q.sessions[r.SessionKey()]
+	if !taken || id == r.ID {
+		return "", false
+	}
+	s := q.requests[id].Status
+	return id, !s.Terminal() || s == pipeline.Completed
 }
 
 // add records a request that is not known yet.

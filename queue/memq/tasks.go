@@ -169,8 +169,9 @@ func (q *Queue) claim(name pipeline.Stage, worker string, n int, now time.Time) 
 			q.become(r, pipeline.Processing)
 		}
 		q.publish(r, queue.Claimed, now)
-		leases = append(leases, &lease{q: q, worker: worker, request: r.Request, attempt: r.Attempt, exhausted: r.exhausted, fence: r.fence,
-			expiresAt: r.expiresAt, failure: r.Failure, task: queue.Task{RequestID: r.ID, Stage: r.Stage, Input: r.input}})
+		r.lease = &lease{q: q, worker: worker, request: r.Request, attempt: r.Attempt, exhausted: r.exhausted, fence: r.fence,
+			expiresAt: r.expiresAt, failure: r.Failure, task: queue.Task{RequestID: r.ID, Stage: r.Stage, Input: r.input}}
+		leases = append(leases, r.lease)
 	}
 	return leases
 }

@@ -3,6 +3,7 @@ package memq
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -136,6 +137,34 @@ func (q *Queue) GiveBackAll(context.Context) (total int, err error) {
 		s.slots = slots{workers: map[string]time.Time{}}
 	}
 	return total, nil
+}
+
+// Lost implements queue.Upkeep.
+func (q *Queue) Lost(ctx context.Context, name pipeline.Stage, worker string, f *pipeline.Failure) (ended []string, err error) {
+	for _, l := range q.leases(name, worker) {
+		retry, err := l.Fail(ctx, f)
+		switch {
+		case errors.Is(err, queue.ErrLeaseLost), errors.Is(err, queue.ErrCanceled): // meanwhile
+		case err != nil:
+			return ended, err
+		case !retry:
+			ended = append(ended, l.task.RequestID)
+		}
+	}
+	return ended, q.Release(ctx, name, worker)
+}
+
+// leases are those that a worker holds.
+func (q *Queue) leases(name pipeline.Stage, worker string) (held []*lease) {
+	q.lock()
+	defer q.mu.Unlock()
+	for r := range q.stages[name].leased {
+		if r.lease.worker == worker {
+			held = append(held, r.lease)
+		}
+	}
+	slices.SortFunc(held, func(a, b *lease) int { return strings.Compare(a.task.RequestID, b.task.RequestID) })
+	return held
 }
 
 // Announced implements queue.Upkeep.

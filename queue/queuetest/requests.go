@@ -78,10 +78,18 @@ var requestTests = []test{
 		if err := b.q.Submit(b.ctx(), b.request(sameSession)); !errors.As(err, &duplicate) || duplicate.RequestID != r.ID {
 			b.Fatalf("active: got %v", err)
 		}
+		holder, err := b.q.Holder(b.ctx(), b.request(sameSession))
+		check(b, "holder while active", holder, err, r.ID)
+		_, err = b.q.Holder(b.ctx(), r)
+		b.is("holder besides itself", err, queue.ErrNotFound)
+		_, err = b.q.Holder(b.ctx(), b.request())
+		b.is("holder of a free session", err, queue.ErrNotFound)
 		b.complete(r)
 		if err := b.q.Submit(b.ctx(), b.request(sameSession)); !errors.As(err, &duplicate) || duplicate.RequestID != r.ID {
 			b.Fatalf("completed: got %v", err)
 		}
+		holder, err = b.q.Holder(b.ctx(), b.request(sameSession))
+		check(b, "holder once completed", holder, err, r.ID)
 		counts, err := b.q.StatusCounts(b.ctx())
 		check(b, "queued", counts[pipeline.Queued], err, 0)
 	}},
@@ -106,19 +114,23 @@ var requestTests = []test{
 		b.submit(session(pipeline.KeyCaller + "other"))
 		b.is("the key's again", b.q.Submit(b.ctx(), b.request(session(own.Caller))), &queue.DuplicateError{RequestID: own.ID})
 		b.is("another address's", b.q.Submit(b.ctx(), b.request(session("192.0.2.2"))), &queue.DuplicateError{RequestID: shared.ID})
+		holder, err := b.q.Holder(b.ctx(), b.request(session(own.Caller)))
+		check(b, "holder of the key's session", holder, err, own.ID)
 		b.must(b.q.Cancel(b.ctx(), own.ID))
 		again := b.submit(session(own.Caller))
 		b.clock.Advance(b.cfg.Keep + time.Minute) // the first is forgotten, and takes no session with it
-		_, err := b.q.Reap(b.ctx())
+		_, err = b.q.Reap(b.ctx())
 		b.must(err)
 		b.is("after it was forgotten", b.q.Submit(b.ctx(), b.request(session(own.Caller))), &queue.DuplicateError{RequestID: again.ID})
 	}},
 	{"a session whose request failed or was canceled may try again", func(b *bench) {
 		canceled := b.submit()
 		b.must(b.q.Cancel(b.ctx(), canceled.ID))
+		_, err := b.q.Holder(b.ctx(), b.request(func(x *pipeline.Request) { x.SessionID = canceled.SessionID }))
+		b.is("holder once canceled", err, queue.ErrNotFound)
 		again := b.submit(func(x *pipeline.Request) { x.SessionID = canceled.SessionID })
 		b.enqueue(again, pipeline.Filter, Upload(again.ID, 1))
-		_, err := b.claim(pipeline.Filter).Fail(b.ctx(), pipeline.Invalid("bad", "Bad.", "Mend it."))
+		_, err = b.claim(pipeline.Filter).Fail(b.ctx(), pipeline.Invalid("bad", "Bad.", "Mend it."))
 		b.must(err)
 		b.submit(func(x *pipeline.Request) { x.SessionID = canceled.SessionID })
 		for _, id := range []string{canceled.ID, again.ID} {

@@ -108,6 +108,34 @@ var reaperTests = []test{
 			b.Fatalf("state %+v", s)
 		}
 	}},
+	{"the tasks of a worker that is known to be gone fail with what is known", func(b *bench) {
+		r, other := b.ready(), b.ready()
+		gone := &pipeline.Failure{Kind: pipeline.Transient, Code: "worker_lost", Stage: pipeline.Filter, Message: "Killed.", Advice: "Try it smaller."}
+		claim := func(worker string, want pipeline.Request) queue.Lease {
+			leases, err := b.q.Claim(b.ctx(), pipeline.Filter, worker, 1)
+			check(b, "claimed", len(leases), err, 1)
+			check(b, "task", leases[0].Task().RequestID, nil, want.ID)
+			return leases[0]
+		}
+		kept := claim("gone-not", r)
+		for attempt := 1; attempt <= b.cfg.MaxAttempts; attempt++ {
+			l := claim("gone", other)
+			check(b, "attempt", l.Attempt(), nil, attempt)
+			adopted, err := b.q.Adopt(b.ctx(), pipeline.Filter, "gone", 1)
+			check(b, "adopted the only slot", adopted, err, true)
+			ended, err := b.q.Lost(b.ctx(), pipeline.Filter, "gone", gone)
+			b.must(err)
+			b.lost(l, queue.ErrLeaseLost)
+			s, last := b.state(other.ID), attempt == b.cfg.MaxAttempts
+			if s.Failure == nil || *s.Failure != *gone || (s.Status == pipeline.Failed) != last || slices.Contains(ended, other.ID) != last || slices.Contains(ended, r.ID) {
+				b.Fatalf("attempt %d: ended %v, state %+v", attempt, ended, s)
+			}
+			b.clock.Advance(b.cfg.BackoffMax)
+		}
+		b.must(kept.Heartbeat(b.ctx(), pipeline.Progress{}))
+		ended, err := b.q.Lost(b.ctx(), pipeline.Filter, "nobody", gone)
+		check(b, "ended of a worker without tasks", len(ended), err, 0)
+	}},
 	{"a worker that stood still with the reaper keeps its task", func(b *bench) {
 		r := b.ready()
 		l := b.claim(pipeline.Filter)

@@ -128,6 +128,22 @@ func identityArgs(r pipeline.Request) ([]any, error) {
 	return []any{r.ID, r.SessionKey(), r.TokenHash, deadline}, nil
 }
 
+// Holder implements queue.Requests.
+func (q *Queue) Holder(ctx context.Context, r pipeline.Request) (string, error) {
+	v, err := q.call(ctx, "holder", q.now(), r.SessionKey())
+	if err != nil {
+		return "", err
+	}
+	holder, ok := v.(string)
+	if !ok {
+		return "", unexpected("holder", v)
+	}
+	if holder == r.ID {
+		return "", queue.ErrNotFound
+	}
+	return holder, nil
+}
+
 // Lookup implements queue.Requests.
 func (q *Queue) Lookup(ctx context.Context, requestID string) (queue.State, error) {
 	if requestID == "" {

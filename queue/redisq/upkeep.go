@@ -2,6 +2,7 @@ package redisq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -117,6 +118,30 @@ func (q *Queue) finishedSince(ctx context.Context, now time.Time) (map[pipeline.
 		}
 	}
 	return finished, nil
+}
+
+// Lost implements queue.Upkeep. It looks at every lease of the stage.
+func (q *Queue) Lost(ctx context.Context, stage pipeline.Stage, worker string, f *pipeline.Failure) (ended []string, err error) {
+	records, err := q.records(ctx, "leases", q.now(), string(stage), worker+" ")
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		l := &lease{q: q, worker: worker, task: queue.Task{RequestID: r.text("id"), Stage: stage},
+			attempt: int(r.number("attempt")), exhausted: int(r.number("exhausted")), fence: r.number("fence")}
+		if r.err != nil {
+			return ended, r.err
+		}
+		retry, err := l.Fail(ctx, f)
+		switch {
+		case errors.Is(err, queue.ErrLeaseLost), errors.Is(err, queue.ErrCanceled): // meanwhile
+		case err != nil:
+			return ended, err
+		case !retry:
+			ended = append(ended, l.task.RequestID)
+		}
+	}
+	return ended, q.Release(ctx, stage, worker)
 }
 
 // GiveBackAll implements queue.Upkeep.
