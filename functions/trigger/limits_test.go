@@ -142,6 +142,7 @@ func TestCallsThatAreNotTakenInLeaveTheLimitOfAllAlone(t *testing.T) {
 		if a := decode[api.Accepted](t, w.submit(`{"session_id":"s"}`, "k")); a.RequestID != first.RequestID {
 			t.Fatal("no repetition")
 		}
+		problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`), 409, "duplicate_session")
 	}
 	w.trigger("another")
 	problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"third"}`), 429, "rate_limited")

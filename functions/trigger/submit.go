@@ -175,16 +175,20 @@ func (s *Service) checkCallback(ctx context.Context, url string) *serve.Problem 
 const duplicateSession = "duplicate_session"
 
 // enter puts the request into the queue, in the place of one that was abandoned half way if need be. The limit of all callers
-// together counts what comes this far: no bad call and no repetition.
+// together counts what comes this far: no bad call, no repetition, and none whose session is taken.
 func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.Time, token string) *serve.Problem {
-	if problem := s.admit(ctx, s.Total, allCallers); problem != nil {
-		return problem
+	holder, err := s.Queue.Holder(ctx, request)
+	switch {
+	case err == nil:
+		err = s.takeOver(ctx, holder, now)
+	case errors.Is(err, queue.ErrNotFound):
+		err = nil
 	}
-	err := s.Queue.Submit(ctx, request)
-	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
-		if err = s.takeOver(ctx, duplicate.RequestID, now); err == nil {
-			err = s.Queue.Submit(ctx, request)
+	if err == nil {
+		if problem := s.admit(ctx, s.Total, allCallers); problem != nil {
+			return problem
 		}
+		err = s.Queue.Submit(ctx, request) // a call for the same session that came at the same time may be first
 	}
 	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
 		p := &serve.Problem{Status: http.StatusConflict, Code: duplicateSession, Detail: "This session_id already has a reconstruction that is active or done.",
