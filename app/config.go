@@ -69,6 +69,7 @@ type Config struct {
 	TaskTimeout time.Duration     `env:"TASK_TIMEOUT"`             // of the Cloud Run job: the worker is gone after it
 
 	// What a worker uses.
+	Worker  string  `env:"WORKER_NAME"`      // unique among workers; empty: made up from host, process and time
 	WorkDir string  `env:"WORK_DIR"`         // local disk; empty: the system's temporary folder
 	Threads int     `env:"THREADS"`          // 0: all processors
 	USDPerS float64 `env:"WORKER_USD_PER_S"` // price of the worker's machine, for estimates; 0: none is made
@@ -197,7 +198,7 @@ func (c Config) Environ() []string {
 		"MAX_IMAGES": strconv.Itoa(c.MaxImages), "MAX_LONG_EDGE_PX": strconv.Itoa(c.MaxLongEdgePx), "MAX_PRIORITY": strconv.Itoa(c.MaxPriority),
 		"API_KEY_LIMITS": c.KeyLimits, "FAIR_SHARE": strconv.FormatBool(c.FairShare), "SLOTS": list(slots), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
-		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
+		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORKER_NAME": c.Worker, "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "PORT": c.Port,
 		"DEPTH_MODEL": c.DepthModel, "DEPTH_NAMES": strings.Join(c.DepthNames, ","), "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime,
 	}

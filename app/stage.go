@@ -119,7 +119,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 	defer abandon()
 	context.AfterFunc(ctx, func() { time.AfterFunc(grace, abandon) })
 
-	host, err := os.Hostname()
+	name, err := p.workerName()
 	if err != nil {
 		return fmt.Errorf("name this worker: %w", err)
 	}
@@ -129,7 +129,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 	}
 	defer os.RemoveAll(dir)
 	w := stage.Worker{
-		Definition: def, ID: fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano()),
+		Definition: def, ID: name,
 		Tasks: p.Queue, Slots: p.Queue, Limit: p.config.Limits()[def.Stage], Store: p.Store, Buckets: p.Buckets,
 		WorkDir: dir, Room: func() (stage.Space, error) { return stage.FolderSpace(dir, os.Getenv("CLOUD_RUN_JOB") != "") }, Beat: p.config.Heartbeat, Now: time.Now, Log: p.Log,
 		Ended: p.Ended, USDPerS: p.config.USDPerS,
@@ -138,6 +138,15 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 		w.Until = p.opened.Add(p.config.TaskTimeout) // Cloud Run counts from the start, and the queue may have kept us waiting
 	}
 	return w.Run(working, ctx.Done())
+}
+
+// workerName is what the launcher of this worker calls it, or else a name that no other has.
+func (p *Parts) workerName() (string, error) {
+	if p.config.Worker != "" {
+		return p.config.Worker, nil
+	}
+	host, err := os.Hostname()
+	return fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano()), err
 }
 
 // Ended notes and announces that a request ended, and reports to the queue that this is done: at least once, and safe to repeat.

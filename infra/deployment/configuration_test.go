@@ -20,6 +20,7 @@ var notSet = map[string]string{
 	"STORAGE_EMULATOR_HOST": "an emulator's address, on a laptop",
 	"PUBSUB_EMULATOR_HOST":  "the same",
 	"LOOPBACK_WEBHOOKS":     "a laptop's own receivers",
+	"WORKER_NAME":           "a laptop's launcher, which sees how its workers end",
 	"DEPTH_MODELS":          "depth's image sets it, which holds them",
 	"ONNXRUNTIME_LIBRARY":   "the same",
 	"DEPTH_PROVIDER":        "auto is right for both of depth's images",

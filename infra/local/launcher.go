@@ -2,8 +2,10 @@ package local
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -23,18 +25,27 @@ var errClosed = errors.New("local: the launcher is closed")
 // Launcher starts workers as child processes: what "run this job" is on Google Cloud. It starts each once; a worker that
 // dies is the queue's business.
 type Launcher struct {
-	Program string                                // os.Executable when empty
-	Env     []string                              // added to the environment of this process
-	LogDir  string                                // STAGE.log in it gets what a worker prints
-	WorkDir string                                // every worker gets a folder in it, as WORK_DIR and TMPDIR, which goes when it ended; none when empty
-	Grace   time.Duration                         // between SIGTERM and SIGKILL when closing; 10 s, as on Cloud Run
-	Exited  func(stage pipeline.Stage, err error) // called when a worker ended; may be nil
-	Log     *slog.Logger                          // silent when nil
+	Program string        // os.Executable when empty
+	Env     []string      // added to the environment of this process, as is WORKER_NAME
+	LogDir  string        // STAGE.log in it gets what a worker prints
+	WorkDir string        // every worker gets a folder in it, as WORK_DIR and TMPDIR, which goes when it ended; none when empty
+	Grace   time.Duration // between SIGTERM and SIGKILL when closing; 10 s, as on Cloud Run
+	Exited  func(End)     // called when a worker ended; may be nil
+	Log     *slog.Logger  // silent when nil
 
 	mu      sync.Mutex
 	closed  bool
 	running map[*child.Process]bool
 	ended   sync.WaitGroup // what waits for them
+}
+
+// End is how a worker ended.
+type End struct {
+	Stage   pipeline.Stage
+	Worker  string // its WORKER_NAME
+	Err     error  // nil: in good order; else see exec.Cmd.Wait
+	Words   string // what it printed last besides its log, see lastWords; often nothing
+	Closing bool   // the launcher was closing, and has told it to stop
 }
 
 const defaultGrace = 10 * time.Second
@@ -54,6 +65,12 @@ func (l *Launcher) Launch(ctx context.Context, stage pipeline.Stage) error {
 		return fmt.Errorf("launch %s worker: %w", stage, err)
 	}
 	defer logFile.Close() // the child has its own
+	begin, err := logFile.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("launch %s worker: %w", stage, err)
+	}
+	name := string(stage) + "-" + rand.Text()[:13]
+	cmd.Env = append(cmd.Env, "WORKER_NAME="+name)
 	folder, err := l.folder(stage)
 	if err != nil {
 		return fmt.Errorf("launch %s worker: %w", stage, err)
@@ -69,7 +86,7 @@ func (l *Launcher) Launch(ctx context.Context, stage pipeline.Stage) error {
 		l.running = map[*child.Process]bool{}
 	}
 	l.running[worker] = true
-	l.ended.Go(func() { l.await(stage, worker, folder) })
+	l.ended.Go(func() { l.await(End{Stage: stage, Worker: name}, worker, folder, logFile.Name(), begin) })
 	return nil
 }
 
@@ -121,19 +138,24 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
-func (l *Launcher) await(stage pipeline.Stage, worker *child.Process, folder string) {
+// await waits for the end of a worker whose output begins somewhere in a log.
+func (l *Launcher) await(e End, worker *child.Process, folder, log string, begin int64) {
 	<-worker.Done()
+	if e.Err = worker.Err(); e.Err != nil {
+		e.Words = lastWords(log, begin)
+	}
 	if err := os.RemoveAll(folder); err != nil && l.Log != nil { // what the worker started may still be ending; the next start clears the rest
 		l.Log.Warn("the folder of a worker that ended stays", "folder", folder, "error", err.Error())
 	}
 	l.mu.Lock()
 	delete(l.running, worker)
+	e.Closing = l.closed
 	l.mu.Unlock()
 	if l.Log != nil {
-		l.Log.Info("worker ended", "stage", stage, "error", worker.Err())
+		l.Log.Info("worker ended", "stage", e.Stage, "worker", e.Worker, "error", e.Err, "words", e.Words)
 	}
 	if l.Exited != nil {
-		l.Exited(stage, worker.Err())
+		l.Exited(e)
 	}
 }
 

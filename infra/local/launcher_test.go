@@ -41,7 +41,9 @@ func TestMain(m *testing.M) {
 func work(part string) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	fmt.Println("args", os.Args[1:])
+	if part != "silent" {
+		fmt.Println("args", os.Args[1:])
+	}
 	if part == "stubborn" {
 		child := exec.Command("sleep", "1000")
 		if err := child.Start(); err != nil {
@@ -64,7 +66,12 @@ func work(part string) {
 	switch part {
 	case "ends":
 	case "fails":
+		fmt.Println(`{"severity":"INFO","message":"I am ` + os.Getenv("WORKER_NAME") + `"}`)
 		os.Exit(3)
+	case "silent":
+		os.Exit(4)
+	case "crashes":
+		panic("no more memory")
 	case "orphan":
 		<-stop
 		ready("stopped")
@@ -88,15 +95,15 @@ func ready(text string) {
 }
 
 // stage starts a launcher of one kind of worker; its workers' first words arrive on the channel.
-func launcher(t *testing.T, part string) (l *local.Launcher, words func() string, exited chan error) {
+func launcher(t *testing.T, part string) (l *local.Launcher, words func() string, exited chan local.End) {
 	t.Helper()
 	fifo := filepath.Join(t.TempDir(), "ready")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	exited = make(chan error, 10)
+	exited = make(chan local.End, 10)
 	l = &local.Launcher{Program: os.Args[0], LogDir: filepath.Join(t.TempDir(), "logs"), Env: []string{"TEST_WORKER=" + part, "TEST_READY=" + fifo},
-		Exited: func(_ pipeline.Stage, err error) { exited <- err }}
+		Exited: func(e local.End) { exited <- e }}
 	words = func() string {
 		body, err := os.ReadFile(fifo)
 		if err != nil {
@@ -128,8 +135,8 @@ func TestLaunchedWorkersRunTheirStage(t *testing.T) {
 	for range 2 {
 		launch(t, l)
 		words()
-		if err := <-exited; err != nil {
-			t.Errorf("worker: %v", err)
+		if e := <-exited; e.Err != nil || e.Words != "" {
+			t.Errorf("worker: %+v", e)
 		}
 	}
 	if text := logOf(t, l); text != "args [worker --stage train]\nargs [worker --stage train]\n" {
@@ -148,12 +155,34 @@ func TestExitStatusIsTold(t *testing.T) {
 	launch(t, l)
 	words()
 	var status *exec.ExitError
-	if err := <-exited; !errors.As(err, &status) || status.ExitCode() != 3 {
-		t.Errorf("worker: %v, want exit status 3", err)
+	e := <-exited
+	if !errors.As(e.Err, &status) || status.ExitCode() != 3 || e.Words != "args [worker --stage train]" || e.Stage != pipeline.Train || e.Closing {
+		t.Errorf("worker: %+v, want exit status 3", e)
+	}
+	if text := logOf(t, l); !strings.Contains(text, e.Worker) || e.Worker == "" {
+		t.Errorf("the worker is named %q, and printed %q", e.Worker, text)
 	}
 	l.Program = filepath.Join(t.TempDir(), "missing")
 	if err := l.Launch(t.Context(), pipeline.Train); err == nil {
 		t.Error("launched a program that is not there")
+	}
+}
+
+func TestReasonOfACrashIsTold(t *testing.T) {
+	l, words, exited := launcher(t, "crashes")
+	for range 2 {
+		launch(t, l)
+		words()
+		e := <-exited
+		if e.Err == nil || e.Err.Error() != "exit status 2" || e.Words != "panic: no more memory" {
+			t.Errorf("worker: %+v", e)
+		}
+	}
+	l.Env[0] = "TEST_WORKER=silent"
+	launch(t, l)
+	words()
+	if e := <-exited; e.Err == nil || e.Words != "" {
+		t.Errorf("a worker that printed nothing: %+v", e)
 	}
 }
 
@@ -167,8 +196,8 @@ func TestGracefulClose(t *testing.T) {
 		t.Error(err)
 	}
 	for range 2 {
-		if err := <-exited; err != nil {
-			t.Errorf("worker: %v", err)
+		if e := <-exited; e.Err != nil || e.Words != "" {
+			t.Errorf("worker: %+v", e)
 		}
 	}
 	if n := strings.Count(logOf(t, l), "stopped in good order"); n != 2 {
@@ -187,8 +216,8 @@ func TestStubbornWorkerIsKilledWithItsChildren(t *testing.T) {
 	if err := l.Close(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("close: %v", err)
 	}
-	if err := <-exited; err == nil {
-		t.Error("a killed worker ended without an error")
+	if e := <-exited; e.Err == nil || !e.Closing {
+		t.Errorf("a worker that was killed at the end: %+v", e)
 	}
 	if running(grandchild) {
 		t.Errorf("process %d is left", grandchild)
@@ -212,8 +241,8 @@ func TestFolderOfAKilledWorkerGoes(t *testing.T) {
 	if err := syscall.Kill(pid[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-exited; err == nil {
-		t.Error("a killed worker ended without an error")
+	if e := <-exited; e.Err == nil || e.Err.Error() != "signal: killed" {
+		t.Errorf("a killed worker: %+v", e)
 	}
 	if _, err := os.Stat(folder[0]); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder of a killed worker is still there: %v", err)

@@ -19,6 +19,7 @@ type Reaper struct {
 		Reap(ctx context.Context) (queue.Reaped, error)
 		Enqueue(ctx context.Context, t queue.Task) (bool, error)
 		Lookup(ctx context.Context, requestID string) (queue.State, error)
+		Lost(ctx context.Context, stage pipeline.Stage, worker string, f *pipeline.Failure) (ended []string, err error)
 		queue.Restorer
 	}
 	// Archive, if set, is what a queue is rebuilt from that has lost what it knew.
@@ -64,6 +65,12 @@ func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
 		}
 	}
 	return reaped, failed
+}
+
+// WorkerEnded is for launchers that see how their workers end: the tasks that the worker held fail at once, and with what is known.
+func (r *Reaper) WorkerEnded(ctx context.Context, stage pipeline.Stage, worker string, f *pipeline.Failure) error {
+	ended, err := r.Queue.Lost(ctx, stage, worker, f)
+	return errors.Join(err, r.announce(ctx, ended))
 }
 
 // restore rebuilds a queue that is not whole, once: it may have lost everything, and requests may have come since. Rebuilding is

@@ -111,7 +111,7 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 		return b, err
 	}
 	b.parts.DepthModels = machine.DepthModels
-	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), WorkDir: workDir(o), Log: o.Log}
+	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), WorkDir: workDir(o), Log: o.Log, Exited: b.workerEnded(o.Log)}
 	b.parts.Launcher = b.launcher
 	return b, b.serve(ctx, o, receivers)
 }

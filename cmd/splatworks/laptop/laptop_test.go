@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/infra/local"
 	"github.com/splatworks/splatworks/infra/local/socket"
 	"github.com/splatworks/splatworks/infra/toolchain"
 	"github.com/splatworks/splatworks/pipeline"
@@ -324,5 +325,42 @@ func TestInterruptedTasksLoseNoAttempt(t *testing.T) {
 	defer stop(t, b)
 	if s, err := b.parts.Queue.Lookup(context.WithoutCancel(t.Context()), a.RequestID); err != nil || s.Status.Terminal() {
 		t.Errorf("state %+v, %v", s, err)
+	}
+}
+
+// TestHowAWorkerEndedIsSaid: the launcher saw it, so the task does not wait for its lease, and its failure says it.
+func TestHowAWorkerEndedIsSaid(t *testing.T) {
+	need(t)
+	o := options(t.TempDir())
+	o.Lease = time.Hour // the reaper has no part in this
+	b := start(t, o)
+	defer stop(t, b)
+	a := submit(t, b, "", "s")
+	upload(t, a.Upload.URL, a.Upload.Headers, "no video")
+	for claimed := 0; claimed == 0; {
+		leases, err := b.parts.Queue.Claim(t.Context(), pipeline.Filter, "dies", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claimed = len(leases)
+	}
+	failure := func() *pipeline.Failure {
+		s, err := b.parts.Queue.Lookup(t.Context(), a.RequestID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Failure
+	}
+	ended := b.workerEnded(o.Log)
+	ended(local.End{Stage: pipeline.Filter, Worker: "dies"}) // in good order
+	ended(local.End{Stage: pipeline.Filter, Worker: "dies", Err: errors.New("signal: terminated"), Closing: true})
+	ended(local.End{Stage: pipeline.Filter, Worker: "another", Err: errors.New("exit status 2")})
+	if f := failure(); f != nil {
+		t.Errorf("failed by what is not its worker's end: %+v", f)
+	}
+	ended(local.End{Stage: pipeline.Filter, Worker: "dies", Err: errors.New("signal: killed"), Words: "panic: no more memory"})
+	f := failure()
+	if f == nil || f.Code != "worker_lost" || f.Kind != pipeline.Transient || !strings.Contains(f.Message, "signal: killed") || !strings.Contains(f.Message, "panic: no more memory") {
+		t.Errorf("failure %+v", f)
 	}
 }

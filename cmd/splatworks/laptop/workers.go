@@ -1,0 +1,41 @@
+package laptop
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/splatworks/splatworks/infra/local"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// workerEnded tells the queue of workers that ended without a word to it, so that their tasks do not wait for the end of the lease.
+func (b *Backend) workerEnded(log *slog.Logger) func(local.End) {
+	reaper := b.parts.Reaper()
+	return func(e local.End) {
+		if e.Err == nil || e.Closing { // closing: what it held is given back at the next start
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := reaper.WorkerEnded(ctx, e.Stage, e.Worker, workerLost(e)); err != nil {
+			log.Warn("the tasks of a worker that ended wait for their leases", "worker", e.Worker, "error", err.Error())
+		}
+	}
+}
+
+// workerLost is queue.WorkerLost with what the launcher knows.
+func workerLost(e local.End) *pipeline.Failure {
+	f := queue.WorkerLost(e.Stage)
+	how := e.Err.Error()
+	if how == "signal: killed" {
+		how += ", as it is when memory runs out"
+	}
+	f.Message = fmt.Sprintf("The worker of this stage stopped without reporting why (%s).", how)
+	if e.Words != "" {
+		f.Message += fmt.Sprintf(" The last that it printed: %q.", e.Words)
+	}
+	return f
+}
