@@ -5,9 +5,9 @@ import (
 	"syscall"
 )
 
-// leastMemory is how much address space the programs need at least: a worker with 1.5 GB of it died of a tiny capture, one with 3 GB
+// LeastMemory is how much address space the programs need at least: a worker with 1.5 GB of it died of a tiny capture, one with 3 GB
 // did not.
-const leastMemory = 2 << 30
+const LeastMemory = 2 << 30
 
 // enoughMemory says in words what the Go runtime would otherwise say by a crash.
 func enoughMemory() error {
@@ -19,9 +19,9 @@ func enoughMemory() error {
 }
 
 func checkMemory(limit uint64) error {
-	if limit < leastMemory {
+	if limit < LeastMemory {
 		return fmt.Errorf("the limit on memory is %d MB (ulimit -v), at least %d MB are needed, and large captures need more: raise it, or remove it with 'ulimit -v unlimited'",
-			limit>>20, leastMemory>>20)
+			limit>>20, LeastMemory>>20)
 	}
 	return nil
 }
