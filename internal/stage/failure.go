@@ -69,12 +69,15 @@ func (w *Worker) inFolder(err error) error {
 	return &fs.PathError{Op: "work in", Path: filepath.Clean(w.WorkDir), Err: err}
 }
 
-// uploadFailure is what the client has to put right about its capture: no retry helps.
+// uploadFailure is what the client has to put right about its capture. Only a damaged one may have been damaged on its way to here.
 func uploadFailure(err error) error {
 	switch {
 	case errors.Is(err, artifacts.ErrNotFound):
 		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_gone", Err: err, Message: "The capture is no longer where it was.",
 			Advice: "Ask for the reconstruction again and leave the capture in place until it has ended."}
+	case errors.Is(err, artifacts.ErrDamaged):
+		return &pipeline.Failure{Kind: pipeline.Transient, Code: pipeline.ArtifactDamaged, Err: err, Message: "The uploaded capture reads with another checksum than it was stored with.",
+			Advice: "Upload it again, with a new request."}
 	case errors.Is(err, artifacts.ErrEncoded):
 		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "encoded_upload", Err: err,
 			Message: "The capture was uploaded with a Content-Encoding, such as gzip.",

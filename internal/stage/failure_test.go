@@ -128,6 +128,28 @@ func TestEncodedUploadIsRefused(t *testing.T) {
 	}
 }
 
+// A capture whose bytes have changed in the storage is not called what an earlier stage left.
+func TestUploadThatIsDamaged(t *testing.T) {
+	w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
+		_, err := job.FetchUpload(ctx)
+		return err
+	})
+	id := w.submit()
+	o, err := w.store.Stat(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.store.Spoil(o, []byte("bytes"), "")
+	for range 5 {
+		w.work()
+		w.advance(time.Hour)
+	}
+	s := w.state(id)
+	if s.Status != pipeline.Failed || s.Failure.Code != pipeline.ArtifactDamaged || !s.Failure.Resubmittable() || !strings.Contains(s.Failure.Message, "capture") || s.Attempt != 3 {
+		t.Errorf("%v %+v after attempt %d", s.Status, s.Failure, s.Attempt)
+	}
+}
+
 // A bundle whose bytes have changed is not worked with.
 func TestDamagedBundleIsNoticed(t *testing.T) {
 	var w *world
