@@ -7,7 +7,7 @@ package main
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define LEAST_MB 2048 // laptop.LeastMemory
+#define LEAST_MB 2048 // machine.LeastMemory
 
 // Go's runtime ends with a crash of its own where it cannot reserve addresses: below some 900 MB before the first line of Go runs,
 // and up to some 1.5 GB in the midst of a command. So this is said before it starts.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -237,7 +238,7 @@ func smallSample(t *testing.T, with ...string) []byte {
 // out of order. The result comes anyway, and the API keeps its contract.
 func TestKilledWorker(t *testing.T) {
 	need(t, "ffmpeg", "colmap", "redis-server")
-	b := start(t, t.TempDir(), "--chaos", "duplicate=3,reorder,delay=2s", "--lease", "6s")
+	b := start(t, t.TempDir(), "--chaos", "duplicate=3,reorder,delay=2s", "--lease", "6s", "--rate-limit", strconv.Itoa(callsAMinute))
 	a := b.trigger("killed", `{"preset":"preview","train_budget_s":12}`)
 	b.upload(a, smallSample(t))
 	b.until(a, "training is well under way", func(d document) bool { return d.percent("train") > 50 })
@@ -253,6 +254,10 @@ func TestKilledWorker(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+	}
+	lost := b.until(a, "the loss is known", func(d document) bool { return d.Failure != nil || d.Status == "COMPLETED" }).Failure
+	if lost == nil || lost.Code != "worker_lost" || !strings.Contains(lost.Message, "signal: killed") {
+		t.Errorf("the worker was killed, and the failure is %+v", lost)
 	}
 	d := b.until(a, "it is done", func(d document) bool { return d.Status == "COMPLETED" })
 

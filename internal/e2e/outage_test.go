@@ -26,16 +26,14 @@ import (
 )
 
 // checkOutages gets the answers of a request API that something behind it lets down, and of one that asks for keys and takes
-// little: it puts the functions' own program, as it is deployed, between the local cloud's Redis and its storage, behind a gate. several is the token of a request that waits for several uploads; upload sends the first.
-func (b *backend) checkOutages(public, operators *driven, done accepted, several string, upload func(), good map[string]string) {
+// little: it puts the functions' own program, as it is deployed, between the local cloud's Redis and its storage, behind a gate.
+// several, unsigned and flood are the tokens of requests that wait for several uploads; upload sends the first of several.
+func (b *backend) checkOutages(public, operators *driven, done accepted, several, unsigned, flood string, upload func(), good map[string]string) {
 	t := b.t
 	t.Helper()
 	storage := newGate(t, b.storageURL())
-	const key = "splatworks_e2e"
-	front := b.startFront(storage.server.URL, key)
-	deployed := *public
-	deployed.base = front
-	withKey := []string{"X-Api-Key: " + key}
+	redis := b.redis()
+	deployed := public.at(b.startFront(storage.server.URL, redis.url()))
 
 	deployed.call(ask{operation: postTrigger, body: good[postTrigger]})
 	// It has no account to sign with.
@@ -52,11 +50,14 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, several
 		ask{operation: postUploads, token: several, body: good[postUploads]},
 		ask{operation: postComplete, token: several, body: good[postComplete]})
 
-	// Redis lets the rate limit through, and not the queue.
-	redis := b.redis()
-	redis.command("ACL SETUSER default resetkeys ~trigger{rl}*")
-	deployed.call(ask{operation: postTrigger, body: `{"session_id":"unqueued"}`, headers: withKey})
-	redis.command("ACL SETUSER default allkeys")
+	storage.shut.Store(0)
+	deployed.checkFloods(redis, unsigned, flood, good)
+	public.checkStreams(several)
+	// A database of its own in the same server: all is lost, and nothing has rebuilt it yet.
+	rebuilding := public.at(b.startFront(storage.server.URL, redis.url()+"?db=1"))
+	for _, operation := range []string{"GET /status", "GET /status/{request_id}", "GET /events", "POST /cancel"} {
+		rebuilding.call(ask{operation: operation, token: done.CallbackToken})
+	}
 
 	resume := redis.pause()
 	defer resume()
@@ -82,9 +83,71 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, several
 	}
 }
 
-// startFront runs the trigger function as it is deployed, on the backend's Redis and the storage at a URL. It asks for a key,
-// takes ten bytes, and has no account that signs for it.
-func (b *backend) startFront(storage, key string) (url string) {
+// at is the same API at another address.
+func (d *driven) at(base string) *driven {
+	other := *d
+	other.base = base
+	return &other
+}
+
+// checkFloods gets what one request is answered when it asks for too much, and when the limits cannot be looked at: for the tokens of
+// two requests that wait for their uploads.
+func (d *driven) checkFloods(redis redisServer, unsigned, flood string, good map[string]string) {
+	d.t.Helper()
+	d.call(ask{operation: postUploads, token: unsigned, body: good[postUploads]}) // it has no account to sign with
+	for range 100 {                                                               // 60 are taken
+		if d.call(ask{operation: postComplete, token: flood, body: good[postComplete]}).Code == http.StatusTooManyRequests {
+			break
+		}
+	}
+	changes := []string{postUploads, postComplete, "POST /cancel"}
+	for _, operation := range changes {
+		d.call(ask{operation: operation, token: flood, body: good[operation]})
+	}
+	// Redis lets the limits of submissions through, and not the queue.
+	redis.command("ACL SETUSER default resetkeys ~trigger*")
+	d.call(ask{operation: postTrigger, body: `{"session_id":"unqueued"}`, headers: withKey})
+	// Redis lets the queue through, and no limit.
+	redis.command("ACL SETUSER default resetkeys ~{q*")
+	for _, operation := range changes {
+		d.call(ask{operation: operation, token: unsigned, body: good[operation]})
+	}
+	redis.command("ACL SETUSER default allkeys")
+}
+
+// checkStreams holds as many streams of a request as one may have open, and asks for another.
+func (d *driven) checkStreams(token string) {
+	t := d.t
+	t.Helper()
+	const most = 4 // of one request, as the document says
+	for range most {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.base+"/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		resp, err := d.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("stream: %s", resp.Status)
+		}
+	}
+	if rec := d.call(ask{operation: "GET /events", token: token}); rec.Code != http.StatusServiceUnavailable {
+		t.Errorf("stream %d: %d %s", most+1, rec.Code, rec.Body)
+	}
+}
+
+// frontKey is the API key that the deployed functions ask for.
+const frontKey = "splatworks_e2e"
+
+var withKey = []string{"X-Api-Key: " + frontKey}
+
+// startFront runs the trigger function as it is deployed, on the storage and the Redis at two URLs. It asks for a key, takes ten
+// bytes, and has no account that signs for it.
+func (b *backend) startFront(storage, redis string) (url string) {
 	t := b.t
 	t.Helper()
 	path, err := functions()
@@ -103,11 +166,11 @@ func (b *backend) startFront(storage, key string) (url string) {
 	for _, s := range pipeline.Stages() {
 		inboxes = append(inboxes, string(s)+":inbox-"+string(s))
 	}
-	sum := sha256.Sum256([]byte(key))
+	sum := sha256.Sum256([]byte(frontKey))
 	var log bytes.Buffer
 	cmd := exec.Command(path)
 	cmd.Stderr = &log
-	cmd.Env = []string{"FUNCTION_TARGET=trigger", "PORT=" + strconv.Itoa(address.Port), "REDIS_URL=unix://" + b.redis().socket, "STORAGE_EMULATOR_HOST=" + storage,
+	cmd.Env = []string{"FUNCTION_TARGET=trigger", "PORT=" + strconv.Itoa(address.Port), "REDIS_URL=" + redis, "STORAGE_EMULATOR_HOST=" + storage,
 		"PUBSUB_EMULATOR_HOST=127.0.0.1:1", "INBOX_BUCKETS=" + strings.Join(inboxes, ","), "ARTIFACTS_BUCKET=artifacts", "SOURCE_BUCKETS=sources",
 		"SIGNER_ACCOUNT=nobody@example.com", "HTTPS_PROXY=http://127.0.0.1:1", // nothing is asked outside of this machine
 		"API_KEYS=e2e:" + hex.EncodeToString(sum[:]), "MAX_UPLOAD_BYTES=10", "RATE_LIMIT_CALLER=1000000", "RATE_LIMIT_GLOBAL=1000000", "TMPDIR=" + os.TempDir()}
@@ -119,7 +182,7 @@ func (b *backend) startFront(storage, key string) (url string) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
-		for _, secret := range append(b.secrets, key) {
+		for _, secret := range append(b.secrets, frontKey) {
 			if strings.Contains(log.String(), secret) {
 				t.Error("a token, a key or the signature of a link is in the log of the functions")
 			}
@@ -201,6 +264,8 @@ func (b *backend) redis() redisServer {
 	b.t.Fatal("the backend has no redis-server")
 	return redisServer{}
 }
+
+func (r redisServer) url() string { return "unix://" + r.socket }
 
 // command gives an order that is answered OK.
 func (r redisServer) command(line string) {

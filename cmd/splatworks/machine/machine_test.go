@@ -17,7 +17,7 @@ func TestDepthIsOptionalWithoutAHome(t *testing.T) {
 }
 
 func TestTooLittleMemoryIsSaidInWords(t *testing.T) {
-	for limit, ok := range map[uint64]bool{800 << 20: false, leastMemory - 1: false, leastMemory: true, ^uint64(0): true} {
+	for limit, ok := range map[uint64]bool{800 << 20: false, LeastMemory - 1: false, LeastMemory: true, ^uint64(0): true} {
 		if err := checkMemory(limit); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "ulimit -v") {
 			t.Errorf("%d bytes: %v", limit, err)
 		}
