@@ -20,7 +20,7 @@ const (
 	Retry     Kind = "retry"      // an attempt failed and the task waits for the next
 	Ready     Kind = "ready"      // that wait is over
 	Expired   Kind = "expired"    // a lease ran out and the task is ready again
-	GivenBack Kind = "given_back" // its worker was told to stop and the task is ready again
+	GivenBack Kind = "given_back" // its worker stopped and the task is ready again
 	Failed    Kind = "failed"     // the request
 	Canceled  Kind = "canceled"   // the request
 )

@@ -2,7 +2,7 @@
 // queue does and holds no implementation. queue/redisq is the one that serves, queue/memq the one for tests; both pass
 // queue/queuetest, which is the contract.
 //
-// The queue is the truth about what is next. What exists is told by the manifests (package artifacts), from which an
+// The queue is the truth about what is next. What exists is recorded in the manifests (package artifacts), from which an
 // empty queue can be rebuilt (Rebuild). Time is never read here: an implementation is given a clock, and keeps
 // milliseconds. README.md draws the states.
 package queue
@@ -146,7 +146,7 @@ type Lease interface {
 	// Fail ends the attempt: a retryable failure with attempts left makes the task ready again after a backoff, any
 	// other makes the request FAILED. It says which. One that Waits is always retried, and uses up no attempt.
 	Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err error)
-	// GiveBack makes the task ready at once, at its old place, without using up the attempt: the worker was told to stop.
+	// GiveBack makes the task ready at once, at its old place, without using up the attempt: the worker is stopping.
 	GiveBack(ctx context.Context) error
 }
 
@@ -181,7 +181,7 @@ type Reaped struct {
 	// the reaper. They are reported again after Config.AnnounceGrace, until somebody does.
 	Unannounced []string
 	Wanting     map[pipeline.Stage]int // ready tasks of stages that have some and no live slot: a launch was lost
-	// Ended counts the requests that ended since the pass before, whoever did that one, by how they ended: each end is in one
+	// Ended counts the requests that ended since the pass before, of any reaper, by how they ended: each end is in one
 	// pass. What a rebuild restores has ended before. nil when none did, and in the first pass of a queue.
 	Ended map[pipeline.Status]int
 }

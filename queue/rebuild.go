@@ -16,7 +16,7 @@ type Record struct {
 	Done     pipeline.Stage  // the latest stage that has a manifest; empty while there is none
 	Manifest pipeline.Object // that manifest
 	At       time.Time       // when it was written, or the request ended; zero: unknown
-	// Outcome is set when a request is known to have FAILED or been CANCELED. Nothing else tells them from interrupted ones,
+	// Outcome is set when a request is known to have FAILED or been CANCELED. Nothing else distinguishes them from interrupted ones,
 	// which are taken up again.
 	Outcome *Outcome
 }

@@ -21,7 +21,7 @@ type bars struct {
 	bar      *progressbar.ProgressBar
 	lastLine time.Time
 	percent  float64
-	leftS    float64 // of the step, where whoever does it says; 0: nobody does
+	leftS    float64 // of the step, where its worker reports it; 0: not reported
 }
 
 func newBars(w io.Writer) *bars {

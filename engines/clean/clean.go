@@ -1,6 +1,6 @@
 // Package clean removes from a trained cloud what the capture does not support, and proves what that costs.
 //
-// It stands after engines/trainer. Every Gaussian is judged by the training images: how many pixels it fills, and by how much the
+// It runs after engines/trainer. Every Gaussian is judged by the training images: how many pixels it fills, and by how much the
 // squared error would grow without it (raster.Evidence). One that makes the images worse is a floater, whatever it looks like;
 // one that fills nothing cannot be missed. Each step is measured on images that training never saw, and undone where it costs
 // more than its bound.

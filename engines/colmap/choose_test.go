@@ -314,7 +314,7 @@ func TestPlacesDecide(t *testing.T) {
 		}
 		return p
 	}
-	// Half of the global mapper's cameras are elsewhere, and its score is the better one all the same.
+	// Half of the global mapper's cameras are elsewhere, and its score is still the better one.
 	torn := ring(25, 40)
 	for i := range 12 {
 		misplace(torn, i)

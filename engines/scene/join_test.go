@@ -81,7 +81,7 @@ func TestJoinHalves(t *testing.T) {
 	}
 }
 
-// What cannot be told is not joined.
+// What cannot be decided is not joined.
 func TestJoinRefuses(t *testing.T) {
 	whole := arc(40)
 	scrambled := only(whole, 10, 40, nil)

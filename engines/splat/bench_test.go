@@ -16,7 +16,7 @@ var (
 	convertTo      = flag.String("convert", "", "convert FILE (the first argument) to this one: what BenchmarkConvert measures in a process of its own")
 )
 
-// TestMain converts a file where the benchmark asks for it, so that its memory can be told from the benchmark's.
+// TestMain converts a file where the benchmark asks for it, so that its memory can be measured apart from the benchmark's.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *convertTo == "" {

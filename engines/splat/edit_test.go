@@ -121,7 +121,7 @@ func covariance(c *Cloud, i int) (sigma [9]float64) {
 func TestMergingHalvesGivesTheWhole(t *testing.T) {
 	c := scene(20, 3, Mip)
 	for i := range c.Len() {
-		for k := range 3 { // none too thin to be told from rounding, none nearly opaque
+		for k := range 3 { // neither so thin as to be lost in rounding, nor nearly opaque
 			c.LogScales[3*i+k] = -2 + 0.3*float32(k)
 		}
 		c.Opacities[i] = -1

@@ -45,7 +45,7 @@ type End struct {
 	Worker  string // its WORKER_NAME
 	Err     error  // nil: in good order; else see exec.Cmd.Wait
 	Words   string // what it printed last besides its log, see lastWords; often nothing
-	Closing bool   // the launcher was closing, and has told it to stop
+	Closing bool   // the launcher was closing and stopped it
 }
 
 const defaultGrace = 10 * time.Second

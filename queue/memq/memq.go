@@ -228,7 +228,7 @@ func (q *Queue) Cancel(_ context.Context, requestID string) error {
 	return nil
 }
 
-// end brings a request to a terminal status. The fence stays: it distinguishes a canceled worker from one that lost its lease. Whoever
+// end brings a request to a terminal status. The fence stays: it distinguishes a canceled worker from one that lost its lease. The program that
 // ends it has until grace to announce that.
 func (q *Queue) end(r *request, s pipeline.Status, f *pipeline.Failure, at time.Time, grace time.Duration) {
 	q.unannounced[r.ID] = at.Add(grace)

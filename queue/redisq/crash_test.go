@@ -97,7 +97,7 @@ func crashWorker(ctx context.Context, url, dir string) error {
 	}
 }
 
-// fenceOf tells a claim from every other.
+// fenceOf identifies a claim.
 func fenceOf(l queue.Lease) string {
 	return fmt.Sprintf("%s.%s.%d", l.Task().RequestID, l.Task().Stage, l.Fence())
 }
@@ -206,7 +206,7 @@ func TestCrash(t *testing.T) {
 	c.check()
 }
 
-// unfinished tells what the queue knows of requests that are not completed.
+// unfinished is what the queue knows of requests that are not completed.
 func (c *crash) unfinished(client *redis.Client) {
 	for _, r := range c.requests {
 		if s, err := c.q.Lookup(c.Context(), r.ID); err != nil || s.Status != pipeline.Completed {
@@ -228,13 +228,13 @@ func (c *crash) startWorker(i int) {
 }
 
 func (c *crash) killWorker(i int) {
-	_ = c.workers[i].Process.Kill() // it may have ended by itself, which is what matters here
+	_ = c.workers[i].Process.Kill() // it may have ended before, which is what matters here
 	if err := c.workers[i].Wait(); c.workers[i].ProcessState.Exited() {
 		c.Errorf("a worker gave up: %v: %s", err, c.stderr[i])
 	}
 }
 
-// killAll kills up to three workers and the server, cuts its file if told to, and starts them again.
+// killAll kills up to three workers and the server, cuts its file if wanted, and starts them again.
 func (c *crash) killAll(cut bool) {
 	for range 1 + rand.IntN(3) {
 		i := rand.IntN(len(c.workers))

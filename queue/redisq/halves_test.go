@@ -243,7 +243,7 @@ func (s *shop) toTheEnd() {
 	s.Fatalf("%s: not all requests end", s.what)
 }
 
-// checkEnd: every request is completed, or has ended as was going to happen; that is told, and then all of it is forgotten.
+// checkEnd: every request is completed, or has ended as was going to happen; that is announced, and then all of it is deleted.
 func (s *shop) checkEnd(ends pipeline.Status) {
 	s.clock.Advance(time.Hour)
 	did, err := s.q.Reap(s.Context())
@@ -254,12 +254,12 @@ func (s *shop) checkEnd(ends pipeline.Status) {
 		if state.Status != pipeline.Completed && state.Status != ends {
 			s.Errorf("%s: %s", s.what, state.Status)
 		}
-		told := false
+		announced := false
 		for _, id := range did.Unannounced {
-			told = told || id == r.ID
+			announced = announced || id == r.ID
 		}
-		if !told {
-			s.Errorf("%s: nobody is told that %s is %s", s.what, r.ID, state.Status)
+		if !announced {
+			s.Errorf("%s: no announcement says that %s is %s", s.what, r.ID, state.Status)
 		}
 		s.must(s.q.Announced(s.Context(), r.ID))
 	}

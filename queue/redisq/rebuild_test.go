@@ -87,7 +87,7 @@ func (s *shop) claim(stage pipeline.Stage) queue.Lease {
 	return leases[0]
 }
 
-// work writes the manifest, completes, and tells the event unless that is to be lost.
+// work writes the manifest, completes, and delivers the event unless that is to be lost.
 func (s *shop) work(l queue.Lease, event bool) {
 	s.Helper()
 	t := l.Task()
@@ -124,7 +124,7 @@ func (s *shop) records() iter.Seq2[queue.Record, error] {
 	}
 }
 
-// What is left of a handover that half a script wrote, which comes back once the rest has happened: its request goes on, or has
+// What is left of a handover that half a script wrote, which comes back once the rest has happened: its request continues, or has
 // ended, and is not handed over again.
 func TestLeftoverOfAHandover(t *testing.T) {
 	client := connect(t, redistest.Start(t))

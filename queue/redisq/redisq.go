@@ -40,7 +40,7 @@ type Queue struct {
 const Patience = 15 * time.Second
 
 // Connect makes a client that fits New, from a URL: redis://host:port/db, rediss://..., or unix:///path/to/socket?db=0. It does
-// not dial yet. It sends no CLIENT commands, which managed services refuse, and repeats nothing by itself: the queue knows better
+// not dial yet. It sends no CLIENT commands, which managed services refuse, and repeats nothing: the queue knows better
 // what may be repeated.
 func Connect(url string) (*redis.Client, error) {
 	o, err := redis.ParseURL(url)
@@ -57,7 +57,7 @@ func Connect(url string) (*redis.Client, error) {
 	return redis.NewClient(o), nil
 }
 
-// Open returns the queue that lies in client's database: New and Prepare in one.
+// Open returns the queue that is in client's database: New and Prepare in one.
 func Open(ctx context.Context, client *redis.Client, cfg queue.Config) (*Queue, error) {
 	q, err := New(client, cfg)
 	if err != nil {
@@ -66,10 +66,10 @@ func Open(ctx context.Context, client *redis.Client, cfg queue.Config) (*Queue, 
 	return q, q.Prepare(ctx)
 }
 
-// New returns the queue that lies in client's database, without asking for it: Prepare must have succeeded before it is used.
+// New returns the queue that is in client's database, without asking for it: Prepare must have succeeded before it is used.
 func New(client *redis.Client, cfg queue.Config) (*Queue, error) {
 	if client.Options().MaxRetries > 0 {
-		return nil, errors.New("queue: the redis client must not repeat commands by itself: use redisq.Connect")
+		return nil, errors.New("queue: the redis client must not repeat commands: use redisq.Connect")
 	}
 	scripts, err := loadScripts()
 	if err != nil {

@@ -70,7 +70,7 @@ var answers = map[string]error{
 }
 
 // call runs a script as of now, and again while Redis is away or still loading, for no longer than the queue's patience, and while it
-// has more to do before it answers. A call whose answer was lost may have happened: from the second try on the script is told so and
+// has more to do before it answers. A call whose answer was lost may have happened: from the second try on the script knows it and
 // does not do it twice. A word by which a script refuses is returned as its error.
 func (q *Queue) call(ctx context.Context, script string, now time.Time, args ...any) (answer any, err error) {
 	for answer = any("more"); answer == "more"; {

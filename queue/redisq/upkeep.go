@@ -86,7 +86,7 @@ func (q *Queue) reapStage(ctx context.Context, stage pipeline.Stage, now time.Ti
 	}
 }
 
-// lostHandovers returns a batch at most: whoever redoes them finds the next ones with the next pass.
+// lostHandovers returns a batch at most: a caller that redoes them finds the next ones with the next pass.
 func (q *Queue) lostHandovers(ctx context.Context, now time.Time) ([]pipeline.Object, error) {
 	records, err := q.records(ctx, "handovers", now, now.Add(-q.cfg.HandoverGrace).UnixMilli(), reapBatch)
 	if err != nil {

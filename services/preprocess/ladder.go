@@ -140,7 +140,7 @@ func (a attempt) betterThan(b attempt) bool {
 	return error(a) < clearly*error(b)
 }
 
-// outcome of all tries: the one to go on with, or why there is none, and each of them for the report.
+// outcome of all tries: the one to continue with, or why there is none, and each of them for the report.
 type outcome struct {
 	attempt attempt
 	err     error
@@ -207,7 +207,7 @@ func climb(ctx context.Context, w work, rungs []rung, try func(r rung, number in
 		at = next
 		spentS += a.costS(w.threads)
 		o.tries = append(o.tries, a.try(err))
-		// Where all fail, what the first says is about the frames that the client was told of.
+		// Where all fail, the failure of the first is about the frames that the client was shown.
 		drop := a
 		if err == nil && (o.err != nil || a.betterThan(o.attempt)) {
 			drop = o.attempt
@@ -298,15 +298,15 @@ func (o outcome) afterTries(err error) error {
 	if !errors.As(err, &f) || f.Kind != pipeline.InvalidInput || len(o.tries) < 2 {
 		return err
 	}
-	told := *f
+	failure := *f
 	most := 0
 	for _, t := range o.tries {
 		most = max(most, t.Registered)
 	}
-	told.Message = fmt.Sprintf("%s %d further tries, with up to %d pixels, did not do better", f.Message, len(o.tries)-1, o.tries[len(o.tries)-1].LongEdgePx)
+	failure.Message = fmt.Sprintf("%s %d further tries, with up to %d pixels, did not do better", f.Message, len(o.tries)-1, o.tries[len(o.tries)-1].LongEdgePx)
 	if most > 0 {
-		told.Message += fmt.Sprintf(" than %d images", most)
+		failure.Message += fmt.Sprintf(" than %d images", most)
 	}
-	told.Message += "."
-	return &told
+	failure.Message += "."
+	return &failure
 }

@@ -54,17 +54,17 @@ func TestWhichTryIsKept(t *testing.T) {
 		a, b attempt
 		want bool
 	}{
-		"more images":           {placed(48, 50), placed(47, 50), true},
-		"fewer images":          {placed(46, 50), placed(47, 50), false},
-		"a larger part":         {placed(90, 100), placed(44, 50), true},
-		"the same":              {all, all, false},
-		"half the error":        {with(all, func(a *attempt) { a.result.Quality.MeanReprojectionErrorPx = 0.25 }), all, true},
-		"the same on larger":    {with(all, func(a *attempt) { a.rung.edgePx = 1000 }), all, true},
-		"in proportion":         {with(all, func(a *attempt) { a.rung.edgePx, a.result.Quality.MeanReprojectionErrorPx = 1000, 1 }), all, false},
-		"doubtful":              {with(all, func(a *attempt) { a.result.Doubtful = true }), placed(45, 50), false},
-		"nearer to GPS":         {with(all, func(a *attempt) { a.result.World.UnitErrorPct, a.result.Quality.MeanReprojectionErrorPx = 1, 2 }), with(all, func(a *attempt) { a.result.World.UnitErrorPct = 3 }), true},
-		"farther from GPS":      {with(all, func(a *attempt) { a.result.World.UnitErrorPct, a.result.Quality.MeanReprojectionErrorPx = 3, 0.1 }), with(all, func(a *attempt) { a.result.World.UnitErrorPct = 1 }), false},
-		"an error that is none": {with(all, func(a *attempt) { a.result.Quality.MeanReprojectionErrorPx = math.NaN() }), all, false},
+		"more images":          {placed(48, 50), placed(47, 50), true},
+		"fewer images":         {placed(46, 50), placed(47, 50), false},
+		"a larger part":        {placed(90, 100), placed(44, 50), true},
+		"the same":             {all, all, false},
+		"half the error":       {with(all, func(a *attempt) { a.result.Quality.MeanReprojectionErrorPx = 0.25 }), all, true},
+		"the same on larger":   {with(all, func(a *attempt) { a.rung.edgePx = 1000 }), all, true},
+		"in proportion":        {with(all, func(a *attempt) { a.rung.edgePx, a.result.Quality.MeanReprojectionErrorPx = 1000, 1 }), all, false},
+		"doubtful":             {with(all, func(a *attempt) { a.result.Doubtful = true }), placed(45, 50), false},
+		"nearer to GPS":        {with(all, func(a *attempt) { a.result.World.UnitErrorPct, a.result.Quality.MeanReprojectionErrorPx = 1, 2 }), with(all, func(a *attempt) { a.result.World.UnitErrorPct = 3 }), true},
+		"farther from GPS":     {with(all, func(a *attempt) { a.result.World.UnitErrorPct, a.result.Quality.MeanReprojectionErrorPx = 3, 0.1 }), with(all, func(a *attempt) { a.result.World.UnitErrorPct = 1 }), false},
+		"an error that is NaN": {with(all, func(a *attempt) { a.result.Quality.MeanReprojectionErrorPx = math.NaN() }), all, false},
 	} {
 		if got := test.a.betterThan(test.b); got != test.want {
 			t.Errorf("%s: %v", name, got)
@@ -141,7 +141,7 @@ func TestRungsFitWhatIsLeft(t *testing.T) {
 	}
 }
 
-// Tries go on while the best of them leaves images out, the best is kept, and each is reported.
+// Tries continue while the best of them leaves images out, the best is kept, and each is reported.
 func TestClimbing(t *testing.T) {
 	w := work{posesBudgetS: 100, threads: 2}
 	w.plan.Smaller = false

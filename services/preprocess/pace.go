@@ -8,7 +8,7 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// pace makes steady progress of what commands report in jumps: between two reports it goes on at the planned speed, ever slower
+// pace makes steady progress of what commands report in jumps: between two reports it continues at the planned speed, ever slower
 // the farther it is ahead of them, so that it neither stands still nor runs away.
 type pace struct {
 	tell func(pipeline.Progress)
@@ -20,7 +20,7 @@ type pace struct {
 	reached float64 // fraction of the try that was reported
 	shown   float64
 	wholeS  float64 // what the try takes as far as is known, in seconds: by the plan, later by what reports say
-	leftS   float64 // of the try, as it was told; 0 at first
+	leftS   float64 // of the try, as it was reported; 0 at first
 }
 
 // LeftMetric names the seconds that are left of a stage, among the metrics of its progress.
@@ -43,7 +43,7 @@ func (p *pace) report(step pipeline.Progress, fraction float64) {
 		p.wholeS = p.spentS / p.reached
 	}
 	p.step, p.shown = step, max(p.shown, p.reached)
-	// The time left falls as time goes by. It is told anew where that has become clearly wrong, not for every doubt.
+	// The time left falls as time goes by. It is reported anew where that has become clearly wrong, not for every doubt.
 	const clearly, atLeastS = 1.3, 5
 	if left := (1 - p.reached) * p.wholeS; left < p.leftS/clearly || left > p.leftS*clearly && left > p.leftS+atLeastS {
 		p.leftS = left
@@ -51,7 +51,7 @@ func (p *pace) report(step pipeline.Progress, fraction float64) {
 	p.show()
 }
 
-// tick goes on for some seconds in which nothing was reported.
+// tick continues for some seconds in which nothing was reported.
 func (p *pace) tick(seconds float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -30,7 +30,7 @@ func TestProgressNeverStandsStill(t *testing.T) {
 				p.report(pipeline.Progress{Step: "matching features"}, fraction)
 			}
 			if !moved && last < 70 {
-				t.Fatalf("%s: it stands at %v after %d s", name, last, second)
+				t.Fatalf("%s: it stays at %v after %d s", name, last, second)
 			}
 		}
 		if end := last == 70; end != (name == "now and then" || name == "faster") {

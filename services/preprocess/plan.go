@@ -25,7 +25,7 @@ type work struct {
 	plan         pipeline.Plan
 }
 
-// size is the capture with so many frames or photos, as pictures of edgePx at most.
+// size is the capture with a number of frames or photos, as pictures of edgePx at most.
 func (w work) size(images, edgePx int) colmap.Size {
 	s := w.source
 	s.Images = images * max(s.PerFrame, 1)

@@ -239,9 +239,9 @@ func advised(err error, warnings []frames.Warning) error {
 		return err
 	}
 	if w := hardlyMoves(warnings); w != nil {
-		told := *f
-		told.Message, told.Advice = f.Message+" "+w.Message, w.Advice
-		return &told
+		failure := *f
+		failure.Message, failure.Advice = f.Message+" "+w.Message, w.Advice
+		return &failure
 	}
 	return err
 }

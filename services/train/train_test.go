@@ -223,16 +223,16 @@ func TestSmallCapturesAreMeasuredByATrial(t *testing.T) {
 		if said != (heldOut == 0) {
 			t.Errorf("%d images: warnings %+v", images, r.Warnings)
 		}
-		var told struct{ Config trainer.Config }
-		if err := json.Unmarshal(w.Body(artifacts.TrainReport), &told); err != nil {
+		var report struct{ Config trainer.Config }
+		if err := json.Unmarshal(w.Body(artifacts.TrainReport), &report); err != nil {
 			t.Fatal(err)
 		}
 		want := time.Second
 		if heldOut > 0 {
 			want = 3 * time.Second / 4
 		}
-		if told.Config.Budget != want || told.Config.HoldOut != 0 {
-			t.Errorf("%d images: trained for %v, held out every %d", images, told.Config.Budget, told.Config.HoldOut)
+		if report.Config.Budget != want || report.Config.HoldOut != 0 {
+			t.Errorf("%d images: trained for %v, held out every %d", images, report.Config.Budget, report.Config.HoldOut)
 		}
 		if len(w.Body(artifacts.Comparison)) == 0 {
 			t.Errorf("%d images: no comparison", images)

@@ -11,11 +11,11 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// workerEnded tells the queue of workers that ended without a word to it, so that their tasks do not wait for the end of the lease.
+// workerEnded reports workers that ended without a report to the queue, so that their tasks do not wait for the end of the lease.
 func (b *Backend) workerEnded(log *slog.Logger) func(local.End) {
 	reaper := b.parts.Reaper()
 	return func(e local.End) {
-		if e.Err == nil || e.Closing { // closing: what it held is given back at the next start
+		if e.Err == nil || e.Closing { // closing: what it held is released at the next start
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

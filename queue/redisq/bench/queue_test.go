@@ -75,7 +75,7 @@ type result struct {
 	cpu      float64 // microseconds of client and server for one operation: steadier than the rate on a busy machine
 }
 
-// operation is what is measured, by so many at once.
+// operation is what is measured, by a number of workers at once.
 type operation struct {
 	name string
 	c    int
@@ -138,7 +138,7 @@ func (m *measurement) must(err error) {
 	}
 }
 
-// oneByOne enqueues, claims and completes, c at once, and has asynq do the same. What is claimed goes on to the next stage, so that
+// oneByOne enqueues, claims and completes, c at once, and has asynq do the same. What is claimed moves to the next stage, so that
 // the depth stays and nothing else piles up.
 func (m *measurement) oneByOne(c int) {
 	ctx := m.b.Context()
@@ -336,7 +336,7 @@ func (m *measurement) fillOurs() {
 	}
 }
 
-// info is a number out of what the server tells about itself.
+// info is a number that the server reports about itself.
 func info(b *testing.B, client *redis.Client, name string) float64 {
 	all, err := client.Info(b.Context()).Result()
 	if err != nil {
@@ -351,6 +351,6 @@ func info(b *testing.B, client *redis.Client, name string) float64 {
 			return n
 		}
 	}
-	b.Fatalf("redis-server tells no %s", name)
+	b.Fatalf("redis-server reports no %s", name)
 	return 0
 }

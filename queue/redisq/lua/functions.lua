@@ -4,7 +4,7 @@
 --   ARGV[2]  now
 --   ARGV[3]  how many events are kept
 --   ARGV[4]  how long a finished request is remembered, in milliseconds
---   ARGV[5]  how long whoever finished a request has to announce it, in milliseconds
+--   ARGV[5]  how long the program that finished a request has to announce it, in milliseconds
 -- and what its own header lists, from ARGV[6] on.
 local repeated, now, keep_events, keep_finished, announce_within = ARGV[1] == '1', ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
@@ -88,7 +88,7 @@ local function leave(id, stage, task)
 end
 
 -- finish ends a request whose task has left its set. Of the task its record keeps stage, attempt and fence. A record that still has a
--- score tells restore that the rest of these writes is missing. The reaper announces the end unless somebody has by then.
+-- score marks for restore that the rest of these writes is missing. The reaper announces the end unless another program has by then.
 local function finish(id, from, to, announce_at)
   redis.call('HSET', '{q3}request:' .. id, 'status', to, 'updated', now, 'finished', now)
   redis.call('ZREM', '{q3}handover', id)
@@ -100,7 +100,7 @@ local function finish(id, from, to, announce_at)
     'input_bucket', 'input_name', 'input_generation', 'input_size', 'input_crc', 'input_type')
 end
 
--- fail ends a request with a failure that the queue itself found; whoever holds its lease has lost it. Nobody else announces it.
+-- fail ends a request with a failure that the queue itself found; the holder of its lease has lost it. No other program announces it.
 local function fail(id, from, stage, failure, code)
   redis.call('HSET', '{q3}report:' .. id, 'failure', failure)
   finish(id, from, 'FAILED', now)

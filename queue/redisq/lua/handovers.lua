@@ -8,7 +8,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', '{q3}handover', '-inf', latest, 
   local r, list = read_all(id)
   if r.manifest_name and active(r.status) and (r.task or '') == '' then
     missing[#missing + 1] = append(list, {'id', id})
-  else -- half a script: it goes on already, or has finished
+  else -- half a script: it is under way already, or has finished
     redis.call('ZREM', '{q3}handover', id)
   end
 end

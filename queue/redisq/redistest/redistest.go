@@ -17,7 +17,7 @@ import (
 type Server struct {
 	Socket string // path of its unix socket
 	Addr   string // host and port, of one that StartTCP started
-	Dir    string // where its append-only file lies
+	Dir    string // where its append-only file is
 
 	t    testing.TB
 	bin  string
@@ -113,7 +113,7 @@ func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
 	}
-	_ = s.cmd.Process.Kill() // it may have ended by itself
+	_ = s.cmd.Process.Kill() // it may have ended before
 	_ = s.cmd.Wait()         // "signal: killed" is what we want
 	s.cmd = nil
 	_ = os.Remove(s.Socket)
