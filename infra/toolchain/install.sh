@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [onnxruntime] [chromium] [node] [splat_transform]
+# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [onnxruntime] [chromium] [node] [splat_transform] [axe]
 #
 # Makes the native tools available that Splatworks drives. Without arguments: ffmpeg redis colmap.
 #
@@ -12,6 +12,7 @@
 #                if npm is there. The program needs a C compiler at its build to be able to load it
 #   splat_transform
 #                PlayCanvas's converter, with npm, if npm is there: an independent reader for the tests of our files
+#   axe          Deque's checks of accessibility, with npm, if npm is there: for the tests of the page
 #
 # A second run takes well under a second. An interrupted download continues where it stopped. Settings:
 #
@@ -108,6 +109,20 @@ install_splat_transform() {
 	# Without scripts: the GPU module that they would build is not used.
 	npm install --prefix "$SPLAT_TRANSFORM" --silent --no-audit --no-fund --ignore-scripts @playcanvas/splat-transform@2 >/dev/null 2>&1 ||
 		say "splat-transform: npm could not install it, left out"
+}
+
+AXE=$TOOLS/axe
+
+install_axe() {
+	if [ -f "$AXE/node_modules/axe-core/axe.min.js" ]; then return 0; fi
+	if ! have npm; then
+		say "axe: no npm here, left out"
+		return 0
+	fi
+	mkdir -p "$AXE"
+	npm install --prefix "$AXE" --silent --no-audit --no-fund --ignore-scripts axe-core@4 >/dev/null 2>&1 &&
+		chmod +x "$AXE/node_modules/axe-core/axe.min.js" || # tools are looked for as programs are
+		say "axe: npm could not install it, left out"
 }
 
 ONNXRUNTIME=$TOOLS/onnxruntime
@@ -370,9 +385,9 @@ unpack_colmap() {
 [ $# -gt 0 ] || set -- ffmpeg redis colmap
 for target in "$@"; do
 	case $target in
-	go | compiler | ffmpeg | redis | colmap | onnxruntime | chromium | node | splat_transform) ;;
+	go | compiler | ffmpeg | redis | colmap | onnxruntime | chromium | node | splat_transform | axe) ;;
 	-h | --help) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap onnxruntime chromium node splat_transform" ;;
+	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap onnxruntime chromium node splat_transform axe" ;;
 	esac
 done
 
@@ -382,6 +397,7 @@ if [ "$(uname -s)" = Darwin ]; then
 		case $target in
 		chromium) say "  brew install --cask chromium" ;;
 		compiler) say "  xcode-select --install" ;;
+		axe) say "  npm install --prefix ~/.cache/splatworks/axe axe-core" ;;
 		splat_transform) say "  npm install --prefix ~/.cache/splatworks/splat-transform @playcanvas/splat-transform" ;;
 		*) say "  brew install $target" ;;
 		esac

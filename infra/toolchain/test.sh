@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-infra/toolchain/install.sh go compiler ffmpeg redis colmap onnxruntime splat_transform chromium
+infra/toolchain/install.sh go compiler ffmpeg redis colmap onnxruntime splat_transform chromium axe
 make --no-print-directory check
 # Other processors get other kernels, which round otherwise: they must at least build everywhere, and what is computed here
 # must pass with each of them, so that green on one processor means green on all.

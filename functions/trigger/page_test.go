@@ -1,0 +1,453 @@
+package trigger_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/artifacts/gcs"
+	"github.com/splatworks/splatworks/engines/splat"
+	emulator "github.com/splatworks/splatworks/infra/local/gcs"
+	"github.com/splatworks/splatworks/infra/toolchain"
+	"github.com/splatworks/splatworks/pipeline"
+
+	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/web"
+	"github.com/splatworks/splatworks/web/chromium"
+)
+
+var screenshots = flag.String("screenshots", "", "folder for pictures of the page")
+
+// storageFront is a proxy of the storage that can cut it off: first in the middle of a chunk, then altogether.
+type storageFront struct {
+	http.Handler
+	mu   sync.Mutex
+	cut  int64 // bytes of the next chunk that arrive; negative: all
+	gone bool  // no connection
+}
+
+func (f *storageFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	cut, gone := int64(-1), f.gone
+	if r.Method == http.MethodPut && !strings.Contains(r.Header.Get("Content-Range"), "*") && f.cut >= 0 {
+		cut, f.cut, f.gone = f.cut, -1, true
+	}
+	f.mu.Unlock()
+	if cut >= 0 {
+		r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, cut), broken{}))
+		f.Handler.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if cut >= 0 || gone {
+		panic(http.ErrAbortHandler) // which closes the connection
+	}
+	f.Handler.ServeHTTP(w, r)
+}
+
+func (f *storageFront) connect() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gone = false
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// newPageWorld is a world with the page at its own address and the storage at another, as in the cloud.
+func newPageWorld(t *testing.T) (w *world, page string, front *storageFront) {
+	t.Helper()
+	storage, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var site http.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { site.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	cors := []emulator.CORS{{Origin: []string{server.URL}, Method: []string{"GET", "HEAD", "POST", "PUT"}, MaxAgeSeconds: 3600,
+		ResponseHeader: []string{"Content-Type", "Content-Range", "Range", "Location", "x-goog-resumable", "x-goog-if-generation-match",
+			"x-goog-content-length-range", "x-goog-meta-session-id"}}}
+	for _, bucket := range []string{"inbox-filter", "inbox-preprocess", "inbox-depth", "inbox-train", "inbox-export", "artifacts"} {
+		if err := storage.Bucket(t.Context(), bucket, cors); err != nil {
+			t.Fatal(err)
+		}
+	}
+	front = &storageFront{Handler: storage, cut: -1}
+	storageServer := httptest.NewServer(front)
+	t.Cleanup(storageServer.Close)
+	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: storageServer.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	email, key := storage.Account()
+	signer, err := gcs.NewSigner(store, gcs.Account{Email: email, PrivateKey: key}, storageServer.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = newWorld(t, func(c *trigger.Config) { c.Store, c.Signer, c.Sources = store, gcsSigner{signer}, nil })
+	w.artifacts = store
+	if site, err = web.Wrap(w.handler, storageServer.URL); err != nil {
+		t.Fatal(err)
+	}
+	return w, server.URL, front
+}
+
+// hostile is a name that does something where it is not taken for text.
+const hostile = `<img src=x onerror=alert(1)>`
+
+// TestPage goes the way of a person through the page, in a real browser: choose a video with a hostile name, lose the connection in
+// the middle of the upload, reload, continue, watch, and look at the splat. Nothing may reach the console, the checks of accessibility
+// find nothing on any page, and nothing is wider than a phone.
+func TestPage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser is no short test")
+	}
+	w, address, front := newPageWorld(t)
+	tab := chromium.Open(t, address, 375, 812, false)
+	p := &person{t: t, Tab: tab}
+	capture := filepath.Join(t.TempDir(), hostile+".mp4")
+	content := make([]byte, 9<<20)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(content)
+	if err := os.WriteFile(capture, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	p.look("new")
+	p.upload(capture, front)
+	id := p.requestID()
+	if o, err := w.artifacts.Stat(t.Context(), "inbox-filter", artifacts.UploadName(id, "input")); err != nil || o.Size != int64(len(content)) || o.ContentType != "video/mp4" {
+		t.Fatalf("uploaded %+v, %v", o, err)
+	}
+	m := p.watch(w, id)
+	w.leave(id, m)
+	tab.Until(`document.querySelector('.viewer.loaded') && document.querySelector('.facts')`)
+	p.scene()
+	p.look("look")
+	tab.Eval(`location.hash += '/report'`, nil)
+	tab.Until(`document.querySelector('.tiles') && document.body.innerText.includes('28.25 dB')`)
+	p.look("report")
+	tab.Go(address + "/#/captures")
+	tab.Until(`document.body.innerText.includes('Ready')`)
+	p.look("captures")
+	for _, fault := range tab.Faults() {
+		if !strings.Contains(fault, "net::ERR_") { // of the connection that was cut
+			t.Errorf("console: %s", fault)
+		}
+	}
+}
+
+// TestPageShowsAFailure with its sentence and advice, and cancels what still runs.
+func TestPageShowsAFailure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser is no short test")
+	}
+	w, address, _ := newPageWorld(t)
+	tab := chromium.Open(t, address, 1440, 900, true)
+	p := &person{t: t, Tab: tab}
+	photos := make([]string, 3)
+	for i := range photos {
+		photos[i] = filepath.Join(t.TempDir(), fmt.Sprintf("%d.jpg", i))
+		if err := os.WriteFile(photos[i], picture(64, 48), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tab.Choose("input[type=file]", photos[0])
+	tab.Until(`document.body.innerText.includes('At least three photos')`)
+	tab.Choose("input[type=file]", photos...)
+	tab.Click("Start")
+	tab.Until(`document.querySelectorAll('.stages li').length === 5`)
+	id := p.requestID()
+	if captured := w.captured(id); len(captured) != 3 {
+		t.Fatalf("captured %v", captured)
+	}
+	lease := w.claim(id, pipeline.Filter, pipeline.Object{Bucket: "inbox-filter", Name: artifacts.CaptureName(id), Generation: 1})
+	if _, err := lease.Fail(t.Context(), pipeline.Invalid("no_motion", "The camera "+hostile+" hardly moves.", "Walk around the subject.")); err != nil {
+		t.Fatal(err)
+	}
+	tab.Until(`document.querySelector('[role=alert]')?.innerText.includes('Walk around the subject.') && document.body.innerText.includes('no_motion')`)
+	p.look("failed")
+
+	tab.Go(address + "/#/")
+	tab.Choose("input[type=file]", photos...)
+	tab.Click("Start")
+	tab.Until(`location.hash.startsWith('#/c/')`)
+	tab.Click("Cancel")
+	tab.Until(`document.body.innerText.includes('You canceled this')`)
+	for _, fault := range tab.Faults() {
+		t.Errorf("console: %s", fault)
+	}
+}
+
+// person is who uses the page.
+type person struct {
+	t *testing.T
+	*chromium.Tab
+}
+
+func (p *person) requestID() string {
+	p.t.Helper()
+	var id string
+	p.Until(`location.hash.startsWith('#/c/')`)
+	p.Eval(`location.hash.split('/')[2]`, &id)
+	return id
+}
+
+// upload loses the connection on the way, and all that the page had in memory.
+func (p *person) upload(capture string, front *storageFront) {
+	p.t.Helper()
+	front.mu.Lock()
+	front.cut = 3 << 20
+	front.mu.Unlock()
+	p.Choose("input[type=file]", capture)
+	p.Until(`document.querySelector('form .primary')`)
+	p.look("chosen")
+	p.Click("Start")
+	p.Until(`document.body.innerText.includes('No connection.')`)
+	p.look("uploading")
+	p.Reload()
+	p.Until(`document.body.innerText.includes('Choose the same file again')`)
+	front.connect()
+	p.Choose("input[type=file]", capture)
+	p.Until(`document.querySelectorAll('.stages li').length === 5`)
+}
+
+// watch shows the first stage's progress and warning, and ends it.
+func (p *person) watch(w *world, id string) *artifacts.Manifest {
+	p.t.Helper()
+	lease := w.claim(id, pipeline.Filter, pipeline.Object{Bucket: "inbox-filter", Name: artifacts.UploadName(id, "input"), Generation: 1})
+	if err := lease.Heartbeat(p.t.Context(), pipeline.Progress{Stage: pipeline.Filter, Step: "looking at frames", Percent: 40, Message: hostile,
+		Warning: &pipeline.Warning{Code: "few_images", Stage: pipeline.Filter, Message: "Only 12 images " + hostile, Advice: "Film for longer."}}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.Until(`document.body.innerText.includes('looking at frames') && document.body.innerText.includes('Film for longer.')`)
+	p.Until(`document.querySelector('.stages .now progress').value === 40`)
+	p.look("watch")
+	m, manifest := w.complete(lease, nil)
+	for _, stage := range []pipeline.Stage{pipeline.Preprocess, pipeline.Depth, pipeline.Train} {
+		m, manifest = w.complete(w.claim(id, stage, manifest), m)
+	}
+	return m
+}
+
+// leave ends the last stage with files that the page can show.
+func (w *world) leave(id string, before *artifacts.Manifest) {
+	w.t.Helper()
+	lease := w.claim(id, pipeline.Export, pipeline.Object{Bucket: "inbox-export", Name: artifacts.ManifestName(id, pipeline.Train), Generation: 1})
+	var sog, ply bytes.Buffer
+	cloud := quarters()
+	if err := cloud.WriteSOG(&sog); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := cloud.WritePLY(&ply); err != nil {
+		w.t.Fatal(err)
+	}
+	report, err := json.Marshal(artifacts.ReportDocument{Status: pipeline.Completed, RequestID: id,
+		Images: &artifacts.ImagesReport{Input: 600, Used: 50, Registered: 48},
+		SfM: &artifacts.SfMReport{Mapper: "global_mapper", Points: 4468, ReprojectionErrorPx: 0.61, MeanTrackLength: 7.2, Reason: "more images than the other model " + hostile,
+			World: map[string]string{"unit": "view_distance"}},
+		Splat:   &artifacts.SplatReport{Gaussians: cloud.Len(), SHDegree: 0, Bytes: int64(ply.Len())},
+		Quality: &artifacts.QualityReport{PSNRdB: 28.25, SSIM: 0.912, HeldOut: 6, Width: 640, Height: 360},
+		Stages: []artifacts.StageRecord{{Stage: pipeline.Filter, WallS: 3.2, CPUS: 5.1, PeakRSSBytes: 1 << 28}, {Stage: pipeline.Preprocess, WallS: 41, CPUS: 80, PeakRSSBytes: 1 << 30},
+			{Stage: pipeline.Train, WallS: 75, CPUS: 148, PeakRSSBytes: 1 << 30}},
+		Warnings: []pipeline.Warning{{Code: "few_images", Message: "Only 12 images " + hostile, Advice: "Film for longer."}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m := &artifacts.Manifest{Version: artifacts.ManifestVersion, Request: lease.Request(), Stage: pipeline.Export, Fence: lease.Fence(),
+		Inputs: before.Known(), History: append(before.History, artifacts.StageRecord{Stage: pipeline.Export, Attempt: 1, StartedAt: w.now(), FinishedAt: w.now()})}
+	for kind, content := range map[artifacts.Kind][]byte{artifacts.Splat: ply.Bytes(), artifacts.SOG: sog.Bytes(), artifacts.Report: report,
+		artifacts.Thumbnail: picture(320, 180), artifacts.Comparison: picture(640, 180)} {
+		o, err := w.artifacts.Put(w.t.Context(), "artifacts", artifacts.Path(id, pipeline.Export, lease.Fence(), kind), bytes.NewReader(content), artifacts.PutOptions{ContentType: kind.ContentType()})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		m.Outputs = append(m.Outputs, artifacts.Artifact{Kind: kind, Object: o})
+	}
+	manifest, err := artifacts.WriteManifest(w.t.Context(), w.artifacts, w.buckets, m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := lease.Complete(w.t.Context(), manifest); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// quarters is a ball around the origin: seen from the first camera it is red on the left above, green on the right above, and blue
+// below (docs/conventions.md: x right, y down).
+func quarters() *splat.Cloud {
+	const n = 4000
+	rng := rand.New(rand.NewPCG(1, 2))
+	c := splat.New(n, 0, splat.Classic)
+	for i := range n {
+		x, y, z := rng.NormFloat64(), rng.NormFloat64(), rng.NormFloat64()
+		scale := 0.35 / math.Sqrt(x*x+y*y+z*z)
+		x, y, z = x*scale, y*scale, z*scale
+		c.Means[3*i], c.Means[3*i+1], c.Means[3*i+2] = float32(x), float32(y), float32(z)
+		channel := 2
+		if y < 0 && x < 0 {
+			channel = 0
+		} else if y < 0 {
+			channel = 1
+		}
+		for k := range 3 {
+			c.LogScales[3*i+k] = float32(math.Log(0.015))
+			c.DC[3*i+k] = -1.7
+		}
+		c.DC[3*i+channel] = 1.7
+		c.Quats[4*i] = 1
+		c.Opacities[i] = 4
+	}
+	return c
+}
+
+func picture(width, height int) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			img.Set(x, y, color.RGBA{uint8(255 * x / width), uint8(255 * y / height), 120, 255})
+		}
+	}
+	var b bytes.Buffer
+	_ = jpeg.Encode(&b, img, nil) // to memory
+	return b.Bytes()
+}
+
+// scene checks what the canvas shows, that the keyboard turns it, and the modes.
+func (p *person) scene() {
+	p.t.Helper()
+	before := p.canvas()
+	above, below := before.colours(0.2, 0.45), before.colours(0.55, 0.8)
+	if !(above.left[0] > 20 && above.right[1] > 20 && below.left[2] > 20 && below.right[2] > 20) || above.left[1] > above.left[0] || above.right[0] > above.right[1] {
+		p.t.Errorf("the splat is not on the screen in its place: above %v, below %v", above, below)
+	}
+	p.Eval(`document.querySelector('.stage3d').focus()`, nil)
+	for range 6 {
+		p.Key("ArrowRight", 39)
+	}
+	turned := func() bool { return p.canvas().differs(before) }
+	for range 100 {
+		if turned() {
+			break
+		}
+	}
+	if !turned() {
+		p.t.Error("the arrow keys do not turn the scene")
+	}
+	p.Click("Fly")
+	p.Until(`document.querySelector('.pad') && document.querySelector('.controls [aria-pressed=true]').innerText === 'Fly'`)
+	p.Click("Orbit")
+	p.Click("Reset")
+	p.Until(`!document.querySelector('.pad')`)
+}
+
+type shot struct{ image.Image }
+
+// canvas is what the viewer shows at the moment.
+func (p *person) canvas() shot {
+	p.t.Helper()
+	p.Eval(`document.querySelector('.viewer').scrollIntoView({block: 'start'})`, nil)
+	var box struct{ X, Y, Width, Height float64 }
+	p.Eval(`(({x, y, width, height}) => ({x, y, width, height}))(document.querySelector('.stage3d canvas').getBoundingClientRect())`, &box)
+	img, err := png.Decode(bytes.NewReader(p.Screenshot(false)))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	rect := image.Rect(int(box.X), int(box.Y), int(box.X+box.Width), int(box.Y+box.Height)).Intersect(img.Bounds())
+	return shot{img.(interface {
+		SubImage(image.Rectangle) image.Image
+	}).SubImage(rect)}
+}
+
+// halves are how much each channel exceeds the darkest, on average over the left and the right half of a band.
+type halves struct{ left, right [3]float64 }
+
+func (s shot) colours(from, to float64) (h halves) {
+	b := s.Bounds()
+	n := 0.0
+	for y := b.Min.Y + int(from*float64(b.Dy())); y < b.Min.Y+int(to*float64(b.Dy())); y++ {
+		n += float64(b.Dx()) / 2
+		for x := b.Min.X; x < b.Max.X; x++ {
+			r, g, bl, _ := s.At(x, y).RGBA()
+			v := [3]float64{float64(r >> 8), float64(g >> 8), float64(bl >> 8)}
+			for i := range v {
+				if x < (b.Min.X+b.Max.X)/2 {
+					h.left[i] += v[i] - min(v[0], v[1], v[2])
+				} else {
+					h.right[i] += v[i] - min(v[0], v[1], v[2])
+				}
+			}
+		}
+	}
+	for i := range 3 {
+		h.left[i] /= n
+		h.right[i] /= n
+	}
+	return h
+}
+
+func (s shot) differs(o shot) bool {
+	a, b := s.colours(0.2, 0.45), o.colours(0.2, 0.45)
+	return math.Abs(a.left[0]-b.left[0]) > 4 || math.Abs(a.right[1]-b.right[1]) > 4
+}
+
+// look checks the page at hand on a phone and a desktop, in light and dark.
+func (p *person) look(name string) {
+	p.t.Helper()
+	for _, width := range []int{1440, 375} {
+		for _, dark := range []bool{true, false} {
+			p.Resize(width, 812, dark)
+			var wide int
+			p.Eval(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &wide)
+			if wide > 0 {
+				p.t.Errorf("%s at %d: %d pixels wider than the window", name, width, wide)
+			}
+			p.accessible(fmt.Sprintf("%s at %d, dark %v", name, width, dark))
+			if *screenshots != "" {
+				file := filepath.Join(*screenshots, fmt.Sprintf("%s-%d-%v.png", name, width, map[bool]string{true: "dark", false: "light"}[dark]))
+				if err := os.WriteFile(file, p.Screenshot(true), 0o600); err != nil {
+					p.t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// axe is Deque's checker, once it was read.
+var axe = sync.OnceValues(func() ([]byte, error) {
+	path, err := toolchain.Private("axe/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+func (p *person) accessible(where string) {
+	p.t.Helper()
+	script, err := axe()
+	if err != nil {
+		p.t.Logf("accessibility not checked: %v; infra/toolchain/install.sh axe", err)
+		return
+	}
+	p.Eval(string(script)+"; true", nil)
+	var violations []string
+	p.Eval(`axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join('; ')))`, &violations)
+	for _, v := range violations {
+		p.t.Errorf("%s: %s", where, v)
+	}
+}
