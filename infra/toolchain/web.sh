@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../../web"
 
 ../infra/toolchain/install.sh node
-npm ci --ignore-scripts --no-audit --no-fund --silent
+# The versions are those of the lock file. npm ci would refuse it: an optional package for Windows is missing there.
+npm install --no-save --ignore-scripts --no-audit --no-fund --silent
 npx tsc --noEmit
 if [ "${1:-}" != check ]; then
 	npx vite build
