@@ -30,8 +30,9 @@ const (
 	tickEvery = time.Second
 	// reach is how far ahead of the reports progress has a third of its speed left.
 	reach = 0.1
-	// knownFrom is the fraction from which the speed so far says more than the plan.
-	knownFrom = 0.05
+	// knownFrom is the fraction from which the speed so far says more than the plan: extraction counts for its share whether it
+	// takes a second or a minute, so some of what follows must have been seen.
+	knownFrom = extractShare + 0.05
 )
 
 // report takes what a command says: fraction of the try is done.
