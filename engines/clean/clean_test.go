@@ -93,6 +93,9 @@ func plant(t *testing.T, c *splat.Cloud, data *trainer.Dataset, n int) *splat.Cl
 // mean; each trains another cloud.
 func TestPlantedFloatersGo(t *testing.T) {
 	seeds := []uint64{4, 5, 6}
+	if testing.Short() {
+		seeds = seeds[:1]
+	}
 	lost := map[Level]float64{}
 	for _, seed := range seeds {
 		clean, data, cfg := capture(t, seed, 500)
