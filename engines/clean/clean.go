@@ -149,7 +149,7 @@ func (k *cleaning) steps(level Level) error {
 			}
 			removed += n
 		}
-		if removed*1000 <= k.cloud.Len() || last {
+		if removed*200 <= k.cloud.Len() || last { // another look costs as much as the first
 			break
 		}
 		k.found = gather(k.cloud, k.data, k.cfg)

@@ -12,7 +12,7 @@ import (
 
 // mostPixels of all training images together are compared at half their size; more at a quarter of it, which takes a quarter of the
 // time and sees all but the smallest Gaussians as well.
-const mostPixels = 4_000_000
+const mostPixels = 2_000_000
 
 // levelOf is the level of the images' pyramid at which evidence is gathered.
 func levelOf(data *trainer.Dataset) int {
