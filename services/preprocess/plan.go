@@ -43,13 +43,16 @@ const (
 	iterationS      = 0.03
 	iterationPixels = 640 * 360
 	exportCPUS      = 4.4
+	// smallestEdgePx is where making images smaller saves no memory worth having, and costs poses.
+	smallestEdgePx = 320
 )
 
 // decide makes the plan from what filter found out about the capture.
 func (c Config) decide(options pipeline.Options, smaller bool, report frames.Report, images int, located bool) (work, error) {
 	w := work{longEdgePx: options.LongEdgePx, threads: cmp.Or(c.Threads, runtime.NumCPU()), features: options.Features()}
 	if smaller {
-		w.longEdgePx, w.threads, w.features = w.longEdgePx*2/3, max(1, w.threads/2), w.features/2
+		w.longEdgePx = min(w.longEdgePx, max(w.longEdgePx*2/3, smallestEdgePx))
+		w.threads, w.features = max(1, w.threads/2), w.features/2
 	}
 	width, height, views := report.Width, report.Height, max(report.Views, 1)
 	if views > 1 {

@@ -65,6 +65,11 @@ func TestPlanAfterMemoryRanOut(t *testing.T) {
 	if !smaller.plan.Smaller || smaller.longEdgePx >= whole.longEdgePx || smaller.threads != 4 || smaller.features >= whole.features {
 		t.Errorf("%+v after %+v", smaller, whole)
 	}
+	tiny := options
+	tiny.LongEdgePx = 208
+	if small := decide(t, Config{Threads: 8}, tiny, true, photos, 100); small.longEdgePx != 208 || !small.plan.Smaller {
+		t.Errorf("images of 208 pixels become %d: nothing is saved", small.longEdgePx)
+	}
 	if 2*smaller.plan.Stages[0].PlannedMemoryBytes > whole.plan.Stages[0].PlannedMemoryBytes {
 		t.Errorf("the smaller plan takes %d of %d bytes", smaller.plan.Stages[0].PlannedMemoryBytes, whole.plan.Stages[0].PlannedMemoryBytes)
 	}
