@@ -3,7 +3,6 @@ package pipeline
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -90,13 +89,14 @@ func ValidName(name string) bool {
 // NameRule is ValidName in words.
 const NameRule = "must be 1 to 128 letters, digits, dots, underscores or hyphens, start with a letter or digit, and hold no two dots in a row"
 
-// NewToken returns a callback token: 256 random bits. It is shown once and only its hash is kept.
+// NewToken returns a callback token: 256 random bits as 52 letters and digits, which a command line takes as a value and
+// a double click selects whole. It is shown once and only its hash is kept.
 func NewToken(random io.Reader) (string, error) {
 	var b [32]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return "", fmt.Errorf("draw callback token: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+	return crockford.EncodeToString(b[:]), nil
 }
 
 // HashToken is what is stored and looked up. Finding a record by the hash of a 256-bit secret leaks no more than the

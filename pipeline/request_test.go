@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 	"strings"
@@ -51,5 +52,18 @@ func TestEveryOptionHasARow(t *testing.T) {
 		if !strings.HasSuffix(row.Sentence, ".") || row.Pattern != "" && row.Rule == "" {
 			t.Errorf("%s has no sentence, or a pattern without its words", row.Name)
 		}
+	}
+}
+
+// A token is given to commands as it is, so that none may look like a flag.
+func TestTokenIsAName(t *testing.T) {
+	for _, fill := range []byte{0x00, 0x7b, 0xf8, 0xff} {
+		token, err := NewToken(bytes.NewReader(bytes.Repeat([]byte{fill}, 32)))
+		if err != nil || len(token) != 52 || !ValidName(token) || strings.ContainsAny(token, "-._") {
+			t.Errorf("of bytes %#x: %q, %v", fill, token, err)
+		}
+	}
+	if _, err := NewToken(bytes.NewReader(make([]byte, 31))); err == nil {
+		t.Error("a token of 31 bytes")
 	}
 }

@@ -111,3 +111,23 @@ func TestHelpTellsWhatAPresetIs(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestValuesMayStartWithAHyphen(t *testing.T) {
+	for _, args := range [][]string{
+		{"status", "--token", "-nrnG8"}, {"status", "--token=-nrnG8"}, {"status", "--token=--nrnG8"},
+		{"convert", "--translate", "-1,0,0", "--crop", "-1,-1,-1,1,1,1", "a.ply", "b.spz"},
+	} {
+		if _, err := parser(t, io.Discard).Parse(args); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	for said, args := range map[string][]string{
+		"--token: needs a value before --server": {"status", "--token", "--server"},
+		"--token: needs a value":                 {"status", "--token"},
+		"--out: needs a value before --json":     {"run", "--out", "--json", "video.mp4"},
+	} {
+		if _, err := parser(t, io.Discard).Parse(args); err == nil || err.Error() != said {
+			t.Errorf("%v: %v, not %q", args, err, said)
+		}
+	}
+}

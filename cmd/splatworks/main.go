@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"syscall"
 
@@ -94,6 +95,7 @@ func newParser(ctx context.Context, c console, cmd *commands, exit func(int)) (*
 		}),
 		kong.Writers(c.out, c.err),
 		kong.Exit(exit),
+		kong.KindMapper(reflect.String, kong.MapperFunc(decodeText)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(c))
@@ -116,6 +118,20 @@ func run(ctx context.Context, c console) int {
 		return exitBadUsage
 	}
 	return report(c.err, parsed.Run())
+}
+
+// decodeText reads a flag's value, which may start with one hyphen (--translate -1,0,0): kong's own decoder takes that for a flag.
+func decodeText(ctx *kong.DecodeContext, target reflect.Value) error {
+	token := ctx.Scan.Pop()
+	switch value := token.String(); {
+	case token.IsEOL():
+		return errors.New("needs a value")
+	case token.InferredType() == kong.FlagToken:
+		return fmt.Errorf("needs a value before %s", value)
+	default:
+		target.SetString(value)
+		return nil
+	}
 }
 
 // report prints an error the way a person can act on and chooses the exit code.

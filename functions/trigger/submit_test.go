@@ -29,7 +29,7 @@ func TestTriggerAnswersWithEverythingAClientNeeds(t *testing.T) {
 		t.Fatalf("%d %s", rec.Code, rec.Body)
 	}
 	a := decode[api.Accepted](t, rec)
-	if !pipeline.ValidRequestID(a.RequestID) || a.SessionID != "kitchen-1" || a.Status != pipeline.Queued || len(a.CallbackToken) != 43 {
+	if !pipeline.ValidRequestID(a.RequestID) || a.SessionID != "kitchen-1" || a.Status != pipeline.Queued || len(a.CallbackToken) != 52 {
 		t.Errorf("answer %+v", a)
 	}
 	if want := "https://api.example/status/" + a.RequestID; a.StatusURL != want || rec.Header().Get("Location") != want {
