@@ -31,7 +31,7 @@ func zipFolder(ctx context.Context, dir string, notes io.Writer, leaveOut ...str
 	}
 	if err == nil {
 		var unread []frames.Skipped
-		unread, err = writeZip(f, files)
+		unread, err = writeZip(ctx, f, files)
 		skipped = append(skipped, unread...)
 	}
 	if err != nil {
@@ -47,11 +47,11 @@ func zipFolder(ctx context.Context, dir string, notes io.Writer, leaveOut ...str
 	return f, info.Size(), done, nil
 }
 
-// writeZip packs files under their names. Those that cannot be opened are left out.
-func writeZip(w io.Writer, files []frames.File) (unread []frames.Skipped, err error) {
+// writeZip packs files under their names, until ctx ends. Those that cannot be opened are left out.
+func writeZip(ctx context.Context, w io.Writer, files []frames.File) (unread []frames.Skipped, err error) {
 	z := zip.NewWriter(w)
 	for _, file := range files {
-		opened, err := packFile(z, file)
+		opened, err := packFile(ctx, z, file)
 		if err != nil {
 			return unread, fmt.Errorf("%s: %w", file.Name, err)
 		}
@@ -62,7 +62,7 @@ func writeZip(w io.Writer, files []frames.File) (unread []frames.Skipped, err er
 	return unread, z.Close()
 }
 
-func packFile(z *zip.Writer, file frames.File) (opened bool, err error) {
+func packFile(ctx context.Context, z *zip.Writer, file frames.File) (opened bool, err error) {
 	in, err := os.Open(file.Path)
 	if err != nil {
 		return false, nil
@@ -73,8 +73,21 @@ func packFile(z *zip.Writer, file frames.File) (opened bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	_, err = io.Copy(out, in)
+	_, err = io.Copy(out, untilDone{ctx, in})
 	return true, err
+}
+
+// untilDone reads until ctx ends: a film takes a while to pack.
+type untilDone struct {
+	ctx context.Context
+	in  io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.in.Read(p)
 }
 
 // mostNotes is how many files that are left out are named.
