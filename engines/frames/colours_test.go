@@ -8,9 +8,12 @@ import (
 	"image/draw"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 var patches = []color.RGBA{{0, 0, 0, 255}, {255, 255, 255, 255}, {128, 128, 128, 255}, {255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {230, 120, 40, 255}, {20, 20, 20, 255}}
@@ -209,20 +212,26 @@ func asFailure(err error, f **Failure) bool {
 
 // Pictures that are large together are decoded one after the other, whatever their number of pixels is.
 func TestDecodingIsBoundedByBytes(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4)) // four at once, but for their size
 	photos := make([]Photo, 12)
-	for i := range photos {
-		photos[i] = Photo{Name: strconv.Itoa(i), Width: 1, Height: 1, memory: 40}
-	}
-	var now, most atomic.Int64
-	err := eachWithin(t.Context(), 100, photos, func(ctx context.Context, i int) error {
-		n := now.Add(40)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+	for size, want := range map[int64]int64{20: 80, 40: 80, 60: 60} { // of 100 bytes
+		for i := range photos {
+			photos[i] = Photo{Name: strconv.Itoa(i), Width: 1, Height: 1, memory: size}
 		}
-		now.Add(-40)
-		return nil
-	})
-	if err != nil || most.Load() > 100 {
-		t.Errorf("%d bytes at once, %v", most.Load(), err)
+		synctest.Test(t, func(t *testing.T) {
+			var now, most atomic.Int64
+			err := eachWithin(t.Context(), 100, photos, func(context.Context, int) error {
+				n := now.Add(size)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				time.Sleep(time.Second) // all that can begin has begun then
+				now.Add(-size)
+				return nil
+			})
+			if err != nil || most.Load() != want {
+				t.Errorf("pictures of %d bytes: %d bytes at once, want %d; %v", size, most.Load(), want, err)
+			}
+		})
 	}
 	// Larger than all that is allowed: alone.
 	photos[0].memory = 1000

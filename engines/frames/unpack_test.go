@@ -208,6 +208,59 @@ func TestUnpackOnlyOtherCompressions(t *testing.T) {
 	}
 }
 
+// An archive that cannot be used is called what it is, and one in another is named.
+func TestUnpackOddArchives(t *testing.T) {
+	packed := func(headers ...zip.FileHeader) string {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		for _, h := range headers {
+			w, err := z.CreateRaw(&h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "photos.zip")
+		put(t, path, b.Bytes())
+		return path
+	}
+	inner, err := os.ReadFile(archive(t, "b.jpg", "B"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := zip.FileHeader{Name: "a.jpg", Method: zip.Store, CRC32: crc32.ChecksumIEEE([]byte("x")), CompressedSize64: 1, UncompressedSize64: 1}
+	secret, modern := one, one
+	secret.Flags, modern.Method = 1, 99 // ZipCrypto, AES
+	for name, test := range map[string]struct{ path, code, said string }{
+		"a password":          {packed(secret), BadArchive, "password"},
+		"a password, AES":     {packed(modern), BadArchive, "AES"},
+		"empty":               {packed(), TooFewPhotos, "no photos"},
+		"an archive in it":    {archive(t, "inner.zip", string(inner)), NotAPhoto, "inner.zip"},
+		"an archive, renamed": {archive(t, "inner.jpg", string(inner)), NotAPhoto, "inner.jpg"},
+	} {
+		if _, err := Open(t.Context(), Tools{}, test.path, t.TempDir(), Limits{}); code(err) != test.code || !strings.Contains(err.Error(), test.said) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Sizes of 64 bits, as archives above 4 GB and those that are written as a stream have them.
+	one.Extra = []byte("\x01\x00\x10\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00")
+	long, err := os.ReadFile(packed(one))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(long[bytes.LastIndex(long, []byte("PK\x01\x02"))+20:], "\xff\xff\xff\xff\xff\xff\xff\xff") // both sizes: see the extra field
+	path := filepath.Join(t.TempDir(), "long.zip")
+	put(t, path, long)
+	if got, skipped, err := unpack(t.Context(), path, t.TempDir(), Limits{}); err != nil || len(skipped) > 0 || !slices.Equal(contents(t, got), []string{"a.jpg", "x"}) {
+		t.Errorf("sizes of 64 bits: %v, %v, %v", got, skipped, err)
+	}
+}
+
 // away fails where a storage would that has gone: with the n-th read.
 type away struct {
 	in   io.ReaderAt
