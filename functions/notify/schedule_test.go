@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -19,6 +20,45 @@ func TestDeliveryEndsWithinTheEventsDeadline(t *testing.T) {
 	const aroundIt = 2 * time.Second // reading address, log and keys, and keeping the log
 	if notify.AnswerWithin+aroundIt >= serve.EventDeadline {
 		t.Errorf("a receiver may take %v, and the event is delivered again after %v", notify.AnswerWithin, serve.EventDeadline)
+	}
+}
+
+type calls func(*http.Request) (*http.Response, error)
+
+func (c calls) RoundTrip(r *http.Request) (*http.Response, error) { return c(r) }
+
+// TestSlowReceivers: one that answers in time is called once; one that does not is given up in time, and its try is kept.
+func TestSlowReceivers(t *testing.T) {
+	for takes, delivered := range map[time.Duration]bool{notify.AnswerWithin - time.Second: true, notify.AnswerWithin + time.Second: false, time.Hour: false} {
+		synctest.Test(t, func(t *testing.T) {
+			s, store, _ := service(t, nil, "key")
+			called := 0
+			s.CallBy(calls(func(r *http.Request) (*http.Response, error) {
+				called++
+				select {
+				case <-time.After(takes):
+					return &http.Response{Status: "200 OK", StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			}))
+			if _, err := s.Register(t.Context(), id, "http://127.0.0.1/"); err != nil {
+				t.Fatal(err)
+			}
+			e, start := message(t, notify.Finished{RequestID: id, Status: pipeline.Completed}), time.Now()
+			err := s.Receive(t.Context(), e)
+			if took := time.Since(start); (err == nil) != delivered || took != min(takes, notify.AnswerWithin) || called != 1 {
+				t.Errorf("a receiver that takes %v: %v after %v, %d calls", takes, err, took, called)
+			}
+			var log struct{ Attempts []struct{ Error string } }
+			o := pipeline.Object{Bucket: "artifacts", Name: artifacts.WebhookLogName(id)}
+			if err := artifacts.GetJSON(t.Context(), store, o, &log, 1<<20); err != nil || len(log.Attempts) != 1 || (log.Attempts[0].Error == "") != delivered {
+				t.Errorf("a receiver that takes %v: kept %+v, %v", takes, log, err)
+			}
+			if err := s.Receive(t.Context(), e); (err == nil) != delivered || (called == 1) != delivered {
+				t.Errorf("the message once more: %v, %d calls", err, called)
+			}
+		})
 	}
 }
 

@@ -199,6 +199,44 @@ func TestStreamEndsWhenTheServerStops(t *testing.T) {
 	}
 }
 
+// TestStreamThroughOldProxies: what speaks HTTP/1.0 gets the events as they come, and is asked to collect none.
+func TestStreamThroughOldProxies(t *testing.T) {
+	w := newWorld(t)
+	a := w.trigger("s")
+	server := httptest.NewServer(w.handler)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /events?callback_token="+a.CallbackToken+" HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	h := resp.Header
+	if resp.StatusCode != 200 || len(resp.TransferEncoding) > 0 || h.Get("Content-Type") != "text/event-stream" || h.Get("Cache-Control") != "no-store" || h.Get("X-Accel-Buffering") != "no" {
+		t.Errorf("%s %v %v", resp.Status, resp.TransferEncoding, h)
+	}
+	lines, got := bufio.NewScanner(resp.Body), []string{}
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "data: ") { // the stream stays open behind it
+		got = append(got, lines.Text())
+	}
+	if len(got) != 4 || got[0] != "retry: 2000" || got[1] != "" || !strings.HasPrefix(got[2], "id: ") || got[3] != "event: status" {
+		t.Errorf("before the first document: %q", got)
+	}
+	w.fire(15 * time.Second)
+	for lines.Scan() && lines.Text() == "" {
+	}
+	if lines.Text() != ": still here" {
+		t.Errorf("a comment that keeps the connection: %q, %v", lines.Text(), lines.Err())
+	}
+}
+
 func TestLongPoll(t *testing.T) {
 	for name, change := range map[string]func(*trigger.Config){
 		"pushed":  func(*trigger.Config) {},
