@@ -180,7 +180,7 @@ func TestCrashLeftoversAreClearedAtOpen(t *testing.T) {
 	r.wantContent("fine", "fine")
 }
 
-// TestFailedCommitCanBeRepeated: the disk fails in the moment in which an upload becomes an object.
+// TestObjectsOutliveTheDescriptionOfTheirBucket: a bucket whose description is lost or damaged is refused with the way back.
 func TestObjectsOutliveTheDescriptionOfTheirBucket(t *testing.T) {
 	for _, damaged := range []string{"", "{", `{"name":"another"}`, "missing"} {
 		r := newRig(t)
@@ -269,6 +269,7 @@ func TestLinksServeNoAPI(t *testing.T) {
 	r.wantContent("n", "secret")
 }
 
+// TestFailedCommitCanBeRepeated: the disk fails in the moment in which an upload becomes an object.
 func TestFailedCommitCanBeRepeated(t *testing.T) {
 	r := newRig(t)
 	u := r.session("n", "")
