@@ -192,7 +192,7 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Changes: limiters[2],
 		Limits: p.config.Spending(), KeyLimits: keyLimits, Models: p.models, Waiting: p.config.Concurrent / 2,
-		Log: p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
+		Log: p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Page: p.config.WebPage, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
 	})
 }
 

@@ -85,6 +85,11 @@ func ForClients() []Kind {
 	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
 }
 
+// ForShares lists the kinds that a share shows: the result, and none of the client's own pictures.
+func ForShares() []Kind {
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Orbit, Thumbnail, Report}
+}
+
 // Buckets are the names a deployment chose.
 type Buckets struct {
 	Inbox     map[pipeline.Stage]string // one per stage; the first stage's is where clients upload
@@ -178,6 +183,12 @@ func WebhookLockName(requestID string) string   { return WebhookPrefix(requestID
 
 // WebhookKeysName is where a deployment keeps the keys that webhooks are signed with.
 const WebhookKeysName = "webhooks/keys.json"
+
+// SharePrefix holds the shares of a request: what opens each, as a hash, and until when.
+func SharePrefix(requestID string) string { return "shares/" + requestID + "/" }
+
+// ShareName is where a share is, in the artifacts bucket.
+func ShareName(requestID, shareID string) string { return SharePrefix(requestID) + shareID + ".json" }
 
 // RequestOf is the request that an upload, a manifest or an artifact belongs to.
 func RequestOf(objectName string) (requestID string, ok bool) {

@@ -99,6 +99,26 @@ func NewToken(random io.Reader) (string, error) {
 	return crockford.EncodeToString(b[:]), nil
 }
 
+// NewShareToken returns a token that opens a share of a request: the request's id and 160 random bits, as letters and digits. It is
+// shown once and only its hash is kept.
+func NewShareToken(requestID string, random io.Reader) (string, error) {
+	var b [20]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("draw share token: %w", err)
+	}
+	return requestID + crockford.EncodeToString(b[:]), nil
+}
+
+// SharedRequest is the request that a share token belongs to, if it is one.
+func SharedRequest(token string) (requestID string, ok bool) {
+	if len(token) != requestIDLen+32 {
+		return "", false
+	}
+	id := token[:requestIDLen]
+	_, err := crockford.DecodeString(token[requestIDLen:])
+	return id, err == nil && ValidRequestID(id)
+}
+
 // HashToken is what is stored and looked up. Finding a record by the hash of a 256-bit secret leaks no more than the
 // hash through timing, so a lookup needs no comparison of the token itself.
 func HashToken(token string) string {

@@ -63,7 +63,7 @@ resource "google_storage_bucket" "artifacts" {
     condition {
       age = var.retention_days.artifacts
       # A request's id begins with 0 until the year 2248. The webhooks' keys are no request's and stay.
-      matches_prefix = ["0", "requests/", "outcomes/", "finished/", "webhooks/0"]
+      matches_prefix = ["0", "requests/", "outcomes/", "finished/", "webhooks/0", "shares/"]
     }
   }
   lifecycle_rule {

@@ -80,7 +80,7 @@ locals {
       "signs uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectCreator", condition = null }
       "finds uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectUser", condition = null }
       "reads results"  = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectViewer", condition = null }
-      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes", "webhooks"] : "resource.name.startsWith(\"${local.artifact_objects}${folder}/\")"]) }
+      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes", "webhooks", "shares"] : "resource.name.startsWith(\"${local.artifact_objects}${folder}/\")"]) }
     },
     { for bucket in var.source_buckets : "finds sources in ${bucket}" => { bucket = bucket, role = "roles/storage.objectViewer", condition = null } },
     { for stage, bucket in google_storage_bucket.inbox : "reads the manifests before ${stage}" => { bucket = bucket.name, role = "roles/storage.objectViewer", condition = null } if stage != local.first_stage },

@@ -51,7 +51,7 @@ var files = sync.OnceValues(func() (map[string]file, error) {
 	if !ok {
 		return nil, fmt.Errorf("the built page has no index.html: make web")
 	}
-	all["/"] = index
+	all["/"], all[embedded] = index, index
 	delete(all, "/index.html")
 	delete(all, "/inputs.sha256")
 	return all, nil
@@ -92,25 +92,32 @@ func Wrap(next http.Handler, storage ...string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy := policy(storage)
+	policy, framed := policy(storage, "'none'"), policy(storage, "*")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, ok := all[r.URL.Path]
 		if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
 			next.ServeHTTP(w, r)
 			return
 		}
+		if r.URL.Path == embedded {
+			f.serve(w, r, framed)
+			return
+		}
 		f.serve(w, r, policy)
 	}), nil
 }
 
+// embedded is where pages of others may frame the page; everywhere else it would be a way to have people click what they do not see.
+const embedded = "/embed"
+
 // policy lets the page run its own scripts and styles and nothing else, inline ones included. The viewer sorts in workers that it
 // makes from blobs, and reads pictures out of archives by blobs.
-func policy(storage []string) string {
+func policy(storage []string, framedBy string) string {
 	own := strings.Join(append([]string{"'self'"}, storage...), " ")
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "worker-src 'self' blob:",
 		"connect-src " + own + " blob: data:", "img-src " + own + " blob: data:", "media-src " + own + " blob:",
-		"form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+		"form-action 'self'", "base-uri 'none'", "frame-ancestors " + framedBy,
 	}, "; ")
 }
 

@@ -102,6 +102,9 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("policy %q lacks %q", csp, want)
 		}
 	}
+	if framed := get(h, "GET", "/embed"); framed.Header().Get("Content-Security-Policy") != strings.Replace(csp, "frame-ancestors 'none'", "frame-ancestors *", 1) || framed.Body.String() != page.Body.String() {
+		t.Errorf("the page for frames: %v", framed.Header())
+	}
 	if strings.Contains(csp, "unsafe") {
 		t.Errorf("policy %q allows what is unsafe", csp)
 	}

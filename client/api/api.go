@@ -156,6 +156,35 @@ type Result struct {
 	ExpiresAt   time.Time `json:"expires_at"`
 }
 
+// ShareAsked asks for a link that shows the result of a request: the body of POST /shares.
+type ShareAsked struct {
+	Title      string `json:"title,omitempty"`        // shown with the result; at most 200 bytes
+	ExpiresInS int64  `json:"expires_in_s,omitempty"` // seconds; absent: until it is revoked or the results are deleted
+}
+
+// Share is a link that shows the result of a request and can do nothing else.
+type Share struct {
+	ShareID    string    `json:"share_id"`
+	Title      string    `json:"title,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	ShareToken string    `json:"share_token,omitempty"` // shown once, when the share is made
+	URL        string    `json:"url,omitempty"`         // of the page that shows the result; once, where there is a page
+}
+
+// Shares are the shares of a request.
+type Shares struct {
+	Shares []Share `json:"shares"`
+}
+
+// Shared is what a share shows.
+type Shared struct {
+	Title     string    `json:"title,omitempty"`
+	CreatedAt time.Time `json:"created_at"` // of the share
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	Results   []Result  `json:"results"`
+}
+
 // Problem is every error answer: RFC 9457 with a stable code and advice.
 type Problem struct {
 	Title     string `json:"title"`

@@ -194,7 +194,7 @@ func (s *Service) purgeRequest(ctx context.Context, id string, dryRun bool) (obj
 	for _, name := range pipeline.Stages() {
 		places = append(places, place{s.Buckets.Inbox[name], id + "/"})
 	}
-	places = append(places, place{s.Buckets.Artifacts, artifacts.WebhookPrefix(id)}, place{s.Buckets.Artifacts, artifacts.OutcomeName(id)})
+	places = append(places, place{s.Buckets.Artifacts, artifacts.WebhookPrefix(id)}, place{s.Buckets.Artifacts, artifacts.SharePrefix(id)}, place{s.Buckets.Artifacts, artifacts.OutcomeName(id)})
 	for _, p := range places {
 		var found []pipeline.Object // listed first: deleting while listing would shift pages
 		for o, err := range s.Store.List(ctx, p.bucket, p.prefix) {

@@ -76,6 +76,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 
 	checkUploads(t, check)
 	checkLimits(t, check)
+	checkShares(t, check)
 
 	done := w.trigger("done")
 	w.finish(done.RequestID)
@@ -230,7 +231,7 @@ func TestDocumentHasEveryField(t *testing.T) {
 	doc := openapi(t)
 	for name, v := range map[string]any{"Trigger": api.Trigger{}, "Options": pipeline.Options{}, "Accepted": api.Accepted{}, "Upload": api.Upload{}, "Status": api.Status{},
 		"Progress": api.Progress{}, "StageProgress": api.StageProgress{}, "Timings": api.Timings{}, "StageTiming": api.StageTiming{}, "Warning": pipeline.Warning{},
-		"Failure": api.Failure{}, "Result": api.Result{}, "UploadsAsked": api.UploadsAsked{}, "File": api.File{}, "Uploads": api.Uploads{}, "NamedUpload": api.NamedUpload{}, "Complete": api.Complete{}, "Problem": serve.Problem{}} {
+		"Failure": api.Failure{}, "Result": api.Result{}, "UploadsAsked": api.UploadsAsked{}, "File": api.File{}, "Uploads": api.Uploads{}, "NamedUpload": api.NamedUpload{}, "Complete": api.Complete{}, "ShareAsked": api.ShareAsked{}, "Share": api.Share{}, "Shares": api.Shares{}, "Shared": api.Shared{}, "Problem": serve.Problem{}} {
 		want := fieldsOf(reflect.TypeOf(v))
 		got := slices.Sorted(maps.Keys(servetest.At(doc, "components", "schemas", name, "properties").(object)))
 		if !slices.Equal(got, want) {

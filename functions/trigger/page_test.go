@@ -100,7 +100,7 @@ func newPageWorld(t *testing.T) (w *world, page string, front *storageFront) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w = newWorld(t, func(c *trigger.Config) { c.Store, c.Signer, c.Sources = store, gcsSigner{signer}, nil })
+	w = newWorld(t, func(c *trigger.Config) { c.Store, c.Signer, c.Sources, c.Page = store, gcsSigner{signer}, nil, true })
 	w.artifacts = store
 	if site, err = web.Wrap(w.handler, storageServer.URL); err != nil {
 		t.Fatal(err)
@@ -139,6 +139,7 @@ func TestPage(t *testing.T) {
 	tab.Until(`document.querySelector('.viewer.loaded') && document.querySelector('.facts')`)
 	p.scene()
 	p.look("look")
+	p.share(address)
 	tab.Eval(`location.hash += '/report'`, nil)
 	tab.Until(`document.querySelector('.tiles') && document.body.innerText.includes('28.25 dB')`)
 	p.look("report")
@@ -225,6 +226,50 @@ func (p *person) upload(capture string, front *storageFront) {
 	front.connect()
 	p.Choose("input[type=file]", capture)
 	p.Until(`document.querySelectorAll('.stages li').length === 5`)
+}
+
+// share makes a link, which another browser opens, alone and in a frame, until it is revoked.
+func (p *person) share(address string) {
+	p.t.Helper()
+	p.Until(`document.querySelector('.share form')`)
+	p.Eval(`(i => { i.value = 'A title ' + `+quoted(hostile)+`; i.dispatchEvent(new Event('input', {bubbles: true})); })(document.querySelector('.share form input'))`, nil)
+	p.Click("Make a link")
+	p.Until(`document.querySelector('.made') && document.querySelectorAll('.share li').length === 1`)
+	p.look("share")
+	var link, embed string
+	p.Eval(`document.querySelectorAll('.made input')[0].value`, &link)
+	p.Eval(`document.querySelectorAll('.made input')[1].value.match(/src="([^"]+)"/)[1]`, &embed)
+	if !strings.HasPrefix(link, address+"/s?") || !strings.HasPrefix(embed, address+"/embed#/s/") {
+		p.t.Errorf("links %q and %q", link, embed)
+	}
+
+	guest := &person{t: p.t, Tab: chromium.Open(p.t, link, 375, 812, false)} // with a profile of its own
+	guest.Until(`location.hash.startsWith('#/s/') && document.querySelector('.viewer.loaded') && document.querySelector('.facts')`)
+	var text string
+	guest.Eval(`document.body.innerText`, &text)
+	if !strings.Contains(text, "A title "+hostile) || strings.Contains(text, "comparison.jpg") || !strings.Contains(text, "splat.sog") || strings.Contains(text, "My captures") {
+		p.t.Errorf("a guest reads:\n%s", text)
+	}
+	guest.look("shared")
+	guest.Go(embed)
+	guest.Until(`document.querySelector('.embedded .viewer.loaded')`)
+	guest.look("embedded")
+	p.Eval(`window.confirm = () => true`, nil)
+	p.Eval(`document.querySelector('.share li button').click()`, nil)
+	p.Until(`document.querySelectorAll('.share li').length === 0 && !document.querySelector('.made')`)
+	guest.Go(address + "/#" + strings.SplitN(embed, "#", 2)[1])
+	guest.Until(`document.querySelector('[role=alert]')?.innerText.includes('was revoked')`)
+	guest.look("revoked")
+	for _, fault := range guest.Faults() {
+		if !strings.Contains(fault, "404") { // of what was revoked
+			p.t.Errorf("console of a guest: %s", fault)
+		}
+	}
+}
+
+func quoted(s string) string {
+	b, _ := json.Marshal(s) // a string can be encoded
+	return string(b)
 }
 
 // watch shows the first stage's progress and warning, and ends it.

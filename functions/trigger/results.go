@@ -26,7 +26,7 @@ type left struct {
 // emptied when full: what is lost is read again.
 type resultCache struct {
 	mu      sync.Mutex
-	entries map[string]left // by generation of the manifest
+	entries map[string]left // by generation of the manifest and, with links, by where the caller reached this API
 }
 
 const resultCacheSize = 512
@@ -38,7 +38,8 @@ func (c *resultCache) of(ctx context.Context, s *Service, state queue.State, now
 	window := int64(0)
 	if state.Status == pipeline.Completed {
 		window = now.UnixNano()/int64(s.DownloadTTL/2) + 1 // links live two windows, so the oldest handed out has one left
-		key += "#results"
+		called, _ := ctx.Value(calledKey{}).(string)
+		key += "#results for " + called
 	}
 	c.mu.Lock()
 	known, ok := c.entries[key]

@@ -208,8 +208,7 @@ func (s *Service) result(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if state.Status != pipeline.Completed {
-		serve.WriteProblem(w, serve.Problem{Status: http.StatusConflict, Code: "not_completed", RequestID: state.ID, Retryable: !state.Status.Terminal(),
-			Detail: "The request is " + string(state.Status) + ", so there is no result.", Advice: "Follow its status."})
+		serve.WriteProblem(w, notCompleted(state))
 		return
 	}
 	left, err := s.results.of(ctx, s, state, s.Now().UTC())

@@ -8,7 +8,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -116,6 +119,8 @@ type Config struct {
 	Keys Keys
 	// Caller names who is asking where there are no keys, for rate limits; an error answers 401. Nil: the network address.
 	Caller func(*http.Request) (string, error)
+	// Page says that the page for people is served where this API is: links of shares lead to it.
+	Page bool
 	// PublicURL is where clients reach this API ("https://api.example.com"). Empty: what the client called.
 	PublicURL      string
 	MaxUploadBytes int64         // of a capture, in one upload or in several; 0: the constant
@@ -185,16 +190,22 @@ func orDefault[T ~int | ~int64](v *T, preset T) {
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", serve.NotFound)
-	only := func(method, path string, h http.HandlerFunc) {
+	handle := func(path string, by map[string]http.HandlerFunc) {
+		allowed := strings.Join(slices.Sorted(maps.Keys(by)), ", ")
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead) {
-				serve.WriteProblem(w, serve.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: method,
-					Detail: r.Method + " is not served here.", Advice: "Use " + method + "."})
+			h := by[r.Method]
+			if r.Method == http.MethodHead {
+				h = by[http.MethodGet]
+			}
+			if h == nil {
+				serve.WriteProblem(w, serve.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: allowed,
+					Detail: r.Method + " is not served here.", Advice: "Use " + allowed + "."})
 				return
 			}
 			h(w, r)
 		})
 	}
+	only := func(method, path string, h http.HandlerFunc) { handle(path, map[string]http.HandlerFunc{method: h}) }
 	only(http.MethodPost, "/trigger-reconstruction", s.submit)
 	only(http.MethodGet, "/status", s.status)
 	only(http.MethodGet, "/status/{request_id}", s.status)
@@ -203,10 +214,22 @@ func (s *Service) Handler() http.Handler {
 	only(http.MethodPost, "/cancel", s.cancel)
 	only(http.MethodPost, "/uploads", s.uploads)
 	only(http.MethodPost, "/uploads/complete", s.complete)
+	handle("/shares", map[string]http.HandlerFunc{http.MethodPost: s.share, http.MethodGet: s.shares})
+	only(http.MethodDelete, "/shares/{share_id}", s.unshare)
+	only(http.MethodGet, "/shared", s.shared)
+	if s.Page {
+		only(http.MethodGet, sharePage, s.sharePage)
+		only(http.MethodGet, sharePicture, s.sharePicture)
+	}
 	only(http.MethodGet, "/openapi.json", s.openapi)
 	only(http.MethodGet, "/docs", s.docs)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), calledKey{}, s.publicURL(r))))
+	})
 }
+
+// calledKey is where a caller reached this API: links to results may follow it.
+type calledKey struct{}
 
 // unavailable is the answer when something that this API depends on does not answer: nothing was accepted.
 func (s *Service) unavailable(w http.ResponseWriter, r *http.Request, what string, err error) {

@@ -50,6 +50,12 @@ export async function post<T>(path: string, body: unknown, token?: string, heade
   return answer.json();
 }
 
+export type Share = { share_id: string; title?: string; created_at: string; expires_at?: string; share_token?: string; url?: string };
+
+export const shares = (token: string): Promise<{ shares: Share[] }> => call('/shares', { headers: bearer(token) }).then(a => a.json());
+export const remove = (path: string, token: string) => call(path, { method: 'DELETE', headers: bearer(token) });
+export const opened = (shareToken: string): Promise<{ title?: string; results: Result[] }> => call('/shared', { headers: bearer(shareToken) }).then(a => a.json());
+
 export const cancel = (token: string) => post<Status>('/cancel', {}, token);
 
 // follow reads the status document now and again after every change, until the request has ended or signal says so. What

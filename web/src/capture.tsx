@@ -3,11 +3,14 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { cancel, ended, follow, Problem, type Status } from './api';
 import { type Capture, capture, change, useCaptures } from './captures';
 import { accept, bytes, day, left, plural } from './format';
+import { later } from './later';
 import { Results } from './look';
 import { Bar, Trouble, Warnings } from './parts';
 import { stageName, stageWhat } from './stages';
 import { missing, start, useTransfer } from './transfer';
 import './look.css';
+
+const SharePanel = later(() => import('./share').then(m => m.SharePanel));
 
 export function CapturePage({ id, report }: { id: string; report: boolean }) {
   useCaptures();
@@ -45,7 +48,7 @@ function Known({ c, report }: { c: Capture; report: boolean }) {
   });
 
   if (status?.status === 'COMPLETED' && status.results?.length)
-    return <Results title={c.title} results={status.results} warnings={status.warnings} report={report} home={`#/c/${c.id}`} />;
+    return <Results title={c.title} results={status.results} warnings={status.warnings} report={report} home={`#/c/${c.id}`} share={<SharePanel token={c.token} title={c.title} />} />;
   const uploading = !c.uploaded && !ended(status?.status) && !status?.stage;
   return (
     <section class="capture">

@@ -1,4 +1,5 @@
 // What came out: the splat to move through, the film, the files, and the report.
+import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { call, type Result, type Warning } from './api';
 import { bytes } from './format';
@@ -17,9 +18,9 @@ const about: Record<string, string> = {
 };
 const pictures = ['comparison', 'contact_sheet', 'cameras', 'depth_grid'];
 
-export type ResultsProps = { title: string; results: Result[]; warnings?: Warning[]; report: boolean; home: string };
+export type ResultsProps = { title: string; results: Result[]; warnings?: Warning[]; report: boolean; home: string; share?: ComponentChildren };
 
-export function Results({ title, results, warnings, report, home }: ResultsProps) {
+export function Results({ title, results, warnings, report, home, share }: ResultsProps) {
   const of = (kind: string) => results.find(r => r.kind === kind);
   const doc = useReport(of('report')?.url);
   if (report) return <ReportView title={title} doc={doc} results={results} home={home} />;
@@ -30,6 +31,7 @@ export function Results({ title, results, warnings, report, home }: ResultsProps
       <Viewer results={results} doc={doc} known={!of('report') || doc !== undefined} title={title} />
       {doc && <p class="numbers facts"><Facts doc={doc} /><a href={`${home}/report`}>The whole report</a></p>}
       <Warnings list={warnings ?? doc?.warnings} />
+      {share}
       {film && <section aria-label="Film"><h2>Film</h2><video controls playsInline loop preload="metadata" src={film.url} poster={of('thumbnail')?.url} aria-label="A film around the result" /></section>}
       <section aria-label="Files">
         <h2>Files</h2>
@@ -43,6 +45,19 @@ export function Results({ title, results, warnings, report, home }: ResultsProps
           <div class="pictures">{pictures.map(of).map(r => r && <figure key={r.kind}><a href={r.url} aria-label={`Open ${r.file_name}`}><img src={r.url} alt={about[r.kind]} loading="lazy" /></a><figcaption>{about[r.kind]}</figcaption></figure>)}</div>
         </section>
       )}
+    </section>
+  );
+}
+
+// Embedded is the viewer alone, for a frame on another page.
+export function Embedded({ title, results, page }: { title: string; results: Result[]; page: string }) {
+  const report = results.find(r => r.kind === 'report');
+  const doc = useReport(report?.url);
+  return (
+    <section class="embedded" aria-label={title}>
+      <h1 class="visually-hidden">{title}</h1>
+      <Viewer results={results} doc={doc} known={!report || doc !== undefined} title={title} />
+      <a class="button" href={page} target="_blank" rel="noopener">Open</a>
     </section>
   );
 }

@@ -141,7 +141,7 @@ func config(o Options) app.Config {
 		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
 		RateCaller: o.RateLimit, RateGlobal: callersAtOnce * o.RateLimit, LoopbackWebhooks: !o.Untrusted, Origins: o.Origins, APIKeys: o.APIKeys,
-		FairShare: len(o.APIKeys) > 0, Concurrent: 1000,
+		FairShare: len(o.APIKeys) > 0, Concurrent: 1000, WebPage: true,
 	}
 	if o.RateLimit == 0 {
 		c.RateCaller, c.RateGlobal = 1e6, 1e6
