@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/colmap"
@@ -152,7 +153,7 @@ func (c Config) search(ctx context.Context, job *stage.Job, capture *capture, w 
 	if hardlyMoves(capture.report.Warnings) != nil {
 		w.posesBudgetS /= 4 // more of what shows no depth is hardly worth its time
 	}
-	return climb(ctx, w, w.ladder(capture.report.DurationS > 0), func(r rung, number int, at span, leftS float64) (a attempt, ok bool, err error) {
+	return climb(ctx, w, w.ladder(capture.report.DurationS > 0), func(ctx context.Context, r rung, number int, at span, leftS float64) (a attempt, ok bool, err error) {
 		dir := job.Dir
 		if number > 1 {
 			if r, ok = c.affordable(w, r, len(capture.selection.Frames), leftS); !ok {
@@ -180,10 +181,10 @@ func (c Config) search(ctx context.Context, job *stage.Job, capture *capture, w 
 
 // climb makes the first try and then those of rungs, while the best so far asks for more. try is given a rung, the number of the
 // try from 1, its part of the stage's percents and the seconds that are left for it; ok is false where it was not made. kept hears
-// of each try that is better than those before.
-func climb(ctx context.Context, w work, rungs []rung, try func(r rung, number int, at span, leftS float64) (a attempt, ok bool, err error), settle func(keep, drop attempt) error) (outcome, error) {
+// of each try that is better than those before. A further try that overruns what is left for it is stopped.
+func climb(ctx context.Context, w work, rungs []rung, try func(ctx context.Context, r rung, number int, at span, leftS float64) (a attempt, ok bool, err error), settle func(keep, drop attempt) error) (outcome, error) {
 	at := span{percentExtract, percentFurther}
-	first, _, err := try(w.first(), 1, at, 0)
+	first, _, err := try(ctx, w.first(), 1, at, 0)
 	if err != nil && (ctx.Err() != nil || !first.wantsMore(err)) {
 		return outcome{}, err
 	}
@@ -194,9 +195,16 @@ func climb(ctx context.Context, w work, rungs []rung, try func(r rung, number in
 			break
 		}
 		next := at.next()
-		a, ok, err := try(r, len(o.tries)+1, next, w.posesBudgetS*o.attempt.patience(o.err)-spentS)
+		leftS := w.posesBudgetS*o.attempt.patience(o.err) - spentS
+		limited, cancel := context.WithTimeout(ctx, time.Duration(overrun*leftS*float64(time.Second)))
+		a, ok, err := try(limited, r, len(o.tries)+1, next, leftS)
+		stopped := err != nil && errors.Is(limited.Err(), context.DeadlineExceeded)
+		cancel()
 		if ctx.Err() != nil {
 			return o, ctx.Err()
+		}
+		if stopped {
+			ok, err = true, &colmap.Failure{Code: outOfTime}
 		}
 		if !ok && err != nil {
 			return o, err
@@ -230,10 +238,18 @@ func climb(ctx context.Context, w work, rungs []rung, try func(r rung, number in
 	return o, nil
 }
 
+const (
+	// overrun is how many times the seconds that are left for a further try it may take, on a clock: estimates are wrong by a factor
+	// of three for hard images, and the machine may have other work.
+	overrun = 2
+	// outOfTime is the failure of a try that was stopped then.
+	outOfTime = "out_of_time"
+)
+
 // aboutImages says whether an attempt ended as it did because of its images, not of the machine.
 func aboutImages(err error) bool {
 	var f *colmap.Failure
-	return err == nil || errors.As(err, &f) && !f.Exhausted()
+	return err == nil || errors.As(err, &f) && !f.Exhausted() && f.Code != outOfTime
 }
 
 // remove deletes the files of an attempt that is not needed any more.

@@ -1,7 +1,9 @@
 package preprocess
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -174,7 +176,7 @@ func TestClimbing(t *testing.T) {
 	} {
 		var lefts []float64
 		n, settled := 0, 0
-		o, err := climb(t.Context(), w, rungs, func(r rung, number int, at span, leftS float64) (attempt, bool, error) {
+		o, err := climb(t.Context(), w, rungs, func(_ context.Context, r rung, number int, at span, leftS float64) (attempt, bool, error) {
 			if number > 1 {
 				lefts = append(lefts, leftS)
 			}
@@ -203,11 +205,11 @@ func TestClimbing(t *testing.T) {
 	}
 	// What is not about the images ends it.
 	disk := errors.New("disk")
-	if _, err := climb(t.Context(), w, rungs, func(rung, int, span, float64) (attempt, bool, error) { return attempt{}, true, disk }, nil); err != disk {
+	if _, err := climb(t.Context(), w, rungs, func(context.Context, rung, int, span, float64) (attempt, bool, error) { return attempt{}, true, disk }, nil); err != disk {
 		t.Errorf("got %v", err)
 	}
 	first := true
-	if _, err := climb(t.Context(), w, rungs, func(rung, int, span, float64) (attempt, bool, error) {
+	if _, err := climb(t.Context(), w, rungs, func(context.Context, rung, int, span, float64) (attempt, bool, error) {
 		if first {
 			first = false
 			return attempt{}, true, none
@@ -221,6 +223,39 @@ func TestClimbing(t *testing.T) {
 	var f *pipeline.Failure
 	if err := o.afterTries(failure(&colmap.Failure{Code: colmap.NoSparseModel, Message: "no poses"})); !errors.As(err, &f) || f.Message != "No poses. 2 further tries, with up to 1600 pixels, did not do better than 4 images." {
 		t.Errorf("%v", err)
+	}
+}
+
+// A further try that takes far longer than was left for it is stopped, nothing after it is tried, and what the first found is kept.
+func TestTryThatOverrunsIsStopped(t *testing.T) {
+	tries, first := 0, placed(30, 50)
+	o, err := climb(t.Context(), work{posesBudgetS: 0.02, threads: 2}, []rung{{what: "second"}, {what: "third"}}, func(ctx context.Context, _ rung, number int, _ span, _ float64) (attempt, bool, error) {
+		if tries++; number == 1 {
+			return first, true, ctx.Err()
+		}
+		<-ctx.Done()
+		return attempt{}, true, fmt.Errorf("match features: %w", ctx.Err())
+	}, func(keep, drop attempt) error {
+		if keep.result.Quality.RegisteredImages != 30 {
+			t.Errorf("kept %+v", keep)
+		}
+		return nil
+	})
+	if err != nil || o.err != nil || tries != 2 || len(o.tries) != 2 || !o.tries[0].Chosen || o.tries[1].Failure != "out_of_time" {
+		t.Errorf("%d tries: %+v, %v", tries, o, err)
+	}
+
+	// Where the first found nothing, its failure remains the request's.
+	none := &colmap.Failure{Code: colmap.NoSparseModel}
+	o, err = climb(t.Context(), work{posesBudgetS: 0.02, threads: 2}, []rung{{what: "second"}}, func(ctx context.Context, _ rung, number int, _ span, _ float64) (attempt, bool, error) {
+		if number == 1 {
+			return attempt{}, true, none
+		}
+		<-ctx.Done()
+		return attempt{}, true, ctx.Err()
+	}, func(_, _ attempt) error { return nil })
+	if err != nil || o.err != none {
+		t.Errorf("after nothing: %v, %v", o.err, err)
 	}
 }
 
