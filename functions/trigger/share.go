@@ -50,7 +50,7 @@ func (s *Service) shareOwner(ctx context.Context, w http.ResponseWriter, r *http
 	return state, true
 }
 
-// share serves POST /shares: a link that shows the result to whoever has it, and can do nothing else.
+// share serves POST /shares: a link that shows the result to everyone who has it, and can do nothing else.
 func (s *Service) share(w http.ResponseWriter, r *http.Request) {
 	var ask api.ShareAsked
 	if r.ContentLength != 0 {

@@ -88,7 +88,7 @@ func (s *Service) openShare(ctx context.Context, token string) (api.Shared, erro
 	return doc, nil
 }
 
-// preview is what messengers and search engines see of a share; people go on to the page at once. Nothing runs in it.
+// preview is what messengers and search engines see of a share; people are led to the page at once. Nothing runs in it.
 var preview = template.Must(template.New("preview").Parse(`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -35,7 +35,7 @@ export function SharePanel({ token, title }: { token: string; title: string }) {
     });
   };
   const revoke = (s: Share) => {
-    if (!confirm('Revoke this link? Whoever has it sees nothing any more.')) return;
+    if (!confirm('Revoke this link? It will show nothing any more.')) return;
     void attempt(async () => {
       await remove(`/shares/${s.share_id}`, token);
       if (made?.share_id === s.share_id) setMade(undefined);
@@ -45,7 +45,7 @@ export function SharePanel({ token, title }: { token: string; title: string }) {
   return (
     <section class="share" aria-label="Share">
       <h2>Share</h2>
-      <p class="muted">Whoever has the link can look around, watch the film, read the report and download the splat. The pictures you took stay yours.</p>
+      <p class="muted">Everyone who has the link can look around, watch the film, read the report and download the splat. The pictures you took stay yours.</p>
       <form onSubmit={make}>
         <label class="field">Title for those who look<input value={name} maxLength={100} placeholder={title} onInput={e => setName(e.currentTarget.value)} /></label>
         <label class="field">The link works for<select value={term} onChange={e => setTerm(e.currentTarget.value)}>{terms.map(([v, words]) => <option key={v} value={v}>{words}</option>)}</select></label>
