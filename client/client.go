@@ -175,7 +175,7 @@ func (c *Client) request(ctx context.Context, method, path, token string, body i
 
 var errNotModified = errors.New("not modified")
 
-// call sends r and decodes the answer into v when it has the wanted status.
+// call sends r and decodes the answer into v, unless that is nil, when it has the wanted status.
 func (c *Client) call(r *http.Request, want int, v any) (http.Header, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
 	defer cancel()
@@ -189,6 +189,9 @@ func (c *Client) call(r *http.Request, want int, v any) (http.Header, error) {
 	}
 	if resp.StatusCode != want {
 		return nil, problemOf(resp)
+	}
+	if v == nil {
+		return resp.Header, nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxDocumentBytes)).Decode(v); err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)

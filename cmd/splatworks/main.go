@@ -33,6 +33,7 @@ type commands struct {
 	Submit submitCommand `cmd:"" group:"backend" help:"Send a capture to a running backend."`
 	Status statusCommand `cmd:"" group:"backend" help:"Show the status of a request, as JSON."`
 	Watch  watchCommand  `cmd:"" group:"backend" help:"Follow a request until it ends, and download the results."`
+	Share  shareCommand  `cmd:"" group:"backend" help:"Share a result by a link of its own."`
 	Cancel cancelCommand `cmd:"" group:"backend" help:"Cancel a request."`
 
 	Key      keyCommand      `cmd:"" group:"operate" help:"Make an API key for a deployment."`

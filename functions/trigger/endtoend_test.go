@@ -104,6 +104,27 @@ func TestClientUploadsWaitsAndDownloads(t *testing.T) {
 	if _, err := c.Cancel(ctx, accepted.CallbackToken); err == nil {
 		t.Error("a finished request can be canceled")
 	}
+	share, err := c.Share(ctx, accepted.CallbackToken, client.ShareAsked{Title: "A place"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := c.Shared(ctx, share.ShareToken)
+	if err != nil || shown.Title != "A place" || len(shown.Results) == 0 {
+		t.Fatal(shown, err)
+	}
+	got.Reset()
+	if err := c.Download(ctx, shown.Results[0], &got); err != nil || got.String() != "content of splat" {
+		t.Error(got.String(), err)
+	}
+	if all, err := c.Shares(ctx, accepted.CallbackToken); err != nil || len(all) != 1 || all[0].ShareID != share.ShareID || all[0].ShareToken != "" {
+		t.Error(all, err)
+	}
+	if err := c.Unshare(ctx, accepted.CallbackToken, share.ShareID); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Shared(ctx, share.ShareToken); err == nil {
+		t.Error("a share shows its result after it was revoked")
+	}
 }
 
 // TestClientUploadsSeveral: all files arrive and are pinned in their order, and the whole may be repeated after it broke off.
