@@ -225,7 +225,7 @@ func (p *person) upload(capture string, front *storageFront) {
 	p.Until(`document.body.innerText.includes('Choose the same file again')`)
 	front.connect()
 	p.Choose("input[type=file]", capture)
-	p.Until(`document.querySelectorAll('.stages li').length === 5`)
+	p.Until(fmt.Sprintf(`document.querySelectorAll('.stages li').length === %d`, len(pipeline.Stages())))
 }
 
 // share makes a link, which another browser opens, alone and in a frame, until it is revoked.
@@ -284,7 +284,7 @@ func (p *person) watch(w *world, id string) *artifacts.Manifest {
 	p.Until(`document.querySelector('.stages .now progress').value === 40`)
 	p.look("watch")
 	m, manifest := w.complete(lease, nil)
-	for _, stage := range []pipeline.Stage{pipeline.Preprocess, pipeline.Depth, pipeline.Train} {
+	for stage, _ := pipeline.First().Next(); stage != pipeline.Last(); stage, _ = stage.Next() {
 		m, manifest = w.complete(w.claim(id, stage, manifest), m)
 	}
 	return m

@@ -32,7 +32,7 @@ func TestStatusFollowsARequestToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.status(token)
-	if s.Progress.Percent != 20 || s.Progress.Step != "matching features" || len(s.Progress.Stages) != 5 ||
+	if s.Progress.Percent != 20 || s.Progress.Step != "matching features" || len(s.Progress.Stages) != len(pipeline.Stages()) ||
 		s.Progress.Stages[0].Percent != 100 || s.Progress.Stages[1].Percent != 50 || s.Progress.Stages[2].Percent != 0 {
 		t.Errorf("progress %+v", s.Progress)
 	}
@@ -71,11 +71,11 @@ func TestStatusFollowsARequestToItsEnd(t *testing.T) {
 		t.Fatal(leases, err)
 	}
 	m, manifest = w.complete(leases[0], m)
-	for _, stage := range []pipeline.Stage{pipeline.Depth, pipeline.Train, pipeline.Export} {
+	for stage, more := pipeline.Preprocess.Next(); more; stage, more = stage.Next() {
 		m, manifest = w.complete(w.claim(a.RequestID, stage, manifest), m)
 	}
 	s = w.status(token)
-	if s.Status != pipeline.Completed || s.Progress.Percent != 100 || s.Progress.Step != "done" || len(s.Results) != 2 || len(s.Timings.Stages) != 5 || s.ETAS != nil {
+	if s.Status != pipeline.Completed || s.Progress.Percent != 100 || s.Progress.Step != "done" || len(s.Results) != 2 || len(s.Timings.Stages) != len(pipeline.Stages()) || s.ETAS != nil {
 		t.Fatalf("done: %+v", s)
 	}
 	want := api.Result{Kind: "splat", FileName: "splat.ply", ContentType: "application/octet-stream", Size: 16, CRC32C: s.Results[0].CRC32C,
@@ -91,10 +91,10 @@ func TestCompletedNeedsTheFinalManifest(t *testing.T) {
 	a := w.trigger("s")
 	lease := w.claim(a.RequestID, pipeline.Filter, pipeline.Object{Bucket: "inbox-filter", Name: a.RequestID + "/input", Generation: 1})
 	m, manifest := w.complete(lease, nil)
-	for _, stage := range []pipeline.Stage{pipeline.Preprocess, pipeline.Depth, pipeline.Train} {
+	for stage, _ := pipeline.First().Next(); stage != pipeline.Last(); stage, _ = stage.Next() {
 		m, manifest = w.complete(w.claim(a.RequestID, stage, manifest), m)
 	}
-	export := w.claim(a.RequestID, pipeline.Export, manifest)
+	export := w.claim(a.RequestID, pipeline.Last(), manifest)
 	if s := w.status(a.CallbackToken); s.Status != pipeline.Processing || s.Results != nil {
 		t.Fatalf("although export runs: %s with %v", s.Status, s.Results)
 	}

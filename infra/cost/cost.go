@@ -9,6 +9,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/splatworks/splatworks/pipeline"
 )
 
 // Price is a list price in USD with its source: what was read, or "from memory" for a figure to check before it is relied on.
@@ -93,9 +95,10 @@ func (s Stage) Seconds() float64 {
 func (s Stage) USD() float64 { return s.Seconds() * s.Machine.PerSecond() }
 
 // EventsUSD is what the receivers, functions and events of one request cost: a second of a 1 vCPU, 512 MiB instance for
-// each of ten calls (trigger, five receivers, notify, three polls), fifty object writes.
+// each call (trigger, a receiver for each stage, notify, three polls), fifty object writes.
 func EventsUSD() float64 {
-	const calls, objectWrites = 10, 50
+	const objectWrites = 50
+	calls := float64(1 + len(pipeline.Stages()) + 1 + 3)
 	return calls*(RequestVCPU.USD+0.5*RequestGiB.USD+Requests.USD/1e6) + objectWrites*StorageWrite.USD/1000
 }
 

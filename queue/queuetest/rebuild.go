@@ -55,24 +55,26 @@ var rebuildTests = []test{
 				Outcome: &queue.Outcome{Status: pipeline.Canceled, At: at}},
 		}
 		byStage := map[pipeline.Stage]pipeline.Request{}
-		for _, stage := range pipeline.Stages() {
+		stages, last := pipeline.Stages(), pipeline.Last()
+		for _, stage := range stages {
 			byStage[stage] = b.request()
 			list = append(list, processed(byStage[stage], stage, at))
 		}
-		check(b, "rebuilt", b.rebuild(list...), nil, queue.Rebuilt{Records: 9, Requests: 9, Tasks: 5})
+		tasks := 1 + len(stages) - 1 // of the upload, and of every manifest but the last
+		check(b, "rebuilt", b.rebuild(list...), nil, queue.Rebuilt{Records: len(list), Requests: len(list), Tasks: tasks})
 
 		check(b, "waiting", b.state(waiting.ID).Status, nil, pipeline.Queued)
 		check(b, "failed", b.state(failed.ID).Status, nil, pipeline.Failed)
 		check(b, "failure", *b.state(failed.ID).Failure, nil, *failure)
 		check(b, "canceled", b.state(canceled.ID).Status, nil, pipeline.Canceled)
 		check(b, "end", b.state(canceled.ID).FinishedAt.Equal(at), nil, true)
-		done := b.state(byStage[pipeline.Export].ID)
-		if done.Status != pipeline.Completed || !done.FinishedAt.Equal(at) || done.Manifest != Manifest(done.ID, pipeline.Export) {
+		done := b.state(byStage[last].ID)
+		if done.Status != pipeline.Completed || !done.FinishedAt.Equal(at) || done.Manifest != Manifest(done.ID, last) {
 			b.Fatalf("completed: %+v", done)
 		}
-		l := b.claim(pipeline.Filter)
-		check(b, "task", l.Task(), nil, queue.Task{RequestID: uploaded.ID, Stage: pipeline.Filter, Input: Upload(uploaded.ID, 4)})
-		for _, stage := range pipeline.Stages()[:4] {
+		first := pipeline.First()
+		check(b, "task", b.claim(first).Task(), nil, queue.Task{RequestID: uploaded.ID, Stage: first, Input: Upload(uploaded.ID, 4)})
+		for _, stage := range stages[:len(stages)-1] {
 			r := byStage[stage]
 			next, _ := stage.Next()
 			s := b.state(r.ID)
@@ -89,7 +91,7 @@ var rebuildTests = []test{
 		counts, err := b.q.StatusCounts(b.ctx())
 		check(b, "completed", counts[pipeline.Completed], err, 1)
 		check(b, "queued", counts[pipeline.Queued], err, 2)
-		check(b, "processing", counts[pipeline.Processing], err, 5)
+		check(b, "processing", counts[pipeline.Processing], err, tasks)
 	}},
 	{"twice is as good as once, and nothing that is known is taken back", func(b *bench) {
 		r := b.ready()
@@ -111,7 +113,7 @@ var rebuildTests = []test{
 	}},
 	{"a deadline and an end are remembered", func(b *bench) {
 		late, done := b.request(deadline(b.clock.Now().Add(time.Minute))), b.request()
-		b.rebuild(queue.Record{Request: late}, processed(done, pipeline.Export, b.clock.Now().Add(-b.cfg.Keep+time.Minute)))
+		b.rebuild(queue.Record{Request: late}, processed(done, pipeline.Last(), b.clock.Now().Add(-b.cfg.Keep+time.Minute)))
 		b.clock.Advance(time.Minute)
 		reaped := b.reap()
 		check(b, "past deadline", reaped.PastDeadline, nil, 1)
@@ -121,8 +123,8 @@ var rebuildTests = []test{
 		recent, old, called := b.request(), b.request(), b.request()
 		canceled := queue.Record{Request: called, Outcome: &queue.Outcome{Status: pipeline.Canceled, At: b.clock.Now().Add(-time.Minute)}}
 		for range 2 {
-			b.rebuild(processed(recent, pipeline.Export, b.clock.Now().Add(-queue.Recent+time.Millisecond)),
-				processed(old, pipeline.Export, b.clock.Now().Add(-queue.Recent)), canceled)
+			b.rebuild(processed(recent, pipeline.Last(), b.clock.Now().Add(-queue.Recent+time.Millisecond)),
+				processed(old, pipeline.Last(), b.clock.Now().Add(-queue.Recent)), canceled)
 		}
 		if got, want := b.reap().Unannounced, []string{recent.ID, called.ID}; !slices.Equal(got, want) {
 			b.Fatalf("unannounced: got %v, want %v", got, want)

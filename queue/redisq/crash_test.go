@@ -33,7 +33,7 @@ import (
 // appendfsync everysec, every other kill also cuts off what was appended in the second before.
 
 const (
-	crashRequests = 1000 // five tasks each
+	crashRequests = 1000 // a task for each stage
 	crashWorkers  = 8
 	crashLimit    = time.Minute           // for all of it; some 15 seconds are enough on two busy cores
 	crashWork     = 10 * time.Millisecond // of a task, so that there is time to be killed

@@ -3,6 +3,7 @@ package redisq_test
 import (
 	"errors"
 	"iter"
+	"slices"
 	"testing"
 	"time"
 
@@ -190,7 +191,7 @@ func TestFlushAndRebuild(t *testing.T) {
 		s.must(s.q.Cancel(t.Context(), r.ID))
 		s.outcomes[r.ID], ended[r.ID] = &queue.Outcome{Status: pipeline.Canceled, At: clock.Now()}, pipeline.Canceled
 	}
-	for _, stage := range []pipeline.Stage{pipeline.Export, pipeline.Train, pipeline.Depth, pipeline.Preprocess, pipeline.Filter} {
+	for _, stage := range slices.Backward(pipeline.Stages()) {
 		for range each { // ready, the last stage first
 			s.add(stage)
 		}
