@@ -74,9 +74,6 @@ type Requests interface {
 	// Lookup and LookupToken return ErrNotFound for unknown ids and hashes.
 	Lookup(ctx context.Context, requestID string) (State, error)
 	LookupToken(ctx context.Context, tokenHash string) (State, error)
-	// Position is the place of the request's task among the ready tasks of its stage, retries whose time has come among them: 1 is
-	// claimed next; 0 when it is not waiting for a worker.
-	Position(ctx context.Context, requestID string) (int, error)
 	// Cancel ends a request that has not ended; its worker learns it at the next heartbeat. ErrTerminal when it has.
 	Cancel(ctx context.Context, requestID string) error
 }
@@ -123,20 +120,34 @@ type Tasks interface {
 // the task because the lease had expired, and with ErrCanceled when the client called the request off: then the work must
 // stop, and what it wrote is not adopted. An expired lease that no reaper has seen yet still holds.
 type Lease interface {
+	Assignment
+	Keeper
+	Finisher
+}
+
+// Assignment is what the work of a lease starts from. It makes no calls.
+type Assignment interface {
 	Task() Task
 	Request() pipeline.Request
-	Attempt() int         // from 1; 1 again after Saved
-	Fence() int64         // grows with every claim of a task; part of every path the work writes to
-	ExpiresAt() time.Time // pushed back by Heartbeat
+	Attempt() int // from 1; 1 again after Saved
+	Fence() int64 // grows with every claim of a task; part of every path the work writes to
 	// LastFailure is why an earlier attempt of this task failed; nil when none did. After ExhaustedResources the work must
 	// be planned smaller.
 	LastFailure() *pipeline.Failure
+}
 
+// Keeper is what a worker needs of its lease while it works.
+type Keeper interface {
+	ExpiresAt() time.Time // pushed back by Heartbeat
 	// Heartbeat extends the lease and publishes progress. A warning in it is kept with the request, once.
 	Heartbeat(ctx context.Context, p pipeline.Progress) error
 	// Saved notes that the state of the work is saved where the next worker finds it. The attempts are counted anew from this
 	// one, so a worker that dies now and then does not end a request that gets further each time; its deadline does.
 	Saved(ctx context.Context) error
+}
+
+// Finisher ends a lease: one of its methods is the last call of an attempt.
+type Finisher interface {
 	// Complete ends the task. manifest is what the stage wrote; after the last stage the request is COMPLETED. No error
 	// either when the manifest's event came first and completed the task for this lease.
 	Complete(ctx context.Context, manifest pipeline.Object) error
@@ -208,6 +219,9 @@ type Overview interface {
 	Counts(ctx context.Context) (map[pipeline.Stage]StageCounts, error)
 	// Next returns the requests of the first n ready tasks of a stage, in the order of claims.
 	Next(ctx context.Context, stage pipeline.Stage, n int) (requestIDs []string, err error)
+	// Position is the place of the request's task among the ready tasks of its stage, retries that are due among them: 1 is
+	// claimed next; 0 when it is not waiting for a worker.
+	Position(ctx context.Context, requestID string) (int, error)
 	// StatusCounts counts requests by status, from counters.
 	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)
 }

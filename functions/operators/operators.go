@@ -27,10 +27,8 @@ import (
 type Queue interface {
 	queue.Requests
 	queue.Restorer
+	queue.Overview
 	Enqueue(ctx context.Context, t queue.Task) (added bool, err error)
-	Counts(ctx context.Context) (map[pipeline.Stage]queue.StageCounts, error)
-	Next(ctx context.Context, s pipeline.Stage, n int) (requestIDs []string, err error)
-	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)
 }
 
 // Config is everything a Service works with. All but Ended and PageLooks are required.

@@ -73,6 +73,7 @@ type Webhooks interface {
 type Queue interface {
 	queue.Requests
 	queue.Uploads
+	Position(ctx context.Context, requestID string) (int, error)
 }
 
 // Config is everything a Service works with. Queue, Store, Buckets, Limiter, Signer, Publisher, Log, Now and Random are

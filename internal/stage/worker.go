@@ -337,7 +337,7 @@ func (w *Worker) watch(ctx context.Context, cancel context.CancelCauseFunc, stop
 }
 
 // heartbeat keeps the lease and passes on progress. It cancels the work with the reason once the lease is gone.
-func (w *Worker) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, lease queue.Lease, job *Job) {
+func (w *Worker) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, lease queue.Keeper, job *Job) {
 	tick := time.NewTicker(w.Beat)
 	defer tick.Stop()
 	for {

@@ -178,7 +178,7 @@ func (q *Queue) LookupToken(ctx context.Context, tokenHash string) (queue.State,
 	return q.Lookup(ctx, id)
 }
 
-// Position implements queue.Requests.
+// Position implements queue.Overview.
 func (q *Queue) Position(_ context.Context, requestID string) (int, error) {
 	now := q.lock()
 	defer q.mu.Unlock()

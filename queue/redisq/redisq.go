@@ -175,7 +175,7 @@ func (q *Queue) lookup(ctx context.Context, id, tokenHash string) (queue.State, 
 	return s, r.err
 }
 
-// Position implements queue.Requests.
+// Position implements queue.Overview.
 func (q *Queue) Position(ctx context.Context, requestID string) (int, error) {
 	return q.number(ctx, "position", q.now(), requestID)
 }

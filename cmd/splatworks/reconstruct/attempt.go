@@ -24,7 +24,7 @@ type Attempt struct {
 }
 
 // attemptOf a lease. Its fence is above those of earlier runs, which the queue in memory has forgotten.
-func attemptOf(l queue.Lease, fences int64) Attempt {
+func attemptOf(l queue.Assignment, fences int64) Attempt {
 	return Attempt{Task: l.Task(), Request: l.Request(), Attempt: l.Attempt(), Fence: fences + l.Fence(), LastFailure: l.LastFailure()}
 }
 
