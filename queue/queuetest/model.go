@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ func (s Suite) RunModel(t *testing.T, schedules int) {
 			"submit": m.submit, "enqueue": m.enqueue, "enqueueNext": m.enqueueNext, "claim": m.claim, "claimNext": m.claim,
 			"heartbeat": m.heartbeat, "complete": m.complete, "completeAndClaim": m.completeAndClaim, "fail": m.fail, "giveBack": m.giveBack, "saved": m.saved, "cancel": m.cancel,
 			"position": m.position, "advance": m.advance, "reap": m.reap, "slots": m.slots, "announced": m.announced, "restore": m.restore,
+			"lost": m.lost, "giveBackAll": m.giveBackAll, "holder": m.holder,
 		})
 		m.compareAll(rt)
 		operations += m.operations
@@ -155,7 +157,15 @@ func (m *model) anyRequest(rt *rapid.T) pipeline.Request {
 	return rapid.SampledFrom(m.requests).Draw(rt, "request")
 }
 
-var anyStage = rapid.SampledFrom(pipeline.Stages())
+var (
+	anyStage   = rapid.SampledFrom(pipeline.Stages())
+	anyWorker  = rapid.SampledFrom([]string{"a", "b", "ab"})
+	anyFailure = rapid.Custom(func(rt *rapid.T) *pipeline.Failure {
+		kinds := []pipeline.FailureKind{pipeline.Transient, pipeline.ExhaustedResources, pipeline.Internal, pipeline.InvalidInput}
+		return &pipeline.Failure{Kind: rapid.SampledFrom(kinds).Draw(rt, "kind"), Code: rapid.SampledFrom([]string{"code", pipeline.DiskFull}).Draw(rt, "code"),
+			Message: "Message."}
+	})
+)
 
 func (m *model) submit(rt *rapid.T) {
 	now := m.clock.Now()
@@ -216,8 +226,9 @@ func (m *model) claim(rt *rapid.T) {
 	}
 	n := rapid.IntRange(1, 3).Draw(rt, "n")
 	m.next(rt, stage, n)
-	got, err := m.got.Claim(rt.Context(), stage, "worker", n)
-	want, wantErr := m.want.Claim(rt.Context(), stage, "worker", n)
+	worker := anyWorker.Draw(rt, "worker")
+	got, err := m.got.Claim(rt.Context(), stage, worker, n)
+	want, wantErr := m.want.Claim(rt.Context(), stage, worker, n)
 	m.same(rt, "Claim", []any{len(got), sort(err)}, []any{len(want), sort(wantErr)})
 	for i := range got {
 		m.claimed(rt, pair{got[i], want[i]})
@@ -289,12 +300,53 @@ func (m *model) completeAndClaim(rt *rapid.T) {
 
 func (m *model) fail(rt *rapid.T) {
 	l := m.anyLease(rt)
-	kinds := []pipeline.FailureKind{pipeline.Transient, pipeline.ExhaustedResources, pipeline.Internal, pipeline.InvalidInput}
-	f := &pipeline.Failure{Kind: rapid.SampledFrom(kinds).Draw(rt, "kind"), Code: rapid.SampledFrom([]string{"code", pipeline.DiskFull}).Draw(rt, "code"), Message: "Message."}
+	f := anyFailure.Draw(rt, "failure")
 	got, err := l.got.Fail(rt.Context(), f)
 	want, wantErr := l.want.Fail(rt.Context(), f)
 	m.same(rt, "Fail", []any{got, sort(err)}, []any{want, sort(wantErr)})
 	m.compare(rt, l.want.Task().RequestID)
+}
+
+// lost is the end of a worker of a stage that has a lease, if there is one.
+func (m *model) lost(rt *rapid.T) {
+	stage, worker, f := anyStage.Draw(rt, "stage"), anyWorker.Draw(rt, "worker"), anyFailure.Draw(rt, "failure")
+	counts := m.counts(rt)
+	for _, s := range pipeline.Stages() {
+		if counts[stage].Leased == 0 {
+			stage = s
+		}
+	}
+	got, err := m.got.Lost(rt.Context(), stage, worker, f)
+	want, wantErr := m.want.Lost(rt.Context(), stage, worker, f)
+	slices.Sort(got) // in any order
+	slices.Sort(want)
+	m.same(rt, "Lost", []any{got, sort(err)}, []any{want, sort(wantErr)})
+	for _, r := range m.requests {
+		m.compare(rt, r.ID)
+	}
+}
+
+func (m *model) giveBackAll(rt *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(rt, "workers") > 0 {
+		rt.Skip("workers are left")
+	}
+	got, err := m.got.GiveBackAll(rt.Context())
+	want, wantErr := m.want.GiveBackAll(rt.Context())
+	if m.lossy {
+		got, want = 0, 0
+	}
+	m.same(rt, "GiveBackAll", []any{got, sort(err)}, []any{want, sort(wantErr)})
+	for _, r := range m.requests {
+		m.compare(rt, r.ID)
+	}
+}
+
+func (m *model) holder(rt *rapid.T) {
+	r := m.anyRequest(rt)
+	r.ID = "another"
+	got, err := m.got.Holder(rt.Context(), r)
+	want, wantErr := m.want.Holder(rt.Context(), r)
+	m.same(rt, "Holder", []any{got, sort(err)}, []any{want, sort(wantErr)})
 }
 
 func (m *model) saved(rt *rapid.T) {
@@ -351,7 +403,7 @@ func (m *model) announced(rt *rapid.T) {
 
 func (m *model) slots(rt *rapid.T) {
 	ctx := rt.Context()
-	worker := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "worker")
+	worker := anyWorker.Draw(rt, "worker")
 	do := map[string]func(q Queue) (bool, error){
 		"reserve": func(q Queue) (bool, error) { return q.Reserve(ctx, pipeline.Train, 2, 2*time.Minute) },
 		"adopt":   func(q Queue) (bool, error) { return q.Adopt(ctx, pipeline.Train, worker, 2) },
