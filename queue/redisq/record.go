@@ -36,6 +36,28 @@ func newRecord(answer any) (*record, error) {
 	return r, nil
 }
 
+// leaseFields are the names of the values that scripts return for the lease of a task: lease_of in lua/functions.lua.
+var leaseFields = strings.Fields("fence attempt status stage task started lease_lost exhausted session caller token priority options created deadline " +
+	"input_bucket input_name input_generation input_size input_crc input_type id failure")
+
+// newLeaseRecord reads the values of leaseFields; nil is one that is missing.
+func newLeaseRecord(answer any) (*record, error) {
+	list, ok := answer.([]any)
+	if !ok || len(list) != len(leaseFields) {
+		return nil, fmt.Errorf("%d values of a lease expected, not %v", len(leaseFields), answer)
+	}
+	r := &record{fields: make(map[string]string, len(list))}
+	for i, value := range list {
+		if value == nil {
+			continue
+		}
+		if r.fields[leaseFields[i]], ok = value.(string); !ok {
+			return nil, fmt.Errorf("%s is %v and no text", leaseFields[i], value)
+		}
+	}
+	return r, nil
+}
+
 func (r *record) text(name string) string { return r.fields[name] }
 
 // number is 0 for a field that is missing or empty.

@@ -140,8 +140,8 @@ func (q *Queue) numbers(ctx context.Context, script string, now time.Time, n int
 	return all, err
 }
 
-// records is call for a script that answers with a list of records.
-func (q *Queue) records(ctx context.Context, script string, now time.Time, args ...any) ([]*record, error) {
+// records is call for a script that answers with a list of records, each of which read understands.
+func (q *Queue) records(ctx context.Context, read func(any) (*record, error), script string, now time.Time, args ...any) ([]*record, error) {
 	answer, err := q.call(ctx, script, now, args...)
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (q *Queue) records(ctx context.Context, script string, now time.Time, args 
 	}
 	records := make([]*record, len(list))
 	for i, one := range list {
-		if records[i], err = newRecord(one); err != nil {
+		if records[i], err = read(one); err != nil {
 			return nil, fmt.Errorf("queue: answer of %s: %w", script, err)
 		}
 	}

@@ -60,7 +60,7 @@ func (q *Queue) claim(ctx context.Context, now time.Time, stage pipeline.Stage, 
 	expiresAt := now.Add(q.cfg.LeaseFor)
 	// Should the answer be lost, the second try finds what the first one took by the end of the lease and this name.
 	args := append([]any{string(stage), n, expiresAt.UnixMilli(), worker + " " + q.unique(), now.UnixMicro(), flag(q.cfg.FairShare)}, completion...)
-	records, err := q.records(ctx, "claim", now, args...)
+	records, err := q.records(ctx, newLeaseRecord, "claim", now, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (q *Queue) reapStage(ctx context.Context, stage pipeline.Stage, now time.Ti
 
 // lostHandovers returns a batch at most: a caller that redoes them finds the next ones with the next pass.
 func (q *Queue) lostHandovers(ctx context.Context, now time.Time) ([]pipeline.Object, error) {
-	records, err := q.records(ctx, "handovers", now, now.Add(-q.cfg.HandoverGrace).UnixMilli(), reapBatch)
+	records, err := q.records(ctx, newRecord, "handovers", now, now.Add(-q.cfg.HandoverGrace).UnixMilli(), reapBatch)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (q *Queue) finishedSince(ctx context.Context, now time.Time) (map[pipeline.
 
 // Lost implements queue.Upkeep. It looks at every lease of the stage.
 func (q *Queue) Lost(ctx context.Context, stage pipeline.Stage, worker string, f *pipeline.Failure) (ended []string, err error) {
-	records, err := q.records(ctx, "leases", q.now(), string(stage), worker+" ")
+	records, err := q.records(ctx, newLeaseRecord, "leases", q.now(), string(stage), worker+" ")
 	if err != nil {
 		return nil, err
 	}

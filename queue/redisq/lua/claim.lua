@@ -8,8 +8,7 @@
 --   ARGV[11] 1 when callers of equal priority take turns, else 0
 --   to complete a task of the same stage first: ARGV[12] its request id, [13] its fence, [14] 1 when no stage follows, else 0,
 --   [15] to [20] its manifest (object)
--- Returns 'lost' or 'canceled' as complete does, and has claimed nothing then; else a list of records, each with its id and the failure
--- of an earlier attempt.
+-- Returns 'lost' or 'canceled' as complete does, and has claimed nothing then; else a list of what lease_of returns.
 local stage, limit, ends, worker, least, fair = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] == '1'
 
 if ARGV[12] then
@@ -17,24 +16,19 @@ if ARGV[12] then
   if answer ~= 'ok' then return answer end
 end
 
--- failure returns that of an earlier attempt; an empty string when there was none.
-local function failure(id) return redis.call('HGET', '{q3}report:' .. id, 'failure') or '' end
-
 if repeated then
   local found = {}
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', '{q3}leased:' .. stage, ends, ends)) do
-    local r, list = read_all(id)
-    if r.worker == worker then found[#found + 1] = {tonumber(r.fence), append(list, {'id', id, 'failure', failure(id)})} end
+    if read(id, 'worker').worker == worker then found[#found + 1] = lease_of(id) end
   end
-  table.sort(found, function(a, b) return a[1] < b[1] end) -- as they were claimed
-  for i, claimed in ipairs(found) do found[i] = claimed[2] end
+  table.sort(found, function(a, b) return tonumber(a[1]) < tonumber(b[1]) end) -- by fence: as they were claimed
   if #found > 0 then return found end
 end
 
 -- take_turn notes that the turn of a claimed task has come.
-local function take_turn(score_of_task, r)
+local function take_turn(id, score_of_task)
   local priority = priority_of(score_of_task)
-  local turns, caller = '{q3}turns:' .. stage, priority .. ':' .. r.caller
+  local turns, caller = '{q3}turns:' .. stage, priority .. ':' .. read(id, 'caller').caller
   local turn = score_of_task - score(priority, 0)
   local known = redis.call('HMGET', turns, priority, caller)
   if turn > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, turn) end
@@ -50,21 +44,23 @@ local claimed = {}
 local tasks = redis.call('ZPOPMIN', '{q3}ready:' .. stage, limit)
 for t = 1, #tasks, 2 do
   local id = tasks[t]
-  local r, list = read_all(id)
-  if r.task == 'ready' and r.stage == stage and active(r.status) then -- else half a script
-    newest = math.max(newest, tonumber(r.fence or 0)) + 1
-    local fence, attempt = text(newest), text((r.attempt or 0) + 1)
-    if r.status == 'QUEUED' then -- else it is not written: see active()
+  local lease = lease_of(id)
+  local fence, attempt, status, at_stage, task, started, lease_lost = unpack(lease, 1, 7) -- false where the record has none
+  if task == 'ready' and at_stage == stage and active(status) then -- else half a script
+    newest = math.max(newest, tonumber(fence or 0)) + 1
+    fence, attempt = text(newest), text((attempt or 0) + 1)
+    if status == 'QUEUED' then -- else it is not written: see active()
       redis.call('HSET', '{q3}request:' .. id, 'status', 'PROCESSING')
       count('QUEUED', 'PROCESSING')
     end
     redis.call('HSET', '{q3}request:' .. id, 'task', 'leased', 'fence', fence, 'attempt', attempt, 'worker', worker, 'ends', ends,
-      'updated', now, 'started', r.started or now)
-    if r.lease_lost then redis.call('HDEL', '{q3}request:' .. id, 'lease_lost') end
+      'updated', now, 'started', started or now)
+    if lease_lost then redis.call('HDEL', '{q3}request:' .. id, 'lease_lost') end
     redis.call('ZADD', '{q3}leased:' .. stage, ends, id)
-    if fair then take_turn(tonumber(tasks[t + 1]), r) end
+    if fair then take_turn(id, tonumber(tasks[t + 1])) end
     publish(id, stage, 'PROCESSING', 'claimed')
-    claimed[#claimed + 1] = append(list, {'id', id, 'fence', fence, 'attempt', attempt, 'failure', failure(id)})
+    lease[1], lease[2] = fence, attempt
+    claimed[#claimed + 1] = lease
   end
 end
 return claimed
