@@ -32,7 +32,7 @@ end
 
 -- lease_of returns what a claim decides by and what its lease has to know: the values of leaseFields in record.go. One list without
 -- names, since Redis' work for a task is the number of values that a script passes around: a claim that read what decides and then
--- the whole record with its names took a sixth more.
+-- the whole record with its names took an eighth more.
 local function lease_of(id)
   local lease = redis.call('HMGET', '{q3}request:' .. id, 'fence', 'attempt', 'status', 'stage', 'task', 'started', 'lease_lost',
     'exhausted', 'session', 'caller', 'token', 'priority', 'options', 'created', 'deadline', 'input_bucket', 'input_name',
