@@ -57,8 +57,10 @@ func TestRetryFromAStageWithOtherOptions(t *testing.T) {
 		t.Fatalf("%+v %v", copied, err)
 	}
 	m = w.work(pipeline.Train, copied)
-	w.enqueue(id, pipeline.Export)
-	w.work(pipeline.Export, m)
+	for s, more := pipeline.Train.Next(); more; s, more = s.Next() {
+		w.enqueue(id, s)
+		m = w.work(s, m)
+	}
 
 	// A finished one keeps its session: the new one needs its own, and gets its own token.
 	w.refused("POST", "/retry/"+id, `{"stage":"filter"}`, 409, "no_input") // it had no upload of its own
@@ -141,7 +143,11 @@ func TestPurgeDeletesOnlyWhatEndedLongAgo(t *testing.T) {
 	w.time = w.time.Add(time.Second)
 	child := get[map[string]string](w, "POST", "/retry/"+parent.ID, `{"stage":"preprocess","deadline_s":2592000}`, 202)["request_id"]
 	count := func() (n int) {
-		for _, bucket := range []string{"artifacts", "inbox-filter", "inbox-preprocess", "inbox-depth", "inbox-train", "inbox-export"} {
+		buckets := []string{"artifacts"}
+		for _, s := range pipeline.Stages() {
+			buckets = append(buckets, "inbox-"+string(s))
+		}
+		for _, bucket := range buckets {
 			for _, err := range w.store.List(ctx, bucket, "") {
 				if err != nil {
 					t.Fatal(err)

@@ -64,10 +64,10 @@ var requestTests = []test{
 			}
 		}
 		r := b.submit()
-		if _, err := b.q.Enqueue(b.ctx(), queue.Task{RequestID: r.ID, Stage: "polish"}); err == nil {
+		if _, err := b.q.Enqueue(b.ctx(), queue.Task{RequestID: r.ID, Stage: "cook"}); err == nil {
 			b.Error("an unknown stage was enqueued")
 		}
-		if _, err := b.q.Claim(b.ctx(), "polish", "worker", 1); err == nil {
+		if _, err := b.q.Claim(b.ctx(), "cook", "worker", 1); err == nil {
 			b.Error("an unknown stage was claimed")
 		}
 	}},

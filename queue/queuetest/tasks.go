@@ -58,7 +58,7 @@ var orderTests = []test{
 		b.must(b.q.Cancel(b.ctx(), a.ID))
 		b.order([]string{high.ID, c.ID})
 		b.waiting(pipeline.Filter, 10)
-		if _, err := b.q.Next(b.ctx(), "polish", 1); err == nil {
+		if _, err := b.q.Next(b.ctx(), "cook", 1); err == nil {
 			b.Error("an unknown stage was looked at")
 		}
 	}},

@@ -168,7 +168,7 @@ func TestParse(t *testing.T) {
 	if err := SetSlots(stages, "train=3, depth=2"); err != nil || stages[pipeline.Train].Slots != 3 || stages[pipeline.Depth].Slots != 2 {
 		t.Errorf("slots %+v, %v", stages, err)
 	}
-	for _, text := range []string{"", "polish=1", "train", "train=0", "train=x"} {
+	for _, text := range []string{"", "cook=1", "train", "train=0", "train=x"} {
 		if SetSlots(stages, text) == nil {
 			t.Errorf("%q was read", text)
 		}
