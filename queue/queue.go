@@ -206,7 +206,7 @@ type Upkeep interface {
 	// GiveBackAll makes every leased task ready at its old place, as GiveBack does, and frees all slots, expired or not. Call it only
 	// when no worker is left, as at the start of a program that starts its workers itself. It returns how many tasks there were.
 	GiveBackAll(ctx context.Context) (int, error)
-	// Lost ends the attempts of a worker that is gone, as its own Fail with f would, and frees its slot. Call it when a worker was seen
+	// Lost ends the attempts of a worker that is gone, as its own Fail with f would, and frees its slot. Its leases are lost. Call it when a worker was seen
 	// to end, as a program that starts its workers itself does. ended are the requests that are FAILED now; the caller announces them.
 	Lost(ctx context.Context, stage pipeline.Stage, worker string, f *pipeline.Failure) (ended []string, err error)
 	// Announced records that the end of a request has been published.

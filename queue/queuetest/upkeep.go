@@ -136,6 +136,14 @@ var reaperTests = []test{
 		ended, err := b.q.Lost(b.ctx(), pipeline.Filter, "nobody", gone)
 		check(b, "ended of a worker without tasks", len(ended), err, 0)
 	}},
+	{"a worker that is known to be gone has lost its lease, and still after a cancel", func(b *bench) {
+		r := b.ready()
+		l := b.claim(pipeline.Filter)
+		_, err := b.q.Lost(b.ctx(), pipeline.Filter, "worker", &pipeline.Failure{Kind: pipeline.Transient, Code: "worker_lost"})
+		b.must(err)
+		b.must(b.q.Cancel(b.ctx(), r.ID))
+		b.lost(l, queue.ErrLeaseLost)
+	}},
 	{"a worker that stood still with the reaper keeps its task", func(b *bench) {
 		r := b.ready()
 		l := b.claim(pipeline.Filter)

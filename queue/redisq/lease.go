@@ -18,6 +18,7 @@ type lease struct {
 	request   pipeline.Request
 	exhausted int
 	fence     int64
+	gone      bool // its worker has ended, and another program ends the attempt
 	failure   *pipeline.Failure
 
 	mu        sync.Mutex
@@ -150,7 +151,7 @@ func (l *lease) Fail(ctx context.Context, f *pipeline.Failure) (retry bool, err 
 		retryAt = now.Add(delay).UnixMilli()
 	}
 	exhausted := flag(f.Kind == pipeline.ExhaustedResources)
-	if err := l.finish(ctx, "fail", now, text, f.Code, retryAt, exhausted, flag(used)); err != nil {
+	if err := l.finish(ctx, "fail", now, text, f.Code, retryAt, exhausted, flag(used), flag(l.gone)); err != nil {
 		return false, err
 	}
 	return retry, nil

@@ -128,7 +128,7 @@ func (q *Queue) Lost(ctx context.Context, stage pipeline.Stage, worker string, f
 	}
 	for _, r := range records {
 		l := &lease{q: q, worker: worker, task: queue.Task{RequestID: r.text("id"), Stage: stage},
-			attempt: int(r.number("attempt")), exhausted: int(r.number("exhausted")), fence: r.number("fence")}
+			attempt: int(r.number("attempt")), exhausted: int(r.number("exhausted")), fence: r.number("fence"), gone: true}
 		if r.err != nil {
 			return ended, r.err
 		}
