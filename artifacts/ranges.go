@@ -13,16 +13,18 @@ import (
 // Ranger is a Store that reads from the middle of an object, too.
 type Ranger interface {
 	// OpenRange reads exactly the generation named, or the newest when it is 0, from an offset, in bytes, to its end. A part cannot
-	// be held to the object's checksum: it is for formats with checksums of their own. ErrEncoded as for Open.
+	// be compared with the object's checksum: it is for archives, which have checksums of their own, and for videos, whose decoders
+	// report damage. ErrEncoded as for Open.
 	OpenRange(ctx context.Context, o pipeline.Object, offset int64) (io.ReadCloser, error)
 }
 
 // ReaderAt reads an object without a copy of it: one stream that continues where the last read ended, and begins anew where a read
 // goes back or far ahead. Close it after use.
 type ReaderAt struct {
-	ctx   context.Context
-	store Ranger
-	o     pipeline.Object
+	ctx    context.Context
+	cancel context.CancelFunc
+	store  Ranger
+	o      pipeline.Object
 
 	mu     sync.Mutex
 	stream io.ReadCloser
@@ -31,7 +33,8 @@ type ReaderAt struct {
 
 // NewReaderAt reads o until ctx ends.
 func NewReaderAt(ctx context.Context, store Ranger, o pipeline.Object) *ReaderAt {
-	return &ReaderAt{ctx: ctx, store: store, o: o}
+	ctx, cancel := context.WithCancel(ctx)
+	return &ReaderAt{ctx: ctx, cancel: cancel, store: store, o: o}
 }
 
 // Size of the object, bytes.
@@ -68,6 +71,9 @@ func (r *ReaderAt) ReadAt(p []byte, offset int64) (int, error) {
 
 // seek brings the stream to an offset.
 func (r *ReaderAt) seek(offset int64) error {
+	if err := r.ctx.Err(); err != nil {
+		return err // not every store looks at it, and after Close no stream may be opened
+	}
 	if r.stream != nil && offset >= r.at && offset-r.at <= maxSkip {
 		n, err := io.CopyN(io.Discard, r.stream, offset-r.at)
 		r.at += n
@@ -95,8 +101,9 @@ func (r *ReaderAt) drop() error {
 	return stream.Close()
 }
 
-// Close ends the stream.
+// Close ends the stream, and a ReadAt that is waiting for it; later ones fail.
 func (r *ReaderAt) Close() error {
+	r.cancel()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.drop()

@@ -21,7 +21,7 @@ module "trigger" {
     WEB_PAGE          = tostring(var.web_page)
     RATE_LIMIT_CALLER = tostring(var.rate_limit.per_caller)
     RATE_LIMIT_GLOBAL = tostring(var.rate_limit.global)
-    MAX_UPLOAD_BYTES  = tostring(var.max_upload_bytes)
+    MAX_UPLOAD_BYTES  = tostring(local.upload_bytes)
     PROXIES           = tostring(var.proxies)
     CONCURRENCY       = tostring(local.trigger_concurrency)
 
@@ -44,6 +44,9 @@ module "trigger" {
 locals {
   # Calls that an instance of trigger serves at once. A stream costs it 60 KB, and half of the calls may be streams.
   trigger_concurrency = 250
+
+  # What storage and the request API accept of one capture.
+  upload_bytes = coalesce(var.max_video_bytes, var.max_upload_bytes)
 }
 
 # The hashes of the API keys. They would open nothing if they were read, but who may call is nobody's business.

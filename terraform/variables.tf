@@ -330,7 +330,7 @@ variable "api_key_limits" {
 }
 
 variable "max_upload_bytes" {
-  description = "Bytes that a capture may have, in one upload or in several. The workers that read uploads (the first stage, and those with reads_uploads) must have room: four times as much memory, or twice as much disk."
+  description = "Bytes that a capture may have, in one upload or in several. The workers that read uploads (the first stage, and those with reads_uploads) must have room for that in an archive or in photos: four times as much memory, or twice as much disk."
   type        = number
   default     = 2147483648 # 2 GiB
 
@@ -339,8 +339,8 @@ variable "max_upload_bytes" {
     error_message = "A capture has a whole number of bytes, at least one."
   }
   validation {
-    # A video, the files of a folder, or what an archive unpacks to, is in the work folder, and photos are prepared beside it.
-    # Without a disk that folder is memory, of which the programs take the other half.
+    # The files of a folder, or what an archive unpacks to, are in the work folder, and photos are prepared beside them.
+    # Without a disk that folder is memory, of which the programs take the other half. A video takes no room: max_video_bytes.
     condition = alltrue([
       for name, stage in var.stages : var.max_upload_bytes <= (stage.disk_gib == null ? stage.memory_gib / 4 : stage.disk_gib / 2) * 1073741824
       if stage.reads_uploads || !contains(compact(values(var.stages)[*].next), name)
@@ -348,7 +348,18 @@ variable "max_upload_bytes" {
     error_message = "max_upload_bytes does not fit the workers that read uploads: ${join(", ", [
       for name, stage in var.stages : "${name} takes at most ${floor((stage.disk_gib == null ? stage.memory_gib / 4 : stage.disk_gib / 2) * 1073741824)} (${stage.disk_gib == null ? "a quarter of its ${stage.memory_gib} GiB of memory" : "half of its disk of ${stage.disk_gib} GiB"})"
       if stage.reads_uploads || !contains(compact(values(var.stages)[*].next), name)
-    ])}. Lower it, or give those stages memory_gib or disk_gib."
+    ])}. Lower it, or give those stages memory_gib or disk_gib; for large videos alone, set max_video_bytes."
+  }
+}
+
+variable "max_video_bytes" {
+  description = "Bytes that one video may have: workers read it from storage, and it takes no room in them. Unset: as max_upload_bytes. Storage cannot distinguish a video from an archive, so it accepts this size of both; what is no video and has no room in a worker is refused there before it is fetched (upload_too_large_for_worker)."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_video_bytes == null ? true : var.max_video_bytes >= var.max_upload_bytes && floor(var.max_video_bytes) == var.max_video_bytes
+    error_message = "max_video_bytes is a whole number of bytes, at least max_upload_bytes."
   }
 }
 

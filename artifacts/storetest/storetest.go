@@ -349,6 +349,12 @@ func readAt(t *testing.T, f fixture) {
 	if n, err := r.ReadAt(make([]byte, 10), Large); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("behind the end: %d, %v", n, err)
 	}
+	if err := r.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if n, err := r.ReadAt(make([]byte, 10), 0); n != 0 || err == nil {
+		t.Errorf("after Close: %d, %v", n, err)
+	}
 	f.put(t, "n", random(Large))
 	for name, gone := range map[string]pipeline.Object{"missing": {Bucket: f.bucket, Name: "missing", Size: 10}, "overwritten": o} {
 		if _, err := artifacts.NewReaderAt(t.Context(), store, gone).ReadAt(make([]byte, 1), 0); !errors.Is(err, artifacts.ErrNotFound) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,6 +22,8 @@ type Capture struct {
 	masks  maskFiles
 	tools  Tools
 	limits Limits
+	in     Input   // of OpenFrom
+	served *served // the one video, where it is not a file
 }
 
 // Open detects what the input is and reads its headers. An archive is unpacked into dir, which must exist and stay
@@ -51,16 +52,6 @@ func Open(ctx context.Context, tools Tools, input, dir string, limits Limits) (*
 		return c, c.sort(ctx, files, skipped)
 	}
 	files, skipped, err := findFiles(ctx, input)
-	if err != nil {
-		return c, err
-	}
-	return c, c.sort(ctx, files, skipped)
-}
-
-// OpenArchive is Open of a ZIP archive that need not be a file: of size bytes, and read once, member by member.
-func OpenArchive(ctx context.Context, tools Tools, archive io.ReaderAt, size int64, dir string, limits Limits) (*Capture, error) {
-	c := &Capture{tools: tools, limits: limits.withDefaults()}
-	files, skipped, err := unpackFrom(ctx, archive, size, dir, limits)
 	if err != nil {
 		return c, err
 	}
@@ -213,7 +204,7 @@ type part struct {
 // report is filled in as far as it goes. Of several sources, those of which nothing can be made are left out.
 func (c *Capture) Choose(ctx context.Context, o SelectOptions, progress func(done, expected int)) (Selection, Report, error) {
 	parts, err := c.measure(ctx, progress)
-	if err != nil {
+	if err = cmp.Or(c.unread(), err); err != nil {
 		return Selection{}, Report{}, err
 	}
 	o = o.withDefaults()
@@ -364,7 +355,7 @@ func (c *Capture) Extract(ctx context.Context, selection Selection, dir string, 
 		}
 		done += len(part.Frames)
 	}
-	if err := c.writeMasks(ctx, images, dir); err != nil {
+	if err := cmp.Or(c.unread(), c.writeMasks(ctx, images, dir)); err != nil {
 		return undo(err)
 	}
 	c.numberCameras(images)

@@ -65,7 +65,7 @@ func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir
 	w, h := fit(v.Width, v.Height, maxEdge)
 	total := len(selection.Frames)
 	err = v.convert(ctx, tools, w, h, dir, func(conversion string) error {
-		args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, input(v.Path)...)
+		args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, v.place().input()...)
 		args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf", v.picture(selectFilter(selection.Frames)+conversion))
 		args = append(args, jpegs(total, filepath.Join(escapePattern(part), "%06d.jpg"))...)
 		_, err := tool.Run(ctx, tool.Command{
@@ -124,7 +124,7 @@ func (v Video) missing(err error, n, total int) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("extracting frames: %w", err)
 	}
-	if gone := unread(v.Path); gone != nil {
+	if gone := v.place().unread(); gone != nil {
 		return fmt.Errorf("extracting frames: %w", gone)
 	}
 	return fail(TruncatedVideo, "Convert the video to H.264 in an MP4 file and send that.",

@@ -99,7 +99,7 @@ func (v Video) ended(ctx context.Context, err error, doing, dir string) error {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	said := strings.Join(failed.Tail, "\n")
-	gone := unread(v.Path)
+	gone := v.place().unread()
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return noRoom(doing, dir, err)

@@ -50,13 +50,18 @@ func Detect(path string) (Kind, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the input: %w", err)
 	}
+	return kindOf(head), nil
+}
+
+// kindOf is what a file is that starts like this.
+func kindOf(head string) Kind {
 	switch {
 	case strings.HasPrefix(head, "PK\x03\x04"), strings.HasPrefix(head, "PK\x05\x06"):
-		return KindArchive, nil
+		return KindArchive
 	case photoFormat(head) != "":
-		return KindPhoto, nil
+		return KindPhoto
 	}
-	return KindVideo, nil
+	return KindVideo
 }
 
 // headOf is the start of a file, enough to detect its format.

@@ -113,7 +113,7 @@ func TestPresentedLength(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.DurationS, v.Frames = 3600, 100_000
-	if err := (headers{tools: tools, path: cut}).measure(t.Context(), &v, limits.withDefaults()); err != nil || v.Frames != 24 || !(math.Abs(v.DurationS-2.4) < 0.01) {
+	if err := (headers{tools: tools, from: place{path: cut}}).measure(t.Context(), &v, limits.withDefaults()); err != nil || v.Frames != 24 || !(math.Abs(v.DurationS-2.4) < 0.01) {
 		t.Errorf("measured %d frames, %.2f s, %v", v.Frames, v.DurationS, err)
 	}
 }

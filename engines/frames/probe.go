@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"strconv"
@@ -17,7 +16,7 @@ import (
 
 // Video is what the container says about a video file.
 type Video struct {
-	Path string `json:"-"`
+	Path string `json:"-"`              // "" where the video is not a file
 	Name string `json:"name,omitempty"` // as the owner knows it, of several
 
 	Container    string  `json:"container"` // ffmpeg's name of the demuxer
@@ -39,7 +38,11 @@ type Video struct {
 	colour       colour
 	counted      bool   // Frames and DurationS were measured; see headers.measure
 	also         string // see headers; names between spaces
+	served       *served
 }
+
+// place of the video.
+func (v Video) place() place { return place{v.Path, v.served} }
 
 // views is how many images are made of a frame.
 func (v Video) views() int {
@@ -68,12 +71,6 @@ const (
 // maxDecodedPixels is where ffmpeg gives up on a picture, whatever its header says: 8K with room for odd formats.
 const maxDecodedPixels = "40000000"
 
-// input are the options before and including -i that confine ffmpeg to the one file.
-func input(path string) []string {
-	return []string{"-protocol_whitelist", "file,pipe", "-format_whitelist", containers, "-codec_whitelist", codecs, "-max_pixels", maxDecodedPixels,
-		"-i", "file:" + tool.File(path)}
-}
-
 // probeTimeout bounds the reading of the headers; a damaged index of hours of video takes a few seconds.
 const probeTimeout = 60 * time.Second
 
@@ -89,26 +86,31 @@ const adviceSend = "Send the original video file as the phone or camera recorded
 
 // Probe reads the headers of a video file. The error is a *Failure when the file is at fault.
 func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video, error) {
-	limits = limits.withDefaults()
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return Video{}, fmt.Errorf("probing video: %w", err)
 	case info.IsDir():
 		return Video{}, fail(NotAVideo, adviceSend, "This is a folder, not a video.")
-	case info.Size() == 0:
+	}
+	return probe(ctx, tools, place{path: path}, info.Size(), limits.withDefaults())
+}
+
+// probe is Probe of a video of size bytes, with limits complete.
+func probe(ctx context.Context, tools Tools, from place, size int64, limits Limits) (Video, error) {
+	if size == 0 {
 		return Video{}, fail(EmptyFile, "Upload the file again; nothing of it arrived.", "The video file is empty.")
 	}
-	if err := recognised(path); err != nil {
+	if err := recognised(from); err != nil {
 		return Video{}, err
 	}
-	h := headers{tools: tools, path: path}
+	h := headers{tools: tools, from: from}
 	out, said, err := h.run(ctx)
 	if tooManyPixels(said) {
 		return Video{}, fail(PictureTooLarge, adviceSmaller(limits), "The picture is larger than 8K.")
 	}
 	if err != nil {
-		return Video{}, unreadable(ctx, path, err, said)
+		return Video{}, unreadable(ctx, from, err, said)
 	}
 	var answer probeAnswer
 	if err := json.Unmarshal([]byte(out), &answer); err != nil {
@@ -123,7 +125,7 @@ func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video,
 	if err != nil {
 		return Video{}, err
 	}
-	v.Path, v.FileBytes, v.also = path, info.Size(), strings.Join(h.also, " ")
+	v.Path, v.served, v.FileBytes, v.also = from.path, from.served, size, strings.Join(h.also, " ")
 	if v.DurationS > limits.MaxDuration.Seconds() || v.Frames > v.frameLimit(limits) {
 		if err := h.measure(ctx, &v, limits); err != nil {
 			return v, err
@@ -145,10 +147,10 @@ func tooManyPixels(said string) bool {
 	return strings.Contains(said, "exceeds specified max pixel count")
 }
 
-// unreadable distinguishes a file that ffprobe cannot open from a machine that cannot run it.
-func unreadable(ctx context.Context, path string, err error, said string) error {
+// unreadable distinguishes a file that ffprobe cannot open from a machine that cannot run it and a storage that cannot be read.
+func unreadable(ctx context.Context, from place, err error, said string) error {
 	var failed *tool.Error
-	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !from.slow() {
 		return fail(NotAVideo, adviceSend, "The file's headers could not be read in time.").because(err)
 	}
 	if outOfMemory(said) {
@@ -157,10 +159,10 @@ func unreadable(ctx context.Context, path string, err error, said string) error 
 	if ctx.Err() != nil || !errors.As(err, &failed) || failed.Cause != nil || failed.Signal != 0 {
 		return fmt.Errorf("probing video: %w", err)
 	}
-	if gone := unread(path); gone != nil {
+	if gone := from.unread(); gone != nil {
 		return fmt.Errorf("probing video: %w: %w", gone, err)
 	}
-	if strings.Contains(said, "moov atom not found") && startsLikeMP4(path) || strings.Contains(said, "partial file") {
+	if strings.Contains(said, "moov atom not found") && startsLikeMP4(from) || strings.Contains(said, "partial file") {
 		return fail(TruncatedVideo, "Upload the whole file again; if it does not play to its end on your device, record again.",
 			"The video file is incomplete: its index, which is at the end, is missing.").because(err)
 	}
@@ -169,17 +171,9 @@ func unreadable(ctx context.Context, path string, err error, said string) error 
 
 // startsLikeMP4 looks for the type of the first box (ISO/IEC 14496-12, 4.2; QuickTime's older ones too). ffmpeg takes
 // anything with the extension .mp4 for MP4.
-func startsLikeMP4(path string) bool {
-	file, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	var head [8]byte
-	if _, err := io.ReadFull(file, head[:]); err != nil {
-		return false
-	}
-	return isBox(string(head[4:]))
+func startsLikeMP4(from place) bool {
+	head, err := from.head()
+	return err == nil && len(head) >= 8 && isBox(head[4:8])
 }
 
 // probeAnswer is the part of ffprobe's JSON that is used.

@@ -52,7 +52,7 @@ const (
 // looksSpherical says whether the pictures of a video without metadata are equirectangular: every one of several frames has to
 // look like that. See wraps.
 func looksSpherical(ctx context.Context, tools Tools, v Video, limits Limits) (bool, error) {
-	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-hide_banner"}, input(v.Path)...)
+	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-hide_banner"}, v.place().input()...)
 	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf",
 		v.picture(fmt.Sprintf(`select=not(mod(n\,%d)),scale=%d:%d:flags=area,format=gray`, seamEvery, seamWidth, seamWidth/2)),
 		"-fps_mode", "passthrough", "-frames:v", fmt.Sprint(seamFrames), "-f", "rawvideo", "pipe:1")
@@ -75,6 +75,9 @@ func looksSpherical(ctx context.Context, tools Tools, v Video, limits Limits) (b
 		})
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	if err != nil && v.place().slow() {
+		return false, fmt.Errorf("looking for a sphere: %w", err) // another attempt must not come to another answer
 	}
 	// The measuring pass finds and reports what cannot be decoded.
 	return err == nil && yes > 0 && no == 0, nil

@@ -71,8 +71,8 @@ func (o other) refused() *Failure {
 }
 
 // recognised refuses a file that is known to be no video.
-func recognised(path string) error {
-	head, err := headOf(path)
+func recognised(from place) error {
+	head, err := from.head()
 	if err != nil {
 		return nil // opening it reports the cause
 	}

@@ -43,7 +43,7 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 	// Times and sizes come from the log of a filter: raw pictures have none, and asking the demuxer would give packets, not
 	// pictures.
 	filter := v.picture(fmt.Sprintf("showinfo=checksum=0,scale=%d:%d:flags=area,format=gray", w, h))
-	args := append([]string{"-v", "info", "-nostdin", "-nostats", "-hide_banner"}, input(v.Path)...)
+	args := append([]string{"-v", "info", "-nostdin", "-nostats", "-hide_banner"}, v.place().input()...)
 	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf", filter,
 		"-fps_mode", "passthrough", "-frames:v", strconv.Itoa(v.frameLimit(limits)+1), "-f", "rawvideo", "pipe:1")
 
@@ -95,7 +95,7 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 		s.Damaged++
 	}
 	if s.Damaged > 0 {
-		if gone := unread(v.Path); gone != nil {
+		if gone := v.place().unread(); gone != nil {
 			return s, fmt.Errorf("measuring frames: %w", gone)
 		}
 	}

@@ -107,7 +107,7 @@ func extractViews(ctx context.Context, tools Tools, v Video, selection Selection
 	// The projection takes pictures of one size, with square pixels.
 	before := v.picture(selectFilter(selection.Frames) + fmt.Sprintf("scale=%d:%d,", v.Width, v.Height))
 	err = v.convert(ctx, tools, edge, edge, dir, func(conversion string) error {
-		return cutViews(ctx, tools, input(v.Path), nil, fmt.Sprintf("0:%d", v.stream), before,
+		return cutViews(ctx, tools, v.place().input(), nil, fmt.Sprintf("0:%d", v.stream), before,
 			conversion, part, total, v.Width, edge, Limits{}.withDefaults(), func(done int) {
 				if progress != nil {
 					progress(done, total)

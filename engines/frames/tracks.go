@@ -18,14 +18,14 @@ import (
 // with them, and ffmpeg, which does, opens the picture's only.
 type headers struct {
 	tools Tools
-	path  string
+	from  place
 	also  []string
 }
 
 // args are the arguments of ffprobe that confine it to the one file.
 func (h headers) args(more ...string) []string {
 	args := append([]string{"-v", "error"}, more...)
-	args = append(args, input(h.path)...)
+	args = append(args, h.from.input()...)
 	if len(h.also) > 0 {
 		for _, kind := range []string{"v", "a", "s", "d", "t"} {
 			args = append(args, "-codec_whitelist:"+kind, codecs+","+strings.Join(h.also, ","))
@@ -240,7 +240,7 @@ func (c *Capture) countTogether(ctx context.Context) error {
 		if v.counted {
 			continue
 		}
-		if err := (headers{tools: c.tools, path: v.Path, also: strings.Fields(v.also)}).measure(ctx, v, c.limits); err != nil {
+		if err := (headers{tools: c.tools, from: v.place(), also: strings.Fields(v.also)}).measure(ctx, v, c.limits); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,7 @@ func TestVanishedFilesAreNotTheCapturesFault(t *testing.T) {
 	v := Video{Path: absent, Codec: "h264", Container: "mov"}
 	said := &tool.Error{Program: "ffmpeg", ExitCode: 1, Tail: []string{absent + ": No such file or directory"}}
 	gone("ffmpeg", v.ended(t.Context(), said, "extracting frames", ""))
-	gone("ffprobe", unreadable(t.Context(), absent, said, said.Tail[0]))
+	gone("ffprobe", unreadable(t.Context(), place{path: absent}, said, said.Tail[0]))
 	gone("fewer frames than were chosen", v.missing(fs.ErrNotExist, 3, 5))
 	photos := []File{{Path: absent, Name: "a.jpg"}}
 	_, err := listPhotos(t.Context(), photos, Limits{}.withDefaults())

@@ -131,7 +131,7 @@ type Config struct {
 }
 
 // MaxUploadBytes is how large a capture may be where nothing is configured, as on a laptop: 10 GiB. Whether its machine has room for one is
-// the worker's to say (upload_too_large_for_worker); terraform sets what its workers have room for.
+// the worker's to say (upload_too_large_for_worker); terraform sets what its workers have room for, and more for videos, which take none.
 const MaxUploadBytes = 10 << 30
 
 // Service is the request API.

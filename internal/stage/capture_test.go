@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -228,25 +229,19 @@ func TestUploadThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestArchiveIsReadWhereItLies: nothing of it is in the job's folder, and what does not fit unpacked is refused.
-func TestArchiveIsReadWhereItLies(t *testing.T) {
+// TestUploadIsReadFromStorage: nothing of it is in the job's folder, and an archive that does not fit unpacked is refused.
+func TestUploadIsReadFromStorage(t *testing.T) {
 	const body = "PK\x03\x04 and so on"
 	for content, archive := range map[string]bool{body: true, "PK\x05\x06": true, "PK": false, "": false, "a video": false} {
 		for _, room := range []int64{0, 100} {
 			w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
-				r, err := job.OpenArchive(ctx)
+				r, err := job.OpenUpload(ctx)
 				if err != nil {
 					return err
 				}
-				if (r != nil) != archive {
-					t.Errorf("%q is opened as an archive: %t", content, r != nil)
-				}
-				if r == nil {
-					return nil
-				}
 				defer r.Close()
 				whole := make([]byte, r.Size())
-				if _, err := r.ReadAt(whole, 0); err != nil || string(whole) != content {
+				if _, err := r.ReadAt(whole, 0); err != nil && err != io.EOF || string(whole) != content {
 					t.Errorf("read %q, %v", whole, err)
 				}
 				if left, err := os.ReadDir(job.Dir); err != nil || len(left) > 0 {
@@ -269,5 +264,49 @@ func TestArchiveIsReadWhereItLies(t *testing.T) {
 				t.Errorf("%q with room for %d: %+v", content, room, f)
 			}
 		}
+	}
+}
+
+// TestUploadThatCannotBeRead fails as it does when it is fetched, at whatever byte that turns out.
+func TestUploadThatCannotBeRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(w *world, o pipeline.Object)
+		code  string
+		kind  pipeline.FailureKind
+	}{
+		"gone": {func(w *world, o pipeline.Object) { _ = w.store.Delete(w.t.Context(), o) }, "upload_gone", pipeline.InvalidInput},
+		"replaced": {func(w *world, o pipeline.Object) {
+			_, _ = w.store.Put(w.t.Context(), o.Bucket, o.Name, strings.NewReader("another capture"), artifacts.PutOptions{})
+		}, "upload_gone", pipeline.InvalidInput},
+		"encoded": {func(w *world, o pipeline.Object) { w.store.Spoil(o, []byte("x"), "gzip") }, "encoded_upload", pipeline.InvalidInput},
+		"shorter": {func(w *world, o pipeline.Object) { w.store.Spoil(o, make([]byte, o.Size-1), "") }, pipeline.ArtifactDamaged, pipeline.Transient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var input pipeline.Object
+			var w *world
+			w = newWorld(t, func(ctx context.Context, job *stage.Job) error {
+				r, err := job.OpenUpload(ctx)
+				if err != nil {
+					return err
+				}
+				defer r.Close()
+				c.spoil(w, input)
+				_, err = r.ReadAt(make([]byte, 1), r.Size()-1)
+				return err
+			})
+			id := w.accepted()
+			var err error
+			input, err = w.store.Put(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"), strings.NewReader(strings.Repeat("a video", 1<<20)), artifacts.PutOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.queue.Enqueue(t.Context(), queue.Task{RequestID: id, Stage: pipeline.Filter, Input: input}); err != nil {
+				t.Fatal(err)
+			}
+			w.work()
+			if f := w.state(id).Failure; f == nil || f.Code != c.code || f.Kind != c.kind {
+				t.Errorf("%+v", f)
+			}
+		})
 	}
 }

@@ -75,8 +75,8 @@ func (j *Job) checkRoom(uploads []pipeline.Object) error {
 	}
 	return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_too_large_for_worker", Stage: j.stage,
 		Message: fmt.Sprintf("The capture has %s, and the machine has room for %s.", megabytes(size), most),
-		Advice: fmt.Sprintf("Send at most %s: a shorter or smaller video, or fewer photos. An operator can give the %s stage more memory or a disk.",
-			most, j.stage)}
+		Advice: fmt.Sprintf("Send at most %s: fewer or smaller photos, or one video that is not in an archive, which takes no room. "+
+			"An operator can give the %s stage more memory or a disk.", most, j.stage)}
 }
 
 // Room is how many bytes of files the job's folder may take; 0: nobody knows. On a crowded disk that is all of it: what finds it full
@@ -92,27 +92,36 @@ func (j *Job) Room() (int64, error) {
 	return space.Free, err
 }
 
-// OpenArchive opens the upload in storage when it is one ZIP archive, so that it can be unpacked without a copy of it in the
-// job's folder. It returns nil for every other upload, and where the storage cannot be read from the middle: FetchUpload then. What
-// the machine has no room for is refused: pictures and videos hardly shrink, so an archive unpacks to its own size or more.
-func (j *Job) OpenArchive(ctx context.Context) (*artifacts.ReaderAt, error) {
+// Upload is what the client gave, read from storage. Its errors are those of FetchUpload.
+type Upload struct{ *artifacts.ReaderAt }
+
+// ReadAt implements io.ReaderAt.
+func (u Upload) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := u.ReaderAt.ReadAt(p, offset)
+	return n, uploadFailure(err)
+}
+
+// OpenUpload opens the upload in storage when it is one object, so that a video can be read and an archive unpacked without a copy of
+// it in the job's folder. It returns nil where the client gave several, and where the storage cannot be read from the middle:
+// FetchUpload then. An archive that the machine has no room for is refused: pictures and videos hardly shrink, so it unpacks to its
+// own size or more. A video takes no room.
+func (j *Job) OpenUpload(ctx context.Context) (*Upload, error) {
 	store, ok := j.store.(artifacts.Ranger)
 	uploads := j.uploads()
 	if !ok || len(uploads) != 1 {
 		return nil, nil
 	}
-	r := artifacts.NewReaderAt(ctx, store, uploads[0])
+	r := Upload{artifacts.NewReaderAt(ctx, store, uploads[0])}
 	head := make([]byte, 4)
 	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, uploadFailure(errors.Join(err, r.Close()))
-	}
-	if mark := string(head); mark != "PK\x03\x04" && mark != "PK\x05\x06" { // APPNOTE.TXT 4.3.7 and 4.3.16, as frames.Detect
-		return nil, r.Close()
-	}
-	if err := j.checkRoom(uploads); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return r, nil
+	if mark := string(head); mark == "PK\x03\x04" || mark == "PK\x05\x06" { // APPNOTE.TXT 4.3.7 and 4.3.16, as frames.Detect
+		if err := j.checkRoom(uploads); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+	}
+	return &r, nil
 }
 
 // megabytes writes a size for people.

@@ -60,6 +60,7 @@ func (c Config) choose(ctx context.Context, job *stage.Job, work string) (frames
 	if err != nil {
 		return frames.Selection{}, frames.Report{}, err
 	}
+	defer capture.Close()
 	if err := capture.Project(frames.Projection(job.Options.Projection)); err != nil {
 		return frames.Selection{}, frames.Report{}, err
 	}
@@ -74,26 +75,29 @@ func (c Config) choose(ctx context.Context, job *stage.Job, work string) (frames
 	return selection, report, err
 }
 
-// open unpacks an archive from storage, and fetches every other upload.
+// open reads a video and unpacks an archive from storage, and fetches every other upload.
 func (c Config) open(ctx context.Context, job *stage.Job, work string) (*frames.Capture, error) {
-	job.Progress(pipeline.Progress{Step: "fetching the upload"})
-	archive, err := job.OpenArchive(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if archive == nil {
-		upload, err := job.FetchUpload(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return frames.Open(ctx, c.Tools, upload, work, c.Limits)
-	}
-	defer archive.Close()
+	job.Progress(pipeline.Progress{Step: "opening the upload"})
 	room, err := job.Room()
 	if err != nil {
 		return nil, err
 	}
-	return frames.OpenArchive(ctx, c.Tools, archive, archive.Size(), work, c.Limits.Within(room))
+	upload, err := job.OpenUpload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if upload != nil {
+		capture, err := frames.OpenFrom(ctx, c.Tools, upload, work, c.Limits.Within(room))
+		if !errors.Is(err, frames.ErrNeedsFile) {
+			return capture, err
+		}
+	}
+	job.Progress(pipeline.Progress{Step: "fetching the upload"})
+	file, err := job.FetchUpload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return frames.Open(ctx, c.Tools, file, work, c.Limits)
 }
 
 func publish(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,10 +63,14 @@ func TestLargeCaptures(t *testing.T) {
 			if err != nil || info.Size() < c.bytes {
 				t.Fatalf("made %v, %v", info, err)
 			}
+			room := info.Size()
+			if name == "video" {
+				room = 100_000_000 // it is read by range
+			}
 			restrain(t, beside)
 			peak := watchMemory(t)
 			w, store := given(t, Config{Tools: tools, Limits: frames.Limits{MaxMemory: beside}}, path, info.Size())
-			w.Worker.Room = func() (stage.Space, error) { return stage.Space{Free: info.Size(), Total: info.Size()}, nil }
+			w.Worker.Room = func() (stage.Space, error) { return stage.Space{Free: room, Total: room}, nil }
 			w.Work()
 			most := peak()
 			if w.Manifest() == nil {
@@ -73,7 +78,11 @@ func TestLargeCaptures(t *testing.T) {
 				t.Fatalf("it did not pass: %+v, %v", state.Failure, err)
 			}
 			images := w.Report().Images
-			t.Logf("%d bytes, opened %d times; %d of %d pictures used; memory %d MiB at most", info.Size(), store.opened, images.Used, images.Input, most>>20)
+			t.Logf("%d bytes, opened %d times, %d bytes read; %d of %d pictures used; memory %d MiB at most",
+				info.Size(), store.opened.Load(), store.read.Load(), images.Used, images.Input, most>>20)
+			if read := store.read.Load(); read > info.Size()+info.Size()/10 {
+				t.Errorf("%d bytes were read of %d", read, info.Size())
+			}
 			if most <= 0 || most > beside {
 				t.Errorf("worker and decoders took %d bytes of memory, and %d are there", most, beside)
 			}
@@ -81,9 +90,9 @@ func TestLargeCaptures(t *testing.T) {
 	}
 }
 
-// TestLargeCapturesAreRefusedBeforeTheyAreFetched: of what cannot fit, nothing but an archive's mark is read.
+// TestLargeCapturesAreRefusedBeforeTheyAreFetched: of what cannot fit, nothing but its beginning is read.
 func TestLargeCapturesAreRefusedBeforeTheyAreFetched(t *testing.T) {
-	for name, head := range map[string]string{"video": "\x00\x00\x00\x20ftypisom", "archive": "PK\x03\x04"} {
+	for name, head := range map[string]string{"photo": "\xff\xd8\xff\xe1", "archive": "PK\x03\x04"} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "capture")
 			if err := os.WriteFile(path, []byte(head), 0o644); err != nil {
@@ -100,8 +109,8 @@ func TestLargeCapturesAreRefusedBeforeTheyAreFetched(t *testing.T) {
 			if err != nil || state.Failure == nil || state.Failure.Code != "upload_too_large_for_worker" {
 				t.Fatalf("failure %+v, %v", state.Failure, err)
 			}
-			if store.read > 1<<20 {
-				t.Errorf("%d bytes were read first", store.read)
+			if store.read.Load() > 2<<20 {
+				t.Errorf("%d bytes were read first", store.read.Load())
 			}
 		})
 	}
@@ -125,8 +134,8 @@ type fileStore struct {
 	*memory.Store
 	upload pipeline.Object
 	path   string
-	opened int
-	read   int64
+	opened atomic.Int64
+	read   atomic.Int64
 }
 
 func (s *fileStore) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error) {
@@ -141,7 +150,7 @@ func (s *fileStore) OpenRange(ctx context.Context, o pipeline.Object, offset int
 	if err != nil {
 		return nil, err
 	}
-	s.opened++
+	s.opened.Add(1)
 	if _, err := f.Seek(offset, io.SeekStart); err != nil {
 		return nil, err
 	}
@@ -150,12 +159,12 @@ func (s *fileStore) OpenRange(ctx context.Context, o pipeline.Object, offset int
 
 type counted struct {
 	*os.File
-	read *int64
+	read *atomic.Int64
 }
 
 func (c counted) Read(p []byte) (int, error) {
 	n, err := c.File.Read(p)
-	*c.read += int64(n)
+	c.read.Add(int64(n))
 	return n, err
 }
 

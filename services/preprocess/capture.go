@@ -3,6 +3,7 @@ package preprocess
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,29 +39,36 @@ func (c Config) open(ctx context.Context, job *stage.Job) (*capture, error) {
 	if opened.Capture, err = c.openUpload(ctx, job, unpacked); err != nil {
 		return nil, err
 	}
-	return &opened, opened.Project(frames.Projection(job.Options.Projection))
-}
-
-// openUpload unpacks an archive from storage, and fetches every other upload.
-func (c Config) openUpload(ctx context.Context, job *stage.Job, unpacked string) (*frames.Capture, error) {
-	job.Progress(pipeline.Progress{Step: "fetching the upload"})
-	archive, err := job.OpenArchive(ctx)
-	if err != nil {
+	if err := opened.Project(frames.Projection(job.Options.Projection)); err != nil {
+		_ = opened.Close()
 		return nil, err
 	}
-	if archive == nil {
-		upload, err := job.FetchUpload(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return frames.Open(ctx, c.Tools, upload, unpacked, c.Limits)
-	}
-	defer archive.Close()
+	return &opened, nil
+}
+
+// openUpload reads a video and unpacks an archive from storage, and fetches every other upload.
+func (c Config) openUpload(ctx context.Context, job *stage.Job, unpacked string) (*frames.Capture, error) {
+	job.Progress(pipeline.Progress{Step: "opening the upload"})
 	room, err := job.Room()
 	if err != nil {
 		return nil, err
 	}
-	return frames.OpenArchive(ctx, c.Tools, archive, archive.Size(), unpacked, c.Limits.Within(room))
+	upload, err := job.OpenUpload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if upload != nil {
+		capture, err := frames.OpenFrom(ctx, c.Tools, upload, unpacked, c.Limits.Within(room))
+		if !errors.Is(err, frames.ErrNeedsFile) {
+			return capture, err
+		}
+	}
+	job.Progress(pipeline.Progress{Step: "fetching the upload"})
+	file, err := job.FetchUpload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return frames.Open(ctx, c.Tools, file, unpacked, c.Limits)
 }
 
 func fetchJSON(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {

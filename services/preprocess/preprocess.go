@@ -61,6 +61,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return failure(err)
 	}
+	defer capture.Close()
 	w, err := c.decide(job.Options, job.Smaller, capture.report, len(capture.selection.Frames), capture.Located())
 	if err != nil {
 		return err

@@ -191,6 +191,26 @@ run "an_upload_that_fits" {
   }
 }
 
+run "a_video_takes_no_room" {
+  command = plan
+  variables {
+    max_video_bytes = 10737418240 # more than any stage's memory or disk
+  }
+
+  assert {
+    condition     = local.upload_bytes == 10737418240 && var.max_upload_bytes == 2147483648
+    error_message = "A larger limit for videos must reach the function that signs uploads, and need no larger machines."
+  }
+}
+
+run "a_limit_of_videos_below_that_of_all_uploads_is_refused" {
+  command = plan
+  variables {
+    max_video_bytes = 2147483647
+  }
+  expect_failures = [var.max_video_bytes]
+}
+
 run "quota_is_asked_for_in_milligpu" {
   command = plan
   variables {
