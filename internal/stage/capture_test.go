@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -263,6 +264,33 @@ func TestUploadIsReadFromStorage(t *testing.T) {
 			if refused := archive && room == 0; refused != (f != nil) || (refused && f.Code != "upload_too_large_for_worker") {
 				t.Errorf("%q with room for %d: %+v", content, room, f)
 			}
+		}
+	}
+}
+
+// TestFilesInMemoryAreCounted: what an upload takes of a machine whose files are memory, and nothing of one with a disk.
+func TestFilesInMemoryAreCounted(t *testing.T) {
+	for _, inMemory := range []bool{false, true} {
+		var before, after int64
+		w := newWorld(t, func(ctx context.Context, job *stage.Job) error {
+			var errs [3]error
+			before, errs[0] = job.InMemory()
+			_, errs[1] = job.FetchUpload(ctx)
+			after, errs[2] = job.InMemory()
+			return errors.Join(errs[:]...)
+		})
+		w.worker.Room = func() (stage.Space, error) { return stage.Space{Free: 100, Total: 100, InMemory: inMemory}, nil }
+		id := w.submit()
+		o, err := w.store.Stat(t.Context(), "inbox-filter", artifacts.UploadName(id, "input"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(0)
+		if inMemory {
+			want = o.Size
+		}
+		if w.work(); before != 0 || after != want || w.state(id).Failure != nil {
+			t.Errorf("in memory %t: %d bytes, then %d of %d; %+v", inMemory, before, after, o.Size, w.state(id).Failure)
 		}
 	}
 }

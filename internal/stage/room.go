@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +20,9 @@ const memoryBeside = 1 << 30
 
 // Space is how many bytes of files a folder takes.
 type Space struct {
-	Free  int64 // now
-	Total int64 // if nothing else were on its disk
+	Free     int64 // now
+	Total    int64 // if nothing else were on its disk
+	InMemory bool  // files take it from the memory of the programs
 }
 
 // Crowded reports that other things fill most of the disk: what finds no room now may find it later.
@@ -47,7 +49,7 @@ func space(free, total, memory int64, inMemory bool) Space {
 	if inMemory && memory > 0 {
 		free, total = min(free, memory-memoryBeside), min(total, memory-memoryBeside)
 	}
-	return Space{Free: max(free, 0), Total: max(total, 0)}
+	return Space{Free: max(free, 0), Total: max(total, 0), InMemory: inMemory}
 }
 
 // checkRoom refuses a capture that the worker has no room for, before anything of it is fetched. One that others have taken the room
@@ -90,6 +92,29 @@ func (j *Job) Room() (int64, error) {
 		return space.Total, err
 	}
 	return space.Free, err
+}
+
+// InMemory is how many bytes of the programs' memory the files in the job's folder take now; 0 where they are on a disk.
+func (j *Job) InMemory() (int64, error) {
+	if j.room == nil {
+		return 0, nil
+	}
+	space, err := j.room()
+	if err != nil || !space.InMemory {
+		return 0, err
+	}
+	held := int64(0)
+	err = filepath.WalkDir(j.Dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			held += info.Size()
+		}
+		return err
+	})
+	return held, err
 }
 
 // Upload is what the client gave, read from storage. Its errors are those of FetchUpload.

@@ -11,12 +11,12 @@ func TestSpace(t *testing.T) {
 		want                Space
 		crowded             bool
 	}{
-		"a disk":                      {60 * gib, 100 * gib, 8 * gib, false, Space{60 * gib, 100 * gib}, false},
-		"a disk of other things":      {40 * gib, 100 * gib, 8 * gib, false, Space{40 * gib, 100 * gib}, true},
-		"memory":                      {100 * gib, 100 * gib, 8 * gib, true, Space{7 * gib, 7 * gib}, false},
-		"memory that a mount bounds":  {1 * gib, 1 * gib, 8 * gib, true, Space{1 * gib, 1 * gib}, false},
-		"memory that nobody knows of": {5 * gib, 5 * gib, 0, true, Space{5 * gib, 5 * gib}, false},
-		"too little memory":           {100 * gib, 100 * gib, 1 << 20, true, Space{}, false},
+		"a disk":                      {60 * gib, 100 * gib, 8 * gib, false, Space{60 * gib, 100 * gib, false}, false},
+		"a disk of other things":      {40 * gib, 100 * gib, 8 * gib, false, Space{40 * gib, 100 * gib, false}, true},
+		"memory":                      {100 * gib, 100 * gib, 8 * gib, true, Space{7 * gib, 7 * gib, true}, false},
+		"memory that a mount bounds":  {1 * gib, 1 * gib, 8 * gib, true, Space{1 * gib, 1 * gib, true}, false},
+		"memory that nobody knows of": {5 * gib, 5 * gib, 0, true, Space{5 * gib, 5 * gib, true}, false},
+		"too little memory":           {100 * gib, 100 * gib, 1 << 20, true, Space{InMemory: true}, false},
 	} {
 		if got := space(c.free, c.total, c.memory, c.inMemory); got != c.want || got.Crowded() != c.crowded {
 			t.Errorf("%s: %+v, want %+v; crowded: %t", name, got, c.want, got.Crowded())

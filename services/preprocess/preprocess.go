@@ -62,6 +62,13 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return failure(err)
 	}
 	defer capture.Close()
+	if c.MemoryBytes > 0 {
+		held, err := job.InMemory() // what an archive unpacked to
+		if err != nil {
+			return err
+		}
+		c.MemoryBytes = max(c.MemoryBytes-held, 1)
+	}
 	w, err := c.decide(job.Options, job.Smaller, capture.report, len(capture.selection.Frames), capture.Located())
 	if err != nil {
 		return err
