@@ -98,6 +98,9 @@ func newView[F real](c *Camera) *view[F] {
 	return v
 }
 
+// View is the camera as the kernels of simd and of package gpu take it.
+func (c *Camera) View(mode splat.RenderMode) *simd.View { return newView[float32](c).kernels(mode) }
+
 // kernels is the view as simd has it.
 func (v *view[F]) kernels(mode splat.RenderMode) *simd.View {
 	pair := func(p [2]F) [2]float32 { return [2]float32{float32(p[0]), float32(p[1])} }

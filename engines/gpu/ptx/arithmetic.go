@@ -321,6 +321,8 @@ func decodeMultiply(d *decoder) runner {
 			d, a, b, c := &w.x[in.d[0]], &w.x[in.a[0]], &w.x[in.a[1]], &w.x[in.a[2]]
 			each(lanes, func(i int) { d[i] = a[i]*b[i] + c[i] })
 		}
+	case d.last == "u16" && d.has("hi") && !add:
+		return ints2(func(a, b uint32) uint32 { return uint32(uint16(a)) * uint32(uint16(b)) >> 16 })
 	case sizes[d.last] == 2 && low && !add:
 		return ints2(func(a, b uint32) uint32 { return uint32(uint16(a * b)) })
 	case sizes[d.last] != 4:

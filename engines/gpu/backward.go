@@ -1,0 +1,49 @@
+package gpu
+
+import "github.com/splatworks/splatworks/engines/simd"
+
+// step is the Step of types.cl.
+type step struct {
+	LR                   [59]float32
+	HalfW, HalfH, Longer float32
+}
+
+// Update enqueues the gradient of the last frame by the model's parameters, and Adam's step of the visible Gaussians with a rate
+// for each row, in the settings of simd.NewAdamStep(0), and counts the view in the statistics. The model is the one that was
+// drawn.
+func (e *Engine) Update(m *Model, lr []float32) error {
+	s := step{HalfW: float32(e.frame.Width) / 2, HalfH: float32(e.frame.Height) / 2, Longer: float32(max(e.frame.Width, e.frame.Height))}
+	copy(s.LR[:], lr)
+	grads := e.blendBackward()
+	e.launch(kUpdate, groups(m.lanes(), perGroup), m.params.buffer, m.m.buffer, m.v.buffer, ByValue(&e.view), ByValue(&s), e.splats.buffer, grads,
+		e.firstSlot.buffer, e.counts.buffer, m.pulls.buffer, m.views.buffer, m.extents.buffer)
+	return e.finish()
+}
+
+// Gradients waits and returns what Update would step along: rows in the layout of raster.Params, 0 for what is not visible.
+func (e *Engine) Gradients(m *Model) ([]float32, error) {
+	rows := make([]float32, m.lanes()*simd.GroupRows(m.Degree))
+	grads := e.blendBackward()
+	var out room
+	to := e.grown(&out, 4*len(rows))
+	write(e, to, rows)
+	e.launch(kGradients, groups(m.lanes(), perGroup), m.params.buffer, to, ByValue(&e.view), e.splats.buffer, grads, e.firstSlot.buffer, e.counts.buffer)
+	read(e, to, rows)
+	if to != nil {
+		to.Free()
+	}
+	return rows, e.finish()
+}
+
+// blendBackward fills the gradient slots of the instances.
+func (e *Engine) blendBackward() Buffer {
+	grads := e.grown(&e.grads, 48*e.frame.Instances)
+	count := int(e.view.Across) * groups(e.frame.Height, simd.TileSize)
+	if e.depth {
+		e.launch(kBackwardDepth, count, e.splats.buffer, e.owners.buffer, e.sortedSlots, e.starts.buffer, ByValue(&e.view), e.image.buffer,
+			e.inverseDepth.buffer, e.upstream.buffer, e.upstreamDepth.buffer, grads)
+	} else {
+		e.launch(kBackward, count, e.splats.buffer, e.owners.buffer, e.sortedSlots, e.starts.buffer, ByValue(&e.view), e.image.buffer, e.upstream.buffer, grads)
+	}
+	return grads
+}

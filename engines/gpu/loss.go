@@ -1,0 +1,191 @@
+package gpu
+
+import (
+	"fmt"
+
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/simd"
+)
+
+// Image is a picture in device memory, 8 bits a value.
+type Image struct {
+	width, height int
+	truth, mask   room
+	masked        bool
+}
+
+// Upload copies a picture's planes of width × height values, and its mask, 128 and more where a pixel counts, nil: all count.
+// It reuses img's memory.
+func (e *Engine) Upload(img *Image, planes *[3][]uint8, mask []uint8, width, height int) error {
+	pixels := width * height
+	if len(planes[0]) != pixels || len(planes[1]) != pixels || len(planes[2]) != pixels || mask != nil && len(mask) != pixels {
+		return fmt.Errorf("gpu: an image of %dx%d with planes of %d, %d, %d and a mask of %d values", width, height, len(planes[0]), len(planes[1]), len(planes[2]), len(mask))
+	}
+	img.width, img.height, img.masked = width, height, mask != nil
+	truth := e.grown(&img.truth, 3*pixels)
+	for channel, plane := range planes {
+		if e.err == nil {
+			e.err = truth.Write(channel*pixels, plane)
+		}
+	}
+	write(e, e.grown(&img.mask, len(mask)), mask)
+	return e.finish()
+}
+
+// Free releases the image's memory.
+func (img *Image) Free() {
+	for _, r := range []*room{&img.truth, &img.mask} {
+		if r.buffer != nil {
+			r.buffer.Free()
+		}
+		*r = room{}
+	}
+}
+
+// Bytes is what the image holds on the device.
+func (img *Image) Bytes() int { return img.truth.bytes + img.mask.bytes }
+
+// lossArgument is the Loss of loss.cl.
+type lossArgument struct {
+	Gain                          [3]float32
+	L1, SSIM                      float32
+	Width, Height, Across, Masked uint32
+}
+
+// Losses are the sums of a comparison, over all pixels and channels.
+type Losses struct {
+	L1, SSIM float64    // Σ|x−y| and ΣSSIM
+	Drawn    [3]float64 // Σx of each channel, after the gain
+	Depth    float64    // Σ|D−prior|
+}
+
+// Where the sums of each are in results.
+const (
+	sumL1 = iota
+	sumSSIM
+	sumDrawn
+	sumDepth
+	resultFloats = 3*sumDepth + 1
+)
+
+// Compare enqueues the loss (1−λ)·L1 + λ·(1−SSIM) of the frame with an image, means over all values, and its gradient by the
+// frame, which Update reads. The frame counts times gain, a factor for each channel; pixels that the mask hides count
+// as equal and have no gradient.
+func (e *Engine) Compare(img *Image, gain [3]float32, lambda float64) error {
+	w, h := e.frame.Width, e.frame.Height
+	if img.width != w || img.height != h {
+		return fmt.Errorf("gpu: an image of %dx%d against a frame of %dx%d", img.width, img.height, w, h)
+	}
+	values := float64(3 * w * h)
+	arg := lossArgument{Gain: gain, L1: float32((1 - lambda) / values), SSIM: float32(lambda / values), Width: uint32(w), Height: uint32(h), Across: uint32(groups(w, simd.TileSize))}
+	if img.masked {
+		arg.Masked = 1
+	}
+	n := 3 * groups(w, simd.TileSize) * groups(h, simd.TileSize)
+	parts, upstream := e.grown(&e.parts, 9*4*w*h), e.grown(&e.upstream, 12*w*h)
+	l1, ssim, drawn := e.grown(&e.sums[sumL1], 4*n), e.grown(&e.sums[sumSSIM], 4*n), e.grown(&e.sums[sumDrawn], 4*n)
+	results := e.grown(&e.results, 4*resultFloats)
+	e.launch(kWindows, n, e.image.buffer, img.truth.buffer, img.mask.buffer, ByValue(&arg), parts, ssim)
+	e.launch(kLossGradient, n, e.image.buffer, img.truth.buffer, img.mask.buffer, ByValue(&arg), parts, upstream, l1, drawn)
+	for k, sums := range []Buffer{l1, ssim, drawn} {
+		e.launch(kSumChannels, 3, sums, results, uint32(n), uint32(3), uint32(3*k))
+	}
+	if e.err == nil {
+		e.err = results.Write(4*3*sumDepth, make([]byte, 4)) // until CompareDepth adds its own
+	}
+	return e.finish()
+}
+
+// Prior is an inverse depth in device memory; NaN where nothing is known.
+type Prior struct {
+	width, height int
+	values        room
+}
+
+// UploadPrior copies width × height values, and reuses p's memory.
+func (e *Engine) UploadPrior(p *Prior, values []float32, width, height int) error {
+	if len(values) != width*height {
+		return fmt.Errorf("gpu: an inverse depth of %dx%d with %d values", width, height, len(values))
+	}
+	p.width, p.height = width, height
+	write(e, e.grown(&p.values, 4*len(values)), values)
+	return e.finish()
+}
+
+// Free releases the prior's memory.
+func (p *Prior) Free() {
+	if p.values.buffer != nil {
+		p.values.buffer.Free()
+	}
+	p.values = room{}
+}
+
+// depthArgument is the DepthLoss of loss.cl.
+type depthArgument struct {
+	Width, Height, PriorWidth, PriorHeight, Halved, Masked uint32
+	Each                                                   float32
+}
+
+// CompareDepth enqueues the loss each·Σ|D−prior| of a frame drawn with Options.Depth, and its gradient. A prior that is smaller
+// than the frame has half its size. It comes after Compare, whose image's mask counts here too.
+func (e *Engine) CompareDepth(p *Prior, img *Image, each float32) error {
+	w, h := e.frame.Width, e.frame.Height
+	arg := depthArgument{Width: uint32(w), Height: uint32(h), PriorWidth: uint32(p.width), PriorHeight: uint32(p.height), Each: each}
+	if p.width < w || p.height < h {
+		arg.Halved = 1
+	}
+	if img.masked {
+		arg.Masked = 1
+	}
+	n := groups(w*h, perGroup)
+	sums := e.grown(&e.sums[sumDepth], 4*n)
+	e.launch(kDepthLoss, n, e.inverseDepth.buffer, p.values.buffer, img.mask.buffer, ByValue(&arg), e.grown(&e.upstreamDepth, 4*w*h), sums)
+	e.launch(kSumChannels, 1, sums, e.results.buffer, uint32(n), uint32(1), uint32(3*sumDepth))
+	return e.finish()
+}
+
+// Losses waits for the last Compare and returns its sums.
+func (e *Engine) Losses() (l Losses, err error) {
+	var r [resultFloats]float32
+	read(e, e.results.buffer, r[:])
+	for channel := range 3 {
+		l.L1 += float64(r[3*sumL1+channel])
+		l.SSIM += float64(r[3*sumSSIM+channel])
+		l.Drawn[channel] = float64(r[3*sumDrawn+channel])
+	}
+	l.Depth = float64(r[3*sumDepth])
+	return l, e.finish()
+}
+
+// SetUpstream gives Update the gradient of a loss that was computed elsewhere.
+func (e *Engine) SetUpstream(up *raster.Upstream) error {
+	pixels := e.frame.Width * e.frame.Height
+	to := e.grown(&e.upstream, 12*pixels)
+	for channel, plane := range up.Color {
+		if e.err == nil {
+			e.err = to.Write(4*channel*pixels, bytesOf(plane))
+		}
+	}
+	if e.depth {
+		write(e, e.grown(&e.upstreamDepth, 4*pixels), up.InverseDepth)
+	}
+	return e.finish()
+}
+
+// Upstream waits and returns the gradient by the frame's colours.
+func (e *Engine) Upstream() (planes [3][]float32, err error) {
+	pixels := e.frame.Width * e.frame.Height
+	all := make([]float32, 3*pixels)
+	read(e, e.upstream.buffer, all)
+	for channel := range planes {
+		planes[channel] = all[channel*pixels : (channel+1)*pixels : (channel+1)*pixels]
+	}
+	return planes, e.finish()
+}
+
+// UpstreamDepth waits and returns the gradient by the frame's inverse depth.
+func (e *Engine) UpstreamDepth() ([]float32, error) {
+	plane := make([]float32, e.frame.Width*e.frame.Height)
+	read(e, e.upstreamDepth.buffer, plane)
+	return plane, e.finish()
+}
