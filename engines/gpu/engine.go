@@ -216,6 +216,29 @@ func (e *Engine) Put(m *Model, params, first, second *raster.Params, s *Statisti
 	return e.finish()
 }
 
+// Free releases the model's memory and the engine's.
+func (e *Engine) Free(m *Model) {
+	rooms := []*room{
+		&m.params, &m.m, &m.v, &m.pulls, &m.views, &m.extents,
+		&e.splats, &e.boxes, &e.counts, &e.visible, &e.keys, &e.ranks, &e.firstSlot,
+		&e.order, &e.depthKeys, &e.order2, &e.depthKeys2, &e.ordered, &e.places,
+		&e.tiles, &e.slots, &e.tiles2, &e.slots2, &e.owners, &e.grads, &e.starts, &e.totals, &e.sortCounts, &e.sortBefore,
+		&e.image, &e.inverseDepth, &e.transmittance, &e.upstream, &e.upstreamDepth, &e.parts, &e.results,
+	}
+	for i := range e.scans {
+		rooms = append(rooms, &e.scans[i].totals, &e.scans[i].before)
+	}
+	for i := range e.sums {
+		rooms = append(rooms, &e.sums[i])
+	}
+	for _, r := range rooms {
+		if r.buffer != nil {
+			r.buffer.Free()
+		}
+		*r = room{}
+	}
+}
+
 func padded[T any](v []T, n int) []T { return append(make([]T, 0, n), v...)[:n] }
 
 // Get waits for the device and copies all of it back. The arguments have the sizes that Put had.

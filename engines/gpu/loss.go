@@ -11,17 +11,22 @@ import (
 type Image struct {
 	width, height int
 	truth, mask   room
-	masked        bool
+	masked        bool // the mask counts in the loss of colour
+	solid         bool // and in that of inverse depth
 }
 
 // Upload copies a picture's planes of width × height values, and its mask, 128 and more where a pixel counts, nil: all count.
-// It reuses img's memory.
-func (e *Engine) Upload(img *Image, planes *[3][]uint8, mask []uint8, width, height int) error {
+// Without a mask, alpha, nil or of the same kind, says where inverse depth counts. It reuses img's memory.
+func (e *Engine) Upload(img *Image, planes *[3][]uint8, mask, alpha []uint8, width, height int) error {
 	pixels := width * height
-	if len(planes[0]) != pixels || len(planes[1]) != pixels || len(planes[2]) != pixels || mask != nil && len(mask) != pixels {
+	if len(planes[0]) != pixels || len(planes[1]) != pixels || len(planes[2]) != pixels || mask != nil && len(mask) != pixels || alpha != nil && len(alpha) != pixels {
 		return fmt.Errorf("gpu: an image of %dx%d with planes of %d, %d, %d and a mask of %d values", width, height, len(planes[0]), len(planes[1]), len(planes[2]), len(mask))
 	}
 	img.width, img.height, img.masked = width, height, mask != nil
+	if mask == nil {
+		mask = alpha
+	}
+	img.solid = mask != nil
 	truth := e.grown(&img.truth, 3*pixels)
 	for channel, plane := range planes {
 		if e.err == nil {
@@ -134,7 +139,7 @@ func (e *Engine) CompareDepth(p *Prior, img *Image, each float32) error {
 	if p.width < w || p.height < h {
 		arg.Halved = 1
 	}
-	if img.masked {
+	if img.solid {
 		arg.Masked = 1
 	}
 	n := groups(w*h, perGroup)

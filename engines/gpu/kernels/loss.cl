@@ -23,15 +23,14 @@ INLINE float window_of(__local const float *p, uint step) {
     return FMA(0.00102838f, p[0] + p[10 * step], sum);
 }
 
-// The group's sum of a value of each item, in lane order, to out[GROUP_ID].
+// The group's sum of a value of each item, as a tree, to out[GROUP_ID]. A barrier must be between it and other uses of sums.
 INLINE void group_sum(__local float *sums, float value, __global float *restrict out) {
     uint t = LOCAL_ID;
-    BARRIER();
     sums[t] = value;
-    BARRIER();
+#pragma unroll
     for (uint d = 128; d > 0; d /= 2) {
-        if (t < d) sums[t] += sums[t + d];
         BARRIER();
+        if (t < d) sums[t] += sums[t + d];
     }
     if (t == 0) out[GROUP_ID] = sums[0];
 }
@@ -114,6 +113,7 @@ KERNEL(256) loss_gradient(__global const float *restrict image, __global const u
         upstream[channel * pixels + at] = hidden ? 0.0f : g * loss.gain[channel];
     }
     group_sum(part, ABS(difference), l1);
+    BARRIER();
     group_sum(part, x, drawn);
 }
 

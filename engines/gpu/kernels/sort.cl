@@ -12,13 +12,17 @@ KERNEL(256) scan_blocks(__global const uint *restrict in, __global uint *restric
     }
     sums[t] = sum;
     BARRIER();
+    uint upto = sum; // of the items to this one
+#pragma unroll
     for (uint d = 1; d < 256; d *= 2) {
         uint x = t >= d ? sums[t - d] : 0;
+        upto += x;
+        if (d == 128) break;
         BARRIER();
-        sums[t] += x;
+        sums[t] = upto;
         BARRIER();
     }
-    uint at = sums[t] - sum;
+    uint at = upto - sum;
 #pragma unroll
     for (uint k = 0; k < 8; k++) {
         if (first + k <= n) out[first + k] = at;

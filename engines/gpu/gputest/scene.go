@@ -1,4 +1,5 @@
-package gpu_test
+// Package gputest is what every gpu.Device must pass: its contract, and the kernels on it against plain Go.
+package gputest
 
 import (
 	"math"
@@ -6,27 +7,10 @@ import (
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/gpu"
-	"github.com/splatworks/splatworks/engines/gpu/kernels"
-	"github.com/splatworks/splatworks/engines/gpu/ptx"
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/simd"
 	"github.com/splatworks/splatworks/engines/splat"
 )
-
-// interpreter runs the committed PTX, and fails the test when a check found anything.
-func interpreter(t testing.TB) *ptx.Device {
-	t.Helper()
-	d, err := ptx.Open(kernels.PTX)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for _, f := range d.Findings() {
-			t.Error(f)
-		}
-	})
-	return d
-}
 
 // camera looks along z at a cloud around the origin.
 func camera(width, height int) *raster.Camera {

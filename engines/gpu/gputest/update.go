@@ -1,4 +1,4 @@
-package gpu_test
+package gputest
 
 import (
 	"math"
@@ -12,15 +12,14 @@ import (
 )
 
 // Three updates end where the processor's do: parameters, moments and statistics; what is not seen stays.
-func TestUpdatesMatchAdam(t *testing.T) {
-	t.Parallel()
+func updatesMatchAdam(t *testing.T, open Open) {
 	cam := camera(48, 30)
 	p := cloud(200, 3, splat.Mip, 0.08)
 	lr := make([]float32, p.Rows())
 	for row := range lr {
 		lr[row] = 1e-3 * float32(1+row%7)
 	}
-	e := gpu.NewEngine(interpreter(t))
+	e := gpu.NewEngine(open(t))
 	device := upload(t, e, raster.Pack(p.Cloud()))
 	host := &state{params: raster.Pack(p.Cloud()), m: raster.NewParams(p.Len(), 3, p.Mode), v: raster.NewParams(p.Len(), 3, p.Mode)}
 	pulls, views, extents := make([]float32, p.Len()), make([]uint32, p.Len()), make([]float32, p.Len())
@@ -87,16 +86,15 @@ func TestUpdatesMatchAdam(t *testing.T) {
 }
 
 // The same launches give the same bits.
-func TestUpdatesRepeat(t *testing.T) {
-	t.Parallel()
+func updatesRepeat(t *testing.T, open Open) {
 	cam := camera(40, 24)
 	var first []float32
 	for range 2 {
-		e := gpu.NewEngine(interpreter(t))
+		e := gpu.NewEngine(open(t))
 		s := upload(t, e, cloud(150, 1, splat.Mip, 0.1))
 		planes, mask := picture(40, 24)
 		var img gpu.Image
-		if err := e.Upload(&img, &planes, mask, 40, 24); err != nil {
+		if err := e.Upload(&img, &planes, mask, nil, 40, 24); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {

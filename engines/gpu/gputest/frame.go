@@ -1,4 +1,4 @@
-package gpu_test
+package gputest
 
 import (
 	"fmt"
@@ -75,8 +75,7 @@ func compareFrame(t *testing.T, d gpu.Device, p *raster.Params, cam *raster.Came
 	t.Logf("%d visible, %d instances; image rms %.1e; gradients%s", drawn.Visible, drawn.Instances, worst, text)
 }
 
-func TestFrameAndGradientsMatchPlainGo(t *testing.T) {
-	t.Parallel()
+func frameAndGradientsMatchPlainGo(t *testing.T, open Open) {
 	for _, c := range []struct {
 		n, degree     int
 		mode          splat.RenderMode
@@ -94,21 +93,19 @@ func TestFrameAndGradientsMatchPlainGo(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d at %dx%d", c.n, c.width, c.height), func(t *testing.T) {
 			p := cloud(c.n, c.degree, c.mode, c.size)
-			compareFrame(t, interpreter(t), p, camera(c.width, c.height), gpu.Options{Degree: c.degree, Background: [3]float32{0.2, 0.5, 1}, Depth: c.depth})
+			compareFrame(t, open(t), p, camera(c.width, c.height), gpu.Options{Degree: c.degree, Background: [3]float32{0.2, 0.5, 1}, Depth: c.depth})
 		})
 	}
 }
 
 // Lower degrees than the stored are what a training begins with.
-func TestFrameOfALowerDegree(t *testing.T) {
-	t.Parallel()
-	compareFrame(t, interpreter(t), cloud(120, 3, splat.Mip, 0.08), camera(40, 30), gpu.Options{Degree: 1})
+func frameOfALowerDegree(t *testing.T, open Open) {
+	compareFrame(t, open(t), cloud(120, 3, splat.Mip, 0.08), camera(40, 30), gpu.Options{Degree: 1})
 }
 
 // Thousands of instances in one tile: several rounds of a warp, sums over more than one group of the scans and sorts,
 // and pixels that are full long before the last.
-func TestThousandsOfInstancesInOneTile(t *testing.T) {
-	t.Parallel()
+func thousandsOfInstancesInOneTile(t *testing.T, open Open) {
 	p := cloud(5000, 0, splat.Mip, 0.02)
 	for i := range p.Len() {
 		for k := range 2 {
@@ -117,19 +114,18 @@ func TestThousandsOfInstancesInOneTile(t *testing.T) {
 	}
 	cam := camera(16, 16)
 	cam.Fx, cam.Fy = 30, 30
-	compareFrame(t, interpreter(t), p, cam, gpu.Options{Background: [3]float32{1, 0, 0}})
+	compareFrame(t, open(t), p, cam, gpu.Options{Background: [3]float32{1, 0, 0}})
 }
 
 // Nothing to draw: no Gaussian at all, and none in sight.
-func TestFrameOfNothing(t *testing.T) {
-	t.Parallel()
+func frameOfNothing(t *testing.T, open Open) {
 	behind := cloud(20, 3, splat.Mip, 0.1)
 	for i := range behind.Len() {
 		*behind.At(i, simd.RowMean+2) = -9
 	}
 	for name, p := range map[string]*raster.Params{"empty": raster.NewParams(0, 3, splat.Mip), "behind": behind} {
 		t.Run(name, func(t *testing.T) {
-			e := gpu.NewEngine(interpreter(t))
+			e := gpu.NewEngine(open(t))
 			s := upload(t, e, p)
 			if drawn, err := e.Forward(&s.model, camera(20, 10), gpu.Options{Background: [3]float32{0.25, 0.5, 1}}); err != nil || drawn.Visible != 0 {
 				t.Fatalf("%+v, %v", drawn, err)
@@ -155,10 +151,9 @@ func TestFrameOfNothing(t *testing.T) {
 }
 
 // Garbage in some Gaussians leaves image and gradients of the others finite, and no check finds an access out of bounds.
-func TestGarbageStaysWhereItIs(t *testing.T) {
-	t.Parallel()
+func garbageStaysWhereItIs(t *testing.T, open Open) {
 	garbage := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 1e38, -1e38, 100}
-	e := gpu.NewEngine(interpreter(t))
+	e := gpu.NewEngine(open(t))
 	cam := camera(33, 20)
 	up := noise(2, 33, 20)
 	for k, value := range garbage {

@@ -1,4 +1,4 @@
-package gpu_test
+package gputest
 
 import (
 	"fmt"
@@ -32,8 +32,7 @@ func picture(width, height int) (planes [3][]uint8, mask []uint8) {
 }
 
 // The loss and its gradient are those of simd, with mask and gain as the trainer has them.
-func TestLossMatchesPlainGo(t *testing.T) {
-	t.Parallel()
+func lossMatchesPlainGo(t *testing.T, open Open) {
 	for _, c := range []struct {
 		width, height int
 		masked        bool
@@ -42,7 +41,7 @@ func TestLossMatchesPlainGo(t *testing.T) {
 		{48, 33, false, [3]float32{1, 1, 1}}, {37, 20, true, [3]float32{1.2, 1, 0.9}}, {5, 3, false, [3]float32{1, 1, 1}}, {1, 1, false, [3]float32{1, 1, 1}},
 	} {
 		t.Run(fmt.Sprintf("%dx%d", c.width, c.height), func(t *testing.T) {
-			e := gpu.NewEngine(interpreter(t))
+			e := gpu.NewEngine(open(t))
 			s := upload(t, e, cloud(60, 0, splat.Mip, 0.2))
 			if _, err := e.Forward(&s.model, camera(c.width, c.height), gpu.Options{Background: [3]float32{0.4, 0.4, 0.3}}); err != nil {
 				t.Fatal(err)
@@ -52,7 +51,7 @@ func TestLossMatchesPlainGo(t *testing.T) {
 				mask = nil
 			}
 			var img gpu.Image
-			if err := e.Upload(&img, &planes, mask, c.width, c.height); err != nil {
+			if err := e.Upload(&img, &planes, mask, nil, c.width, c.height); err != nil {
 				t.Fatal(err)
 			}
 			const lambda = 0.2
@@ -121,14 +120,13 @@ func plainLoss(t *testing.T, f *raster.Frame, planes *[3][]uint8, mask []uint8, 
 
 // The loss of inverse depth: its sign where both are known, nothing where the prior or the mask says nothing, priors of
 // the frame's size and of half of it.
-func TestDepthLossHasTheSignOfTheDifference(t *testing.T) {
-	t.Parallel()
+func depthLossHasTheSignOfTheDifference(t *testing.T, open Open) {
 	const w, h, each = 21, 13, 0.125
-	e := gpu.NewEngine(interpreter(t))
+	e := gpu.NewEngine(open(t))
 	s := upload(t, e, cloud(60, 0, splat.Mip, 0.2))
 	planes, mask := picture(w, h)
 	var img gpu.Image
-	if err := e.Upload(&img, &planes, mask, w, h); err != nil {
+	if err := e.Upload(&img, &planes, mask, nil, w, h); err != nil {
 		t.Fatal(err)
 	}
 	for _, halved := range []int{0, 1} {

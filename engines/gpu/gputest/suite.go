@@ -1,0 +1,146 @@
+package gputest
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/splatworks/splatworks/engines/gpu"
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/splat"
+)
+
+// Open makes a device with the module of package kernels, and closes it when the test ends.
+type Open func(t testing.TB) gpu.Device
+
+// Run runs all of it.
+func Run(t *testing.T, open Open) {
+	for name, test := range map[string]func(t *testing.T, open Open){
+		"buffers hold what is written":                  buffersHoldWhatIsWritten,
+		"launches refuse":                               launchesRefuse,
+		"frame and gradients match plain Go":            frameAndGradientsMatchPlainGo,
+		"frame of a lower degree":                       frameOfALowerDegree,
+		"thousands of instances in one tile":            thousandsOfInstancesInOneTile,
+		"frame of nothing":                              frameOfNothing,
+		"garbage stays where it is":                     garbageStaysWhereItIs,
+		"loss matches plain Go":                         lossMatchesPlainGo,
+		"the depth loss has the sign of the difference": depthLossHasTheSignOfTheDifference,
+		"updates match Adam":                            updatesMatchAdam,
+		"updates repeat":                                updatesRepeat,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open) })
+	}
+}
+
+// buffersHoldWhatIsWritten: at any offset, and of any size from none on.
+func buffersHoldWhatIsWritten(t *testing.T, open Open) {
+	d := open(t)
+	for _, n := range []int{0, 1, 5, 4096} {
+		b, err := d.Alloc(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := make([]byte, n)
+		for i := range data {
+			data[i] = byte(i * 7)
+		}
+		if err := b.Write(0, data); err != nil {
+			t.Fatal(err)
+		}
+		if n > 2 {
+			data[n-2] = 99
+			if err := b.Write(n-2, data[n-2:]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := make([]byte, n)
+		if err := b.Read(0, got); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, data) {
+			t.Errorf("%d bytes come back changed", n)
+		}
+		if n > 4 {
+			if err := b.Read(n-1, make([]byte, 2)); err == nil {
+				t.Error("a read past the end is no error")
+			}
+			if err := b.Write(-1, data[:1]); err == nil {
+				t.Error("a write before the start is no error")
+			}
+		}
+		b.Free()
+		b.Free() // twice is once
+		if err := b.Read(0, make([]byte, 1)); err == nil {
+			t.Error("a read of freed memory is no error")
+		}
+	}
+}
+
+// launchesRefuse what cannot be right, and the device works on.
+func launchesRefuse(t *testing.T, open Open) {
+	d, other := open(t), open(t)
+	alloc := func(d gpu.Device) gpu.Buffer {
+		b, err := d.Alloc(64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Write(0, make([]byte, 64)); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	k := gpu.Kernel{Name: "sum_channels", Threads: 256}
+	in, out, freed := alloc(d), alloc(d), alloc(d)
+	freed.Free()
+	for name, err := range map[string]error{
+		"no such kernel":          d.Launch(gpu.Kernel{Name: "nothing", Threads: 32}, 1, in),
+		"a type":                  d.Launch(k, 1, in, out, 1, uint32(1), uint32(0)),
+		"another device's buffer": d.Launch(k, 1, alloc(other), out, uint32(4), uint32(1), uint32(0)),
+		"freed memory":            d.Launch(k, 1, freed, out, uint32(4), uint32(1), uint32(0)),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if err := d.Launch(k, 0, in, out, uint32(4), uint32(1), uint32(0)); err != nil {
+		t.Errorf("no groups: %v", err)
+	}
+	if err := d.Launch(k, 1, in, out, uint32(4), uint32(1), uint32(0)); err != nil {
+		t.Error(err)
+	}
+	if err := d.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Iteration runs every kernel of an iteration with n Gaussians on w × h pixels, and returns how many instances there are.
+func Iteration(e *gpu.Engine, n, w, h int, size float64, depth bool) (instances int, err error) {
+	p := cloud(n, 1, splat.Mip, size)
+	var m gpu.Model
+	blank := raster.NewParams(n, p.Degree, p.Mode)
+	stats := gpu.Statistics{Pulls: make([]float32, n), Views: make([]uint32, n), Extents: make([]float32, n)}
+	if err := e.Put(&m, p, blank, blank, &stats); err != nil {
+		return 0, err
+	}
+	planes, mask := picture(w, h)
+	var img gpu.Image
+	if err := e.Upload(&img, &planes, mask, nil, w, h); err != nil {
+		return 0, err
+	}
+	drawn, err := e.Forward(&m, camera(w, h), gpu.Options{Degree: 1, Depth: depth})
+	if err != nil {
+		return 0, err
+	}
+	if err := e.Compare(&img, [3]float32{1, 1, 1}, 0.2); err != nil {
+		return 0, err
+	}
+	if depth {
+		var prior gpu.Prior
+		if err := e.UploadPrior(&prior, make([]float32, w*h), w, h); err != nil {
+			return 0, err
+		}
+		if err := e.CompareDepth(&prior, &img, 1); err != nil {
+			return 0, err
+		}
+	}
+	return drawn.Instances, e.Update(&m, make([]float32, p.Rows()))
+}

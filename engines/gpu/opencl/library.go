@@ -1,0 +1,150 @@
+//go:build gpu && (linux || darwin)
+
+package opencl
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+type handle = uintptr
+
+// ErrNone says that this machine has no OpenCL driver, or none with a device.
+var ErrNone = errors.New("no OpenCL device is at hand")
+
+// api is the part of OpenCL 1.2 that is used.
+var api struct {
+	getPlatformIDs      func(n uint32, ids *handle, num *uint32) int32
+	getDeviceIDs        func(p handle, kind uint64, n uint32, ids *handle, num *uint32) int32
+	getDeviceInfo       func(d handle, what uint32, size uintptr, value unsafe.Pointer, ret *uintptr) int32
+	createContext       func(props *uintptr, n uint32, devices *handle, notify, data uintptr, code *int32) handle
+	releaseContext      func(c handle) int32
+	createQueue         func(c, d handle, props uint64, code *int32) handle
+	releaseQueue        func(q handle) int32
+	createBuffer        func(c handle, flags uint64, size uintptr, host unsafe.Pointer, code *int32) handle
+	releaseMem          func(m handle) int32
+	createProgram       func(c handle, n uint32, sources **byte, lengths *uintptr, code *int32) handle
+	buildProgram        func(p handle, n uint32, devices *handle, options *byte, notify, data uintptr) int32
+	getProgramBuildInfo func(p, d handle, what uint32, size uintptr, value unsafe.Pointer, ret *uintptr) int32
+	releaseProgram      func(p handle) int32
+	createKernel        func(p handle, name *byte, code *int32) handle
+	getKernelInfo       func(k handle, what uint32, size uintptr, value unsafe.Pointer, ret *uintptr) int32
+	releaseKernel       func(k handle) int32
+	setKernelArg        func(k handle, i uint32, size uintptr, value unsafe.Pointer) int32
+	enqueueKernel       func(q, k handle, dim uint32, offset, global, local *uintptr, n uint32, wait, event *handle) int32
+	enqueueRead         func(q, m handle, blocking uint32, offset, size uintptr, p unsafe.Pointer, n uint32, wait, event *handle) int32
+	enqueueWrite        func(q, m handle, blocking uint32, offset, size uintptr, p unsafe.Pointer, n uint32, wait, event *handle) int32
+	finish              func(q handle) int32
+}
+
+// Constants of cl.h.
+const (
+	deviceTypeAll   = 0xffffffff
+	deviceInfoName  = 0x102b
+	programBuildLog = 0x1183
+	kernelNumArgs   = 0x1191
+	memReadWrite    = 1
+)
+
+// load finds the loader of drivers once in a process.
+var load = sync.OnceValue(func() error {
+	var library uintptr
+	var err error
+	for _, name := range []string{"libOpenCL.so.1", "/System/Library/Frameworks/OpenCL.framework/OpenCL"} {
+		if library, err = purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_LOCAL); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNone, err)
+	}
+	for _, f := range []struct {
+		at   any
+		name string
+	}{
+		{&api.getPlatformIDs, "clGetPlatformIDs"}, {&api.getDeviceIDs, "clGetDeviceIDs"}, {&api.getDeviceInfo, "clGetDeviceInfo"},
+		{&api.createContext, "clCreateContext"}, {&api.releaseContext, "clReleaseContext"}, {&api.createQueue, "clCreateCommandQueue"},
+		{&api.releaseQueue, "clReleaseCommandQueue"}, {&api.createBuffer, "clCreateBuffer"}, {&api.releaseMem, "clReleaseMemObject"},
+		{&api.createProgram, "clCreateProgramWithSource"}, {&api.buildProgram, "clBuildProgram"},
+		{&api.getProgramBuildInfo, "clGetProgramBuildInfo"}, {&api.releaseProgram, "clReleaseProgram"}, {&api.createKernel, "clCreateKernel"},
+		{&api.getKernelInfo, "clGetKernelInfo"}, {&api.releaseKernel, "clReleaseKernel"}, {&api.setKernelArg, "clSetKernelArg"},
+		{&api.enqueueKernel, "clEnqueueNDRangeKernel"}, {&api.enqueueRead, "clEnqueueReadBuffer"}, {&api.enqueueWrite, "clEnqueueWriteBuffer"},
+		{&api.finish, "clFinish"},
+	} {
+		if _, err := purego.Dlsym(library, f.name); err != nil {
+			return fmt.Errorf("%w: %w", ErrNone, err)
+		}
+		purego.RegisterLibFunc(f.at, library, f.name)
+	}
+	return nil
+})
+
+// ErrMemory says that the device's memory is full.
+var ErrMemory = errors.New("the device's memory is full")
+
+func check(what string, code int32) error {
+	switch code {
+	case 0:
+		return nil
+	case -4, -5: // CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES
+		return fmt.Errorf("%s: %w (%d)", what, ErrMemory, code)
+	}
+	return fmt.Errorf("%s: OpenCL error %d", what, code)
+}
+
+// device is one that a driver offers.
+type device struct {
+	id   handle
+	name string
+}
+
+// devices lists those of all drivers.
+func devices() ([]device, error) {
+	if err := load(); err != nil {
+		return nil, err
+	}
+	var n uint32
+	if code := api.getPlatformIDs(0, nil, &n); code != 0 || n == 0 {
+		return nil, ErrNone
+	}
+	platforms := make([]handle, n)
+	if err := check("clGetPlatformIDs", api.getPlatformIDs(n, &platforms[0], nil)); err != nil {
+		return nil, err
+	}
+	var found []device
+	for _, p := range platforms {
+		if code := api.getDeviceIDs(p, deviceTypeAll, 0, nil, &n); code != 0 || n == 0 {
+			continue
+		}
+		ids := make([]handle, n)
+		if err := check("clGetDeviceIDs", api.getDeviceIDs(p, deviceTypeAll, n, &ids[0], nil)); err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			text := make([]byte, 256)
+			var size uintptr
+			if err := check("clGetDeviceInfo", api.getDeviceInfo(id, deviceInfoName, uintptr(len(text)), unsafe.Pointer(&text[0]), &size)); err != nil {
+				return nil, err
+			}
+			found = append(found, device{id, strings.TrimRight(string(text[:size]), "\x00")})
+		}
+	}
+	if len(found) == 0 {
+		return nil, ErrNone
+	}
+	return found, nil
+}
+
+// Names lists the devices of all drivers. Without any it returns ErrNone with the reason.
+func Names() (names []string, err error) {
+	found, err := devices()
+	for _, d := range found {
+		names = append(names, d.name)
+	}
+	return names, err
+}

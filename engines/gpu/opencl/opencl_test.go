@@ -1,0 +1,46 @@
+//go:build gpu && (linux || darwin)
+
+package opencl_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/splatworks/splatworks/engines/gpu"
+	"github.com/splatworks/splatworks/engines/gpu/gputest"
+	"github.com/splatworks/splatworks/engines/gpu/kernels"
+	"github.com/splatworks/splatworks/engines/gpu/opencl"
+)
+
+// A driver's own compiler makes of the same source what plain Go computes: a witness beside the PTX interpreter.
+func TestOpenCLMatchesPlainGo(t *testing.T) {
+	if names, err := opencl.Names(); errors.Is(err, opencl.ErrNone) {
+		t.Skipf("%v; Debian's pocl-opencl-icd is one for the processor", err)
+	} else if err != nil {
+		t.Fatal(err)
+	} else {
+		t.Logf("devices: %q", names)
+	}
+	gputest.Run(t, func(t testing.TB) gpu.Device {
+		d, err := opencl.Open(0, kernels.OpenCL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return d
+	})
+}
+
+// A source that does not compile is an error with the compiler's words.
+func TestOpenReturnsTheCompilersWords(t *testing.T) {
+	if _, err := opencl.Names(); err != nil {
+		t.Skip(err)
+	}
+	if _, err := opencl.Open(0, "__kernel void k() { fantasy(); }"); err == nil {
+		t.Error("nonsense compiles")
+	}
+}
