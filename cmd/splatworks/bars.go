@@ -22,6 +22,8 @@ type bars struct {
 	lastLine time.Time
 	percent  float64
 	leftS    float64 // of the step, where its worker reports it; 0: not reported
+	local    bool    // the stages run on this machine
+	model    string  // depth model that was asked for, where local
 }
 
 func newBars(w io.Writer) *bars {
@@ -134,7 +136,11 @@ func (b *bars) warn(w pipeline.Warning) {
 	if b.bar != nil {
 		_ = b.bar.Clear()
 	}
-	fmt.Fprintf(b.w, "  note: %s %s\n", printable(w.Message), printable(w.Advice))
+	advice := w.Advice
+	if how := howToInstall(w.Code, b.model); b.local && how != "" {
+		advice += " " + how
+	}
+	fmt.Fprintf(b.w, "  note: %s %s\n", printable(w.Message), printable(advice))
 }
 
 // upload shows how much of the input is copied.

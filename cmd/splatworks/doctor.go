@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/splatworks/splatworks/engines/depth"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
 
@@ -62,7 +63,7 @@ func depthModel() toolchain.Report {
 	}
 	if r.OK = err == nil; !r.OK {
 		r.Path, r.Problem, r.Debian, r.MacOS = "", err.Error(), get, get
-		var f *depth.Failure
+		var f *fault.Failure
 		if errors.As(err, &f) {
 			r.Problem = f.Message
 		}

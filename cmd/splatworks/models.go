@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/engines/depth"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
 
@@ -57,7 +58,7 @@ func (cmd modelsListCommand) Run(c console) error {
 	states := make([]modelState, len(models))
 	for i, d := range models {
 		s := modelState{Name: d.Name, License: d.License, NonCommercial: d.NonCommercial, Bytes: d.Bytes, Description: d.Description, Default: d.Name == depth.DefaultModel}
-		var f *depth.Failure
+		var f *fault.Failure
 		switch err := depth.Verify(depth.ModelPath(folder, d), d); {
 		case err == nil:
 			s.Here, s.Path = true, depth.ModelPath(folder, d)
@@ -117,6 +118,9 @@ func (cmd modelsFetchCommand) Run(ctx context.Context, c console) error {
 	}})
 	if err != nil {
 		b.fail()
+		if fault.CodeOf(err) == depth.ModelLicense {
+			return fmt.Errorf("%w The flag --accept-noncommercial accepts it.", depthFailure(err))
+		}
 		return depthFailure(err)
 	}
 	b.end()
@@ -142,7 +146,7 @@ func (cmd modelsCheckCommand) Run(ctx context.Context, c console) error {
 			return problems
 		}
 		for _, d := range all {
-			var f *depth.Failure
+			var f *fault.Failure
 			if err := depth.Verify(depth.ModelPath(folder, d), d); err == nil || !errors.As(err, &f) || f.Code != depth.ModelMissing {
 				models = append(models, d)
 			}
@@ -170,7 +174,7 @@ func (cmd modelsCheckCommand) Run(ctx context.Context, c console) error {
 		}
 		if err != nil {
 			bad++
-			fmt.Fprintf(c.out, "BAD      %s: %v\n", d.Name, depthFailure(err))
+			fmt.Fprintf(c.out, "BAD      %s: %v %s\n", d.Name, depthFailure(err), howToInstall(fault.CodeOf(err), d.Name))
 			continue
 		}
 		fmt.Fprintf(c.out, "ok       %s: %s\n", d.Name, said)
@@ -217,9 +221,9 @@ func (cmd modelsCheckCommand) try(ctx context.Context, library, folder string, d
 	return said, nil
 }
 
-// depthFailure shows the advice of a depth.Failure too.
+// depthFailure shows the advice of a failure too.
 func depthFailure(err error) error {
-	var f *depth.Failure
+	var f *fault.Failure
 	if !errors.As(err, &f) {
 		return err
 	}

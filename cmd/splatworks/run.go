@@ -71,6 +71,7 @@ func (cmd runCommand) Run(ctx context.Context, c console) error {
 	}
 	defer logs.Close()
 	b := newBars(c.err)
+	b.local, b.model = true, options.Depth
 	r, err := reconstruct.Prepare(ctx, reconstruct.Options{Dir: cmd.data(), Input: input, Size: size, Options: options, Random: rand.Reader, Now: time.Now, Patience: reconstruct.Patience,
 		Log: serve.NewLogger(logs, "", slog.LevelInfo), Output: logs, InProcess: cmd.InProcess, Define: machine.Stage,
 		Uploaded: b.upload, Progress: b.progress, Retry: b.retry})
@@ -102,7 +103,7 @@ func (cmd runCommand) reconstruct(ctx context.Context, c console, r *reconstruct
 	manifest, err := r.Run(ctx)
 	if err != nil {
 		b.fail()
-		return cmd.explain(c, err)
+		return cmd.explain(c, withInstallation(err, b.model))
 	}
 	b.end()
 	for _, a := range manifest.Results() {

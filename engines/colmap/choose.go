@@ -232,19 +232,19 @@ func (r *reconstructor) choose(models []model) (*scene.Reconstruction, error) {
 	c := chooseModel(models, len(r.images), r.positions())
 	r.result.Candidates, r.result.Agreement, r.result.Reason = c.candidates, c.agreement, c.reason
 	if c.model == nil {
-		return nil, fail(NoSparseModel, adviceCapture, "no camera poses could be found: the %d images do not show one scene from overlapping views", len(r.images))
+		return nil, fail(NoSparseModel, adviceCapture, "No camera poses could be found: the %d images do not show one scene from overlapping views.", len(r.images))
 	}
 	r.result.Mapper = c.model.mapper
 	reconstruction := c.model.reconstruction
 	if weak := c.model.weakImages(); len(weak) > 0 {
 		reconstruction = reconstruction.Without(weak)
-		r.warn("weak_images", adviceCapture, "%s hardly any points with the others and %s left out, first: %s", say(len(weak), "image shares", "images share"), be(len(weak)), weak[0])
+		r.warn("weak_images", adviceCapture, "%s hardly any points with the others and %s left out, first: %s.", say(len(weak), "image shares", "images share"), be(len(weak)), weak[0])
 	}
 	if err := r.gate(reconstruction, len(c.model.weakImages())); err != nil {
 		return nil, err
 	}
 	if r.result.Doubtful = c.doubtful(); r.result.Doubtful {
-		r.warn("mappers_disagree", adviceCapture, "two methods place %d of %d cameras differently (by up to %.1f %% of the camera path's extent); the more plausible result was used",
+		r.warn("mappers_disagree", adviceCapture, "Two methods place %d of %d cameras differently (by up to %.1f %% of the camera path's extent); the more plausible result was used.",
 			len(c.agreement.Apart), c.agreement.Images, c.agreement.PositionMaxPct)
 	}
 	return reconstruction, nil

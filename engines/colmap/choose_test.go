@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/scene"
 )
 
@@ -167,7 +168,7 @@ func TestQualityGate(t *testing.T) {
 			blind(built, i, 5)
 		}
 		chosen, err := r.choose([]model{{mapper: incrementalMapper, reconstruction: built, models: 1}})
-		var failure *Failure
+		var failure *fault.Failure
 		if test.code != "" {
 			if !errors.As(err, &failure) || failure.Code != test.code || !strings.Contains(failure.Message, fmt.Sprintf("only %d of %d", test.registered, test.given)) {
 				t.Errorf("%+v: %v", test, err)
@@ -194,13 +195,13 @@ func TestQualityGate(t *testing.T) {
 		still.Images[i].CamFromWorld = scene.Rigid3FromCenter(still.Images[i].CamFromWorld.Matrix(), [3]float64{0.005 * c[0], 0.005 * c[1], 0.005*c[2] - 1})
 	}
 	for code, r := range map[string]*scene.Reconstruction{TooFewPoints: ring(10, 120), DegenerateBaseline: still} {
-		var failure *Failure
-		if _, err := sparse.choose([]model{{mapper: incrementalMapper, reconstruction: r, models: 1}}); !errors.As(err, &failure) || failure.Code != code || !failure.AboutInput() || failure.Advice == "" {
+		var failure *fault.Failure
+		if _, err := sparse.choose([]model{{mapper: incrementalMapper, reconstruction: r, models: 1}}); !errors.As(err, &failure) || failure.Code != code || failure.Kind != fault.Input || failure.Advice == "" {
 			t.Errorf("%s: got %v", code, err)
 		}
 	}
 	two := reconstructor{plan: Plan{MinRegistered: 0.5}, images: names(3)}
-	var failure *Failure
+	var failure *fault.Failure
 	if _, err := two.choose([]model{{mapper: incrementalMapper, reconstruction: ring(2, 9), models: 1}}); !errors.As(err, &failure) || failure.Code != TooFewRegistered {
 		t.Errorf("two images: %v", err)
 	}

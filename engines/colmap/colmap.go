@@ -69,7 +69,7 @@ func (c *Colmap) Version(ctx context.Context) (string, error) {
 		return "", c.failure(probe, "", err)
 	}
 	if !global {
-		return version, fail(MissingTool, "Install COLMAP 4 with infra/toolchain/install.sh.", "COLMAP %s at %s has no global_mapper", version, c.Path)
+		return version, fail(MissingTool, adviceInstall, "COLMAP %s at %s has no global_mapper.", version, c.Path)
 	}
 	return version, nil
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // fake makes a Colmap whose program is a shell script. $command is COLMAP's command.
@@ -189,17 +191,17 @@ func TestFailures(t *testing.T) {
 			c.Timeout = 20 * time.Millisecond
 		}
 		_, err := c.ViewGraphCalibrator(t.Context(), "d.db")
-		var failure *Failure
+		var failure *fault.Failure
 		if !errors.As(err, &failure) || failure.Code != code || failure.Advice == "" || failure.Err == nil {
 			t.Errorf("%s: got %v", code, err)
 			continue
 		}
-		if failure.AboutInput() != (code == NoSparseModel) || failure.Exhausted() != (code == Killed || code == TimedOut) {
-			t.Errorf("%s: about the input %v, exhausted %v", code, failure.AboutInput(), failure.Exhausted())
+		if (failure.Kind == fault.Input) != (code == NoSparseModel) || (failure.Kind == fault.Exhausted) != (code == Killed) || (failure.Kind == fault.Late) != (code == TimedOut) {
+			t.Errorf("%s: kind %d", code, failure.Kind)
 		}
 	}
 	c := &Colmap{Path: "no-such-colmap-anywhere"}
-	var failure *Failure
+	var failure *fault.Failure
 	if _, err := c.Mapper(t.Context(), MapperOptions{OutputPath: t.TempDir()}); !errors.As(err, &failure) || failure.Code != MissingTool {
 		t.Errorf("missing: %v", err)
 	}
@@ -218,7 +220,7 @@ func TestKilledProbeIsNoWantOfMemory(t *testing.T) {
 		t.Errorf("at work: %v", err)
 	}
 	_, err := killed.Version(t.Context())
-	var failure *Failure
+	var failure *fault.Failure
 	if !errors.As(err, &failure) || failure.Code != Crashed || errors.Is(err, syscall.ENOMEM) {
 		t.Errorf("asked for its version: %v", err)
 	}
@@ -232,7 +234,7 @@ echo "  what():  [database_sqlite.cc:1737] SQLite error: database or disk is ful
 i=0; while [ $i -lt 500 ]; do echo "    @ 0x7f00 frame $i"; i=$((i+1)); done
 } >&2; kill -ABRT $$`)
 	_, err := c.ViewGraphCalibrator(t.Context(), "d.db")
-	var failure *Failure
+	var failure *fault.Failure
 	if !errors.As(err, &failure) || failure.Code != Crashed || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
@@ -246,7 +248,7 @@ func TestCancellationIsNoFailure(t *testing.T) {
 	c := fake(t, `echo "I20261121 07:39:39.999686 28142 feature_extraction.cc:270] Processed file [1/50]" >&2; exec sleep 60`)
 	c.Progress = func(Progress) { cancel() }
 	_, _, err := c.FeatureExtractor(ctx, FeatureExtractorOptions{})
-	var failure *Failure
+	var failure *fault.Failure
 	if !errors.Is(err, context.Canceled) || errors.As(err, &failure) {
 		t.Errorf("got %v", err)
 	}
@@ -275,7 +277,7 @@ if [ $command = `+during+` ]; then cat "`+logs+`/$command.txt" >&2; exec sleep 6
 			}
 		}
 		_, err := c.Reconstruct(ctx, Plan{ImagePath: images, WorkPath: dir, OutputPath: dir + "/out", Video: true})
-		var failure *Failure
+		var failure *fault.Failure
 		if !errors.Is(err, context.Canceled) || errors.As(err, &failure) {
 			t.Errorf("%s: got %v", during, err)
 		}
@@ -306,7 +308,7 @@ func TestWiderMatchers(t *testing.T) {
 		}
 		c := fake(t, `echo $command >> "`+dir+`/log"; : > "`+dir+`/database.db"; [ $command != `+test.fails+` ]`)
 		result, err := c.Reconstruct(t.Context(), Plan{ImagePath: images, WorkPath: dir, OutputPath: dir + "/out", Matcher: test.first})
-		var failure *Failure
+		var failure *fault.Failure
 		if !errors.As(err, &failure) || failure.Code != NoSparseModel {
 			t.Errorf("%s: %v", name, err)
 		}

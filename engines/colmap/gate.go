@@ -33,19 +33,19 @@ func (r *reconstructor) gate(m *scene.Reconstruction, weak int) error {
 	n, placed, points := len(r.images), len(m.Images), len(m.Points3D)
 	switch {
 	case placed < minImages || float64(placed) < r.plan.MinRegistered*float64(n):
-		return fail(TooFewRegistered, adviceCapture, "the camera position is known for only %d of %d images", placed, n)
+		return fail(TooFewRegistered, adviceCapture, "The camera position is known for only %d of %d images.", placed, n)
 	case points < minPoints || points < minPointsPerImage*placed:
 		return fail(TooFewPoints, "Capture something with visible texture, in good light, and come closer to it.",
-			"only %d points of the scene could be found in %d images: too little to build on", points, placed)
+			"Only %d points of the scene could be found in %d images: too little to build on.", points, placed)
 	case !(r.result.Quality.MedianTriangulationAngleDeg >= minAngleDeg):
 		return fail(DegenerateBaseline, "Walk around the subject or sideways past it; turning on the spot shows no depth.",
-			"the camera hardly moved: points are seen under %.1f° only, which leaves their distance unknown", r.result.Quality.MedianTriangulationAngleDeg)
+			"The camera hardly moved: points are seen under %.1f° only, which leaves their distance unknown.", r.result.Quality.MedianTriangulationAngleDeg)
 	}
 	switch missing := n - placed; {
 	case float64(placed) < poorlyRegistered*float64(n):
-		r.warn("poorly_registered", adviceCapture, "only %d of %d images could be placed: expect holes where the others were taken", placed, n)
+		r.warn("poorly_registered", adviceCapture, "Only %d of %d images could be placed: expect holes where the others were taken.", placed, n)
 	case missing > weak:
-		r.warn("unregistered_images", adviceCapture, "%d of %d images could not be placed and %s left out", missing-weak, n, be(missing-weak))
+		r.warn("unregistered_images", adviceCapture, "%d of %d images could not be placed and %s left out.", missing-weak, n, be(missing-weak))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/scene"
 )
 
@@ -71,10 +72,10 @@ func (r *reconstructor) mapPlausibly(ctx context.Context, models []model) ([]mod
 	}
 	if mostRegistered(again) == 0 || implausible(again) {
 		return models, fail(ImplausibleCameras, "Walk sideways around the subject rather than straight towards it or away, and do not zoom while capturing.",
-			"the images tell no camera: every model that explains them has a focal length that no lens has")
+			"The images tell no camera: every model that explains them has a focal length that no lens has.")
 	}
 	r.warn("focal_length_held", "Walk sideways around the subject rather than straight towards it or away.",
-		"the images do not tell the focal length, so that of usual lenses, or what the photos state, was kept")
+		"The images do not tell the focal length, so that of usual lenses, or what the photos state, was kept.")
 	return again, nil
 }
 
@@ -198,7 +199,7 @@ func (r *reconstructor) mapWith(ctx context.Context, name string, mapper func(co
 		return m, fmt.Errorf("preparing %s: %w", name, err)
 	}
 	err := r.ran(mapper(ctx, options))
-	var failure *Failure
+	var failure *fault.Failure
 	if errors.As(err, &failure) && failure.Code != MissingTool {
 		m.failure = failure
 		return m, nil

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // extract finds features, once for each group of images that share a camera; again, and without EXIF data, where that gives a
@@ -20,7 +22,7 @@ func (r *reconstructor) extract(ctx context.Context) error {
 	}
 	slices.Sort(implausible)
 	r.warn("focal_length_ignored", "Nothing needs to be done; photos as the camera made them are best.",
-		"%s a focal length that no lens has, first: %s; what photos say of it was not used", say(len(implausible), "image says it has", "images say they have"), implausible[0])
+		"%s a focal length that no lens has, first: %s; what photos say of it was not used.", say(len(implausible), "image says it has", "images say they have"), implausible[0])
 	if err := r.withoutPriors(); err != nil {
 		return err
 	}
@@ -79,16 +81,16 @@ func (r *reconstructor) extractOnce(ctx context.Context) (implausible []string, 
 	}
 	if len(unreadable) > 0 {
 		if len(r.images)-len(unreadable) < minImages {
-			return nil, fail(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d of %d images cannot be read, first: %s", len(unreadable), len(r.images), unreadable[0])
+			return nil, fail(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%d of %d images cannot be read, first: %s.", len(unreadable), len(r.images), unreadable[0])
 		}
-		r.warn(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%s could not be read and %s left out, first: %s", say(len(unreadable), "image", "images"), be(len(unreadable)), unreadable[0])
+		r.warn(UnreadableImage, "Check that the files are whole JPEG or PNG images.", "%s could not be read and %s left out, first: %s.", say(len(unreadable), "image", "images"), be(len(unreadable)), unreadable[0])
 	}
 	// An interrupted run leaves features in the database; COLMAP does not count those again.
 	if len(features) == len(r.images) {
 		slices.Sort(features)
 		const few = 50 // a pair needs 15 inliers, an image 30 to be registered
 		if median := features[len(features)/2]; median < few {
-			return nil, fail(NoFeatures, "Capture something with visible texture, in good light, without motion blur.", "the images show too little texture: half of them have fewer than %d features", median+1)
+			return nil, fail(NoFeatures, "Capture something with visible texture, in good light, without motion blur.", "The images show too little texture: half of them have fewer than %d features.", median+1)
 		}
 	}
 	r.count(features)
@@ -253,7 +255,7 @@ func (r *reconstructor) matchBy(ctx context.Context, matcher Matcher) error {
 			return err
 		}
 		if err != nil {
-			r.warn("no_vocabulary", "Send fewer photos, or photos with more texture.", "the images show too little to tell which look alike, so every one was compared with every other")
+			r.warn("no_vocabulary", "Send fewer photos, or photos with more texture.", "The images show too little to tell which look alike, so every one was compared with every other.")
 			return r.matchBy(ctx, Exhaustive)
 		}
 		return r.ran(r.colmap.VocabTreeMatcher(ctx, VocabTreeMatcherOptions{
@@ -268,8 +270,8 @@ func (r *reconstructor) matchBy(ctx context.Context, matcher Matcher) error {
 
 // hopeless says whether an error ends the work: the next command would fail alike.
 func hopeless(err error) bool {
-	var failure *Failure
-	return err != nil && (!errors.As(err, &failure) || failure.Exhausted() || failure.Code == MissingTool)
+	var failure *fault.Failure
+	return err != nil && (!errors.As(err, &failure) || failure.Kind == fault.Exhausted || failure.Kind == fault.Late || failure.Code == MissingTool)
 }
 
 // vocabulary learns visual words from the images' own features. A general vocabulary would be larger, but it is a file

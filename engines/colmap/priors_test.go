@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/scene"
 )
 
@@ -70,7 +71,7 @@ esac`)
 	}
 }
 
-func codes(warnings []Warning) string {
+func codes(warnings []fault.Warning) string {
 	var all []string
 	for _, w := range warnings {
 		all = append(all, w.Code)
@@ -108,7 +109,7 @@ func TestMappersRunOnceMoreWithoutPriors(t *testing.T) {
 	}
 	// Where EXIF said nothing else than the usual lens, there is nothing to try.
 	c, plan, log = photosWithPriors(t, 9, "850.00")
-	var failure *Failure
+	var failure *fault.Failure
 	if _, err := c.Reconstruct(t.Context(), plan); !errors.As(err, &failure) || failure.Code != NoSparseModel || strings.Contains(log(), "bare.db") {
 		t.Errorf("%v; ran %s", err, log())
 	}
@@ -179,9 +180,9 @@ mapper|global_mapper) mkdir -p "$out/0"; cp "$model"/* "$out/0/";;
 image_undistorter) mkdir -p "$out/sparse" "$out/images"; cp "$model"/* "$out/sparse/";;
 esac`)
 		result, err := c.Reconstruct(t.Context(), Plan{ImagePath: images, WorkPath: dir, OutputPath: dir + "/out"})
-		var failure *Failure
+		var failure *fault.Failure
 		switch {
-		case test.code == "" && err != nil, test.code != "" && (!errors.As(err, &failure) || failure.Code != test.code || !failure.AboutInput()):
+		case test.code == "" && err != nil, test.code != "" && (!errors.As(err, &failure) || failure.Code != test.code || failure.Kind != fault.Input):
 			t.Errorf("%s: %v", name, err)
 		case codes(result.Warnings) != test.warning:
 			t.Errorf("%s: warnings %+v", name, result.Warnings)
@@ -214,8 +215,8 @@ func TestAgreementNeedsCommonCameras(t *testing.T) {
 
 // A probe that is killed is not the reconstruction.
 func TestKilledProbe(t *testing.T) {
-	var failure *Failure
-	if _, err := fake(t, `kill -KILL $$`).Version(t.Context()); !errors.As(err, &failure) || failure.Exhausted() || strings.Contains(failure.Message, "help") {
+	var failure *fault.Failure
+	if _, err := fake(t, `kill -KILL $$`).Version(t.Context()); !errors.As(err, &failure) || failure.Kind != fault.Broken || strings.Contains(failure.Message, "help") {
 		t.Errorf("got %+v", failure)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/scene"
-	"github.com/splatworks/splatworks/engines/tool"
 )
 
 // Plan says what to reconstruct and where. The zero value of a number means its default, in parentheses.
@@ -92,23 +92,23 @@ func (p Plan) featureLimit(images int) int {
 
 // Result is a reconstruction and how it came about.
 type Result struct {
-	Mapper          string        `json:"mapper"` // whose model was chosen: "global_mapper" or "mapper"
-	Reason          string        `json:"reason"` // why, in one sentence
-	CameraModel     string        `json:"camera_model"`
-	Images          int           `json:"images"` // given
-	Matcher         Matcher       `json:"matcher"`
-	Quality         scene.Quality `json:"quality"`
-	World           scene.World   `json:"world"`
-	Masks           int           `json:"masks,omitempty"`        // images that have one
-	Unregistered    []string      `json:"unregistered,omitempty"` // names of images without a pose
-	Candidates      []Candidate   `json:"candidates"`
-	Agreement       *Agreement    `json:"agreement,omitempty"` // between the two mappers, when both made a model
-	Expected        Estimate      `json:"expected,omitzero"`   // by the number of features found, where Plan.Size was given
-	Doubtful        bool          `json:"doubtful,omitempty"`  // they disagree, and neither is clearly the wrong one
-	Runs            []Run         `json:"runs"`
-	Warnings        []Warning     `json:"warnings,omitempty"`
-	SparsePath      string        `json:"-"` // the chosen model, its world frame settled, with the original cameras
-	UndistortedPath string        `json:"-"` // images/ without distortion, sparse/ with PINHOLE cameras
+	Mapper          string          `json:"mapper"` // whose model was chosen: "global_mapper" or "mapper"
+	Reason          string          `json:"reason"` // why, in one sentence
+	CameraModel     string          `json:"camera_model"`
+	Images          int             `json:"images"` // given
+	Matcher         Matcher         `json:"matcher"`
+	Quality         scene.Quality   `json:"quality"`
+	World           scene.World     `json:"world"`
+	Masks           int             `json:"masks,omitempty"`        // images that have one
+	Unregistered    []string        `json:"unregistered,omitempty"` // names of images without a pose
+	Candidates      []Candidate     `json:"candidates"`
+	Agreement       *Agreement      `json:"agreement,omitempty"` // between the two mappers, when both made a model
+	Expected        Estimate        `json:"expected,omitzero"`   // by the number of features found, where Plan.Size was given
+	Doubtful        bool            `json:"doubtful,omitempty"`  // they disagree, and neither is clearly the wrong one
+	Runs            []Run           `json:"runs"`
+	Warnings        []fault.Warning `json:"warnings,omitempty"`
+	SparsePath      string          `json:"-"` // the chosen model, its world frame settled, with the original cameras
+	UndistortedPath string          `json:"-"` // images/ without distortion, sparse/ with PINHOLE cameras
 
 	// Undistorted is the model in UndistortedPath.
 	Undistorted *scene.Reconstruction `json:"-"`
@@ -152,7 +152,7 @@ func (r *reconstructor) run(ctx context.Context) error {
 	r.result.Images = len(r.images)
 	r.plan.MaxNumFeatures = r.plan.featureLimit(len(r.images))
 	if len(r.images) < minImages {
-		return fail(TooFewImages, "Use at least 20 images of the same subject from different sides.", "there are %d images, at least %d are needed", len(r.images), minImages)
+		return fail(TooFewImages, "Use at least 20 images of the same subject from different sides.", "There are %d images, at least %d are needed.", len(r.images), minImages)
 	}
 	if r.plan.Size.Images > 0 {
 		r.expect(0)
@@ -179,8 +179,8 @@ func (r *reconstructor) run(ctx context.Context) error {
 
 // priorsInDoubt says whether a failure may come of what EXIF data say of the focal length.
 func (r *reconstructor) priorsInDoubt(err error) bool {
-	var failure *Failure
-	return errors.As(err, &failure) && failure.OverlapMayHelp() && r.priors > 0 && r.bare == "" && !r.plan.knownIntrinsics(r.images)
+	var failure *fault.Failure
+	return errors.As(err, &failure) && OverlapMayHelp(failure) && r.priors > 0 && r.bare == "" && !r.plan.knownIntrinsics(r.images)
 }
 
 // solveWithoutPriors is the second way, before the images are refused with first. Where it fails as well, the first
@@ -192,15 +192,15 @@ func (r *reconstructor) solveWithoutPriors(ctx context.Context, first error) (*s
 	}
 	r.progress.again()
 	chosen, err := r.solve(ctx)
-	var failure *Failure
-	if errors.As(err, &failure) && failure.AboutInput() {
+	var failure *fault.Failure
+	if errors.As(err, &failure) && failure.Kind == fault.Input {
 		before.Runs = r.result.Runs
 		r.result = before
 		return nil, first
 	}
 	if err == nil {
 		r.warn("focal_length_ignored", "Nothing needs to be done; photos as the camera made them are best.",
-			"with the focal length that the photos state no camera poses could be found, without it they could")
+			"With the focal length that the photos state no camera poses could be found, without it they could.")
 	}
 	return chosen, err
 }
@@ -252,7 +252,7 @@ func (r *reconstructor) ran(run Run, err error) error {
 }
 
 func (r *reconstructor) warn(code, advice, message string, args ...any) {
-	r.result.Warnings = append(r.result.Warnings, Warning{Code: code, Message: tool.Printable(fmt.Sprintf(message, args...)), Advice: advice})
+	r.result.Warnings = append(r.result.Warnings, fault.Warn(code, advice, message, args...))
 }
 
 // deliver writes the chosen model and the undistorted images to OutputPath.

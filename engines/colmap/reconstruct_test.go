@@ -16,6 +16,7 @@ import (
 
 	"github.com/splatworks/splatworks/engines/capturetest"
 	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/infra/toolchain"
@@ -419,8 +420,8 @@ func TestInputsWithoutAScene(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := reconstruct(t, c, colmap.Plan{ImagePath: c2.folder, Video: true})
-			var failure *colmap.Failure
-			if !errors.As(err, &failure) || failure.Code != c2.code || !failure.AboutInput() || failure.Advice == "" {
+			var failure *fault.Failure
+			if !errors.As(err, &failure) || failure.Code != c2.code || failure.Kind != fault.Input || failure.Advice == "" {
 				t.Errorf("got %v, want %s", err, c2.code)
 			}
 		})
@@ -433,7 +434,7 @@ func TestInputsWithoutAScene(t *testing.T) {
 			}
 		}
 		_, err := reconstruct(t, c, colmap.Plan{ImagePath: folder})
-		var failure *colmap.Failure
+		var failure *fault.Failure
 		if !errors.As(err, &failure) || failure.Code != colmap.UnreadableImage {
 			t.Errorf("got %v", err)
 		}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/scene"
 )
 
@@ -58,7 +59,7 @@ func TestRigCommands(t *testing.T) {
 	c := fake(t, `echo "$*" >> "`+dir+`/log"`)
 	work := filepath.Join(dir, "work")
 	plan := Plan{ImagePath: folder, MaskPath: masks, WorkPath: work, OutputPath: filepath.Join(dir, "out"), Images: inputs}
-	var failure *Failure
+	var failure *fault.Failure
 	if _, err := c.Reconstruct(t.Context(), plan); !errors.As(err, &failure) || failure.Code != NoSparseModel {
 		t.Fatal(err)
 	}

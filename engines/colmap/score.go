@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/scene"
 )
 
@@ -63,7 +64,7 @@ type model struct {
 	pieces         []int // images of each, the largest first
 	joined         int   // pieces that were added to the largest
 	registered     int   // images in all models together
-	failure        *Failure
+	failure        *fault.Failure
 	rigs           rigs // that took the images
 }
 

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 //go:embed models/*.json
@@ -71,7 +73,7 @@ func FindModel(folder, name string) (Descriptor, error) {
 	if d, err := ReadDescriptor(filepath.Join(folder, filepath.Base(name)+".json")); err == nil && d.Name == name {
 		return d, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return Descriptor{}, &Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("The descriptor of %s cannot be used.", name), Advice: "Correct it, or delete it.", Err: err}
+		return Descriptor{}, &fault.Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("The descriptor of %s cannot be used.", name), Advice: "Correct it, or delete it.", Err: err}
 	}
 	all := Catalogue()
 	names := make([]string, len(all))
@@ -80,7 +82,7 @@ func FindModel(folder, name string) (Descriptor, error) {
 			return d, nil
 		}
 	}
-	return Descriptor{}, &Failure{Code: ModelMissing, Message: fmt.Sprintf("There is no depth model %q.", name),
+	return Descriptor{}, &fault.Failure{Code: ModelMissing, Message: fmt.Sprintf("There is no depth model %q.", name),
 		Advice: "Use one of " + strings.Join(names, ", ") + ", or put a descriptor into the models' folder."}
 }
 

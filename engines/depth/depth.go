@@ -36,7 +36,7 @@ type Estimator interface {
 	// Descriptor of the model.
 	Descriptor() Descriptor
 	// Estimate gives one map per input, in order, each as large as its input. All inputs have the same size. A canceled
-	// context stops a running inference; the error is then the context's. A *Failure says what else went wrong.
+	// context stops a running inference; the error is then the context's. A *fault.Failure says what else went wrong.
 	Estimate(ctx context.Context, inputs []Input) ([]Map, error)
 	// Close frees the model. No Estimate may be running.
 	Close() error

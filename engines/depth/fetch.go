@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // FetchOptions of Fetch. The zero value of a field means its default.
@@ -31,19 +33,19 @@ const attempts = 8
 
 // Fetch brings the weights of a model into a folder and puts the descriptor beside them. A file that is there already is
 // only verified. What an interrupted transfer left is continued; the file gets its name only after size, SHA-256 and graph
-// have been found to be the descriptor's. A descriptor without a SHA-256 gets that of what came. The error is a *Failure
+// have been found to be the descriptor's. A descriptor without a SHA-256 gets that of what came. The error is a *fault.Failure
 // or the context's.
 func Fetch(ctx context.Context, folder string, d Descriptor, o FetchOptions) (Descriptor, error) {
 	if d.NonCommercial && !o.AcceptNonCommercial {
-		return d, &Failure{Code: ModelLicense, Message: fmt.Sprintf("The licence of %s, %s, forbids commercial use.", d.Name, d.License),
-			Advice: fmt.Sprintf("Use %s, or say --accept-noncommercial if your use is not commercial (%s).", DefaultModel, d.Homepage)}
+		return d, &fault.Failure{Code: ModelLicense, Message: fmt.Sprintf("The licence of %s, %s, forbids commercial use.", d.Name, d.License),
+			Advice: fmt.Sprintf("Use %s, or accept the licence if your use is not commercial (%s).", DefaultModel, d.Homepage)}
 	}
 	path := ModelPath(folder, d)
 	if err := Verify(path, d); err == nil {
 		return d, writeDescriptor(folder, d)
 	}
 	if d.URL == "" {
-		return d, &Failure{Code: ModelMissing, Message: fmt.Sprintf("The descriptor of %s has no address.", d.Name), Advice: "Put " + d.File + " into " + folder + " yourself."}
+		return d, &fault.Failure{Code: ModelMissing, Message: fmt.Sprintf("The descriptor of %s has no address.", d.Name), Advice: "Put " + d.File + " into " + folder + " yourself."}
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return d, fmt.Errorf("fetching %s: %w", d.Name, err)
@@ -57,7 +59,7 @@ func Fetch(ctx context.Context, folder string, d Descriptor, o FetchOptions) (De
 	}
 	if err := Verify(path+".part", d); err != nil {
 		_ = os.Remove(path + ".part") // continuing with it cannot help
-		var f *Failure
+		var f *fault.Failure
 		if errors.As(err, &f) {
 			f.Message = fmt.Sprintf("What came from %s is not %s.", host(d.URL), d.Name)
 			f.Advice = "Try again; if it repeats, what is published there has changed, and the descriptor's address and SHA-256 are out of date."
@@ -102,7 +104,7 @@ func transfer(ctx context.Context, path string, d Descriptor, o FetchOptions) (s
 			return "", 0, err
 		}
 		if attempt == attempts || t.received <= before {
-			return "", 0, &Failure{Code: ModelUnreachable, Message: fmt.Sprintf("%s cannot be fetched from %s: %v.", d.Name, host(d.URL), brief(network.err)),
+			return "", 0, &fault.Failure{Code: ModelUnreachable, Message: fmt.Sprintf("%s cannot be fetched from %s: %v.", d.Name, host(d.URL), brief(network.err)),
 				Advice: fmt.Sprintf("Check the network and try again, it continues at %d MB; or put %s into %s yourself.", t.done/1e6, d.File, filepath.Dir(path)), Err: err}
 		}
 	}
@@ -218,7 +220,7 @@ func (t *download) attempt(ctx context.Context) error {
 		watchdog.Reset(stalled)
 		if n > 0 {
 			if t.d.Bytes != 0 && t.done+int64(n) > t.d.Bytes {
-				return &Failure{Code: ModelDamaged, Message: fmt.Sprintf("What comes from %s is longer than %s.", host(t.d.URL), t.d.Name),
+				return &fault.Failure{Code: ModelDamaged, Message: fmt.Sprintf("What comes from %s is longer than %s.", host(t.d.URL), t.d.Name),
 					Advice: "What is published there has changed: the descriptor's address and SHA-256 are out of date."}
 			}
 			t.hash.Write(buffer[:n])

@@ -17,6 +17,7 @@ import (
 
 	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/depth/dav2"
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // published is a model on a server, with a descriptor that names it.
@@ -157,7 +158,7 @@ func TestFetchRefuses(t *testing.T) {
 			}
 			folder := t.TempDir()
 			_, err := depth.Fetch(t.Context(), folder, d, depth.FetchOptions{})
-			var f *depth.Failure
+			var f *fault.Failure
 			if !errors.As(err, &f) || f.Code != c.code || !strings.Contains(f.Error(), c.says) || f.Advice == "" {
 				t.Errorf("says %v", err)
 			}

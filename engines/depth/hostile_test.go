@@ -13,6 +13,7 @@ import (
 	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/depth/dav2"
 	"github.com/splatworks/splatworks/engines/depth/onnx"
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // stand makes a small model, changed.
@@ -97,13 +98,13 @@ func TestHostileModels(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := depth.Open(t.Context(), path, d, depth.Options{Library: library(t), Provider: depth.CPU})
-			var f *depth.Failure
+			var f *fault.Failure
 			if !errors.As(err, &f) || f.Code != c.code || f.Message == "" || f.Advice == "" {
 				t.Errorf("says %v, want %s", err, c.code)
 			}
 		})
 	}
-	var f *depth.Failure
+	var f *fault.Failure
 	if _, err := depth.Open(t.Context(), filepath.Join(t.TempDir(), "none"), descriptor, depth.Options{Library: library(t)}); !errors.As(err, &f) || f.Code != depth.ModelMissing {
 		t.Errorf("no file: %v", err)
 	}
@@ -130,7 +131,7 @@ func TestHostileGraphsAtRunTime(t *testing.T) {
 			}
 			s := open(t, path, descriptor, depth.Options{Provider: depth.CPU, MemoryBytes: 64 << 20})
 			_, err := s.Estimate(t.Context(), []depth.Input{noise(98, 70, 1)})
-			var f *depth.Failure
+			var f *fault.Failure
 			if !errors.As(err, &f) || f.Code != depth.ModelUnsuitable && f.Code != depth.OutOfMemory {
 				t.Errorf("says %v", err)
 			}

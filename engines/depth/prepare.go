@@ -5,6 +5,8 @@ import (
 	"image"
 	"image/color"
 	"math"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // maxAspect bounds the long side of an input: attention's memory grows with the square of the pixels. Longer images get a
@@ -40,7 +42,7 @@ func (d Descriptor) Size(width, height int) (w, h int) {
 func (d Descriptor) Prepare(img image.Image) (Input, error) {
 	b := img.Bounds()
 	if b.Dx() < 1 || b.Dy() < 1 || b.Dx() > 1<<16 || b.Dy() > 1<<16 {
-		return Input{}, &Failure{Code: UnreadableImage, Message: fmt.Sprintf("An image of %d x %d pixels has no depth.", b.Dx(), b.Dy()), Advice: "Leave it out."}
+		return Input{}, &fault.Failure{Code: UnreadableImage, Message: fmt.Sprintf("An image of %d x %d pixels has no depth.", b.Dx(), b.Dy()), Advice: "Leave it out."}
 	}
 	w, h := d.Size(b.Dx(), b.Dy())
 	in := Input{Width: w, Height: h, Values: make([]float32, 3*w*h)}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // Result is what Run found out about one image.
@@ -18,7 +20,7 @@ type Result struct {
 	Index         int
 	Width, Height int // of the image
 	Map           Map
-	Err           error // why there is no map: of the decoder, or a *Failure
+	Err           error // why there is no map: of the decoder, or a *fault.Failure
 }
 
 // RunOptions shape the pipeline of Run. The zero value of a field means its default.
@@ -213,7 +215,7 @@ func infer(ctx context.Context, e Estimator, most int, in <-chan pending, out ch
 // operator have been seen to answer zeros or one value everywhere, without an error.
 func (m Map) Check() error {
 	bad := func(what, advice string) error {
-		return &Failure{Code: BadOutput, Message: "The depth model answered " + what + ".", Advice: advice}
+		return &fault.Failure{Code: BadOutput, Message: "The depth model answered " + what + ".", Advice: advice}
 	}
 	if m.Width <= 0 || m.Height <= 0 || len(m.Values) != m.Width*m.Height {
 		return bad(fmt.Sprintf("%d values for %d x %d", len(m.Values), m.Width, m.Height), "Use the weights that the descriptor belongs to.")

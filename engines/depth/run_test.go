@@ -14,6 +14,7 @@ import (
 	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/depth/dav2"
 	"github.com/splatworks/splatworks/engines/depth/depthtest"
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 func TestContract(t *testing.T) {
@@ -75,7 +76,7 @@ func TestRun(t *testing.T) {
 				t.Errorf("image %d twice", r.Index)
 			}
 			seen[r.Index] = true
-			var f *depth.Failure
+			var f *fault.Failure
 			switch r.Index {
 			case 7:
 				if !errors.Is(r.Err, broken) {
@@ -154,7 +155,7 @@ func TestEmptyAnswers(t *testing.T) {
 			_, err := depth.Run(t.Context(), &answering{StandIn: *standIn(), value: c.value}, 1,
 				func(context.Context, int) (image.Image, error) { return shade(0), nil },
 				func(_ context.Context, r depth.Result) error {
-					var f *depth.Failure
+					var f *fault.Failure
 					if !errors.As(r.Err, &f) || f.Code != depth.BadOutput || !strings.Contains(f.Message, c.says) || f.Advice == "" {
 						t.Errorf("says %v", r.Err)
 					}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/engines/depth/onnx"
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // Provider is where the runtime computes.
@@ -82,7 +83,7 @@ const DefaultMemoryBytes = 4 << 30
 func ModelPath(folder string, d Descriptor) string { return filepath.Join(folder, d.File) }
 
 // Verify says whether a file is the one that the descriptor names, and a graph of the kind that it describes. It trusts
-// nothing: whatever the file holds, the result is nil or a *Failure.
+// nothing: whatever the file holds, the result is nil or a *fault.Failure.
 func Verify(path string, d Descriptor) error {
 	_, err := verify(path, d)
 	return err
@@ -90,16 +91,16 @@ func Verify(path string, d Descriptor) error {
 
 func verify(path string, d Descriptor) (*graph, error) {
 	if err := d.Check(); err != nil {
-		return nil, &Failure{Code: ModelUnsuitable, Message: "The model's descriptor is wrong.", Advice: "Correct the descriptor.", Err: err}
+		return nil, &fault.Failure{Code: ModelUnsuitable, Message: "The model's descriptor is wrong.", Advice: "Correct the descriptor.", Err: err}
 	}
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Failure{Code: ModelMissing, Message: fmt.Sprintf("The weights of %s are not here.", d.Name),
-			Advice: "Fetch them: splatworks models fetch " + d.Name + ".", Err: err}
+		return nil, &fault.Failure{Code: ModelMissing, Message: fmt.Sprintf("The weights of %s are not here.", d.Name),
+			Advice: "They must be installed where depth is estimated; or choose another model.", Err: err}
 	}
 	damaged := func(err error) error {
-		return &Failure{Code: ModelDamaged, Message: fmt.Sprintf("%s is not the file that the descriptor of %s names.", filepath.Base(path), d.Name),
-			Advice: "Delete it and fetch it again: splatworks models fetch " + d.Name + ".", Err: err}
+		return &fault.Failure{Code: ModelDamaged, Message: fmt.Sprintf("%s is not the file that the descriptor of %s names.", filepath.Base(path), d.Name),
+			Advice: "It must be deleted and installed again where depth is estimated.", Err: err}
 	}
 	if err != nil {
 		return nil, damaged(err)
@@ -129,7 +130,7 @@ func verify(path string, d Descriptor) (*graph, error) {
 	}
 	g, err := describe(summary, d)
 	if err != nil {
-		return nil, &Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("%s is not a model as the descriptor of %s describes it.", filepath.Base(path), d.Name),
+		return nil, &fault.Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("%s is not a model as the descriptor of %s describes it.", filepath.Base(path), d.Name),
 			Advice: "Use the descriptor that belongs to the file.", Err: err}
 	}
 	return g, nil

@@ -2,14 +2,18 @@
 
 package depth
 
-import "context"
+import (
+	"context"
+
+	"github.com/splatworks/splatworks/engines/fault"
+)
 
 // Session is a model that is loaded into the runtime. This build has no cgo and so cannot load one.
 type Session struct{}
 
 var _ Estimator = (*Session)(nil)
 
-var errBuild = &Failure{Code: RuntimeMissing, Message: "This program was built without cgo and cannot load ONNX Runtime.",
+var errBuild = &fault.Failure{Code: RuntimeMissing, Message: "This program was built without cgo and cannot load ONNX Runtime.",
 	Advice: "Build it with a C compiler and CGO_ENABLED=1 to have depth."}
 
 // RuntimeVersion loads a runtime and says which version it is.

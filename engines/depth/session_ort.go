@@ -14,6 +14,8 @@ import (
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // environment is the runtime's state of the whole process: it is loaded once and stays.
@@ -58,11 +60,11 @@ func RuntimeVersion(library string) (string, error) {
 
 func runtimeFailure(library string, err error) error {
 	if library == "" || errors.Is(err, os.ErrNotExist) {
-		return &Failure{Code: RuntimeMissing, Message: "ONNX Runtime is not here.",
-			Advice: "Install it: infra/toolchain/install.sh onnxruntime.", Err: err}
+		return &fault.Failure{Code: RuntimeMissing, Message: "ONNX Runtime is not here.",
+			Advice: "ONNX Runtime 1.24 or later must be installed where depth is estimated.", Err: err}
 	}
-	return &Failure{Code: RuntimeFailed, Message: fmt.Sprintf("%s does not work as ONNX Runtime 1.24 or later.", filepath.Base(library)),
-		Advice: "Install another: infra/toolchain/install.sh onnxruntime.", Err: err}
+	return &fault.Failure{Code: RuntimeFailed, Message: fmt.Sprintf("%s does not work as ONNX Runtime 1.24 or later.", filepath.Base(library)),
+		Advice: "ONNX Runtime 1.24 or later must be installed where depth is estimated.", Err: err}
 }
 
 // Session is a model that is loaded into the runtime.
@@ -82,7 +84,7 @@ type Session struct {
 
 var _ Estimator = (*Session)(nil)
 
-// Open verifies the weights of a model and loads them. The error is a *Failure, or the context's.
+// Open verifies the weights of a model and loads them. The error is a *fault.Failure, or the context's.
 func Open(ctx context.Context, path string, d Descriptor, o Options) (*Session, error) {
 	g, err := verify(path, d)
 	if err != nil {
@@ -113,7 +115,7 @@ func Open(ctx context.Context, path string, d Descriptor, o Options) (*Session, 
 		if s.provider != CPU {
 			code, advice = RuntimeFailed, "Use the provider cpu, or install what "+string(s.provider)+" needs."
 		}
-		return nil, &Failure{Code: code, Message: fmt.Sprintf("ONNX Runtime cannot load %s for %s.", filepath.Base(path), s.provider), Advice: advice, Err: err}
+		return nil, &fault.Failure{Code: code, Message: fmt.Sprintf("ONNX Runtime cannot load %s for %s.", filepath.Base(path), s.provider), Advice: advice, Err: err}
 	}
 	if s.batch == 0 {
 		s.batch = 1
@@ -308,11 +310,11 @@ func (s *Session) Estimate(ctx context.Context, inputs []Input) ([]Map, error) {
 	text := err.Error()
 	for _, sign := range []string{"Available memory of", "Failed to allocate", "bad_alloc", "out of memory", "OUT_OF_DEVICE_MEMORY", "ALLOC_FAILED"} {
 		if strings.Contains(text, sign) {
-			return nil, &Failure{Code: OutOfMemory, Message: fmt.Sprintf("The memory does not suffice for %s on %d images of %d x %d.", s.d.Name, len(inputs), width, height),
+			return nil, &fault.Failure{Code: OutOfMemory, Message: fmt.Sprintf("The memory does not suffice for %s on %d images of %d x %d.", s.d.Name, len(inputs), width, height),
 				Advice: "Use a machine with more memory, a smaller model, or a smaller short_side in its descriptor.", Err: err}
 		}
 	}
-	failure := &Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("%s does not work on images of %d x %d.", s.d.Name, width, height),
+	failure := &fault.Failure{Code: ModelUnsuitable, Message: fmt.Sprintf("%s does not work on images of %d x %d.", s.d.Name, width, height),
 		Advice: "Use the weights that the descriptor belongs to.", Err: err}
 	if s.provider != CPU {
 		failure.Message = fmt.Sprintf("%s does not work on images of %d x %d with %s.", s.d.Name, width, height, s.provider)

@@ -17,6 +17,7 @@ import (
 	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/depth/dav2"
 	"github.com/splatworks/splatworks/engines/depth/onnx"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
 
@@ -28,7 +29,7 @@ func library(t testing.TB) string {
 		t.Skip(err)
 	}
 	if _, err := depth.RuntimeVersion(path); err != nil {
-		var f *depth.Failure
+		var f *fault.Failure
 		if errors.As(err, &f) && f.Code == depth.RuntimeMissing {
 			t.Skip(err)
 		}
@@ -217,7 +218,7 @@ func TestMemoryIsBounded(t *testing.T) {
 func isBounded(t *testing.T, s *depth.Session) {
 	t.Helper()
 	_, err := s.Estimate(t.Context(), []depth.Input{noise(700, 700, 1)}) // attention alone needs 75 MB
-	var f *depth.Failure
+	var f *fault.Failure
 	if !errors.As(err, &f) || f.Code != depth.OutOfMemory {
 		t.Errorf("beyond its memory the session says %v", err)
 	}

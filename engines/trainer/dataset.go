@@ -3,12 +3,12 @@ package trainer
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/scene"
 )
@@ -20,12 +20,7 @@ type Dataset struct {
 	// Extent is the typical depth of the scene in world units: the yardstick of position steps.
 	Extent float64
 	// Warnings gathered while loading, for the caller to report.
-	Warnings []Note
-}
-
-// Note is something a person should know about a capture before it is trained.
-type Note struct {
-	Code, Message, Advice string
+	Warnings []fault.Warning
 }
 
 // Point is a sparse point that survived the filter.
@@ -90,7 +85,7 @@ func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Datase
 // warn gathers what a user should know about the capture before it is trained.
 func (d *Dataset) warn(model *scene.Reconstruction, shrink float64, cfg *Config) {
 	say := func(code, advice, format string, args ...any) {
-		d.Warnings = append(d.Warnings, Note{code, fmt.Sprintf(format, args...), advice})
+		d.Warnings = append(d.Warnings, fault.Warn(code, advice, format, args...))
 	}
 	if dropped := len(model.Points3D) - len(d.Points); dropped > len(model.Points3D)/4 {
 		say("points_left_out", "If the result has holes or fog, send sharper images with smaller steps in between.",

@@ -1,6 +1,10 @@
 package trainer
 
-import "time"
+import (
+	"time"
+
+	"github.com/splatworks/splatworks/engines/fault"
+)
 
 // Event is what training says while it works: one of the types below.
 type Event interface{ event() }
@@ -28,8 +32,8 @@ type Evaluated struct {
 	SSIM      float64       `json:"ssim"`
 }
 
-// Warning is something that the user should know and that did not stop the training.
-type Warning struct{ Text string }
+// Warned is of what the user should know and what did not stop the training.
+type Warned fault.Warning
 
 // Checkpointed says that the whole state was saved.
 type Checkpointed struct {
@@ -39,5 +43,5 @@ type Checkpointed struct {
 
 func (Progress) event()     {}
 func (Evaluated) event()    {}
-func (Warning) event()      {}
+func (Warned) event()       {}
 func (Checkpointed) event() {}

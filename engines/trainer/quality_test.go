@@ -94,8 +94,8 @@ func TestSceneQuality(t *testing.T) {
 				last = e.Fraction
 				t.Logf("%3.0f %%  it %5d  n %6d  loss %.4f  1/%d", 100*e.Fraction, e.Iteration, e.Gaussians, e.Loss, e.Downscale)
 			}
-		case Warning:
-			t.Log(e.Text)
+		case Warned:
+			t.Log(e.Message)
 		}
 	}})
 	if err != nil {

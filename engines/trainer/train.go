@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/splat"
 )
@@ -266,7 +267,7 @@ func (t *training) finish() (*Result, error) {
 		return nil, err
 	}
 	if t.nonFinite > 0 {
-		t.say(Warning{fmt.Sprintf("%d Gaussians became NaN or infinite during training and were removed", t.nonFinite)})
+		t.say(Warned(fault.Warn("training", "", "%d Gaussians became NaN or infinite during training and were removed", t.nonFinite)))
 	}
 	cloud := t.params.Cloud()
 	normalise(cloud)

@@ -269,8 +269,8 @@ func TestTrainLosesOnlyTheNaN(t *testing.T) {
 	d.Points[9].XYZ[0] = nan()
 	said := ""
 	res, err := Train(context.Background(), cfg, d, nil, Hooks{Clock: ticking(time.Millisecond), Events: func(e Event) {
-		if w, ok := e.(Warning); ok {
-			said += w.Text
+		if w, ok := e.(Warned); ok {
+			said += w.Message
 		}
 	}})
 	if err != nil {

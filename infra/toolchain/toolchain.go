@@ -70,9 +70,23 @@ func (t Tool) locate() (string, error) {
 	}
 	path, err := exec.LookPath(t.Name)
 	if err != nil {
-		return "", fmt.Errorf("%s is not installed: on Debian or Ubuntu run %s; on macOS run %s", t.Name, t.debian, t.macOS)
+		return "", fmt.Errorf("%s is not installed: %s", t.Name, t.howToInstall())
 	}
 	return path, nil
+}
+
+// HowToInstall says how a tool is installed here.
+func HowToInstall(name string) string {
+	for _, t := range Tools {
+		if t.Name == name {
+			return t.howToInstall()
+		}
+	}
+	return ""
+}
+
+func (t Tool) howToInstall() string {
+	return fmt.Sprintf("on Debian or Ubuntu run %s; on macOS run %s", t.debian, t.macOS)
 }
 
 // libraryFolders are where shared libraries are put by hand or by a package manager.
@@ -98,7 +112,7 @@ func (t Tool) locateLibrary() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not installed: on Debian or Ubuntu run %s; on macOS run %s", t.library, t.debian, t.macOS)
+	return "", fmt.Errorf("%s is not installed: %s", t.library, t.howToInstall())
 }
 
 // Private is a program that install.sh put below the folder of private roots.

@@ -9,11 +9,31 @@ import (
 	"syscall"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
+// FromEngine gives the failure of an engine its kind; any other error is returned as it is. Stages need it only where they add to what
+// a failure says: the worker does the same with what they return.
+func FromEngine(err error) error {
+	var known *pipeline.Failure
+	f := fault.Of(err)
+	if f == nil || errors.As(err, &known) {
+		return err
+	}
+	return &pipeline.Failure{Kind: kinds[f.Kind], Code: f.Code, Message: f.Message, Advice: f.Advice, Err: f.Err}
+}
+
+var kinds = map[fault.Kind]pipeline.FailureKind{
+	fault.Broken:    pipeline.Internal,
+	fault.Input:     pipeline.InvalidInput,
+	fault.Exhausted: pipeline.ExhaustedResources,
+	fault.Late:      pipeline.Transient,
+}
+
 // failureOf is pipeline.FailureOf for a worker: it knows what the storage's errors mean, and which folder is full.
 func (w *Worker) failureOf(err error, name pipeline.Stage) *pipeline.Failure {
+	err = FromEngine(err)
 	var known *pipeline.Failure
 	f := &pipeline.Failure{Stage: name, Err: err}
 	switch {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -242,6 +243,13 @@ func (j *Job) Warn(w pipeline.Warning) {
 	j.unsent = append(j.unsent, w)
 	j.mu.Unlock()
 	j.signal()
+}
+
+// WarnAll passes on what engines warn of.
+func (j *Job) WarnAll(warnings ...fault.Warning) {
+	for _, w := range warnings {
+		j.Warn(pipeline.Warning{Code: w.Code, Message: w.Message, Advice: w.Advice})
+	}
 }
 
 // Metric records a number about what the stage did.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/depth"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -22,7 +23,7 @@ import (
 type Config struct {
 	// Model is the name of the model that requests get when they name none.
 	Model string
-	// Open loads a model by its name. Its error is a *depth.Failure, or the context's.
+	// Open loads a model by its name. Its error is a *fault.Failure, or the context's.
 	Open func(ctx context.Context, name string) (depth.Estimator, error)
 	Now  func() time.Time // the clock that the model's share of the time is measured with
 }
@@ -75,7 +76,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 // without ends the stage after an error of the model: the request continues. Any other error stays one. A model that was
 // not asked for and is simply not here is no reason for a warning.
 func without(ctx context.Context, job *stage.Job, name string, asked bool, err error) error {
-	var f *depth.Failure
+	var f *fault.Failure
 	if ctx.Err() != nil || !errors.As(err, &f) {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	engine "github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/depth/depthtest"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/internal/stage/stagetest"
 	"github.com/splatworks/splatworks/pipeline"
@@ -143,12 +144,12 @@ func TestMapsAreAligned(t *testing.T) {
 
 func TestGoesOnWithout(t *testing.T) {
 	missing := func(_ context.Context, name string) (engine.Estimator, error) {
-		return nil, &engine.Failure{Code: engine.ModelMissing, Message: "The weights of " + name + " are not here.", Advice: "Fetch them."}
+		return nil, &fault.Failure{Code: engine.ModelMissing, Message: "The weights of " + name + " are not here.", Advice: "Fetch them."}
 	}
 	failing := func(ctx context.Context, name string) (engine.Estimator, error) {
 		e, err := standIn(ctx, name)
 		return &faulty{Estimator: e, fault: func(context.Context) error {
-			return &engine.Failure{Code: engine.OutOfMemory, Message: "The memory does not suffice.", Advice: "Use a smaller model."}
+			return &fault.Failure{Code: engine.OutOfMemory, Message: "The memory does not suffice.", Advice: "Use a smaller model."}
 		}}, err
 	}
 	scene := paintedScene(t)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/depth"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -108,7 +109,7 @@ func (c Config) estimate(ctx context.Context, job *stage.Job, e depth.Estimator)
 func (m *maps) take(model *scene.Reconstruction, im *scene.Image, r depth.Result, kind depth.OutputKind) (depth.Alignment, depth.Params, error) {
 	if r.Err != nil {
 		why := r.Err.Error()
-		if f := new(depth.Failure); errors.As(r.Err, &f) {
+		if f := new(fault.Failure); errors.As(r.Err, &f) {
 			why = strings.TrimSuffix(f.Message, ".")
 		}
 		return depth.Alignment{Name: im.Name, Rejected: why}, depth.Params{}, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -102,9 +103,9 @@ func (a attempt) placed() float64 {
 
 // wantsMore says whether a further try may do better than this attempt, which ended with err.
 func (a attempt) wantsMore(err error) bool {
-	var f *colmap.Failure
+	var f *fault.Failure
 	if errors.As(err, &f) {
-		return f.OverlapMayHelp() || f.Code == colmap.NoFeatures || f.Code == colmap.ImplausibleCameras
+		return colmap.OverlapMayHelp(f) || f.Code == colmap.NoFeatures || f.Code == colmap.ImplausibleCameras
 	}
 	least := enough
 	if a.result.Images < smallSet {
@@ -204,7 +205,7 @@ func climb(ctx context.Context, w work, rungs []rung, try func(ctx context.Conte
 			return o, ctx.Err()
 		}
 		if stopped {
-			ok, err = true, &colmap.Failure{Code: outOfTime}
+			ok, err = true, &fault.Failure{Kind: fault.Late, Code: outOfTime}
 		}
 		if !ok && err != nil {
 			return o, err
@@ -224,7 +225,7 @@ func climb(ctx context.Context, w work, rungs []rung, try func(ctx context.Conte
 		if err := settle(o.attempt, drop); err != nil {
 			return o, err
 		}
-		var f *colmap.Failure
+		var f *fault.Failure
 		if o.err != nil && err != nil && !errors.As(err, &f) {
 			return o, err // such as a full disk: nothing is known of the images
 		}
@@ -248,8 +249,8 @@ const (
 
 // aboutImages says whether an attempt ended as it did because of its images, not of the machine.
 func aboutImages(err error) bool {
-	var f *colmap.Failure
-	return err == nil || errors.As(err, &f) && !f.Exhausted() && f.Code != outOfTime
+	var f *fault.Failure
+	return err == nil || errors.As(err, &f) && f.Kind != fault.Exhausted && f.Kind != fault.Late
 }
 
 // remove deletes the files of an attempt that is not needed any more.
@@ -301,7 +302,7 @@ func (a attempt) try(err error) artifacts.PosesTry {
 	for _, run := range a.result.Runs {
 		t.CPUS += run.CPUS
 	}
-	var f *colmap.Failure
+	var f *fault.Failure
 	if errors.As(err, &f) {
 		t.Failure = f.Code
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/pipeline"
@@ -33,12 +34,12 @@ func TestWhenAFurtherTryIsWorthIt(t *testing.T) {
 		"many missing":    {placed(44, 50), nil, true},
 		"one of few":      {placed(18, 19), nil, true},
 		"mappers differ":  {doubtful, nil, true},
-		"no model":        {attempt{}, &colmap.Failure{Code: colmap.NoSparseModel}, true},
-		"few registered":  {placed(9, 50), &colmap.Failure{Code: colmap.TooFewRegistered}, true},
-		"hardly textured": {attempt{}, &colmap.Failure{Code: colmap.NoFeatures}, true},
-		"no such lens":    {attempt{}, &colmap.Failure{Code: colmap.ImplausibleCameras}, true},
-		"turned only":     {placed(50, 50), &colmap.Failure{Code: colmap.DegenerateBaseline}, false},
-		"out of memory":   {attempt{}, &colmap.Failure{Code: colmap.Killed}, false},
+		"no model":        {attempt{}, &fault.Failure{Kind: fault.Input, Code: colmap.NoSparseModel}, true},
+		"few registered":  {placed(9, 50), &fault.Failure{Kind: fault.Input, Code: colmap.TooFewRegistered}, true},
+		"hardly textured": {attempt{}, &fault.Failure{Kind: fault.Input, Code: colmap.NoFeatures}, true},
+		"no such lens":    {attempt{}, &fault.Failure{Kind: fault.Input, Code: colmap.ImplausibleCameras}, true},
+		"turned only":     {placed(50, 50), &fault.Failure{Kind: fault.Input, Code: colmap.DegenerateBaseline}, false},
+		"out of memory":   {attempt{}, &fault.Failure{Kind: fault.Exhausted, Code: colmap.Killed}, false},
 		"another error":   {attempt{}, errors.New("disk"), false},
 		"not measured":    {attempt{result: colmap.Result{Images: 0}}, nil, true},
 	} {
@@ -148,7 +149,7 @@ func TestClimbing(t *testing.T) {
 	w := work{posesBudgetS: 100, threads: 2}
 	w.plan.Smaller = false
 	rungs := []rung{{what: "second"}, {what: "third"}, {what: "fourth"}}
-	none := &colmap.Failure{Code: colmap.NoSparseModel}
+	none := &fault.Failure{Kind: fault.Input, Code: colmap.NoSparseModel}
 	type result struct {
 		a   attempt
 		ok  bool
@@ -170,8 +171,8 @@ func TestClimbing(t *testing.T) {
 		"nothing ever":          {[]result{{attempt{}, true, none}, {attempt{}, true, none}, {attempt{}, true, none}, {attempt{}, true, none}}, 4, -1, 0, []float64{200, 200, 200}},
 		"one that is not to be": {[]result{{placed(30, 50), true, nil}, {}, {placed(50, 50), true, nil}}, 2, 1, 50, []float64{100, 100}},
 		"time is counted":       {[]result{{placed(30, 50), true, nil}, {costly, true, nil}, {placed(50, 50), true, nil}}, 3, 2, 50, []float64{100, 40}},
-		"a crash on the way":    {[]result{{placed(30, 50), true, nil}, {attempt{}, true, &colmap.Failure{Code: colmap.Crashed}}, {placed(50, 50), true, nil}}, 3, 2, 50, []float64{100, 100}},
-		"out of memory":         {[]result{{placed(30, 50), true, nil}, {attempt{}, true, &colmap.Failure{Code: colmap.Killed}}}, 2, 0, 30, []float64{100}},
+		"a crash on the way":    {[]result{{placed(30, 50), true, nil}, {attempt{}, true, &fault.Failure{Code: colmap.Crashed}}, {placed(50, 50), true, nil}}, 3, 2, 50, []float64{100, 100}},
+		"out of memory":         {[]result{{placed(30, 50), true, nil}, {attempt{}, true, &fault.Failure{Kind: fault.Exhausted, Code: colmap.Killed}}}, 2, 0, 30, []float64{100}},
 		"out of room":           {[]result{{placed(30, 50), true, nil}, {attempt{}, true, errors.New("disk")}}, 2, 0, 30, []float64{100}},
 	} {
 		var lefts []float64
@@ -221,7 +222,7 @@ func TestClimbing(t *testing.T) {
 	// A failure says what was tried in vain.
 	o := outcome{err: none, tries: []artifacts.PosesTry{{}, {LongEdgePx: 1008, Registered: 4}, {LongEdgePx: 1600}}}
 	var f *pipeline.Failure
-	if err := o.afterTries(failure(&colmap.Failure{Code: colmap.NoSparseModel, Message: "no poses"})); !errors.As(err, &f) || f.Message != "No poses. 2 further tries, with up to 1600 pixels, did not do better than 4 images." {
+	if err := o.afterTries(failure(&fault.Failure{Kind: fault.Input, Code: colmap.NoSparseModel, Message: "No poses."})); !errors.As(err, &f) || f.Message != "No poses. 2 further tries, with up to 1600 pixels, did not do better than 4 images." {
 		t.Errorf("%v", err)
 	}
 }
@@ -246,7 +247,7 @@ func TestTryThatOverrunsIsStopped(t *testing.T) {
 	}
 
 	// Where the first found nothing, its failure remains the request's.
-	none := &colmap.Failure{Code: colmap.NoSparseModel}
+	none := &fault.Failure{Kind: fault.Input, Code: colmap.NoSparseModel}
 	o, err = climb(t.Context(), work{posesBudgetS: 0.02, threads: 2}, []rung{{what: "second"}}, func(ctx context.Context, _ rung, number int, _ span, _ float64) (attempt, bool, error) {
 		if number == 1 {
 			return attempt{}, true, none
@@ -284,7 +285,7 @@ func TestUndistortedSize(t *testing.T) {
 func TestAdviceOfACaptureThatHardlyMoves(t *testing.T) {
 	moved := frames.Warning{Code: "little_motion", Message: "The camera hardly changes its place.", Advice: "Walk."}
 	dark := frames.Warning{Code: "too_dark", Message: "Dark.", Advice: "Light."}
-	bad := &colmap.Failure{Code: colmap.NoSparseModel, Message: "no overlap", Advice: "Overlap."}
+	bad := &fault.Failure{Kind: fault.Input, Code: colmap.NoSparseModel, Message: "No overlap.", Advice: "Overlap."}
 	for name, test := range map[string]struct {
 		err      error
 		warnings []frames.Warning
@@ -292,7 +293,7 @@ func TestAdviceOfACaptureThatHardlyMoves(t *testing.T) {
 	}{
 		"still":         {bad, []frames.Warning{dark, moved}, "Walk."},
 		"dark only":     {bad, []frames.Warning{dark}, "Overlap."},
-		"out of room":   {&colmap.Failure{Code: colmap.Killed, Message: "killed", Advice: "Memory."}, []frames.Warning{moved}, "Memory."},
+		"out of room":   {&fault.Failure{Kind: fault.Exhausted, Code: colmap.Killed, Message: "Killed.", Advice: "Memory."}, []frames.Warning{moved}, "Memory."},
 		"not a verdict": {errors.New("disk"), []frames.Warning{moved}, ""},
 	} {
 		err := advised(failure(test.err), test.warnings)
@@ -336,7 +337,7 @@ func TestASecondTryNeedsMoreFrames(t *testing.T) {
 // A plan that was made smaller after COLMAP was killed does not make a good capture bad.
 func TestASmallerPlanIsNotHeldAgainstTheCapture(t *testing.T) {
 	killed := &pipeline.Failure{Kind: pipeline.ExhaustedResources, Code: colmap.Killed, Message: "COLMAP's mapper was killed.", Advice: "Use fewer images."}
-	few := failure(&colmap.Failure{Code: colmap.TooFewRegistered, Message: "only 3 of 20"})
+	few := failure(&fault.Failure{Kind: fault.Input, Code: colmap.TooFewRegistered, Message: "Only 3 of 20."})
 	var f *pipeline.Failure
 	if err := afterSmaller(killed, true, few); !errors.As(err, &f) || f.Kind != pipeline.ExhaustedResources || f.Code != colmap.Killed ||
 		f.Message != "COLMAP's mapper was killed. A smaller plan did not do either: Only 3 of 20." || f.Advice != killed.Advice {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -159,9 +158,7 @@ func publish(ctx context.Context, job *stage.Job, found outcome, w work) error {
 	a, r := found.attempt, found.attempt.result
 	w.counted(found)
 	job.Progress(pipeline.Progress{Step: "saving the scene", Percent: percentPublish})
-	for _, w := range r.Warnings {
-		job.Warn(pipeline.Warning{Code: w.Code, Message: sentence(w.Message), Advice: w.Advice})
-	}
+	job.WarnAll(r.Warnings...)
 	for _, folder := range []struct {
 		kind artifacts.Kind
 		path string
@@ -212,20 +209,7 @@ func failure(err error) error {
 	if errors.As(err, &bad) {
 		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: bad.Code, Message: bad.Message, Advice: bad.Advice, Err: bad.Err}
 	}
-	var f *colmap.Failure
-	if !errors.As(err, &f) {
-		return err
-	}
-	kind := pipeline.Internal
-	switch {
-	case f.AboutInput():
-		kind = pipeline.InvalidInput
-	case f.Code == colmap.Killed:
-		kind = pipeline.ExhaustedResources
-	case f.Code == colmap.TimedOut:
-		kind = pipeline.Transient
-	}
-	return &pipeline.Failure{Kind: kind, Code: f.Code, Message: sentence(f.Message), Advice: f.Advice, Err: f.Err}
+	return stage.FromEngine(err)
 }
 
 // afterSmaller keeps a smaller plan from being held against the capture: that its half of the features did not do says
@@ -272,12 +256,4 @@ func ignoreRefusal(err error) error {
 		return nil
 	}
 	return err
-}
-
-// sentence makes a message that an engine wrote as part of an error one that can stand alone.
-func sentence(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
 }

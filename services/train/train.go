@@ -16,6 +16,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/clean"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -61,9 +62,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		job.Warn(pipeline.Warning{Code: "no_masks", Message: "The background is to stay empty, but no image has a mask that says where it is.",
 			Advice: "Send masks, or photos with transparent parts; without them leave background_mode out."})
 	}
-	for _, note := range data.Warnings {
-		job.Warn(pipeline.Warning{Code: note.Code, Message: note.Message, Advice: note.Advice})
-	}
+	job.WarnAll(data.Warnings...)
 	trial, err := c.tried(ctx, job, &cfg, data)
 	var result *trainer.Result
 	if err == nil {
@@ -186,8 +185,8 @@ func forward(job *stage.Job, e trainer.Event) {
 			Message: fmt.Sprintf("%d Gaussians, %.0f steps a second", e.Gaussians, e.IterationsPerSec),
 			Metrics: map[string]float64{"gaussians": float64(e.Gaussians), "loss": e.Loss, "iterations_per_s": e.IterationsPerSec},
 		})
-	case trainer.Warning:
-		job.Warn(pipeline.Warning{Code: "training", Message: e.Text})
+	case trainer.Warned:
+		job.WarnAll(fault.Warning(e))
 	case trainer.Evaluated:
 		job.Metric("psnr_db", e.PSNR)
 		job.Metric("ssim", e.SSIM)

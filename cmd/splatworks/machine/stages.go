@@ -9,6 +9,7 @@ import (
 	"time"
 
 	engine "github.com/splatworks/splatworks/engines/depth"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/infra/toolchain"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -48,7 +49,7 @@ func depthStage() (stage.Definition, error) {
 	models, err := toolchain.ModelsFolder()
 	if err != nil { // no home folder, as under systemd or cron: no place where a model could be
 		c.Open = func(context.Context, string) (engine.Estimator, error) {
-			return nil, &engine.Failure{Code: engine.ModelMissing, Message: "There is no folder of depth models.",
+			return nil, &fault.Failure{Code: engine.ModelMissing, Message: "There is no folder of depth models.",
 				Advice: "Set SPLATWORKS_MODELS to the folder that 'splatworks models fetch' filled.", Err: err}
 		}
 		return depth.Stage(c), nil
