@@ -10,10 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -81,22 +78,13 @@ var openapi []byte
 
 // Handler serves the API at its paths, and its description at /openapi.json.
 func (s *Service) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", serve.NotFound)
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+	mux := serve.NewMux()
+	mux.Handle(http.MethodGet, "/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(openapi) // the caller has gone: nobody to tell
 	})
-	type call = func(*http.Request) (int, any, error)
-	serveAt := func(path string, within time.Duration, methods map[string]call) {
-		allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			do := methods[r.Method]
-			if do == nil {
-				serve.WriteProblem(w, serve.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: allow,
-					Detail: r.Method + " is not served here.", Advice: "Use " + allow + "."})
-				return
-			}
+	handle := func(method, path string, within time.Duration, do func(*http.Request) (int, any, error)) {
+		mux.Handle(method, path, func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), within)
 			defer cancel()
 			status, answer, err := do(r.WithContext(ctx))
@@ -108,16 +96,17 @@ func (s *Service) Handler() http.Handler {
 			serve.WriteJSON(w, status, answer)
 		})
 	}
-	serveAt("/queue", callTimeout, map[string]call{"GET": s.overview})
-	serveAt("/next", callTimeout, map[string]call{"GET": s.next})
-	serveAt("/enqueue", callTimeout, map[string]call{"POST": s.enqueue})
-	serveAt("/status/{id}", callTimeout, map[string]call{"GET": s.look, "PUT": s.set})
-	serveAt("/retry/{id}", callTimeout, map[string]call{"POST": s.retry})
-	serveAt("/redeliver/{id}", callTimeout, map[string]call{"POST": s.redeliver})
-	serveAt("/requests", LongestCall, map[string]call{"GET": s.list})
-	serveAt("/purge", LongestCall, map[string]call{"POST": s.purge})
-	serveAt("/rebuild", LongestCall, map[string]call{"POST": s.rebuild})
-	serveAt("/reap", LongestCall, map[string]call{"POST": s.reap})
+	handle(http.MethodGet, "/queue", callTimeout, s.overview)
+	handle(http.MethodGet, "/next", callTimeout, s.next)
+	handle(http.MethodPost, "/enqueue", callTimeout, s.enqueue)
+	handle(http.MethodGet, "/status/{id}", callTimeout, s.look)
+	handle(http.MethodPut, "/status/{id}", callTimeout, s.set)
+	handle(http.MethodPost, "/retry/{id}", callTimeout, s.retry)
+	handle(http.MethodPost, "/redeliver/{id}", callTimeout, s.redeliver)
+	handle(http.MethodGet, "/requests", LongestCall, s.list)
+	handle(http.MethodPost, "/purge", LongestCall, s.purge)
+	handle(http.MethodPost, "/rebuild", LongestCall, s.rebuild)
+	handle(http.MethodPost, "/reap", LongestCall, s.reap)
 	return mux
 }
 
@@ -147,8 +136,9 @@ func (s *Service) problem(w http.ResponseWriter, r *http.Request, err error) {
 			Advice: "Retry makes a new one from it."})
 	default:
 		s.Log.ErrorContext(r.Context(), "operator's call failed", "path", r.URL.Path, "error", err.Error())
-		serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Retryable: true,
-			Detail: "The queue or the storage does not answer.", Advice: "Try again in a few seconds; the log has the cause.", RetryAfter: 5 * time.Second})
+		p := serve.Unavailable("unavailable", "The queue or the storage does not answer.")
+		p.Advice = "Try again in a few seconds; the log has the cause."
+		serve.WriteProblem(w, p)
 	}
 }
 

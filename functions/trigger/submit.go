@@ -230,9 +230,8 @@ func (s *Service) callOff(ctx context.Context, requestID string) {
 // broken logs a fault and answers 503: nothing was taken in.
 func (s *Service) broken(ctx context.Context, what string, err error) *serve.Problem {
 	s.Log.ErrorContext(ctx, "submission failed: "+what, "error", err.Error())
-	return &serve.Problem{Status: http.StatusServiceUnavailable, Code: what + "_unavailable", Retryable: true,
-		Detail: "The " + what + " does not answer, so the request was not taken in.", Advice: "Try again in a few seconds.",
-		RetryAfter: pollEvery}
+	p := serve.Unavailable(what+"_unavailable", "The "+what+" does not answer, so the request was not taken in.")
+	return &p
 }
 
 func (s *Service) newRequest(caller string, ask api.Trigger, c chance, now time.Time) (r pipeline.Request, token string, err error) {

@@ -8,10 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
@@ -189,41 +186,25 @@ func orDefault[T ~int | ~int64](v *T, preset T) {
 
 // Handler serves the API at its paths.
 func (s *Service) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", serve.NotFound)
-	handle := func(path string, by map[string]http.HandlerFunc) {
-		allowed := strings.Join(slices.Sorted(maps.Keys(by)), ", ")
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			h := by[r.Method]
-			if r.Method == http.MethodHead {
-				h = by[http.MethodGet]
-			}
-			if h == nil {
-				serve.WriteProblem(w, serve.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: allowed,
-					Detail: r.Method + " is not served here.", Advice: "Use " + allowed + "."})
-				return
-			}
-			h(w, r)
-		})
-	}
-	only := func(method, path string, h http.HandlerFunc) { handle(path, map[string]http.HandlerFunc{method: h}) }
-	only(http.MethodPost, "/trigger-reconstruction", s.submit)
-	only(http.MethodGet, "/status", s.status)
-	only(http.MethodGet, "/status/{request_id}", s.status)
-	only(http.MethodGet, "/events", s.events)
-	only(http.MethodGet, "/result/{kind}", s.result)
-	only(http.MethodPost, "/cancel", s.cancel)
-	only(http.MethodPost, "/uploads", s.uploads)
-	only(http.MethodPost, "/uploads/complete", s.complete)
-	handle("/shares", map[string]http.HandlerFunc{http.MethodPost: s.share, http.MethodGet: s.shares})
-	only(http.MethodDelete, "/shares/{share_id}", s.unshare)
-	only(http.MethodGet, "/shared", s.shared)
+	mux := serve.NewMux()
+	mux.Handle(http.MethodPost, "/trigger-reconstruction", s.submit)
+	mux.Handle(http.MethodGet, "/status", s.status)
+	mux.Handle(http.MethodGet, "/status/{request_id}", s.status)
+	mux.Handle(http.MethodGet, "/events", s.events)
+	mux.Handle(http.MethodGet, "/result/{kind}", s.result)
+	mux.Handle(http.MethodPost, "/cancel", s.cancel)
+	mux.Handle(http.MethodPost, "/uploads", s.uploads)
+	mux.Handle(http.MethodPost, "/uploads/complete", s.complete)
+	mux.Handle(http.MethodPost, "/shares", s.share)
+	mux.Handle(http.MethodGet, "/shares", s.shares)
+	mux.Handle(http.MethodDelete, "/shares/{share_id}", s.unshare)
+	mux.Handle(http.MethodGet, "/shared", s.shared)
 	if s.Page {
-		only(http.MethodGet, sharePage, s.sharePage)
-		only(http.MethodGet, sharePicture, s.sharePicture)
+		mux.Handle(http.MethodGet, sharePage, s.sharePage)
+		mux.Handle(http.MethodGet, sharePicture, s.sharePicture)
 	}
-	only(http.MethodGet, "/openapi.json", s.openapi)
-	only(http.MethodGet, "/docs", s.docs)
+	mux.Handle(http.MethodGet, "/openapi.json", s.openapi)
+	mux.Handle(http.MethodGet, "/docs", s.docs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), calledKey{}, s.publicURL(r))))
 	})
@@ -238,7 +219,5 @@ func (s *Service) unavailable(w http.ResponseWriter, r *http.Request, what strin
 		return // the client hung up
 	}
 	s.Log.ErrorContext(r.Context(), what+" unavailable", "error", err.Error())
-	serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: what + "_unavailable", Retryable: true,
-		Detail: "The " + what + " does not answer, so nothing was changed.", Advice: "Try again in a few seconds.",
-		RetryAfter: 5 * time.Second})
+	serve.WriteProblem(w, serve.Unavailable(what+"_unavailable", "The "+what+" does not answer, so nothing was changed."))
 }

@@ -54,6 +54,15 @@ func WriteProblem(w http.ResponseWriter, p Problem) {
 	_ = json.NewEncoder(w).Encode(p) // the client has gone: nobody to tell
 }
 
+// Unavailable is the answer where something that an API depends on does not answer, or has no room left: the same call may succeed in
+// some seconds.
+func Unavailable(code, detail string) Problem {
+	return Problem{Status: http.StatusServiceUnavailable, Code: code, Retryable: true, RetryAfter: retryAfter,
+		Detail: detail, Advice: "Try again in a few seconds."}
+}
+
+const retryAfter = 5 * time.Second
+
 // JSON encodes an answer, with signed URLs as they are: no "&" is escaped. It panics on what cannot be encoded, which is a
 // programming error.
 func JSON(v any) []byte {

@@ -122,12 +122,9 @@ func (a *Awaited) Gate(next http.Handler) http.Handler {
 		case <-Draining(r.Context()):
 		case <-r.Context().Done():
 		}
-		WriteProblem(w, Problem{Status: http.StatusServiceUnavailable, Code: a.Name + "_unavailable", Retryable: true, RetryAfter: retryAfter,
-			Detail: "This instance has just started and does not reach the " + a.Name + " yet, so nothing was changed.", Advice: "Try again in a few seconds."})
+		WriteProblem(w, Unavailable(a.Name+"_unavailable", "This instance has just started and does not reach the "+a.Name+" yet, so nothing was changed."))
 	})
 }
-
-const retryAfter = 5 * time.Second
 
 // ReadyPath is where a program says whether it can work. (Google's front end keeps paths that end in z to itself.)
 const ReadyPath = "/ready"

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -170,6 +171,31 @@ func (j *Job) PublishFrom(ctx context.Context, kind artifacts.Kind, r io.Reader)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.outputs = append(j.outputs, artifacts.Artifact{Kind: kind, Object: o})
+	return nil
+}
+
+// PublishJSON stores a document as an output of the stage.
+func (j *Job) PublishJSON(ctx context.Context, kind artifacts.Kind, document any) error {
+	body, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", kind, err)
+	}
+	return j.PublishFrom(ctx, kind, bytes.NewReader(body))
+}
+
+// FetchJSON reads a document that an earlier stage left, whatever its size.
+func (j *Job) FetchJSON(ctx context.Context, kind artifacts.Kind, document any) error {
+	path, err := j.Fetch(ctx, kind)
+	if err != nil {
+		return err
+	}
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, document); err != nil {
+		return fmt.Errorf("read %s: %w", kind, err)
+	}
 	return nil
 }
 

@@ -3,9 +3,7 @@
 package depth
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -93,11 +91,7 @@ func skip(ctx context.Context, job *stage.Job, part artifacts.DepthReportPart) e
 }
 
 func report(ctx context.Context, job *stage.Job, part artifacts.DepthReportPart) error {
-	body, err := json.MarshalIndent(part, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode depth report: %w", err)
-	}
-	if err := job.PublishFrom(ctx, artifacts.DepthReport, bytes.NewReader(body)); err != nil {
+	if err := job.PublishJSON(ctx, artifacts.DepthReport, part); err != nil {
 		return err
 	}
 	return job.Report(artifacts.ReportDocument{Depth: &part})

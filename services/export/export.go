@@ -3,9 +3,7 @@
 package export
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -83,11 +81,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return err
 	}
-	body, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode report: %w", err)
-	}
-	return job.PublishFrom(ctx, artifacts.Report, bytes.NewReader(body))
+	return job.PublishJSON(ctx, artifacts.Report, report)
 }
 
 func read(path string) (*splat.Cloud, error) {

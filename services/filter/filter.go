@@ -4,9 +4,7 @@
 package filter
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -46,10 +44,10 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	for _, w := range report.Warnings {
 		job.Warn(pipeline.Warning{Code: w.Code, Message: w.Message, Advice: w.Advice})
 	}
-	if err := publish(ctx, job, artifacts.Selection, selection); err != nil {
+	if err := job.PublishJSON(ctx, artifacts.Selection, selection); err != nil {
 		return err
 	}
-	if err := publish(ctx, job, artifacts.CaptureReport, report); err != nil {
+	if err := job.PublishJSON(ctx, artifacts.CaptureReport, report); err != nil {
 		return err
 	}
 	return job.Report(artifacts.ReportDocument{Images: &artifacts.ImagesReport{Input: report.Frames, Used: report.Selected}})
@@ -98,12 +96,4 @@ func (c Config) open(ctx context.Context, job *stage.Job, work string) (*frames.
 		return nil, err
 	}
 	return frames.Open(ctx, c.Tools, file, work, c.Limits)
-}
-
-func publish(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {
-	body, err := json.MarshalIndent(document, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", kind, err)
-	}
-	return job.PublishFrom(ctx, kind, bytes.NewReader(body))
 }

@@ -2,7 +2,6 @@ package preprocess
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -25,10 +24,10 @@ type capture struct {
 
 func (c Config) open(ctx context.Context, job *stage.Job) (*capture, error) {
 	var opened capture
-	if err := fetchJSON(ctx, job, artifacts.Selection, &opened.selection); err != nil {
+	if err := job.FetchJSON(ctx, artifacts.Selection, &opened.selection); err != nil {
 		return nil, err
 	}
-	if err := fetchJSON(ctx, job, artifacts.CaptureReport, &opened.report); err != nil {
+	if err := job.FetchJSON(ctx, artifacts.CaptureReport, &opened.report); err != nil {
 		return nil, err
 	}
 	unpacked := filepath.Join(job.Dir, "unpacked")
@@ -69,21 +68,6 @@ func (c Config) openUpload(ctx context.Context, job *stage.Job, unpacked string)
 		return nil, err
 	}
 	return frames.Open(ctx, c.Tools, file, unpacked, c.Limits)
-}
-
-func fetchJSON(ctx context.Context, job *stage.Job, kind artifacts.Kind, document any) error {
-	path, err := job.Fetch(ctx, kind)
-	if err != nil {
-		return err
-	}
-	body, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(body, document); err != nil {
-		return fmt.Errorf("read %s: %w", kind, err)
-	}
-	return nil
 }
 
 // extract writes the selected images, and their masks beside them, into a folder below dir.

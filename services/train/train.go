@@ -5,7 +5,6 @@ package train
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -198,15 +197,11 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 	if err := publishCloud(ctx, job, artifacts.Trained, result.Cloud); err != nil {
 		return err
 	}
-	report, err := json.MarshalIndent(struct {
+	if err := job.PublishJSON(ctx, artifacts.TrainReport, struct {
 		Config  trainer.Config  `json:"config"`
 		Result  *trainer.Result `json:"result"`
 		Cleanup *clean.Report   `json:"cleanup,omitempty"`
-	}{cfg, result, cleanup}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode training report: %w", err)
-	}
-	if err := job.PublishFrom(ctx, artifacts.TrainReport, bytes.NewReader(report)); err != nil {
+	}{cfg, result, cleanup}); err != nil {
 		return err
 	}
 	job.Metric("iterations", float64(result.Iterations))
@@ -217,8 +212,11 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 	}
 	if q != nil {
 		heldOut = len(q.Views)
-	} else if q, err = trainer.Evaluate(result.Cloud, data.Train, &cfg); err != nil {
-		return fmt.Errorf("measure quality: %w", err)
+	} else {
+		var err error
+		if q, err = trainer.Evaluate(result.Cloud, data.Train, &cfg); err != nil {
+			return fmt.Errorf("measure quality: %w", err)
+		}
 	}
 	if len(q.Views) > 0 { // masks may hide every view
 		if heldOut == 0 {
