@@ -174,20 +174,9 @@ func (t *download) attempt(ctx context.Context) error {
 	}
 	watchdog := time.AfterFunc(stalled, cancel)
 	defer watchdog.Stop()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, t.d.URL, nil)
+	response, err := t.ask(ctx)
 	if err != nil {
-		return fmt.Errorf("fetching %s: %w", t.d.Name, err)
-	}
-	if t.done > 0 {
-		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.done))
-	}
-	client := t.o.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return &networkError{err}
+		return err
 	}
 	defer response.Body.Close()
 	switch response.StatusCode {
@@ -210,6 +199,31 @@ func (t *download) attempt(ctx context.Context) error {
 	default:
 		return &networkError{fmt.Errorf("it answered %s", response.Status)}
 	}
+	return t.receive(response, func() { watchdog.Reset(stalled) })
+}
+
+// ask sends the request for what is missing.
+func (t *download) ask(ctx context.Context) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, t.d.URL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("fetching %s: %w", t.d.Name, err)
+	}
+	if t.done > 0 {
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.done))
+	}
+	client := t.o.Client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, &networkError{err}
+	}
+	return response, nil
+}
+
+// receive appends what comes; alive is called whenever something has.
+func (t *download) receive(response *http.Response, alive func()) error {
 	total := t.d.Bytes
 	if n, err := strconv.ParseInt(response.Header.Get("Content-Length"), 10, 64); err == nil && total == 0 {
 		total = t.done + n
@@ -217,18 +231,11 @@ func (t *download) attempt(ctx context.Context) error {
 	buffer := make([]byte, 256<<10)
 	for {
 		n, err := response.Body.Read(buffer)
-		watchdog.Reset(stalled)
+		alive()
 		if n > 0 {
-			if t.d.Bytes != 0 && t.done+int64(n) > t.d.Bytes {
-				return &fault.Failure{Code: ModelDamaged, Message: fmt.Sprintf("What comes from %s is longer than %s.", host(t.d.URL), t.d.Name),
-					Advice: "What is published there has changed: the descriptor's address and SHA-256 are out of date."}
+			if err := t.append(buffer[:n]); err != nil {
+				return err
 			}
-			t.hash.Write(buffer[:n])
-			if _, err := t.file.Write(buffer[:n]); err != nil {
-				return fmt.Errorf("fetching %s: %w", t.d.Name, err)
-			}
-			t.done += int64(n)
-			t.received += int64(n)
 			if t.o.Progress != nil {
 				t.o.Progress(t.done, total)
 			}
@@ -242,4 +249,18 @@ func (t *download) attempt(ctx context.Context) error {
 			return &networkError{err}
 		}
 	}
+}
+
+func (t *download) append(part []byte) error {
+	if t.d.Bytes != 0 && t.done+int64(len(part)) > t.d.Bytes {
+		return &fault.Failure{Code: ModelDamaged, Message: fmt.Sprintf("What comes from %s is longer than %s.", host(t.d.URL), t.d.Name),
+			Advice: "What is published there has changed: the descriptor's address and SHA-256 are out of date."}
+	}
+	t.hash.Write(part)
+	if _, err := t.file.Write(part); err != nil {
+		return fmt.Errorf("fetching %s: %w", t.d.Name, err)
+	}
+	t.done += int64(len(part))
+	t.received += int64(len(part))
+	return nil
 }

@@ -92,34 +92,67 @@ func run(ctx context.Context, c Command, consume func(stdout io.Reader, call fun
 	if err != nil {
 		return Usage{}, &Error{Program: c.Path, Cause: err}
 	}
+	out := child.drain(c, consume, stop)
+	outcome := child.wait(ctx, graceOf(c))
+	child.expirePipes()
+	out.readers.Wait()
+	child.closePipes()
 
-	var calls sync.Mutex
-	call := func(callback func(string), line string) {
-		if callback != nil {
-			calls.Lock()
-			defer calls.Unlock()
-			callback(line)
-		}
+	cause := context.Cause(ctx)
+	switch {
+	case out.readErr != nil && errors.Is(out.readErr, Stop):
+		return outcome.usage, nil
+	case out.readErr != nil && errors.Is(cause, out.readErr):
+		return outcome.usage, out.readErr
+	case outcome.exitCode == 0 && outcome.signal == 0 && outcome.err == nil:
+		// It finished its work, perhaps in the moment of the cancellation: the run is a success if the reader's is.
+		return outcome.usage, out.readErr
 	}
-	var tail lastLines
-	var readErr error
-	var readers sync.WaitGroup
-	readers.Go(func() {
-		scanLines(child.stderr, func(line string) {
-			tail.add(line)
-			call(c.OnStderr, line)
+	e := &Error{Program: c.Path, ExitCode: outcome.exitCode, Signal: outcome.signal, Tail: out.tail.lines(), Cause: outcome.err}
+	if cause != nil {
+		e.Cause = cause
+	}
+	return outcome.usage, e
+}
+
+// output is what the pipes of a program are read into. The fields are complete when readers has ended.
+type output struct {
+	readers sync.WaitGroup
+	calls   sync.Mutex // callbacks are never called concurrently
+	tail    lastLines  // of standard error
+	readErr error      // of the reader of standard output
+}
+
+func (o *output) call(callback func(string), line string) {
+	if callback != nil {
+		o.calls.Lock()
+		defer o.calls.Unlock()
+		callback(line)
+	}
+}
+
+// drain reads both pipes to their ends. A failure of consume, which reads standard output, stops the program.
+func (p *process) drain(c Command, consume func(stdout io.Reader, call func(func(string), string)) error, stop context.CancelCauseFunc) *output {
+	o := new(output)
+	o.readers.Go(func() {
+		scanLines(p.stderr, func(line string) {
+			o.tail.add(line)
+			o.call(c.OnStderr, line)
 		})
 	})
-	readers.Go(func() {
+	o.readers.Go(func() {
 		// A reader that only saw the output end leaves the cause to the program.
-		if readErr = consume(child.stdout, call); readErr != nil && !outputEnded(readErr) {
-			stop(readErr)
+		if o.readErr = consume(p.stdout, o.call); o.readErr != nil && !outputEnded(o.readErr) {
+			stop(o.readErr)
 		}
 		// A full pipe would block the program for ever.
-		_, _ = io.Copy(io.Discard, child.stdout)
+		_, _ = io.Copy(io.Discard, p.stdout)
 	})
+	return o
+}
 
-	// Terminate on cancel, then kill. Either ends when the program has ended.
+// wait waits for the program's end, which it brings about when ctx ends: with SIGTERM, and SIGKILL after a time of grace.
+func (p *process) wait(ctx context.Context, grace time.Duration) outcome {
 	ended := make(chan struct{})
 	killer := make(chan struct{})
 	go func() {
@@ -129,8 +162,8 @@ func run(ctx context.Context, c Command, consume func(stdout io.Reader, call fun
 			return
 		case <-ctx.Done():
 		}
-		if grace := graceOf(c); grace > 0 {
-			child.signalGroup(syscall.SIGTERM)
+		if grace > 0 {
+			p.signalGroup(syscall.SIGTERM)
 			timer := time.NewTimer(grace)
 			defer timer.Stop()
 			select {
@@ -139,33 +172,14 @@ func run(ctx context.Context, c Command, consume func(stdout io.Reader, call fun
 			case <-timer.C:
 			}
 		}
-		child.signalGroup(syscall.SIGKILL)
+		p.signalGroup(syscall.SIGKILL)
 	}()
-
-	outcome := <-child.outcome
+	outcome := <-p.outcome
 	close(ended)
 	<-killer
 	// A grandchild that the program left behind would hold the pipes open, and the machine.
-	child.signalGroup(syscall.SIGKILL)
-	child.expirePipes()
-	readers.Wait()
-	child.closePipes()
-
-	cause := context.Cause(ctx)
-	switch {
-	case readErr != nil && errors.Is(readErr, Stop):
-		return outcome.usage, nil
-	case readErr != nil && errors.Is(cause, readErr):
-		return outcome.usage, readErr
-	case outcome.exitCode == 0 && outcome.signal == 0 && outcome.err == nil:
-		// It finished its work, perhaps in the moment of the cancellation: the run is a success if the reader's is.
-		return outcome.usage, readErr
-	}
-	e := &Error{Program: c.Path, ExitCode: outcome.exitCode, Signal: outcome.signal, Tail: tail.lines(), Cause: outcome.err}
-	if cause != nil {
-		e.Cause = cause
-	}
-	return outcome.usage, e
+	p.signalGroup(syscall.SIGKILL)
+	return outcome
 }
 
 // outputEnded recognises a reader's failure that says no more than that the output ended early.

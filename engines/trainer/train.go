@@ -56,31 +56,49 @@ type training struct {
 	data  *Dataset
 	hooks Hooks
 
+	gaussians
+	exposure exposures
+	moments  moments
+	poses    poses
+	walk
+	changes
+	spending
+	level     int     // of the pyramid
+	recolored Picture // scratch of scenery
+}
+
+// gaussians are what is trained, with the state of their optimiser.
+type gaussians struct {
 	params, m, v *raster.Params // and Adam's moments
 	spare        *raster.Params // takes turns with them when they are laid out anew
-	first        int            // Gaussians at the start
-	sky          int            // of them, on the sphere
-	stats        statistics
-	exposure     exposures
-	moments      moments
-	poses        poses
-	recolored    Picture // scratch of scenery
-	pcg          *rand.PCG
-	rng          *rand.Rand
-	order        []int // of the views in this epoch
-	cursor       int
-	iteration    int
-	lossMean     float64 // of about the last epoch
 	lr           []float32
 	depthGrad    []float32
-	level        int // of the pyramid
+	stats        statistics
+	first        int // Gaussians at the start
+	sky          int // of them, on the sphere
+}
 
+// walk is where training is on its way through the views.
+type walk struct {
+	pcg       *rand.PCG
+	rng       *rand.Rand
+	order     []int // of the views in this epoch
+	cursor    int
+	iteration int
+	lossMean  float64 // of about the last epoch
+}
+
+// changes are what happened to the Gaussians on the way, and how good they were.
+type changes struct {
 	rebuilt              int     // iteration of the last rebuild
 	refinedAt            float64 // fraction of the last refinement
 	relocated, nonFinite int
 	curve                []Evaluated
 	evaluatedAt          float64 // fraction
+}
 
+// spending is the time that training takes, and when it last reported and saved.
+type spending struct {
 	before  time.Duration // spent by the runs before this one
 	started time.Duration // clock at the start of this one
 	spoken  struct {

@@ -16,8 +16,8 @@ import (
 
 const module = "github.com/splatworks/splatworks/"
 
-// layers says what the packages below a top-level folder may import of ours: all below a folder, or one package. A package not listed here fails the test:
-// a new layer is a decision, not an accident.
+// layers says what the packages below a top-level folder may import of ours: all below a folder, or one package. A package not
+// listed here fails the test: a new layer is a decision, not an accident.
 var layers = map[string][]string{
 	"pipeline":  {},
 	"queue":     {"pipeline", "queue"},
