@@ -13,8 +13,7 @@ import (
 // Ranger is a Store that reads from the middle of an object, too.
 type Ranger interface {
 	// OpenRange reads exactly the generation named, or the newest when it is 0, from an offset, in bytes, to its end. A part cannot
-	// be compared with the object's checksum: it is for archives, which have checksums of their own, and for videos, whose decoders
-	// report damage. ErrEncoded as for Open.
+	// be compared with the object's checksum: see ReaderAt.Verify. ErrEncoded as for Open.
 	OpenRange(ctx context.Context, o pipeline.Object, offset int64) (io.ReadCloser, error)
 }
 
@@ -39,6 +38,15 @@ func NewReaderAt(ctx context.Context, store Ranger, o pipeline.Object) *ReaderAt
 
 // Size of the object, bytes.
 func (r *ReaderAt) Size() int64 { return r.o.Size }
+
+// Verify compares the CRC32C of what was read, for who has read all of it: ErrDamaged where it is not the object's, as far as that was
+// known when it was pinned. Archives need not: their members have checksums of their own.
+func (r *ReaderAt) Verify(crc32c uint32) error {
+	if crc32c != r.o.CRC32C && r.o.CRC32C != 0 {
+		return fmt.Errorf("read %v: %w: its CRC32C is %08x", r.o, ErrDamaged, crc32c)
+	}
+	return nil
+}
 
 // maxSkip is what is read and dropped rather than asked for anew: about what arrives during one request's wait.
 const maxSkip = 1 << 20

@@ -204,7 +204,7 @@ type part struct {
 // report is filled in as far as it goes. Of several sources, those of which nothing can be made are left out.
 func (c *Capture) Choose(ctx context.Context, o SelectOptions, progress func(done, expected int)) (Selection, Report, error) {
 	parts, err := c.measure(ctx, progress)
-	if err = cmp.Or(c.unread(), err); err != nil {
+	if err = cmp.Or(c.sound(), err); err != nil {
 		return Selection{}, Report{}, err
 	}
 	o = o.withDefaults()
@@ -351,11 +351,11 @@ func (c *Capture) Extract(ctx context.Context, selection Selection, dir string, 
 		}
 		images = append(images, more...)
 		if err != nil {
-			return undo(err)
+			return undo(cmp.Or(c.sound(), err))
 		}
 		done += len(part.Frames)
 	}
-	if err := cmp.Or(c.unread(), c.writeMasks(ctx, images, dir)); err != nil {
+	if err := cmp.Or(c.sound(), c.writeMasks(ctx, images, dir)); err != nil {
 		return undo(err)
 	}
 	c.numberCameras(images)

@@ -11,6 +11,8 @@ type Input interface {
 	io.ReaderAt
 	io.Closer
 	Size() int64 // bytes
+	// Verify compares the CRC32C of what was read with that of the content, where it is known. Its error is the capture's.
+	Verify(crc32c uint32) error
 }
 
 // ErrNeedsFile is the error of OpenFrom for an input that can be read from a file only.
@@ -18,8 +20,8 @@ var ErrNeedsFile = errors.New("this input must be a file")
 
 // OpenFrom is Open of one input that need not be a file. An archive is read once, member by member, and unpacked into dir. A video
 // is read by range, through a server on the loopback interface: its headers here, all of it once by Choose and once by Extract. A
-// photo needs a file (ErrNeedsFile), and so does a video where ffmpeg was built without HTTP. An error of in itself is returned as it
-// is and is never a *Failure, here and by the capture's methods.
+// photo needs a file (ErrNeedsFile), and so does a video where ffmpeg was built without HTTP. An error of in itself, Verify's included, is
+// returned as it is and is never a *Failure, here and by the capture's methods.
 //
 // OpenFrom takes in over: Close of the capture closes it, and an error of OpenFrom has closed it.
 func OpenFrom(ctx context.Context, tools Tools, in Input, dir string, limits Limits) (*Capture, error) {
@@ -67,6 +69,14 @@ func (c *Capture) unread() error {
 		return nil
 	}
 	return c.served.from.failed()
+}
+
+// sound is unread after a pass over the whole: also where the checksum is another than that of the content.
+func (c *Capture) sound() error {
+	if c.served == nil {
+		return nil
+	}
+	return c.served.from.verify(c.in.Verify)
 }
 
 // Close ends what OpenFrom began; the capture cannot be used afterwards. It does nothing to a capture of Open.

@@ -25,6 +25,9 @@ type remote struct {
 
 	reading sync.Mutex // one block at a time
 	kept    []block    // the one used last first
+	// Of every block that was read, and whether together they were those of the content.
+	sums     map[int64]uint32
+	verified bool
 
 	mu  sync.Mutex
 	err error // the first
@@ -91,6 +94,7 @@ func (r *remote) fetch(number int64) error {
 		return r.fail(fmt.Errorf("reading the input at %d: %w", start+int64(n), err))
 	}
 	r.kept = slices.Insert(r.kept, 0, block{number, body})
+	r.note(r.kept[0])
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"os"
@@ -307,6 +308,7 @@ func TestUploadThatCannotBeRead(t *testing.T) {
 			_, _ = w.store.Put(w.t.Context(), o.Bucket, o.Name, strings.NewReader("another capture"), artifacts.PutOptions{})
 		}, "upload_gone", pipeline.InvalidInput},
 		"encoded": {func(w *world, o pipeline.Object) { w.store.Spoil(o, []byte("x"), "gzip") }, "encoded_upload", pipeline.InvalidInput},
+		"altered": {func(w *world, o pipeline.Object) { w.store.Spoil(o, make([]byte, o.Size), "") }, pipeline.ArtifactDamaged, pipeline.Transient},
 		"shorter": {func(w *world, o pipeline.Object) { w.store.Spoil(o, make([]byte, o.Size-1), "") }, pipeline.ArtifactDamaged, pipeline.Transient},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -319,8 +321,11 @@ func TestUploadThatCannotBeRead(t *testing.T) {
 				}
 				defer r.Close()
 				c.spoil(w, input)
-				_, err = r.ReadAt(make([]byte, 1), r.Size()-1)
-				return err
+				body := make([]byte, r.Size())
+				if _, err = r.ReadAt(body, 0); err != nil {
+					return err
+				}
+				return r.Verify(crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 			})
 			id := w.accepted()
 			var err error

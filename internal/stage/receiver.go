@@ -2,6 +2,8 @@ package stage
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +27,7 @@ type storageObject struct {
 	Generation  string `json:"generation"`
 	Size        string `json:"size"`
 	ContentType string `json:"contentType"`
+	CRC32C      string `json:"crc32c"` // base64, big-endian
 }
 
 // Receiver takes the events of one stage's inbox and answers within a second: the event is a doorbell, the queue is the
@@ -100,7 +103,13 @@ func (r *Receiver) taskOf(e cloudevents.Event) (queue.Task, error) {
 	if err != nil || size < 0 {
 		return queue.Task{}, fmt.Errorf("size %q is no number", d.Size)
 	}
-	return queue.Task{RequestID: id, Stage: r.Stage, Input: pipeline.Object{
-		Bucket: d.Bucket, Name: d.Name, Generation: generation, Size: size, ContentType: d.ContentType,
-	}}, nil
+	sum, err := base64.StdEncoding.DecodeString(d.CRC32C)
+	if err != nil || len(sum) != 0 && len(sum) != 4 {
+		return queue.Task{}, fmt.Errorf("crc32c %q is no checksum", d.CRC32C)
+	}
+	o := pipeline.Object{Bucket: d.Bucket, Name: d.Name, Generation: generation, Size: size, ContentType: d.ContentType}
+	if len(sum) == 4 {
+		o.CRC32C = binary.BigEndian.Uint32(sum)
+	}
+	return queue.Task{RequestID: id, Stage: r.Stage, Input: o}, nil
 }

@@ -23,7 +23,7 @@ func TestReceiver(t *testing.T) {
 		e.SetID("1")
 		e.SetSource("//storage.googleapis.com/projects/_/buckets/" + bucket)
 		e.SetType(typ)
-		body, _ := json.Marshal(map[string]string{"bucket": bucket, "name": name, "generation": strconv.FormatInt(generation, 10), "size": "5", "timeCreated": "2026-11-01T12:00:00Z"})
+		body, _ := json.Marshal(map[string]string{"bucket": bucket, "name": name, "generation": strconv.FormatInt(generation, 10), "size": "5", "crc32c": "AQIDBA==", "timeCreated": "2026-11-01T12:00:00Z"})
 		if err := e.SetData(cloudevents.ApplicationJSON, json.RawMessage(body)); err != nil {
 			t.Fatal(err)
 		}
@@ -51,5 +51,9 @@ func TestReceiver(t *testing.T) {
 	}
 	if c, err := w.queue.Counts(t.Context()); err != nil || c[pipeline.Filter].Ready != 1 {
 		t.Errorf("counts %+v, %v", c, err)
+	}
+	leases, err := w.queue.Claim(t.Context(), pipeline.Filter, "w", 1)
+	if err != nil || len(leases) != 1 || leases[0].Task().Input.CRC32C != 0x01020304 || leases[0].Task().Input.Size != 5 {
+		t.Errorf("claimed %+v, %v", leases, err)
 	}
 }

@@ -126,6 +126,9 @@ func (u Upload) ReadAt(p []byte, offset int64) (int, error) {
 	return n, uploadFailure(err)
 }
 
+// Verify compares the checksum of the whole.
+func (u Upload) Verify(crc32c uint32) error { return uploadFailure(u.ReaderAt.Verify(crc32c)) }
+
 // OpenUpload opens the upload in storage when it is one object, so that a video can be read and an archive unpacked without a copy of
 // it in the job's folder. It returns nil where the client gave several, and where the storage cannot be read from the middle:
 // FetchUpload then. An archive that the machine has no room for is refused: pictures and videos hardly shrink, so it unpacks to its
