@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/splatworks/splatworks/internal/serve/servetest"
 	"github.com/splatworks/splatworks/pipeline"
@@ -139,6 +140,10 @@ const (
 	postTrigger  = "POST /trigger-reconstruction"
 	postUploads  = "POST /uploads"
 	postComplete = "POST /uploads/complete"
+	postShares   = "POST /shares"
+	getShares    = "GET /shares"
+	getShared    = "GET /shared"
+	deleteShare  = "DELETE /shares/{share_id}"
 	photo        = "this is no photo"
 )
 
@@ -153,7 +158,7 @@ func (b *backend) checkContract(done accepted) {
 	defer hook.Close()
 
 	good := map[string]string{postTrigger: `{"session_id":"contract","callback_url":"` + hook.URL + `"}`,
-		postUploads: `{"files":[{"name":"1.jpg"}]}`, postComplete: `{"names":["1.jpg"]}`}
+		postUploads: `{"files":[{"name":"1.jpg"}]}`, postComplete: `{"names":["1.jpg"]}`, postShares: `{}`}
 	public.refusals(done.CallbackToken, good)
 	triggered := func(body string, headers ...string) accepted {
 		t.Helper()
@@ -179,7 +184,8 @@ func (b *backend) checkContract(done accepted) {
 	if len(links.Uploads) != 1 {
 		t.Fatal(links)
 	}
-	b.checkOutages(public, operators, done, several, unsigned, flood, func() { b.upload(links.Uploads[0], []byte(photo)) }, good)
+	share := public.checkShares(done.CallbackToken, fresh.CallbackToken)
+	b.checkOutages(public, operators, done, share, several, unsigned, flood, func() { b.upload(links.Uploads[0], []byte(photo)) }, good)
 
 	public.call(ask{operation: postComplete, token: several, body: good[postComplete]})
 	public.call(ask{operation: postUploads, token: done.CallbackToken, body: good[postUploads]})
@@ -229,6 +235,30 @@ func (d *driven) refusals(token string, good map[string]string) {
 			d.call(ask{operation: operation, query: strings.ReplaceAll(path, "{id}", "unknown"), body: good[operation]})
 		}
 	}
+}
+
+// checkShares gets the answers about shares of a COMPLETED request, and of one that waits, and returns the token of a share.
+func (d *driven) checkShares(done, waiting string) (token string) {
+	type share struct {
+		ID    string `json:"share_id"`
+		Token string `json:"share_token"`
+	}
+	d.t.Helper()
+	d.call(ask{operation: postShares, token: done, body: `{"expires_in_s":-1}`})
+	d.call(ask{operation: postShares, token: waiting})
+	brief := decoded[share](d.t, d.call(ask{operation: postShares, token: done, body: `{"expires_in_s":1}`}), http.StatusCreated)
+	revoked := decoded[share](d.t, d.call(ask{operation: postShares, token: done}), http.StatusCreated)
+	kept := decoded[share](d.t, d.call(ask{operation: postShares, token: done}), http.StatusCreated)
+	d.call(ask{operation: getShares, token: done})
+	d.call(ask{operation: getShared, token: kept.Token})
+	for d.call(ask{operation: deleteShare, token: done, query: "/shares/" + revoked.ID}).Code == http.StatusNoContent {
+	}
+	for d.call(ask{operation: postShares, token: done}).Code == http.StatusCreated {
+	}
+	for d.call(ask{operation: getShared, token: brief.Token}).Code == http.StatusOK {
+		time.Sleep(50 * time.Millisecond) // until its second is over
+	}
+	return kept.Token
 }
 
 // checkOperators gets every answer of the operators' API. completed is COMPLETED, canceled was CANCELED before its upload and has a
@@ -290,7 +320,7 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 // driven is the request API by the document that it serves.
 func (b *backend) driven(done accepted) *driven {
 	b.t.Helper()
-	d := &driven{t: b.t, base: b.url, path: strings.NewReplacer("{request_id}", done.RequestID, "{kind}", "splat"),
+	d := &driven{t: b.t, base: b.url, path: strings.NewReplacer("{request_id}", done.RequestID, "{kind}", "splat", "{share_id}", "unknown"),
 		client:   &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		optional: map[string][]string{postTrigger: {"Idempotency-Replayed"}, "GET /status": {"Retry-After"}}}
 	d.read()

@@ -27,8 +27,8 @@ import (
 
 // checkOutages gets the answers of a request API that something behind it lets down, and of one that asks for keys and takes
 // little: it puts the functions' own program, as it is deployed, between the local cloud's Redis and its storage, behind a gate.
-// several, unsigned and flood are the tokens of requests that wait for several uploads; upload sends the first of several.
-func (b *backend) checkOutages(public, operators *driven, done accepted, several, unsigned, flood string, upload func(), good map[string]string) {
+// share is the token of a share of done; several, unsigned and flood are the tokens of requests that wait for several uploads; upload sends the first of several.
+func (b *backend) checkOutages(public, operators *driven, done accepted, share, several, unsigned, flood string, upload func(), good map[string]string) {
 	t := b.t
 	t.Helper()
 	storage := newGate(t, b.storageURL())
@@ -48,9 +48,16 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, several
 	deployed.together(ask{operation: postTrigger, body: `{"session_id":"unread","source":"gs://sources/x"}`, headers: withKey},
 		ask{operation: "GET /result/{kind}", token: done.CallbackToken},
 		ask{operation: postUploads, token: several, body: good[postUploads]},
-		ask{operation: postComplete, token: several, body: good[postComplete]})
+		ask{operation: postComplete, token: several, body: good[postComplete]},
+		ask{operation: postShares, token: done.CallbackToken}, ask{operation: getShares, token: done.CallbackToken},
+		ask{operation: deleteShare, token: done.CallbackToken}, ask{operation: getShared, token: share})
 
 	storage.shut.Store(0)
+	// The share of a result that was deleted.
+	lost := done.RequestID + strings.Repeat("0", 32)
+	hash := sha256.Sum256([]byte(lost))
+	b.put(b.storageURL(), "artifacts", "shares/"+done.RequestID+"/"+hex.EncodeToString(hash[:16])+".json", `{"created_at":"2026-01-01T00:00:00Z","manifest":{"bucket":"artifacts","name":"none","generation":"1"}}`)
+	deployed.call(ask{operation: getShared, token: lost})
 	deployed.checkFloods(redis, unsigned, flood, good)
 	public.checkStreams(several)
 	// A database of its own in the same server: all is lost, and nothing has rebuilt it yet.
@@ -70,6 +77,9 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, several
 	for _, d := range []*driven{public, operators} {
 		var asks []ask
 		for operation := range d.operations() {
+			if operation == getShared {
+				continue // it needs the storage alone
+			}
 			asks = append(asks, ask{operation: operation, token: done.CallbackToken, body: bodies[operation], query: map[string]string{"GET /next": "?stage=filter"}[operation]})
 		}
 		finish = append(finish, d.begin(asks...))
@@ -100,7 +110,7 @@ func (d *driven) checkFloods(redis redisServer, unsigned, flood string, good map
 			break
 		}
 	}
-	changes := []string{postUploads, postComplete, "POST /cancel"}
+	changes := []string{postUploads, postComplete, "POST /cancel", postShares, getShares, deleteShare}
 	for _, operation := range changes {
 		d.call(ask{operation: operation, token: flood, body: good[operation]})
 	}
