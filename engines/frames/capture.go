@@ -9,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // Capture is an input, opened: one or several videos, a set of photos, or both, perhaps with masks.
@@ -112,8 +114,7 @@ func (c *Capture) openVideos(ctx context.Context, films []File, stills map[strin
 			return bad, first, fail(TooManyVideos, "Send fewer, longer videos.", "There are more than %d videos.", c.limits.MaxVideos)
 		}
 		v, err := Probe(ctx, c.tools, f.Path, c.limits)
-		var broken *Failure
-		if errors.As(err, &broken) {
+		if broken := fault.Of(err); broken != nil {
 			bad = append(bad, Skipped{Name: f.Name, Reason: "cannot be used: " + broken.Message})
 			first = cmp.Or(first, err)
 			continue
@@ -196,11 +197,11 @@ type part struct {
 	scores    Scores
 	selection Selection
 	report    Report
-	err       error // a *Failure: nothing can be made of this part
+	err       error // a *fault.Failure: nothing can be made of this part
 }
 
 // Choose measures every frame or photo, selects those worth using and judges the capture. progress, if not nil, receives
-// how many are measured of an expected number. The error is a *Failure when nothing can be made of the capture; the
+// how many are measured of an expected number. The error is a *fault.Failure when nothing can be made of the capture; the
 // report is filled in as far as it goes. Of several sources, those of which nothing can be made are left out.
 func (c *Capture) Choose(ctx context.Context, o SelectOptions, progress func(done, expected int)) (Selection, Report, error) {
 	parts, err := c.measure(ctx, progress)
@@ -261,7 +262,7 @@ func (c *Capture) measure(ctx context.Context, progress func(done, expected int)
 		progress(expected, expected)
 	}
 	for _, p := range parts {
-		if p.err != nil && !isFailure(p.err) {
+		if p.err != nil && fault.Of(p.err) == nil {
 			return nil, p.err
 		}
 		for k := range p.scores.Frames {
@@ -397,7 +398,7 @@ func (c *Capture) writeMasks(ctx context.Context, images []Image, dir string) er
 			if gone := unread(mask.Path); gone != nil {
 				return fmt.Errorf("reading the mask %s: %w", mask.Name, gone)
 			}
-			return fail(BadMask, "Export the masks again, as PNG of the size of the photos.", "The mask %s is damaged.", mask.Name).because(err)
+			return fail(BadMask, "Export the masks again, as PNG of the size of the photos.", "The mask %s is damaged.", mask.Name).Because(err)
 		}
 	}
 	return refuseHidden(images, dir)

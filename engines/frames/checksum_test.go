@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 func TestJoinedCRCs(t *testing.T) {
@@ -47,7 +49,7 @@ func TestDamageOnTheWayIsNoticed(t *testing.T) {
 			body[len(body)/2] ^= 0xff
 			_, err = c.Extract(t.Context(), selection, dir, 0, nil)
 		}
-		if !errors.Is(err, errSpoiled) || isFailure(err) {
+		if !errors.Is(err, errSpoiled) || fault.Of(err) != nil {
 			t.Errorf("damaged between passes: %t: %v", between, err)
 		}
 		if err := c.Close(); err != nil {

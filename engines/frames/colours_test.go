@@ -1,7 +1,6 @@
 package frames
 
 import (
-	"bytes"
 	"context"
 	"image"
 	"image/color"
@@ -10,10 +9,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 var patches = []color.RGBA{{0, 0, 0, 255}, {255, 255, 255, 255}, {128, 128, 128, 255}, {255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {230, 120, 40, 255}, {20, 20, 20, 255}}
@@ -198,16 +200,9 @@ func TestMasksThatHideEverything(t *testing.T) {
 	// Photos in a folder of masks are named as such.
 	only := t.TempDir()
 	put(t, filepath.Join(only, "Mask", "1.jpg"), jpegOf(t, textured(160, 160, 1), nil))
-	var f *Failure
-	if _, err := Open(t.Context(), Tools{}, only, "", Limits{}); code(err) != TooFewPhotos || !asFailure(err, &f) || !bytes.Contains([]byte(f.Message), []byte("taken for masks")) {
+	if _, err := Open(t.Context(), Tools{}, only, "", Limits{}); code(err) != TooFewPhotos || !strings.Contains(fault.Of(err).Message, "taken for masks") {
 		t.Errorf("got %v", err)
 	}
-}
-
-func asFailure(err error, f **Failure) bool {
-	got, ok := err.(*Failure)
-	*f = got
-	return ok
 }
 
 // Pictures that are large together are decoded one after the other, whatever their number of pixels is.

@@ -2,12 +2,13 @@ package frames
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // Cameras, phones and programs put files of the same name beside a photo or a film: its short clip (Live Photo), its small
@@ -180,8 +181,7 @@ func (c *Capture) isClipOf(ctx context.Context, f File, stills map[string]File) 
 		return owner, lasts <= longestClip, nil
 	}
 	v, err := Probe(ctx, c.tools, f.Path, c.limits)
-	var refused *Failure
-	if errors.As(err, &refused) {
+	if refused := fault.Of(err); refused != nil {
 		switch refused.Code {
 		case VideoTooLong, TooManyFrames, PictureTooLarge, TooMuchMemory:
 			return owner, false, nil

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // What cameras write beside a photo or a film is one capture with it.
@@ -69,7 +71,7 @@ func TestLivePhotos(t *testing.T) {
 	}
 	r := Report{}
 	c.finish(&r, false)
-	i := slices.IndexFunc(r.Warnings, func(w Warning) bool { return w.Code == "companions_set_aside" })
+	i := slices.IndexFunc(r.Warnings, func(w fault.Warning) bool { return w.Code == "companions_set_aside" })
 	if i < 0 || !strings.Contains(r.Warnings[i].Message, "4 files") || !strings.Contains(r.Warnings[i].Message, "IMG_1.MOV, is the clip of IMG_1.JPG") {
 		t.Errorf("warnings %+v", r.Warnings)
 	}

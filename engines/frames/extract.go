@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -111,7 +112,7 @@ func (v Video) convert(ctx context.Context, tools Tools, w, h int, dir string, r
 			return nil
 		}
 		err = v.ended(ctx, err, "extracting frames", dir)
-		if codeOf(err) != UnsupportedCodec {
+		if fault.CodeOf(err) != UnsupportedCodec {
 			return err
 		}
 		first = cmp.Or(first, err)
@@ -128,7 +129,7 @@ func (v Video) missing(err error, n, total int) error {
 		return fmt.Errorf("extracting frames: %w", gone)
 	}
 	return fail(TruncatedVideo, "Convert the video to H.264 in an MP4 file and send that.",
-		"Of the %d frames that were chosen, %d could be decoded a second time.", total, n).because(err)
+		"Of the %d frames that were chosen, %d could be decoded a second time.", total, n).Because(err)
 }
 
 // Try extracts one frame or photo of every kind that a selection holds, by the way that Extract goes, and throws it away: what

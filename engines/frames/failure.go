@@ -12,28 +12,11 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
-// Failure says that the input cannot become a reconstruction and what its owner can do about it. It is always about
-// the input, never about the machine: trying again does not help.
-type Failure struct {
-	Code    string `json:"code"`    // one of the codes below; stable
-	Message string `json:"message"` // what is wrong, in one sentence
-	Advice  string `json:"advice"`  // what to do, in one sentence
-	Err     error  `json:"-"`       // the cause, for logs
-}
-
-func (f *Failure) Error() string {
-	if f.Err != nil {
-		return fmt.Sprintf("%s (%s): %v", f.Message, f.Code, f.Err)
-	}
-	return fmt.Sprintf("%s (%s)", f.Message, f.Code)
-}
-
-func (f *Failure) Unwrap() error { return f.Err }
-
-// Codes of failures.
+// Codes of failures: each is about the input, never about the machine.
 const (
 	EmptyFile        = "empty_file"
 	NotAVideo        = "not_a_video"
@@ -60,20 +43,15 @@ const (
 	ArchiveTooLarge  = "archive_too_large"
 )
 
-func fail(code, advice, message string, args ...any) *Failure {
-	return &Failure{Code: code, Message: tool.Printable(fmt.Sprintf(message, args...)), Advice: advice}
-}
-
-func (f *Failure) because(err error) *Failure {
-	f.Err = err
-	return f
+func fail(code, advice, message string, args ...any) *fault.Failure {
+	return fault.New(fault.Input, code, advice, message, args...)
 }
 
 // outOfMemory recognises what ffmpeg says when its allocations fail (the text of ENOMEM).
 func outOfMemory(said string) bool { return strings.Contains(said, "Cannot allocate memory") }
 
-func tooMuchMemory(err error) *Failure {
-	return fail(TooMuchMemory, adviceSend, "Reading the video takes more memory than is allowed.").because(err)
+func tooMuchMemory(err error) *fault.Failure {
+	return fail(TooMuchMemory, adviceSend, "Reading the video takes more memory than is allowed.").Because(err)
 }
 
 // unread says why a file of the capture cannot be read any more: it was deleted, its disk or its network share is gone. nil is a
@@ -91,7 +69,7 @@ func unread(path string) error {
 }
 
 // ended says what the end of ffmpeg means that was to do something with a video, and to write into dir ("" if nothing): a
-// full disk (syscall.ENOSPC), a video that is gone (a *fs.PathError) and a machine that cannot run it are no *Failure; all else
+// full disk (syscall.ENOSPC), a video that is gone (a *fs.PathError) and a machine that cannot run it are no *fault.Failure; all else
 // is the video's.
 func (v Video) ended(ctx context.Context, err error, doing, dir string) error {
 	var failed *tool.Error
@@ -108,35 +86,13 @@ func (v Video) ended(ctx context.Context, err error, doing, dir string) error {
 	case outOfMemory(said):
 		return tooMuchMemory(err)
 	case tooManyPixels(said):
-		return fail(PictureTooLarge, "Send the video in 4K or less.", "The picture is larger than 8K.").because(err)
+		return fail(PictureTooLarge, "Send the video in 4K or less.", "The picture is larger than 8K.").Because(err)
 	}
 	return fail(UnsupportedCodec, "Convert the video to H.264 in an MP4 file and send that.",
-		"The video's pictures cannot be decoded or converted (%s, %s, in %s).", v.Codec, cmp.Or(v.PixelFormat, "of an unknown format"), v.Container).because(err)
+		"The video's pictures cannot be decoded or converted (%s, %s, in %s).", v.Codec, cmp.Or(v.PixelFormat, "of an unknown format"), v.Container).Because(err)
 }
 
 // noRoom names the folder of a program's output where err is that of a full disk: errors.Is(err, syscall.ENOSPC) holds for both.
 func noRoom(doing, dir string, err error) error {
 	return fmt.Errorf("%s: %w: %w", doing, &fs.PathError{Op: "write", Path: filepath.Join(dir, "*"), Err: syscall.ENOSPC}, err)
-}
-
-// codeOf is the code of a *Failure, "" of another error.
-func codeOf(err error) string {
-	var f *Failure
-	if errors.As(err, &f) {
-		return f.Code
-	}
-	return ""
-}
-
-// isFailure says whether err is about the input.
-func isFailure(err error) bool {
-	var f *Failure
-	return errors.As(err, &f)
-}
-
-// Warning is something the owner of a capture should know although the work continues.
-type Warning struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Advice  string `json:"advice"`
 }

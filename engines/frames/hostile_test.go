@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,7 +57,7 @@ func TestHostileChild(t *testing.T) {
 		switch {
 		case err == nil:
 			out.Codes[e.Name()] = usable
-		case isFailure(err):
+		case fault.Of(err) != nil:
 			out.Codes[e.Name()] = code(err)
 			out.Errors[e.Name()] = err.Error()
 		default:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // Input is a file that is not on this machine and can be read from the middle. Close also ends a ReadAt that is still waiting.
@@ -21,7 +23,7 @@ var ErrNeedsFile = errors.New("this input must be a file")
 // OpenFrom is Open of one input that need not be a file. An archive is read once, member by member, and unpacked into dir. A video
 // is read by range, through a server on the loopback interface: its headers here, all of it once by Choose and once by Extract. A
 // photo needs a file (ErrNeedsFile), and so does a video where ffmpeg was built without HTTP. An error of in itself, Verify's included, is
-// returned as it is and is never a *Failure, here and by the capture's methods.
+// returned as it is and is never a *fault.Failure, here and by the capture's methods.
 //
 // OpenFrom takes in over: Close of the capture closes it, and an error of OpenFrom has closed it.
 func OpenFrom(ctx context.Context, tools Tools, in Input, dir string, limits Limits) (*Capture, error) {
@@ -56,7 +58,7 @@ func (c *Capture) openFrom(ctx context.Context, dir string) error {
 	if gone := c.unread(); gone != nil {
 		return gone
 	}
-	if isFailure(err) && from.size > 0 && !readsHTTP(ctx, c.tools) {
+	if fault.Of(err) != nil && from.size > 0 && !readsHTTP(ctx, c.tools) {
 		return ErrNeedsFile
 	}
 	c.videos = []Video{v}

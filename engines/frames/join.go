@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // join makes one selection and one report of those of the sources.
@@ -37,10 +39,10 @@ func (c *Capture) join(parts []part) (Selection, Report, error) {
 	for _, p := range parts {
 		if p.err != nil {
 			why, advice := p.err.Error(), ""
-			if f, ok := p.err.(*Failure); ok {
+			if f, ok := p.err.(*fault.Failure); ok {
 				why, advice = f.Message, f.Advice
 			}
-			r.Warnings = append(r.Warnings, Warning{Code: "part_left_out", Message: fmt.Sprintf("Nothing of %s is used: %s", p.name, why), Advice: advice})
+			r.warn("part_left_out", advice, "Nothing of %s is used: %s", p.name, why)
 		}
 	}
 	c.finish(&r, len(c.videos) == 0)
@@ -50,7 +52,7 @@ func (c *Capture) join(parts []part) (Selection, Report, error) {
 // joinReports is one report over several parts that can be used. Spreads are the means of the parts' by their number of
 // frames; sizes are those of the part with the most.
 func joinReports(parts []part) Report {
-	r := Report{Warnings: []Warning{}}
+	r := Report{Warnings: []fault.Warning{}}
 	most, videos, photos := 0, 0, 0
 	for _, p := range parts {
 		part := p.report
@@ -71,7 +73,7 @@ func joinReports(parts []part) Report {
 		r.Parts = append(r.Parts, part)
 		for _, w := range part.Warnings {
 			w.Message = fmt.Sprintf("%s: %s", p.name, w.Message)
-			if i := slices.IndexFunc(r.Warnings, func(have Warning) bool { return have.Code == w.Code }); i >= 0 {
+			if i := slices.IndexFunc(r.Warnings, func(have fault.Warning) bool { return have.Code == w.Code }); i >= 0 {
 				r.Warnings[i].Message += " " + w.Message
 				continue
 			}
@@ -117,9 +119,8 @@ func (c *Capture) finish(r *Report, photosOnly bool) {
 	r.warnSkipped(c.photos.Skipped)
 	r.warnAside(c.aside)
 	if lost := c.lostMasks(); len(lost) > 0 {
-		r.Warnings = append(r.Warnings, Warning{Code: "unmatched_masks",
-			Message: fmt.Sprintf("%s to no photo; the first is %s.", belongs(len(lost)), lost[0]),
-			Advice:  "Call each mask like its photo, with .png at the end (masks/IMG_1.jpg.png or masks/IMG_1.png)."})
+		r.warn("unmatched_masks", "Call each mask like its photo, with .png at the end (masks/IMG_1.jpg.png or masks/IMG_1.png).",
+			"%s to no photo; the first is %s.", belongs(len(lost)), lost[0])
 	}
 	r.warnFew(photosOnly)
 }

@@ -9,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // A mask says which pixels of an image count: where it is 0, the image shows something that is no part of the scene (a
@@ -162,7 +164,7 @@ func refuseHidden(images []Image, dir string) error {
 }
 
 // hiddenThroughout is the failure of a capture of whose images n show next to nothing through their masks or transparency.
-func hiddenThroughout(n int, of string) *Failure {
+func hiddenThroughout(n int, of string) *fault.Failure {
 	return fail(BadMask, "Masks are light where the image counts and dark elsewhere, photos opaque where they count: invert the masks, or send the photos without transparency.",
 		"The masks or the transparency of %d of %s hide all, or nearly all, of the picture.", n, of)
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 func box(kind string, content ...[]byte) []byte {
@@ -92,7 +94,7 @@ func TestClipsAreKnownByTheirHeaders(t *testing.T) {
 	}
 	// One that lasts is a film, and is looked into.
 	put(t, filepath.Join(dir, "IMG_0003.MOV"), movieOf(movieHeader(0, 600, 60*600)))
-	if _, err := Open(t.Context(), absent, dir, "", Limits{}); err == nil || isFailure(err) {
+	if _, err := Open(t.Context(), absent, dir, "", Limits{}); err == nil || fault.Of(err) != nil {
 		t.Errorf("a film beside a photo: %v", err)
 	}
 }

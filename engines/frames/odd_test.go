@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -345,7 +346,7 @@ func TestHowFFmpegEnded(t *testing.T) {
 	}
 	err := v.ended(t.Context(), said("av_interleaved_write_frame(): No space left on device"), "extracting frames", "/some/folder")
 	var place *fs.PathError
-	if !errors.Is(err, syscall.ENOSPC) || isFailure(err) || !errors.As(err, &place) || filepath.Dir(place.Path) != "/some/folder" {
+	if !errors.Is(err, syscall.ENOSPC) || fault.Of(err) != nil || !errors.As(err, &place) || filepath.Dir(place.Path) != "/some/folder" {
 		t.Errorf("a full disk: %v", err)
 	}
 	if err := v.ended(t.Context(), said("Cannot allocate memory"), "x", ""); code(err) != TooMuchMemory {
@@ -355,13 +356,13 @@ func TestHowFFmpegEnded(t *testing.T) {
 		t.Errorf("a filter that fails: %v", err)
 	}
 	for _, machine := range []error{&tool.Error{Program: "ffmpeg", ExitCode: -1, Signal: syscall.SIGKILL}, &tool.Error{Program: "ffmpeg", Cause: exec.ErrNotFound}, os.ErrPermission} {
-		if err := v.ended(t.Context(), machine, "x", ""); isFailure(err) || !errors.Is(err, machine) {
+		if err := v.ended(t.Context(), machine, "x", ""); fault.Of(err) != nil || !errors.Is(err, machine) {
 			t.Errorf("%v became %v", machine, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := v.ended(ctx, said("Error"), "x", ""); isFailure(err) {
+	if err := v.ended(ctx, said("Error"), "x", ""); fault.Of(err) != nil {
 		t.Errorf("canceled: %v", err)
 	}
 }
@@ -462,7 +463,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	images, err := extract(t.Context(), tools, v, Selection{Frames: walk(24, 0.1)}, small, "", 0, nil)
-	if !errors.Is(err, syscall.ENOSPC) || isFailure(err) || !strings.Contains(err.Error(), small) {
+	if !errors.Is(err, syscall.ENOSPC) || fault.Of(err) != nil || !strings.Contains(err.Error(), small) {
 		t.Errorf("%d images, %v", len(images), err)
 	}
 	film := filepath.Join(small, "film.mp4")

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 func TestProbeAnswer(t *testing.T) {
@@ -61,7 +63,7 @@ func FuzzProbeAnswer(f *testing.F) {
 		}
 		v, err := described(t, a)
 		if err != nil {
-			if !isFailure(err) {
+			if fault.Of(err) == nil {
 				t.Errorf("%v", err)
 			}
 			return

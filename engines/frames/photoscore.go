@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 )
@@ -212,7 +213,7 @@ func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Rep
 		Input: "photos", Frames: len(all), Selected: len(selection.Frames),
 		Sharpness:  spreadOf(all, func(f Frame) float64 { return f.Sharpness }),
 		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
-		Warnings:   []Warning{},
+		Warnings:   []fault.Warning{},
 	}
 	warn := r.warn
 	sizes := map[[2]int]int{}
@@ -245,7 +246,7 @@ func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Rep
 	}
 	err := refusePhotos(all, selection, least)
 	if err != nil && 2*scores.Transparent > len(all) {
-		err = hiddenThroughout(scores.Transparent, count(len(all), "photo")).because(err)
+		err = hiddenThroughout(scores.Transparent, count(len(all), "photo")).Because(err)
 	}
 	return r, err
 }

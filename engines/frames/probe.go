@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -84,7 +85,7 @@ const (
 
 const adviceSend = "Send the original video file as the phone or camera recorded it (MP4 or MOV with H.264 or H.265 is best)."
 
-// Probe reads the headers of a video file. The error is a *Failure when the file is at fault.
+// Probe reads the headers of a video file. The error is a *fault.Failure when the file is at fault.
 func Probe(ctx context.Context, tools Tools, path string, limits Limits) (Video, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -115,7 +116,7 @@ func probe(ctx context.Context, tools Tools, from place, size int64, limits Limi
 	var answer probeAnswer
 	if err := json.Unmarshal([]byte(out), &answer); err != nil {
 		// More streams than anyone needs, or tags that break the lines.
-		return Video{}, fail(NotAVideo, adviceSend, "The file's headers make no sense.").because(err)
+		return Video{}, fail(NotAVideo, adviceSend, "The file's headers make no sense.").Because(err)
 	}
 	track, err := h.track(ctx, answer)
 	if err != nil {
@@ -151,7 +152,7 @@ func tooManyPixels(said string) bool {
 func unreadable(ctx context.Context, from place, err error, said string) error {
 	var failed *tool.Error
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !from.slow() {
-		return fail(NotAVideo, adviceSend, "The file's headers could not be read in time.").because(err)
+		return fail(NotAVideo, adviceSend, "The file's headers could not be read in time.").Because(err)
 	}
 	if outOfMemory(said) {
 		return tooMuchMemory(err)
@@ -164,9 +165,9 @@ func unreadable(ctx context.Context, from place, err error, said string) error {
 	}
 	if strings.Contains(said, "moov atom not found") && startsLikeMP4(from) || strings.Contains(said, "partial file") {
 		return fail(TruncatedVideo, "Upload the whole file again; if it does not play to its end on your device, record again.",
-			"The video file is incomplete: its index, which is at the end, is missing.").because(err)
+			"The video file is incomplete: its index, which is at the end, is missing.").Because(err)
 	}
-	return fail(NotAVideo, adviceSend, "The file is not a video that can be read.").because(err)
+	return fail(NotAVideo, adviceSend, "The file is not a video that can be read.").Because(err)
 }
 
 // startsLikeMP4 looks for the type of the first box (ISO/IEC 14496-12, 4.2; QuickTime's older ones too). ffmpeg takes
@@ -280,7 +281,7 @@ func (v Video) check(l Limits) error {
 	return nil
 }
 
-func tooLong(l Limits) *Failure {
+func tooLong(l Limits) *fault.Failure {
 	return fail(VideoTooLong, "Cut it to the part that shows the subject; one to three minutes are plenty.",
 		"The video is longer than %.0f minutes; no more are accepted.", l.MaxDuration.Minutes())
 }

@@ -19,7 +19,7 @@ const (
 	ProjectionSphere Projection = "sphere" // they are equirectangular and show all directions
 )
 
-// Project takes the owner's word for what the pictures show; it comes before Choose. The error is a *Failure when it cannot be.
+// Project takes the owner's word for what the pictures show; it comes before Choose. The error is a *fault.Failure when it cannot be.
 func (c *Capture) Project(p Projection) error {
 	if p != ProjectionFlat && p != ProjectionSphere {
 		return nil

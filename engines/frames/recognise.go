@@ -3,6 +3,8 @@ package frames
 import (
 	"slices"
 	"strings"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // other is a kind of file that people send and that is not read here.
@@ -63,7 +65,7 @@ func brandsOf(head string) []string {
 }
 
 // refused is the failure of a file of such a kind that was sent as the capture.
-func (o other) refused() *Failure {
+func (o other) refused() *fault.Failure {
 	if o.archive {
 		return fail(BadArchive, "Send a ZIP of the photos and videos, or these themselves.", "The file is %s, which is not opened here.", o.name)
 	}

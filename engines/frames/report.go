@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/splatworks/splatworks/engines/tool"
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // Report says within seconds how good a capture is.
@@ -31,12 +31,12 @@ type Report struct {
 
 	Masks int `json:"masks,omitempty"` // files of masks that came with it
 
-	Warnings []Warning `json:"warnings"`        // never nil
-	Parts    []Report  `json:"parts,omitempty"` // of a capture of several sources, each of them
+	Warnings []fault.Warning `json:"warnings"`        // never nil
+	Parts    []Report        `json:"parts,omitempty"` // of a capture of several sources, each of them
 }
 
 func (r *Report) warn(code, advice, message string, args ...any) {
-	r.Warnings = append(r.Warnings, Warning{Code: code, Message: tool.Printable(fmt.Sprintf(message, args...)), Advice: advice})
+	r.Warnings = append(r.Warnings, fault.Warn(code, advice, message, args...))
 }
 
 // Spread is the distribution of a measure: the 10 % quantile, the median and the 90 % quantile.
@@ -65,7 +65,7 @@ const (
 const leastParallax = 0.08
 
 // judgeVideo makes the part of a capture report that is about a video: all but what only a capture as a whole can lack. The error
-// is a *Failure when nothing can be reconstructed from it; the part is complete even then.
+// is a *fault.Failure when nothing can be reconstructed from it; the part is complete even then.
 func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 	all := scores.Frames
 	v = v.sizedFor(selection.Frames)
@@ -74,7 +74,7 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 		Frames: len(all), Selected: len(selection.Frames),
 		Sharpness:  spreadOf(all, func(f Frame) float64 { return f.Sharpness }),
 		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
-		Warnings:   []Warning{},
+		Warnings:   []fault.Warning{},
 	}
 	blurred, static, lost, cuts := 0, 0, 0, 0
 	for i, clarity := range clarities(all) {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -36,7 +37,7 @@ type Scores struct {
 // Score decodes the video once, as small gray pictures over a pipe, and measures every frame. progress, if not nil, is
 // called now and then with the number of frames done, of an expected number that need not be exact.
 //
-// A file that breaks off is measured as far as it goes; it is a *Failure only when less than half of it is there.
+// A file that breaks off is measured as far as it goes; it is a *fault.Failure only when less than half of it is there.
 func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress func(done, expected int)) (Scores, error) {
 	limits = limits.withDefaults()
 	w, h := fit(v.Width, v.Height, analysisEdge)
@@ -85,11 +86,11 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 		},
 	}, stream)
 	if oversize && len(s.Frames) == 0 {
-		return s, fail(PictureTooLarge, adviceSmaller(limits), "The picture is larger than 8K.").because(err)
+		return s, fail(PictureTooLarge, adviceSmaller(limits), "The picture is larger than 8K.").Because(err)
 	}
 	if err != nil {
 		err = v.ended(ctx, err, "measuring frames", "")
-		if code := codeOf(err); code != UnsupportedCodec || len(s.Frames) == 0 && s.Damaged == 0 {
+		if code := fault.CodeOf(err); code != UnsupportedCodec || len(s.Frames) == 0 && s.Damaged == 0 {
 			return s, err
 		}
 		s.Damaged++

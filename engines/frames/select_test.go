@@ -1,13 +1,13 @@
 package frames
 
 import (
-	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"pgregory.net/rapid"
 )
 
@@ -350,8 +350,7 @@ func judged(v Video, scores Scores, selection Selection) (Report, error) {
 }
 
 func code(err error) string {
-	var f *Failure
-	if errors.As(err, &f) {
+	if f := fault.Of(err); f != nil && f.Kind == fault.Input {
 		return f.Code
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -160,7 +161,7 @@ func TestInputThatBreaksOff(t *testing.T) {
 	body := inSeveralBlocks(t, "beginning")
 	broken := func(what string, err error) {
 		t.Helper()
-		if !errors.Is(err, errBroken) || isFailure(err) {
+		if !errors.Is(err, errBroken) || fault.Of(err) != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -232,7 +233,7 @@ func TestCancelWhileTheStorageIsWaitedFor(t *testing.T) {
 		<-in.waiting
 		cancel()
 	}()
-	if _, err := OpenFrom(ctx, tools, in, "", Limits{}); !errors.Is(err, context.Canceled) || isFailure(err) {
+	if _, err := OpenFrom(ctx, tools, in, "", Limits{}); !errors.Is(err, context.Canceled) || fault.Of(err) != nil {
 		t.Errorf("%v", err)
 	}
 	if !in.closed.Load() {
@@ -247,7 +248,7 @@ func TestSlowStorageIsNotTheVideosFault(t *testing.T) {
 		from := place{served: &served{from: &remote{}}}
 		from.served.from.slow.Store(slow)
 		err := unreadable(t.Context(), from, late, "")
-		if isFailure(err) == slow || !errors.Is(err, context.DeadlineExceeded) {
+		if (fault.Of(err) != nil) == slow || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("slow storage %t: %v", slow, err)
 		}
 	}
@@ -266,7 +267,7 @@ func TestContainersAreReadByRange(t *testing.T) {
 			if err == nil {
 				s, r, err = c.Choose(t.Context(), SelectOptions{}, nil)
 			}
-			if code = codeOf(err); err != nil && code == "" {
+			if code = fault.CodeOf(err); err != nil && code == "" {
 				t.Fatalf("%s: %v", name, err)
 			}
 			return s, r, code
@@ -342,7 +343,7 @@ func TestNothingElseIsFetched(t *testing.T) {
 			_, _, err = c.Choose(t.Context(), SelectOptions{}, nil)
 			c.Close()
 		}
-		if !isFailure(err) && name != "data elsewhere" {
+		if fault.Of(err) == nil && name != "data elsewhere" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if n := calls.Swap(0); n > 0 {

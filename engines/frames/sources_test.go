@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/sample"
 )
 
@@ -139,7 +140,7 @@ func TestSeveralBrokenVideos(t *testing.T) {
 	}
 	put(t, filepath.Join(dir, "a.mp4"), []byte("\x00\x00\x00\x18ftypmp42"))
 	os.Remove(filepath.Join(dir, "b.mp4"))
-	if _, err := Open(t.Context(), tools, dir, "", Limits{}); !isFailure(err) {
+	if _, err := Open(t.Context(), tools, dir, "", Limits{}); fault.Of(err) == nil {
 		t.Errorf("nothing usable: %v", err)
 	}
 }

@@ -23,7 +23,7 @@ const adviceArchive = "Make the archive again (ZIP, without a password) from the
 // and so are the results of earlier runs; damaged members, and those whose compression is not known here, are skipped.
 // No more is written than limits allow, whatever the archive claims.
 //
-// The error is a *Failure when the archive is at fault; what was unpacked so far stays.
+// The error is a *fault.Failure when the archive is at fault; what was unpacked so far stays.
 func unpack(ctx context.Context, archive, dir string, limits Limits) ([]File, []Skipped, error) {
 	file, err := os.Open(archive)
 	if err != nil {
@@ -49,7 +49,7 @@ func unpackFrom(ctx context.Context, archive io.ReaderAt, packed int64, dir stri
 	case errors.Is(err, zip.ErrInsecurePath):
 		return nil, nil, fail(BadArchive, adviceArchive, "The archive holds names that point outside of it.")
 	case errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrAlgorithm) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, nil, fail(BadArchive, adviceArchive, "The ZIP archive is damaged or incomplete.").because(err)
+		return nil, nil, fail(BadArchive, adviceArchive, "The ZIP archive is damaged or incomplete.").Because(err)
 	case err != nil:
 		return nil, nil, fmt.Errorf("opening the archive: %w", err)
 	}

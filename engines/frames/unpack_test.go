@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // archive is a ZIP file of members in order; a name that ends in "->" is a link.
@@ -90,7 +92,7 @@ func TestUnpack(t *testing.T) {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "deep", "er")
 		got, _, err := unpack(t.Context(), archive(t, test.members...), dir, test.limits)
-		if c := code(err); c != test.code || err != nil && !isFailure(err) {
+		if c := code(err); c != test.code || err != nil && fault.Of(err) == nil {
 			t.Errorf("%s: %v, want %q", test.name, err, test.code)
 		}
 		if test.code == "" {
@@ -141,7 +143,7 @@ func TestUnpackDamaged(t *testing.T) {
 	if err != nil || !slices.Equal(contents(t, got), []string{"b.jpg", "B"}) || !slices.Equal(skipped, []Skipped{{"a.jpg", "is damaged"}}) || len(files(t, filepath.Join(dir, "2"))) != 1 {
 		t.Errorf("flipped: %v, %v, %v", got, skipped, err)
 	}
-	if _, _, err := unpack(t.Context(), filepath.Join(dir, "absent.zip"), filepath.Join(dir, "3"), Limits{}); err == nil || isFailure(err) {
+	if _, _, err := unpack(t.Context(), filepath.Join(dir, "absent.zip"), filepath.Join(dir, "3"), Limits{}); err == nil || fault.Of(err) != nil {
 		t.Errorf("absent: %v", err)
 	}
 }
@@ -202,7 +204,7 @@ func TestUnpackOnlyOtherCompressions(t *testing.T) {
 	z.Close()
 	path := filepath.Join(t.TempDir(), "photos.zip")
 	put(t, path, packed.Bytes())
-	var f *Failure
+	var f *fault.Failure
 	if _, _, err := unpack(t.Context(), path, t.TempDir(), Limits{}); !errors.As(err, &f) || f.Code != BadArchive || !strings.Contains(f.Message, "Deflate64") || strings.Contains(f.Message, "damaged") || f.Advice == adviceArchive {
 		t.Errorf("%+v", err)
 	}
@@ -291,8 +293,7 @@ func TestUnpackFromElsewhere(t *testing.T) {
 			}
 			return
 		}
-		var fault *Failure
-		if !errors.Is(err, errAway) || errors.As(err, &fault) {
+		if !errors.Is(err, errAway) || fault.Of(err) != nil {
 			t.Errorf("the storage goes away at read %d: %v", reads, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestVanishedFilesAreNotTheCapturesFault(t *testing.T) {
 	gone := func(what string, err error) {
 		t.Helper()
-		if !errors.Is(err, fs.ErrNotExist) || isFailure(err) {
+		if !errors.Is(err, fs.ErrNotExist) || fault.Of(err) != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -48,10 +49,10 @@ func TestVanishedFilm(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.Choose(t.Context(), SelectOptions{}, nil); !errors.Is(err, fs.ErrNotExist) || isFailure(err) {
+	if _, _, err := c.Choose(t.Context(), SelectOptions{}, nil); !errors.Is(err, fs.ErrNotExist) || fault.Of(err) != nil {
 		t.Errorf("measured: %v", err)
 	}
-	if _, err := c.Extract(t.Context(), selection, filepath.Join(t.TempDir(), "images"), 0, nil); !errors.Is(err, fs.ErrNotExist) || isFailure(err) {
+	if _, err := c.Extract(t.Context(), selection, filepath.Join(t.TempDir(), "images"), 0, nil); !errors.Is(err, fs.ErrNotExist) || fault.Of(err) != nil {
 		t.Errorf("extracted: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/capturetest"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/sample"
 )
 
@@ -362,15 +363,15 @@ func TestBadFiles(t *testing.T) {
 		if got := code(err); got != test.code {
 			t.Errorf("%s: %q, want %q (%v)", test.name, got, test.code, err)
 		}
-		var f *Failure
+		var f *fault.Failure
 		if errors.As(err, &f) && (f.Message == "" || f.Advice == "") {
 			t.Errorf("%s: no words: %+v", test.name, f)
 		}
 	}
-	if _, err := Probe(t.Context(), tools, filepath.Join(dir, "absent.mp4"), Limits{}); err == nil || isFailure(err) {
+	if _, err := Probe(t.Context(), tools, filepath.Join(dir, "absent.mp4"), Limits{}); err == nil || fault.Of(err) != nil {
 		t.Errorf("a missing file is not the owner's fault: %v", err)
 	}
-	if _, err := Probe(t.Context(), Tools{FFprobe: filepath.Join(dir, "absent")}, secret, Limits{}); err == nil || isFailure(err) {
+	if _, err := Probe(t.Context(), Tools{FFprobe: filepath.Join(dir, "absent")}, secret, Limits{}); err == nil || fault.Of(err) != nil {
 		t.Errorf("a missing ffprobe is not the owner's fault: %v", err)
 	}
 	if _, err := Probe(t.Context(), tools, secret, Limits{MaxEdge: 300}); code(err) != PictureTooLarge {

@@ -34,16 +34,10 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 	selection, report, err := c.choose(ctx, job, work)
-	var refused *frames.Failure
-	if errors.As(err, &refused) {
-		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: refused.Code, Message: refused.Message, Advice: refused.Advice, Err: refused.Err}
-	}
 	if err != nil {
 		return err
 	}
-	for _, w := range report.Warnings {
-		job.Warn(pipeline.Warning{Code: w.Code, Message: w.Message, Advice: w.Advice})
-	}
+	job.WarnAll(report.Warnings...)
 	if err := job.PublishJSON(ctx, artifacts.Selection, selection); err != nil {
 		return err
 	}

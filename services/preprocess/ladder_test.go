@@ -14,6 +14,7 @@ import (
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/scene"
+	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -222,7 +223,7 @@ func TestClimbing(t *testing.T) {
 	// A failure says what was tried in vain.
 	o := outcome{err: none, tries: []artifacts.PosesTry{{}, {LongEdgePx: 1008, Registered: 4}, {LongEdgePx: 1600}}}
 	var f *pipeline.Failure
-	if err := o.afterTries(failure(&fault.Failure{Kind: fault.Input, Code: colmap.NoSparseModel, Message: "No poses."})); !errors.As(err, &f) || f.Message != "No poses. 2 further tries, with up to 1600 pixels, did not do better than 4 images." {
+	if err := o.afterTries(stage.FromEngine(&fault.Failure{Kind: fault.Input, Code: colmap.NoSparseModel, Message: "No poses."})); !errors.As(err, &f) || f.Message != "No poses. 2 further tries, with up to 1600 pixels, did not do better than 4 images." {
 		t.Errorf("%v", err)
 	}
 }
@@ -283,20 +284,20 @@ func TestUndistortedSize(t *testing.T) {
 
 // Where filter had warned that the camera hardly moves, that is the advice when no poses are found.
 func TestAdviceOfACaptureThatHardlyMoves(t *testing.T) {
-	moved := frames.Warning{Code: "little_motion", Message: "The camera hardly changes its place.", Advice: "Walk."}
-	dark := frames.Warning{Code: "too_dark", Message: "Dark.", Advice: "Light."}
+	moved := fault.Warning{Code: "little_motion", Message: "The camera hardly changes its place.", Advice: "Walk."}
+	dark := fault.Warning{Code: "too_dark", Message: "Dark.", Advice: "Light."}
 	bad := &fault.Failure{Kind: fault.Input, Code: colmap.NoSparseModel, Message: "No overlap.", Advice: "Overlap."}
 	for name, test := range map[string]struct {
 		err      error
-		warnings []frames.Warning
+		warnings []fault.Warning
 		advice   string
 	}{
-		"still":         {bad, []frames.Warning{dark, moved}, "Walk."},
-		"dark only":     {bad, []frames.Warning{dark}, "Overlap."},
-		"out of room":   {&fault.Failure{Kind: fault.Exhausted, Code: colmap.Killed, Message: "Killed.", Advice: "Memory."}, []frames.Warning{moved}, "Memory."},
-		"not a verdict": {errors.New("disk"), []frames.Warning{moved}, ""},
+		"still":         {bad, []fault.Warning{dark, moved}, "Walk."},
+		"dark only":     {bad, []fault.Warning{dark}, "Overlap."},
+		"out of room":   {&fault.Failure{Kind: fault.Exhausted, Code: colmap.Killed, Message: "Killed.", Advice: "Memory."}, []fault.Warning{moved}, "Memory."},
+		"not a verdict": {errors.New("disk"), []fault.Warning{moved}, ""},
 	} {
-		err := advised(failure(test.err), test.warnings)
+		err := advised(stage.FromEngine(test.err), test.warnings)
 		var f *pipeline.Failure
 		if !errors.As(err, &f) {
 			f = &pipeline.Failure{}
@@ -337,7 +338,7 @@ func TestASecondTryNeedsMoreFrames(t *testing.T) {
 // A plan that was made smaller after COLMAP was killed does not make a good capture bad.
 func TestASmallerPlanIsNotHeldAgainstTheCapture(t *testing.T) {
 	killed := &pipeline.Failure{Kind: pipeline.ExhaustedResources, Code: colmap.Killed, Message: "COLMAP's mapper was killed.", Advice: "Use fewer images."}
-	few := failure(&fault.Failure{Kind: fault.Input, Code: colmap.TooFewRegistered, Message: "Only 3 of 20."})
+	few := stage.FromEngine(&fault.Failure{Kind: fault.Input, Code: colmap.TooFewRegistered, Message: "Only 3 of 20."})
 	var f *pipeline.Failure
 	if err := afterSmaller(killed, true, few); !errors.As(err, &f) || f.Kind != pipeline.ExhaustedResources || f.Code != colmap.Killed ||
 		f.Message != "COLMAP's mapper was killed. A smaller plan did not do either: Only 3 of 20." || f.Advice != killed.Advice {

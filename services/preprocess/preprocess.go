@@ -14,6 +14,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/colmap"
+	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -58,7 +59,7 @@ const extractShare = 0.1
 func (c Config) run(ctx context.Context, job *stage.Job) error {
 	capture, err := c.open(ctx, job)
 	if err != nil {
-		return failure(err)
+		return err
 	}
 	defer capture.Close()
 	if c.MemoryBytes > 0 {
@@ -78,7 +79,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		err = found.err
 	}
 	if err != nil {
-		return afterSmaller(job.Earlier, job.Smaller, found.afterTries(advised(failure(err), capture.report.Warnings)))
+		return afterSmaller(job.Earlier, job.Smaller, found.afterTries(advised(stage.FromEngine(err), capture.report.Warnings)))
 	}
 	if err := found.attempt.publishSheet(ctx, job); err != nil {
 		return err
@@ -203,15 +204,6 @@ func publishPicture(ctx context.Context, job *stage.Job, r colmap.Result) error 
 	return job.PublishFrom(ctx, artifacts.Cameras, &picture)
 }
 
-// failure gives an engine's failure its kind.
-func failure(err error) error {
-	var bad *frames.Failure
-	if errors.As(err, &bad) {
-		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: bad.Code, Message: bad.Message, Advice: bad.Advice, Err: bad.Err}
-	}
-	return stage.FromEngine(err)
-}
-
 // afterSmaller keeps a smaller plan from being held against the capture: that its half of the features did not do says
 // little about the images. What counts is that the machine was too small for the plan before.
 func afterSmaller(earlier *pipeline.Failure, smaller bool, err error) error {
@@ -225,7 +217,7 @@ func afterSmaller(earlier *pipeline.Failure, smaller bool, err error) error {
 
 // advised gives the failure of a capture that filter had warned of, because its camera hardly moves, the warning's advice: more
 // overlap or more texture would not help it.
-func advised(err error, warnings []frames.Warning) error {
+func advised(err error, warnings []fault.Warning) error {
 	var f *pipeline.Failure
 	if !errors.As(err, &f) || f.Kind != pipeline.InvalidInput {
 		return err
@@ -239,7 +231,7 @@ func advised(err error, warnings []frames.Warning) error {
 }
 
 // hardlyMoves is the warning that the camera does, if filter gave one.
-func hardlyMoves(warnings []frames.Warning) *frames.Warning {
+func hardlyMoves(warnings []fault.Warning) *fault.Warning {
 	for i := range warnings {
 		switch warnings[i].Code {
 		case "mostly_static", "little_motion":
@@ -251,8 +243,7 @@ func hardlyMoves(warnings []frames.Warning) *frames.Warning {
 
 // ignoreRefusal drops an engine's refusal of a capture that was accepted before.
 func ignoreRefusal(err error) error {
-	var refused *frames.Failure
-	if errors.As(err, &refused) {
+	if fault.Of(err) != nil {
 		return nil
 	}
 	return err
