@@ -60,118 +60,154 @@ const (
 // parseExif reads an EXIF payload, from exifMark on. What is damaged is left out: EXIF is never a reason to
 // refuse a photo.
 func parseExif(payload []byte) Exif {
-	var e Exif
 	if len(payload) < len(exifMark)+8 {
-		return e
+		return Exif{}
 	}
-	tiff := payload[len(exifMark):]
-	var order binary.ByteOrder
-	switch string(tiff[:4]) {
+	t := tiff{data: payload[len(exifMark):], order: binary.LittleEndian}
+	var e Exif
+	switch string(t.data[:4]) {
 	case "II*\x00":
-		order = binary.LittleEndian
 	case "MM\x00*":
-		order, e.bigEndian = binary.BigEndian, true
+		t.order, e.bigEndian = binary.BigEndian, true
 	default:
 		return e
 	}
-	directory := func(at uint32, entry func(tag, kind uint16, count uint32, value []byte, at int)) {
-		if int64(at)+2 > int64(len(tiff)) {
-			return
-		}
-		n := int(order.Uint16(tiff[at:]))
-		for i := range n {
-			p := int(at) + 2 + 12*i
-			if p+12 > len(tiff) {
-				return
-			}
-			kind, count := order.Uint16(tiff[p+2:]), order.Uint32(tiff[p+4:])
-			size := int64(count) * int64(kindSize(kind))
-			where := int64(p + 8)
-			if size > 4 {
-				where = int64(order.Uint32(tiff[p+8:]))
-			}
-			if size <= 0 || where+size > int64(len(tiff)) {
-				continue
-			}
-			entry(order.Uint16(tiff[p:]), kind, count, tiff[where:where+size], int(where))
-		}
-	}
-	rational := func(value []byte) float64 {
-		over, under := order.Uint32(value), order.Uint32(value[4:])
-		if under == 0 {
-			return math.NaN()
-		}
-		return float64(over) / float64(under)
-	}
-	var exifIFD, gpsIFD uint32
-	directory(order.Uint32(tiff[4:]), func(tag, kind uint16, count uint32, value []byte, at int) {
-		switch {
-		case tag == tagOrientation && kind == 3:
-			if v := order.Uint16(value); v >= 1 && v <= 8 {
-				e.Orientation, e.orientationAt = int(v), len(exifMark)+at
-			}
-		case tag == tagMake && kind == 2:
-			e.Make = text(value)
-		case tag == tagModel && kind == 2:
-			e.Model = text(value)
-		case tag == tagExifIFD && kind == 4:
-			exifIFD = order.Uint32(value)
-		case tag == tagGPSIFD && kind == 4:
-			gpsIFD = order.Uint32(value)
-		}
-	})
+	exifIFD, gpsIFD := e.readPicture(t, t.order.Uint32(t.data[4:]))
 	if exifIFD > 0 {
-		directory(exifIFD, func(tag, kind uint16, count uint32, value []byte, at int) {
-			switch {
-			case tag == tagFocalLength && kind == 5:
-				e.focalAt = len(exifMark) + at
-				if f := rational(value); f > 0 {
-					e.FocalLengthMM = f
-				}
-			case tag == tagFocalLength35MM && kind == 3:
-				e.focal35At = len(exifMark) + at
-				if f := float64(order.Uint16(value)); f >= shortest35MM && f <= longest35MM {
-					e.FocalLength35MM = f
-				}
-			case tag == tagDigitalZoom && kind == 5:
-				e.digitalZoom = rational(value)
-			case (tag == tagPixelXDimension || tag == tagPixelYDimension) && (kind == 3 || kind == 4):
-				size := 0
-				if kind == 3 {
-					size = int(order.Uint16(value))
-				} else {
-					size = int(min(1<<30, order.Uint32(value)))
-				}
-				if tag == tagPixelXDimension {
-					e.storedWidth = size
-				} else {
-					e.storedHeight = size
-				}
-			}
-		})
+		e.readCamera(t, exifIFD)
 	}
 	if gpsIFD > 0 {
-		nan := math.NaN()
-		at, south, west, below := GPS{nan, nan, nan}, false, false, false
-		directory(gpsIFD, func(tag, kind uint16, count uint32, value []byte, _ int) {
-			switch {
-			case tag == tagLatitudeRef:
-				south = value[0] == 'S'
-			case tag == tagLongitudeRef:
-				west = value[0] == 'W'
-			case tag == tagAltitudeRef:
-				below = value[0] == 1
-			case tag == tagLatitude && kind == 5 && count == 3:
-				at.LatitudeDeg = rational(value) + rational(value[8:])/60 + rational(value[16:])/3600
-			case tag == tagLongitude && kind == 5 && count == 3:
-				at.LongitudeDeg = rational(value) + rational(value[8:])/60 + rational(value[16:])/3600
-			case tag == tagAltitude && kind == 5:
-				at.AltitudeM = rational(value)
-			}
-		})
-		e.GPS = at.signed(south, west, below)
+		e.GPS = readGPS(t, gpsIFD)
 	}
 	return e
+}
+
+// tiff is a file of TIFF 6.0: directories of entries, each a tag with a value.
+type tiff struct {
+	data  []byte
+	order binary.ByteOrder
+}
+
+// tiffEntry is one entry of a directory.
+type tiffEntry struct {
+	tag, kind uint16
+	count     uint32
+	value     []byte // count values of the kind
+	at        int    // offset of the value within the file
+}
+
+// directory calls each for the entries of the directory at an offset; those that are damaged are left out.
+func (t tiff) directory(offset uint32, each func(tiffEntry)) {
+	if int64(offset)+2 > int64(len(t.data)) {
+		return
+	}
+	n := int(t.order.Uint16(t.data[offset:]))
+	for i := range n {
+		p := int(offset) + 2 + 12*i
+		if p+12 > len(t.data) {
+			return
+		}
+		kind, count := t.order.Uint16(t.data[p+2:]), t.order.Uint32(t.data[p+4:])
+		size := int64(count) * int64(kindSize(kind))
+		at := int64(p + 8)
+		if size > 4 {
+			at = int64(t.order.Uint32(t.data[p+8:]))
+		}
+		if size <= 0 || at+size > int64(len(t.data)) {
+			continue
+		}
+		each(tiffEntry{tag: t.order.Uint16(t.data[p:]), kind: kind, count: count, value: t.data[at : at+size], at: int(at)})
+	}
+}
+
+// rational is a value of kind 5; NaN where it is divided by 0.
+func (t tiff) rational(value []byte) float64 {
+	over, under := t.order.Uint32(value), t.order.Uint32(value[4:])
+	if under == 0 {
+		return math.NaN()
+	}
+	return float64(over) / float64(under)
+}
+
+// pixels is a value of kind 3 or 4.
+func (t tiff) pixels(entry tiffEntry) int {
+	if entry.kind == 3 {
+		return int(t.order.Uint16(entry.value))
+	}
+	return int(min(1<<30, t.order.Uint32(entry.value)))
+}
+
+// degrees is an angle of three rationals: degrees, minutes and seconds.
+func (t tiff) degrees(value []byte) float64 {
+	return t.rational(value) + t.rational(value[8:])/60 + t.rational(value[16:])/3600
+}
+
+// readPicture reads the first directory, and where it says that the other two are; 0 where it does not.
+func (e *Exif) readPicture(t tiff, offset uint32) (exifIFD, gpsIFD uint32) {
+	t.directory(offset, func(entry tiffEntry) {
+		switch tag, kind := entry.tag, entry.kind; {
+		case tag == tagOrientation && kind == 3:
+			if v := t.order.Uint16(entry.value); v >= 1 && v <= 8 {
+				e.Orientation, e.orientationAt = int(v), len(exifMark)+entry.at
+			}
+		case tag == tagMake && kind == 2:
+			e.Make = text(entry.value)
+		case tag == tagModel && kind == 2:
+			e.Model = text(entry.value)
+		case tag == tagExifIFD && kind == 4:
+			exifIFD = t.order.Uint32(entry.value)
+		case tag == tagGPSIFD && kind == 4:
+			gpsIFD = t.order.Uint32(entry.value)
+		}
+	})
+	return exifIFD, gpsIFD
+}
+
+// readCamera reads the EXIF directory.
+func (e *Exif) readCamera(t tiff, offset uint32) {
+	t.directory(offset, func(entry tiffEntry) {
+		switch tag, kind := entry.tag, entry.kind; {
+		case tag == tagFocalLength && kind == 5:
+			e.focalAt = len(exifMark) + entry.at
+			if f := t.rational(entry.value); f > 0 {
+				e.FocalLengthMM = f
+			}
+		case tag == tagFocalLength35MM && kind == 3:
+			e.focal35At = len(exifMark) + entry.at
+			if f := float64(t.order.Uint16(entry.value)); f >= shortest35MM && f <= longest35MM {
+				e.FocalLength35MM = f
+			}
+		case tag == tagDigitalZoom && kind == 5:
+			e.digitalZoom = t.rational(entry.value)
+		case tag == tagPixelXDimension && (kind == 3 || kind == 4):
+			e.storedWidth = t.pixels(entry)
+		case tag == tagPixelYDimension && (kind == 3 || kind == 4):
+			e.storedHeight = t.pixels(entry)
+		}
+	})
+}
+
+// readGPS reads the directory of the place; nil where it holds none.
+func readGPS(t tiff, offset uint32) *GPS {
+	nan := math.NaN()
+	at, south, west, below := GPS{nan, nan, nan}, false, false, false
+	t.directory(offset, func(entry tiffEntry) {
+		switch tag, kind := entry.tag, entry.kind; {
+		case tag == tagLatitudeRef:
+			south = entry.value[0] == 'S'
+		case tag == tagLongitudeRef:
+			west = entry.value[0] == 'W'
+		case tag == tagAltitudeRef:
+			below = entry.value[0] == 1
+		case tag == tagLatitude && kind == 5 && entry.count == 3:
+			at.LatitudeDeg = t.degrees(entry.value)
+		case tag == tagLongitude && kind == 5 && entry.count == 3:
+			at.LongitudeDeg = t.degrees(entry.value)
+		case tag == tagAltitude && kind == 5:
+			at.AltitudeM = t.rational(entry.value)
+		}
+	})
+	return at.signed(south, west, below)
 }
 
 // signed gives unsigned values their signs; nil when they are no place on earth. Exactly 0, 0 is what receivers without

@@ -67,8 +67,18 @@ const leastParallax = 0.08
 // judgeVideo makes the part of a capture report that is about a video: all but what only a capture as a whole can lack. The error
 // is a *fault.Failure when nothing can be reconstructed from it; the part is complete even then.
 func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
-	all := scores.Frames
 	v = v.sizedFor(selection.Frames)
+	r := reportVideo(v, scores, selection)
+	r.warnPicture(v, scores)
+	r.warnBlur()
+	r.warnExposure()
+	r.warnCamera(scores.Frames)
+	return r, refuse(scores, selection, r)
+}
+
+// reportVideo sums up what was measured.
+func reportVideo(v Video, scores Scores, selection Selection) Report {
+	all := scores.Frames
 	r := Report{
 		Input: "video", DurationS: short(scores.DurationS), Width: v.Width, Height: v.Height, FPS: v.FPS,
 		Frames: len(all), Selected: len(selection.Frames),
@@ -76,7 +86,7 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
 		Warnings:   []fault.Warning{},
 	}
-	blurred, static, lost, cuts := 0, 0, 0, 0
+	blurred, static := 0, 0
 	for i, clarity := range clarities(all) {
 		if clarity < blurredRatio {
 			blurred++
@@ -85,18 +95,63 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 			static++
 		}
 	}
-	if len(all) > 1 {
-		r.Step = spreadOf(all[1:], func(f Frame) float64 { return f.Motion })
-		r.Matched = spreadOf(all[1:], func(f Frame) float64 { return f.Matched })
-		r.Travel = short(all[len(all)-1].Travel)
-		var measured []float64
-		for _, f := range all {
-			if f.Parallax > 0 {
-				measured = append(measured, f.Parallax)
-			}
-		}
-		r.Parallax = short(median(measured))
+	n := float64(max(1, len(all)))
+	r.Blurred, r.Static = short(float64(blurred)/n), short(float64(static)/n)
+	if len(all) < 2 {
+		return r
 	}
+	r.Step = spreadOf(all[1:], func(f Frame) float64 { return f.Motion })
+	r.Matched = spreadOf(all[1:], func(f Frame) float64 { return f.Matched })
+	r.Travel = short(all[len(all)-1].Travel)
+	var measured []float64
+	for _, f := range all {
+		if f.Parallax > 0 {
+			measured = append(measured, f.Parallax)
+		}
+	}
+	r.Parallax = short(median(measured))
+	return r
+}
+
+// warnPicture warns of what the file itself is like.
+func (r *Report) warnPicture(v Video, scores Scores) {
+	if scores.Damaged > 0 {
+		r.warn("damaged_video", "If parts are missing in the result, upload the original file again.",
+			"Parts of the video could not be decoded; %d frames were.", r.Frames)
+	}
+	switch edge := viewEdge(v.Width, 0); {
+	case v.Spherical && edge < 640:
+		r.warn("low_resolution", "Film in 4K or more: a view of 90 degrees has a third of the width.", "A view has only %d x %d pixels.", edge, edge)
+	case max(v.Width, v.Height) < 640:
+		r.warn("low_resolution", "Film in 1080p or more.", "The picture has only %d x %d pixels.", v.Width, v.Height)
+	}
+	if scores.Misshapen > 0 {
+		r.warn("picture_changes", "Hold the camera one way while filming, and do not join recordings.",
+			"The picture changes its shape %s on the way; %s of another shape than most are left out.", times(scores.Changes), count(scores.Misshapen, "frame"))
+	}
+	if v.HDR {
+		r.warn("hdr_video", "Switch HDR off for the next capture; colours are converted as well as can be.", "The video is HDR.")
+	}
+	if v.Interlaced {
+		r.warn("interlaced_video", "Film in a progressive mode (such as 1080p).", "The video is interlaced.")
+	}
+}
+
+// warnBlur warns of a video that is soft throughout, or in many frames.
+func (r *Report) warnBlur() {
+	if r.Sharpness.Median < 0.3 {
+		r.warn("blurry", "Clean the lens, let it focus on the subject, and film in more light.", "The whole video is soft.")
+	} else if r.Blurred > 0.15 {
+		r.warn("motion_blur", "Move more slowly, or film in more light.", "%.0f %% of the frames are blurred.", 100*r.Blurred)
+	}
+}
+
+// warnCamera warns of how the camera was moved.
+func (r *Report) warnCamera(all []Frame) {
+	if r.Static > 0.4 {
+		r.warn("mostly_static", "Keep walking around the subject while filming.", "The camera stands still in %.0f %% of the frames.", 100*r.Static)
+	}
+	lost, cuts := 0, 0
 	for _, f := range all[min(1, len(all)):] {
 		if f.Matched < 0.5 && f.Texture > 0 {
 			lost++
@@ -105,52 +160,18 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 			}
 		}
 	}
-	n := float64(max(1, len(all)))
-	r.Blurred, r.Static = short(float64(blurred)/n), short(float64(static)/n)
-
-	warn := r.warn
-	if scores.Damaged > 0 {
-		warn("damaged_video", "If parts are missing in the result, upload the original file again.",
-			"Parts of the video could not be decoded; %d frames were.", len(all))
-	}
-	switch edge := viewEdge(v.Width, 0); {
-	case v.Spherical && edge < 640:
-		warn("low_resolution", "Film in 4K or more: a view of 90 degrees has a third of the width.", "A view has only %d x %d pixels.", edge, edge)
-	case max(v.Width, v.Height) < 640:
-		warn("low_resolution", "Film in 1080p or more.", "The picture has only %d x %d pixels.", v.Width, v.Height)
-	}
-	if scores.Misshapen > 0 {
-		warn("picture_changes", "Hold the camera one way while filming, and do not join recordings.",
-			"The picture changes its shape %s on the way; %s of another shape than most are left out.", times(scores.Changes), count(scores.Misshapen, "frame"))
-	}
-	if v.HDR {
-		warn("hdr_video", "Switch HDR off for the next capture; colours are converted as well as can be.", "The video is HDR.")
-	}
-	if v.Interlaced {
-		warn("interlaced_video", "Film in a progressive mode (such as 1080p).", "The video is interlaced.")
-	}
-	if r.Sharpness.Median < 0.3 {
-		warn("blurry", "Clean the lens, let it focus on the subject, and film in more light.", "The whole video is soft.")
-	} else if r.Blurred > 0.15 {
-		warn("motion_blur", "Move more slowly, or film in more light.", "%.0f %% of the frames are blurred.", 100*r.Blurred)
-	}
-	r.warnExposure()
-	if r.Static > 0.4 {
-		warn("mostly_static", "Keep walking around the subject while filming.", "The camera stands still in %.0f %% of the frames.", 100*r.Static)
-	}
-	if n > 1 && float64(lost) > 0.15*n {
-		warn("fast_motion", "Move more slowly, about one step in two seconds, without turning on the spot.",
+	if float64(lost) > 0.15*float64(len(all)) {
+		r.warn("fast_motion", "Move more slowly, about one step in two seconds, without turning on the spot.",
 			"Between %d frames more than half of the picture changed.", lost)
 	} else if cuts > 0 {
-		warn("scene_cut", "Film in one take; parts that do not connect are lost.", "The view jumps %s.", times(cuts))
+		r.warn("scene_cut", "Film in one take; parts that do not connect are lost.", "The view jumps %s.", times(cuts))
 	}
 	if r.Travel >= leastTravel && r.Travel < 0.4 {
-		warn("little_motion", "Walk around the subject, half a circle at least.", "The camera hardly changes its place.")
+		r.warn("little_motion", "Walk around the subject, half a circle at least.", "The camera hardly changes its place.")
 	} else if r.Parallax > 0 && r.Parallax < leastParallax && r.Travel > 0 {
-		warn("little_parallax", "Walk around the subject instead of turning on the spot; film what is near and what is far.",
+		r.warn("little_parallax", "Walk around the subject instead of turning on the spot; film what is near and what is far.",
 			"What is near and what is far moves alike: the camera turns on the spot, or films a flat thing.")
 	}
-	return r, refuse(scores, selection, r)
 }
 
 func times(n int) string {

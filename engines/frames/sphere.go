@@ -51,49 +51,61 @@ func viewName(image string, view int) string {
 	return fmt.Sprintf("%s_view_%d.jpg", strings.TrimSuffix(image, ".jpg"), view)
 }
 
-// cutViews decodes with ffmpeg as the arguments before the filter say and writes the views of n pictures into dir, as
-// VIEW_NUMBER.jpg with numbers of six digits from 1. width is that of the pictures. before is a filter that the pictures
-// go through, ended by a comma, or ""; after gives each view its final form.
-func cutViews(ctx context.Context, tools Tools, in []string, stdin io.Reader, stream, before, after, dir string, n, width, edge int, limits Limits, progress func(done int)) error {
-	graph := fmt.Sprintf("[%s]%ssplit=%d", stream, before, sphericalViews)
-	for k := range sphericalViews {
-		graph += fmt.Sprintf("[a%d]", k)
+// cutting is how the views of several pictures are cut out with one run of ffmpeg.
+type cutting struct {
+	in     []string  // ffmpeg's arguments for its input
+	stdin  io.Reader // of ffmpeg, where it reads the input from there
+	stream string    // of the input, as a filter names it
+	before string    // a filter that the pictures go through, ended by a comma, or ""
+	after  string    // the filter that gives each view its final form
+	width  int       // of the pictures
+	n      int       // pictures
+	edge   int       // width and height of a view
+	dir    string    // where the views go, as VIEW_NUMBER.jpg with numbers of six digits from 1
+}
+
+// run cuts the views. progress, if not nil, receives how many pictures are done.
+func (c cutting) run(ctx context.Context, tools Tools, progress func(done int)) error {
+	args := []string{"-v", "error", "-nostats", "-progress", "pipe:1"}
+	if c.stdin == nil {
+		args = append(args, "-nostdin")
 	}
-	// v360 takes the middles of the outermost pixels for the edges of the picture. Given how far these are apart it is right; the
-	// whole circle and half circle would put points half a pixel off, and tear the view that looks backwards.
-	across := 360 * float64(width-1) / float64(width)
-	down := 180 * float64(width/2-1) / float64(width/2)
-	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1"}, in...)
-	var outputs []string
+	args = append(append(args, c.in...), "-filter_complex", c.graph())
 	for k := range sphericalViews {
-		yaw := 360 * k / sphericalViews
-		if yaw > 180 {
-			yaw -= 360
-		}
-		graph += fmt.Sprintf(";[a%d]v360=input=e:ih_fov=%.6f:iv_fov=%.6f:output=flat:yaw=%d:h_fov=90:v_fov=90:w=%d:h=%d:interp=lanczos,%s[b%d]", k, across, down, yaw, edge, edge, after, k)
-		outputs = append(append(outputs, "-map", fmt.Sprintf("[b%d]", k)), jpegs(n, filepath.Join(escapePattern(dir), fmt.Sprintf("%d_%%06d.jpg", k)))...)
-	}
-	args = append(append(args, "-filter_complex", graph), outputs...)
-	if stdin != nil {
-		// ffmpeg reads the picture from there.
-		for i, a := range args {
-			if a == "-nostdin" {
-				args = append(args[:i], args[i+1:]...)
-				break
-			}
-		}
+		args = append(append(args, "-map", fmt.Sprintf("[b%d]", k)), jpegs(c.n, filepath.Join(escapePattern(c.dir), fmt.Sprintf("%d_%%06d.jpg", k)))...)
 	}
 	_, err := tool.Run(ctx, tool.Command{
-		Path: tools.FFmpeg, Args: args, Stdin: stdin, Timeout: extractTimeout, MaxMemoryBytes: limits.MaxMemory,
+		Path: tools.FFmpeg, Args: args, Stdin: c.stdin, Timeout: extractTimeout, MaxMemoryBytes: Limits{}.withDefaults().MaxMemory,
 		OnStdout: func(line string) {
 			if text, ok := strings.CutPrefix(line, "frame="); ok && progress != nil {
 				if done, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
-					progress(min(done, n))
+					progress(min(done, c.n))
 				}
 			}
 		},
 	})
 	return err
+}
+
+// graph is ffmpeg's graph of filters from the stream to the views, which it calls b0, b1 and so on.
+func (c cutting) graph() string {
+	graph := fmt.Sprintf("[%s]%ssplit=%d", c.stream, c.before, sphericalViews)
+	for k := range sphericalViews {
+		graph += fmt.Sprintf("[a%d]", k)
+	}
+	// v360 takes the middles of the outermost pixels for the edges of the picture. Given how far these are apart it is right; the
+	// whole circle and half circle would put points half a pixel off, and tear the view that looks backwards.
+	across := 360 * float64(c.width-1) / float64(c.width)
+	down := 180 * float64(c.width/2-1) / float64(c.width/2)
+	for k := range sphericalViews {
+		yaw := 360 * k / sphericalViews
+		if yaw > 180 {
+			yaw -= 360
+		}
+		graph += fmt.Sprintf(";[a%d]v360=input=e:ih_fov=%.6f:iv_fov=%.6f:output=flat:yaw=%d:h_fov=90:v_fov=90:w=%d:h=%d:interp=lanczos,%s[b%d]",
+			k, across, down, yaw, c.edge, c.edge, c.after, k)
+	}
+	return graph
 }
 
 // extractViews is extract for a spherical video.
@@ -107,12 +119,13 @@ func extractViews(ctx context.Context, tools Tools, v Video, selection Selection
 	// The projection takes pictures of one size, with square pixels.
 	before := v.picture(selectFilter(selection.Frames) + fmt.Sprintf("scale=%d:%d,", v.Width, v.Height))
 	err = v.convert(ctx, tools, edge, edge, dir, func(conversion string) error {
-		return cutViews(ctx, tools, v.place().input(), nil, fmt.Sprintf("0:%d", v.stream), before,
-			conversion, part, total, v.Width, edge, Limits{}.withDefaults(), func(done int) {
-				if progress != nil {
-					progress(done, total)
-				}
-			})
+		c := cutting{in: v.place().input(), stream: fmt.Sprintf("0:%d", v.stream), before: before, after: conversion,
+			width: v.Width, n: total, edge: edge, dir: part}
+		return c.run(ctx, tools, func(done int) {
+			if progress != nil {
+				progress(done, total)
+			}
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -135,7 +148,7 @@ func extractViews(ctx context.Context, tools Tools, v Video, selection Selection
 	return images, nil
 }
 
-// takeViews moves the views of picture i from where cutViews wrote them.
+// takeViews moves the views of picture i from where they were cut.
 func takeViews(part string, i int, dir, name string, edge int) ([]Image, error) {
 	var images []Image
 	for k := range sphericalViews {
@@ -162,9 +175,13 @@ func prepareViews(ctx context.Context, tools Tools, p Photo, dir, name string, m
 	size := picture.Bounds()
 	pixels := scaledTo(picture, size.Dx(), size.Dy())
 	edge := viewEdge(p.Width, maxEdge)
-	in := []string{"-f", "rawvideo", "-pix_fmt", "rgba", "-s", fmt.Sprintf("%dx%d", size.Dx(), size.Dy()), "-i", "pipe:0"}
-	err = cutViews(ctx, tools, in, &reel{n: 1, next: 1, rest: pixels.Pix}, "0:v", "format=gbrp,",
-		"scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1", part, 1, size.Dx(), edge, Limits{}.withDefaults(), nil)
+	c := cutting{
+		in:     []string{"-f", "rawvideo", "-pix_fmt", "rgba", "-s", fmt.Sprintf("%dx%d", size.Dx(), size.Dy()), "-i", "pipe:0"},
+		stdin:  &reel{n: 1, next: 1, rest: pixels.Pix},
+		stream: "0:v", before: "format=gbrp,", after: "scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1",
+		width: size.Dx(), n: 1, edge: edge, dir: part,
+	}
+	err = c.run(ctx, tools, nil)
 	if errors.Is(err, syscall.ENOSPC) {
 		return nil, noRoom("cutting views", dir, err)
 	}
