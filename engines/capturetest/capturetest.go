@@ -1,4 +1,4 @@
-// Package capturetest finds the real captures that some tests need. They are not part of the repository: the environment
+// Package capturetest has the pictures that tests of several packages need: made-up ones, and real captures. These are not part of the repository: the environment
 // variable SPLATWORKS_CAPTURES names a folder of them, and without it those tests are skipped.
 package capturetest
 

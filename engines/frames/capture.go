@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 )
 
@@ -195,7 +196,7 @@ type part struct {
 	video     *Video // nil: the photos
 	photos    *Photos
 	scores    Scores
-	selection Selection
+	selection choose.Selection
 	report    Report
 	err       error // a *fault.Failure: nothing can be made of this part
 }
@@ -203,12 +204,12 @@ type part struct {
 // Choose measures every frame or photo, selects those worth using and judges the capture. progress, if not nil, receives
 // how many are measured of an expected number. The error is a *fault.Failure when nothing can be made of the capture; the
 // report is filled in as far as it goes. Of several sources, those of which nothing can be made are left out.
-func (c *Capture) Choose(ctx context.Context, o SelectOptions, progress func(done, expected int)) (Selection, Report, error) {
+func (c *Capture) Choose(ctx context.Context, o choose.Options, progress func(done, expected int)) (choose.Selection, Report, error) {
 	parts, err := c.measure(ctx, progress)
 	if err = cmp.Or(c.sound(), err); err != nil {
-		return Selection{}, Report{}, err
+		return choose.Selection{}, Report{}, err
 	}
-	o = o.withDefaults()
+	o = o.WithDefaults()
 	total := 0
 	for i := range parts {
 		parts[i].choose(o)
@@ -272,15 +273,15 @@ func (c *Capture) measure(ctx context.Context, progress func(done, expected int)
 	return parts, nil
 }
 
-func (p *part) choose(o SelectOptions) {
+func (p *part) choose(o choose.Options) {
 	switch {
 	case p.err != nil:
-		p.selection = Selection{}
+		p.selection = choose.Selection{}
 	case p.video != nil:
 		o.MaxImages = max(3, o.MaxImages/p.video.views())
-		p.selection = Select(p.scores.Frames, o)
+		p.selection = choose.Frames(p.scores.Frames, o)
 	default:
-		p.selection = SelectPhotos(p.scores.Frames, o)
+		p.selection = choose.Photos(p.scores.Frames, o)
 	}
 }
 
@@ -317,8 +318,8 @@ func (c *Capture) judge(p *part) {
 // Extract writes exactly the selected images into dir (made if missing), in the order of their names, and their masks
 // beside it; see MasksBeside. Frames of a video are called frame_000001.jpg and so on; where there are several sources,
 // names begin with video_01_ or photo_. On an error dir holds none of them.
-func (c *Capture) Extract(ctx context.Context, selection Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
-	bySource := make([]Selection, len(c.videos)+1)
+func (c *Capture) Extract(ctx context.Context, selection choose.Selection, dir string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+	bySource := make([]choose.Selection, len(c.videos)+1)
 	for _, f := range selection.Frames {
 		if f.Source < 0 || f.Source >= len(bySource) {
 			return nil, errors.New("extracting images: the selection was made from another capture")

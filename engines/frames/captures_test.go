@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/capturetest"
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/sample"
 )
 
@@ -98,7 +100,7 @@ func TestCaptures(t *testing.T) {
 		var r Report
 		c, err := Open(t.Context(), tools, test.path, t.TempDir(), Limits{})
 		if err == nil {
-			_, r, err = c.Choose(t.Context(), SelectOptions{}, nil)
+			_, r, err = c.Choose(t.Context(), choose.Options{}, nil)
 		}
 		if got := code(err); got != test.refused {
 			t.Errorf("%s: refused with %q, want %q (%v)", name, got, test.refused, err)
@@ -106,5 +108,19 @@ func TestCaptures(t *testing.T) {
 		if got := warned(r); test.refused == "" && got != test.warnings {
 			t.Errorf("%s: warnings %q, want %q; %+v", name, got, test.warnings, r)
 		}
+	}
+}
+
+// Real captures: one of a camera that does not move, and walks.
+func TestStandingAndWalkingForReal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("decodes whole films")
+	}
+	for name, refused := range map[string]string{"videos/static_trees.mp4": NoMotion, "videos/cycle_h265.mp4": "", "fox/fox.mp4": ""} {
+		_, _, selection, r, err := chosen(t, capturetest.Find(t, name))
+		if code(err) != refused {
+			t.Errorf("%s: %v", name, err)
+		}
+		t.Logf("%s: %d frames, travel %.3f, static %.2f, warnings %q", name, len(selection.Frames), r.Travel, r.Static, warned(r))
 	}
 }

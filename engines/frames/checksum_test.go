@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 )
 
@@ -43,7 +44,7 @@ func TestDamageOnTheWayIsNoticed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		selection, _, err := c.Choose(t.Context(), SelectOptions{}, nil)
+		selection, _, err := c.Choose(t.Context(), choose.Options{}, nil)
 		if between && err == nil {
 			c.served.from.forget()
 			body[len(body)/2] ^= 0xff

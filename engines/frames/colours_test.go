@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 )
 
@@ -92,7 +93,7 @@ func TestColoursOfEveryFormat(t *testing.T) {
 			}
 		}
 		gray := grayOf(m, 256)
-		if black, white := gray.pix[32*256+32], gray.pix[32*256+96]; black > 4 || white < 251 {
+		if black, white := gray.Pix[32*256+32], gray.Pix[32*256+96]; black > 4 || white < 251 {
 			t.Errorf("%s: luma of black %d, of white %d", name, black, white)
 		}
 	}
@@ -186,7 +187,7 @@ func TestMasksThatHideEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	selection, _, err := c.Choose(t.Context(), SelectOptions{}, nil)
+	selection, _, err := c.Choose(t.Context(), choose.Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/choose"
 )
 
 // What phones, cameras, browsers and editors write is read: every frame, with sound and subtitles beside it.
@@ -44,7 +46,7 @@ func TestContainers(t *testing.T) {
 			t.Errorf("%s: %d frames, %d complaints, %v", test.name, len(s.Frames), s.Damaged, err)
 			continue
 		}
-		images, err := extract(t.Context(), tools, v, Selection{Frames: s.Frames[20:23]}, filepath.Join(dir, "images"), "", 0, nil)
+		images, err := extract(t.Context(), tools, v, choose.Selection{Frames: s.Frames[20:23]}, filepath.Join(dir, "images"), "", 0, nil)
 		if err != nil || len(images) != 3 || images[0].Name != "frame_000021.jpg" {
 			t.Errorf("%s: %+v, %v", test.name, images, err)
 		}

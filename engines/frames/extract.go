@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -46,7 +47,7 @@ func FrameName(index int) string { return fmt.Sprintf("frame_%06d.jpg", index+1)
 //
 // Frames are taken by their index in the order of display, so that a variable rate changes nothing. On an error dir
 // holds none of them.
-func extract(ctx context.Context, tools Tools, v Video, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+func extract(ctx context.Context, tools Tools, v Video, selection choose.Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
 	if len(selection.Frames) == 0 {
 		return nil, errors.New("extracting frames: none selected")
 	}
@@ -134,10 +135,10 @@ func (v Video) missing(err error, n, total int) error {
 
 // Try extracts one frame or photo of every kind that a selection holds, by the way that Extract goes, and throws it away: what
 // Extract would fail of is found out before anything else is done for a capture. dir must not exist.
-func (c *Capture) Try(ctx context.Context, selection Selection, dir string, maxEdge int) error {
+func (c *Capture) Try(ctx context.Context, selection choose.Selection, dir string, maxEdge int) error {
 	defer os.RemoveAll(MasksBeside(dir))
 	defer os.RemoveAll(dir)
-	var some Selection
+	var some choose.Selection
 	for i, f := range selection.Frames {
 		if i > 0 {
 			before := selection.Frames[i-1]
@@ -168,7 +169,7 @@ func jpegs(n int, pattern string) []string {
 // selectFilter passes the frames with the selected indices. Runs of neighbours are written as intervals and the terms
 // as a balanced tree: ffmpeg's expression evaluator recurses. Where ffmpeg counts anew on the way, a frame is the one with
 // both its count and its time; see Run.
-func selectFilter(selected []Frame) string {
+func selectFilter(selected []choose.Frame) string {
 	var terms []string
 	for i := 0; i < len(selected); {
 		j := i

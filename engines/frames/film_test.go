@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/choose"
 )
 
 // A film may have any name that the file system takes: none is an option or a protocol of ffmpeg's.
@@ -44,7 +46,7 @@ func TestExtractTakesAnyName(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		images, err := extract(t.Context(), tools, v, Selection{Frames: []Frame{{Index: 2}, {Index: 9}}}, "of "+name, "", 160, nil)
+		images, err := extract(t.Context(), tools, v, choose.Selection{Frames: []choose.Frame{{Index: 2}, {Index: 9}}}, "of "+name, "", 160, nil)
 		if err != nil || len(images) != 2 {
 			t.Errorf("%s: %d images, %v", name, len(images), err)
 		}

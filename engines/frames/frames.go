@@ -1,6 +1,6 @@
-// Package frames chooses what to reconstruct from: it probes a video, measures every frame in one streaming pass at
-// low resolution, selects the frames that are sharp, different and leave no hole, and extracts exactly those. For
-// photos it does the same with headers, scores and oriented copies.
+// Package frames makes of a capture the images to reconstruct from: it probes a video, has every frame measured in one streaming
+// pass at low resolution, judges the capture, and extracts exactly the frames that were chosen. For photos it does the same with
+// headers, scores and oriented copies. How pictures are measured and chosen is arithmetic, and in package choose.
 //
 // It is first in the flow: a bad capture is recognised here, within seconds and with advice, before anything
 // expensive runs. It drives ffmpeg and ffprobe; it does not estimate poses and knows nothing of COLMAP beyond writing

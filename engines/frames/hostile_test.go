@@ -19,8 +19,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/splatworks/splatworks/engines/fault"
 	"golang.org/x/sys/unix"
+
+	"github.com/splatworks/splatworks/engines/choose"
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // Hostile inputs are opened and measured in a process of its own, once as it is and once without a network. It reports to the
@@ -52,7 +54,7 @@ func TestHostileChild(t *testing.T) {
 	for _, e := range entries {
 		c, err := Open(t.Context(), Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}, filepath.Join(dir, "inputs", e.Name()), t.TempDir(), Limits{})
 		if err == nil {
-			_, _, err = c.Choose(t.Context(), SelectOptions{}, nil)
+			_, _, err = c.Choose(t.Context(), choose.Options{}, nil)
 		}
 		switch {
 		case err == nil:

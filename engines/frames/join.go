@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // join makes one selection and one report of those of the sources.
-func (c *Capture) join(parts []part) (Selection, Report, error) {
-	var s Selection
+func (c *Capture) join(parts []part) (choose.Selection, Report, error) {
+	var s choose.Selection
 	var good []part
 	for _, p := range parts {
 		if p.err == nil {
@@ -32,7 +33,7 @@ func (c *Capture) join(parts []part) (Selection, Report, error) {
 	if len(good) == 0 {
 		return s, parts[0].report, parts[0].err
 	}
-	s.Frames = slices.DeleteFunc(s.Frames, func(f Frame) bool {
+	s.Frames = slices.DeleteFunc(s.Frames, func(f choose.Frame) bool {
 		return !slices.ContainsFunc(good, func(p part) bool { return p.source == f.Source })
 	})
 	r := joinReports(good)

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/choose"
+	"github.com/splatworks/splatworks/engines/choose/choosetest"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -163,7 +165,7 @@ func TestPictureChanges(t *testing.T) {
 			t.Errorf("%s: %d frames selected", test.name, len(selection.Frames))
 			continue
 		}
-		var some Selection
+		var some choose.Selection
 		for _, i := range []int{2, 3, 9, 10, 15, 22} {
 			if i >= test.first {
 				some.Frames = append(some.Frames, s.Frames[i])
@@ -288,7 +290,7 @@ func TestHDRColourTags(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := filepath.Join(t.TempDir(), "try")
-			if err := c.Try(t.Context(), Selection{Frames: walk(9, 0.1)}, dir, 0); err != nil {
+			if err := c.Try(t.Context(), choose.Selection{Frames: choosetest.Walk(9, 0.1)}, dir, 0); err != nil {
 				t.Error(err)
 			}
 			if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -462,7 +464,7 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	images, err := extract(t.Context(), tools, v, Selection{Frames: walk(24, 0.1)}, small, "", 0, nil)
+	images, err := extract(t.Context(), tools, v, choose.Selection{Frames: choosetest.Walk(24, 0.1)}, small, "", 0, nil)
 	if !errors.Is(err, syscall.ENOSPC) || fault.Of(err) != nil || !strings.Contains(err.Error(), small) {
 		t.Errorf("%d images, %v", len(images), err)
 	}

@@ -17,6 +17,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/splatworks/splatworks/engines/capturetest"
+	"github.com/splatworks/splatworks/engines/choose"
+	"github.com/splatworks/splatworks/engines/choose/choosetest"
 )
 
 // exifPayload is an EXIF segment with an orientation and a focal length, as a camera would write it.
@@ -84,7 +86,7 @@ func numbered(w, h int) *image.RGBA {
 }
 
 func textured(w, h int, seed uint64) *image.Gray {
-	return &image.Gray{Pix: scattered(w, h, 9, seed).pix, Stride: w, Rect: image.Rect(0, 0, w, h)}
+	return &image.Gray{Pix: capturetest.Texture(w, h, 9, seed), Stride: w, Rect: image.Rect(0, 0, w, h)}
 }
 
 func jpegOf(t testing.TB, m image.Image, exif []byte) []byte {
@@ -196,7 +198,7 @@ func TestPreparedPhotosAreUpright(t *testing.T) {
 	if err != nil || len(set.Photos) != 8 {
 		t.Fatalf("%d photos, %v", len(set.Photos), err)
 	}
-	selection := Selection{Frames: walk(8, 0)}
+	selection := choose.Selection{Frames: choosetest.Walk(8, 0)}
 	for _, edge := range []int{0, 120} {
 		out := filepath.Join(dir, "out")
 		images, err := preparePhotos(t.Context(), Tools{}, set, selection, out, "", edge, nil)
@@ -231,7 +233,7 @@ func TestPreparedPhotosAreUpright(t *testing.T) {
 	}
 	// What needs no change is the very same file.
 	same, _ := os.ReadFile(filepath.Join(dir, "in", "1.jpg"))
-	if _, err := preparePhotos(t.Context(), Tools{}, set, Selection{Frames: walk(1, 0)}, filepath.Join(dir, "copy"), "", 0, nil); err != nil {
+	if _, err := preparePhotos(t.Context(), Tools{}, set, choose.Selection{Frames: choosetest.Walk(1, 0)}, filepath.Join(dir, "copy"), "", 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(filepath.Join(dir, "copy", "1.jpg")); !bytes.Equal(got, same) {
@@ -286,8 +288,8 @@ func TestPhotoSet(t *testing.T) {
 	if last := set.Skipped[len(set.Skipped)-1]; last.Name != "IMG_15.jpg" || last.Reason != "is damaged" {
 		t.Errorf("the broken photo: %+v", last)
 	}
-	selection := SelectPhotos(scores.Frames, SelectOptions{})
-	if got := indices(selection); !slices.Equal(got, []int{0, 1, 2, 6}) || selection.Duplicates != 1 || selection.Unusable != 1 {
+	selection := choose.Photos(scores.Frames, choose.Options{})
+	if got := choosetest.Indices(selection); !slices.Equal(got, []int{0, 1, 2, 6}) || selection.Duplicates != 1 || selection.Unusable != 1 {
 		t.Errorf("selected %v, %+v", got, selection)
 	}
 	r, err := judgedPhotos(set, scores, selection)
@@ -328,23 +330,23 @@ func TestPhotoRefusals(t *testing.T) {
 	if _, err := Open(t.Context(), Tools{}, filepath.Join(dir, "a.jpg"), "", Limits{}); code(err) != TooFewPhotos {
 		t.Errorf("one photo: %v", err)
 	}
-	judge := func(change func(*Frame)) string {
-		frames := walk(30, 0)
+	judge := func(change func(*choose.Frame)) string {
+		frames := choosetest.Walk(30, 0)
 		for i := range frames {
 			change(&frames[i])
 		}
-		_, err := judgedPhotos(Photos{}, Scores{Frames: frames}, SelectPhotos(frames, SelectOptions{}))
+		_, err := judgedPhotos(Photos{}, Scores{Frames: frames}, choose.Photos(frames, choose.Options{}))
 		return code(err)
 	}
 	for _, test := range []struct {
 		want   string
-		change func(*Frame)
+		change func(*choose.Frame)
 	}{
-		{"", func(*Frame) {}},
-		{AllBlack, func(f *Frame) { f.Dark = 1 }},
-		{NoDetail, func(f *Frame) { f.Texture = 0 }},
-		{NotAScene, func(f *Frame) { f.Sharpness = 0.887 }},
-		{TooFewPhotos, func(f *Frame) { f.Duplicate = f.Index > 1 }},
+		{"", func(*choose.Frame) {}},
+		{AllBlack, func(f *choose.Frame) { f.Dark = 1 }},
+		{NoDetail, func(f *choose.Frame) { f.Texture = 0 }},
+		{NotAScene, func(f *choose.Frame) { f.Sharpness = 0.887 }},
+		{TooFewPhotos, func(f *choose.Frame) { f.Duplicate = f.Index > 1 }},
 	} {
 		if got := judge(test.change); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
@@ -357,22 +359,6 @@ func TestTooFewPhotosAreCounted(t *testing.T) {
 		err := Photos{Photos: make([]Photo, n)}.check(Limits{}.withDefaults())
 		if code(err) != TooFewPhotos || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%d photos: %v", n, err)
-		}
-	}
-}
-
-func TestManyPhotosAreThinnedBySharpness(t *testing.T) {
-	frames := walk(100, 0)
-	for i := range frames {
-		frames[i].Sharpness = 0.4 + 0.1*float64(i%4)
-	}
-	s := SelectPhotos(frames, SelectOptions{MaxImages: 25})
-	if len(s.Frames) != 25 || s.Thinned != 75 {
-		t.Fatalf("%d selected, %d thinned", len(s.Frames), s.Thinned)
-	}
-	for i, f := range s.Frames {
-		if f.Index != 4*i+3 {
-			t.Errorf("photo %d was selected", f.Index)
 		}
 	}
 }
@@ -459,7 +445,7 @@ func TestSceauxPhotos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	selection := SelectPhotos(scores.Frames, SelectOptions{})
+	selection := choose.Photos(scores.Frames, choose.Options{})
 	r, err := judgedPhotos(set, scores, selection)
 	if err != nil || len(selection.Frames) != 11 || warned(r) != "few_images" || set.Photos[0].Exif.FocalLengthMM != 5.85 {
 		t.Errorf("%d selected, warnings %q, %+v, %v", len(selection.Frames), warned(r), set.Photos[0].Exif, err)
@@ -483,7 +469,7 @@ func findPhotos(t *testing.T, dir string, limits Limits) (Photos, error) {
 }
 
 // judgedPhotos is the report of a capture of photos alone, as Capture.Choose makes it.
-func judgedPhotos(set Photos, scores Scores, selection Selection) (Report, error) {
+func judgedPhotos(set Photos, scores Scores, selection choose.Selection) (Report, error) {
 	r, err := judgePhotos(set, scores, selection, 3)
 	r.warnSkipped(set.Skipped)
 	r.warnFew(true)

@@ -8,9 +8,11 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/splatworks/splatworks/engines/fault"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/splatworks/splatworks/engines/choose"
+	"github.com/splatworks/splatworks/engines/fault"
 )
 
 // decodeBudget bounds the bytes that pictures take which are decoded at the same time. A picture that takes more is decoded
@@ -68,8 +70,8 @@ func eachWithin(ctx context.Context, bytes int64, photos []Photo, work func(ctx 
 // are damaged have no frame and are named in set.Skipped. Photos are not compared for motion, their views lie too far
 // apart: Motion is 0 and Matched 1; Duplicate marks a picture like the one before.
 func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(done, total int)) (Scores, error) {
-	frames := make([]Frame, len(set.Photos))
-	small := make([]gray, len(set.Photos))
+	frames := make([]choose.Frame, len(set.Photos))
+	small := make([]choose.Gray, len(set.Photos))
 	var s Scores
 	var mu sync.Mutex
 	done := 0
@@ -84,14 +86,8 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 				return gone
 			}
 		} else {
-			g := grayOf(picture, analysisEdge)
 			hidden = transparent(picture) >= mostHidden
-			frames[i] = Frame{Index: i, Matched: 1}
-			frames[i].measure(g)
-			p := newPyramid(g)
-			_, textured, blocks := blockMotion(p, p)
-			frames[i].Texture = float64(textured) / float64(max(1, blocks))
-			small[i] = p.fine
+			frames[i], small[i] = choose.MeasurePhoto(i, grayOf(picture, choose.Edge))
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -107,18 +103,15 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 	if err != nil {
 		return Scores{}, fmt.Errorf("measuring photos: %w", err)
 	}
-	var before gray
+	var before choose.Gray
 	for i, p := range set.Photos {
-		if small[i].pix == nil {
+		if small[i].Pix == nil {
 			set.Skipped = append(set.Skipped, Skipped{Name: p.Name, Reason: "is damaged"})
 			s.Damaged++
 			continue
 		}
 		f := frames[i]
-		if len(before.pix) == len(small[i].pix) && before.w == small[i].w {
-			f.Difference = difference(small[i], before)
-			f.Duplicate = f.Difference < duplicatePhoto
-		}
+		f.MarkCopy(small[i], before)
 		before = small[i]
 		s.Frames = append(s.Frames, f)
 	}
@@ -129,14 +122,11 @@ func ScorePhotos(ctx context.Context, set *Photos, limits Limits, progress func(
 	return s, nil
 }
 
-// duplicatePhoto is the difference below which two photos are copies of each other.
-const duplicatePhoto = 0.004
-
 // grayOf shrinks a picture to luma with the longer edge at most edge, each pixel the mean of those it covers.
-func grayOf(m image.Image, edge int) gray {
+func grayOf(m image.Image, edge int) choose.Gray {
 	b := m.Bounds()
 	w, h := fit(b.Dx(), b.Dy(), edge)
-	out := gray{w: w, h: h, pix: make([]byte, w*h)}
+	out := choose.Gray{W: w, H: h, Pix: make([]byte, w*h)}
 	luma := lumaOf(m)
 	for y := range h {
 		y0 := b.Min.Y + y*b.Dy()/h
@@ -150,7 +140,7 @@ func grayOf(m image.Image, edge int) gray {
 					sum += luma(u, v)
 				}
 			}
-			out.pix[y*w+x] = byte(sum / ((x1 - x0) * (y1 - y0)))
+			out.Pix[y*w+x] = byte(sum / ((x1 - x0) * (y1 - y0)))
 		}
 	}
 	return out
@@ -172,47 +162,13 @@ func lumaOf(m image.Image) func(x, y int) int {
 	return func(x, y int) int { return int(color.GrayModel.Convert(m.At(x, y)).(color.Gray).Y) }
 }
 
-// SelectPhotos leaves out what shows nothing and copies, and thins the set evenly, by sharpness, when it is larger
-// than MaxImages. Every other photo was taken on purpose and stays.
-func SelectPhotos(frames []Frame, o SelectOptions) Selection {
-	o = o.withDefaults()
-	var s Selection
-	for _, f := range frames {
-		switch {
-		case unusable(f):
-			s.Unusable++
-		case f.Duplicate:
-			s.Duplicates++
-		default:
-			s.Frames = append(s.Frames, f)
-		}
-	}
-	n := len(s.Frames)
-	if n <= o.MaxImages {
-		return s
-	}
-	kept := make([]Frame, 0, o.MaxImages)
-	for w := range o.MaxImages {
-		window := s.Frames[w*n/o.MaxImages : (w+1)*n/o.MaxImages]
-		best := window[0]
-		for _, f := range window {
-			if f.Sharpness > best.Sharpness {
-				best = f
-			}
-		}
-		kept = append(kept, best)
-	}
-	s.Thinned, s.Frames = n-len(kept), kept
-	return s
-}
-
 // judgePhotos makes the part of a capture report that is about its photos; see judgeVideo. Fewer than least photos give no report.
-func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Report, error) {
+func judgePhotos(set Photos, scores Scores, selection choose.Selection, least int) (Report, error) {
 	all := scores.Frames
 	r := Report{
 		Input: "photos", Frames: len(all), Selected: len(selection.Frames),
-		Sharpness:  spreadOf(all, func(f Frame) float64 { return f.Sharpness }),
-		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
+		Sharpness:  spreadOf(all, func(f choose.Frame) float64 { return f.Sharpness }),
+		Brightness: spreadOf(all, func(f choose.Frame) float64 { return f.Brightness }),
 		Warnings:   []fault.Warning{},
 	}
 	warn := r.warn
@@ -229,7 +185,7 @@ func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Rep
 		if f.Duplicate {
 			duplicates++
 		}
-		if f.Sharpness < 0.8*r.Sharpness.Median && !unusable(f) {
+		if f.Sharpness < 0.8*r.Sharpness.Median && f.Usable() {
 			soft++
 		}
 	}
@@ -251,10 +207,10 @@ func judgePhotos(set Photos, scores Scores, selection Selection, least int) (Rep
 	return r, err
 }
 
-func refusePhotos(all []Frame, selection Selection, least int) error {
-	_, dark, _ := quantiles(all, func(f Frame) float64 { return f.Dark })
-	_, texture, _ := quantiles(all, func(f Frame) float64 { return f.Texture })
-	_, sharp, _ := quantiles(all, func(f Frame) float64 { return f.Sharpness })
+func refusePhotos(all []choose.Frame, selection choose.Selection, least int) error {
+	_, dark, _ := choose.Quantiles(all, func(f choose.Frame) float64 { return f.Dark })
+	_, texture, _ := choose.Quantiles(all, func(f choose.Frame) float64 { return f.Texture })
+	_, sharp, _ := choose.Quantiles(all, func(f choose.Frame) float64 { return f.Sharpness })
 	const advice = "Take 20 to 200 photos of a textured, still subject, all around it, each overlapping the last by two thirds."
 	switch {
 	case dark > blackPart:

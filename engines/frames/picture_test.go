@@ -8,8 +8,8 @@ import (
 func TestGrayOfIsTheMean(t *testing.T) {
 	m := textured(400, 300, 3)
 	small := grayOf(m, 200)
-	if small.w != 200 || small.h != 150 {
-		t.Fatalf("%d x %d", small.w, small.h)
+	if small.W != 200 || small.H != 150 {
+		t.Fatalf("%d x %d", small.W, small.H)
 	}
 	for _, p := range []image.Point{{0, 0}, {199, 149}, {77, 31}} {
 		sum := 0
@@ -18,7 +18,7 @@ func TestGrayOfIsTheMean(t *testing.T) {
 				sum += int(m.GrayAt(2*p.X+dx, 2*p.Y+dy).Y)
 			}
 		}
-		if got := small.pix[p.Y*200+p.X]; int(got) != sum/4 {
+		if got := small.Pix[p.Y*200+p.X]; int(got) != sum/4 {
 			t.Errorf("at %v: %d, want %d", p, got, sum/4)
 		}
 	}
@@ -32,9 +32,9 @@ func TestGrayOfIsTheMean(t *testing.T) {
 		}
 	}
 	for _, other := range []image.Image{rgba, nrgba, sixteen} {
-		for i, p := range grayOf(other, 200).pix {
-			if absolute(int(p)-int(small.pix[i])) > 1 {
-				t.Fatalf("%T differs: %d, want %d", other, p, small.pix[i])
+		for i, p := range grayOf(other, 200).Pix {
+			if absolute(int(p)-int(small.Pix[i])) > 1 {
+				t.Fatalf("%T differs: %d, want %d", other, p, small.Pix[i])
 			}
 		}
 	}
@@ -66,3 +66,5 @@ func TestShrink(t *testing.T) {
 		t.Errorf("Cb %d, want %d", got, want)
 	}
 }
+
+func absolute(x int) int { return max(x, -x) }

@@ -14,6 +14,8 @@ import (
 	"sync"
 
 	"golang.org/x/image/draw"
+
+	"github.com/splatworks/splatworks/engines/choose"
 )
 
 // jpegQuality is what pictures are written with: visually lossless for reconstruction, a third of the size of 100.
@@ -27,7 +29,7 @@ const jpegQuality = 95
 // Spherical photos are left to Capture.Extract, which has the tool to cut views from them.
 //
 // The files sort in the order of the selection. On an error dir holds none of them.
-func preparePhotos(ctx context.Context, tools Tools, set Photos, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+func preparePhotos(ctx context.Context, tools Tools, set Photos, selection choose.Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("preparing photos: %w", err)
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -50,7 +50,7 @@ const (
 )
 
 // looksSpherical says whether the pictures of a video without metadata are equirectangular: every one of several frames has to
-// look like that. See wraps.
+// look like that. See choose.Gray.
 func looksSpherical(ctx context.Context, tools Tools, v Video, limits Limits) (bool, error) {
 	args := append([]string{"-v", "error", "-nostdin", "-nostats", "-hide_banner"}, v.place().input()...)
 	args = append(args, "-map", fmt.Sprintf("0:%d", v.stream), "-an", "-sn", "-dn", "-vf",
@@ -59,14 +59,14 @@ func looksSpherical(ctx context.Context, tools Tools, v Video, limits Limits) (b
 	yes, no := 0, 0
 	_, err := tool.Stream(ctx, tool.Command{Path: tools.FFmpeg, Args: args, Timeout: time.Minute, MaxMemoryBytes: limits.MaxMemory},
 		func(out io.Reader) error {
-			g := gray{w: seamWidth, h: seamWidth / 2, pix: make([]byte, seamWidth*seamWidth/2)}
+			g := choose.Gray{W: seamWidth, H: seamWidth / 2, Pix: make([]byte, seamWidth*seamWidth/2)}
 			for {
-				if _, err := io.ReadFull(out, g.pix); err == io.EOF {
+				if _, err := io.ReadFull(out, g.Pix); err == io.EOF {
 					return nil
 				} else if err != nil {
 					return err
 				}
-				if wraps(g) {
+				if g.Wraps() {
 					yes++
 				} else {
 					no++
@@ -81,62 +81,4 @@ func looksSpherical(ctx context.Context, tools Tools, v Video, limits Limits) (b
 	}
 	// The measuring pass finds and reports what cannot be decoded.
 	return err == nil && yes > 0 && no == 0, nil
-}
-
-const (
-	seamBands    = 8   // of the height
-	seamTextured = 3   // bands at least must show something at the seam
-	seamTexture  = 2.0 // gray levels of standard deviation that a band needs for that, what is smooth taken out
-	seamMatch    = 0.7 // correlation over the seam
-	seamSmooth   = 8   // rows on each side that a running mean takes out
-)
-
-// wraps says whether a picture is equirectangular by what plain edges cannot show: the columns at its left and right edges
-// carry texture, in several places along the height, and carry the same; and its first and last rows, each a single point of
-// the sphere, are even.
-func wraps(g gray) bool {
-	left, right := detail(g, 0), detail(g, g.w-1)
-	textured, alike := 0, 0
-	for band := range seamBands {
-		a, b := left[band*g.h/seamBands:(band+1)*g.h/seamBands], right[band*g.h/seamBands:(band+1)*g.h/seamBands]
-		var aa, bb, ab float64
-		for i := range a {
-			aa, bb, ab = aa+a[i]*a[i], bb+b[i]*b[i], ab+a[i]*b[i]
-		}
-		if least := seamTexture * seamTexture * float64(len(a)); !(max(aa, bb) > least) {
-			continue
-		}
-		textured++
-		if ab > seamMatch*math.Sqrt(aa*bb) {
-			alike++
-		}
-	}
-	all := deviation(g.pix)
-	// One band may hold what moved over the seam, or where two lenses were joined badly.
-	return textured >= seamTextured && alike >= seamTextured && alike >= textured-1 &&
-		deviation(g.pix[:g.w]) < 0.25*all && deviation(g.pix[len(g.pix)-g.w:]) < 0.25*all
-}
-
-// detail is a column without what is smooth in it.
-func detail(g gray, x int) []float64 {
-	out := make([]float64, g.h)
-	for y := range out {
-		sum, n := 0.0, 0.0
-		for v := max(0, y-seamSmooth); v <= min(g.h-1, y+seamSmooth); v++ {
-			sum, n = sum+float64(g.pix[v*g.w+x]), n+1
-		}
-		out[y] = float64(g.pix[y*g.w+x]) - sum/n
-	}
-	return out
-}
-
-// deviation is the standard deviation of gray levels.
-func deviation(pix []byte) float64 {
-	var sum, square float64
-	for _, p := range pix {
-		sum += float64(p)
-		square += float64(p) * float64(p)
-	}
-	n := float64(len(pix))
-	return math.Sqrt(max(0, square/n-sum*sum/n/n))
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 )
 
@@ -20,13 +21,13 @@ type Report struct {
 	Selected  int     `json:"selected"`        // images that will be made of them
 	Views     int     `json:"views,omitempty"` // that are cut from each frame of a spherical video
 
-	Sharpness  Spread  `json:"sharpness"`  // see Frame.Sharpness
+	Sharpness  Spread  `json:"sharpness"`  // see choose.Frame.Sharpness
 	Brightness Spread  `json:"brightness"` // 0 black to 1 white
 	Blurred    float64 `json:"blurred"`    // share of frames clearly less sharp than their neighbours
 	Static     float64 `json:"static"`     // share of frames that show nothing new
-	Step       Spread  `json:"step"`       // see Frame.Motion, from one frame to the next
-	Travel     float64 `json:"travel"`     // see Frame.Travel; over the whole video
-	Matched    Spread  `json:"matched"`    // see Frame.Matched
+	Step       Spread  `json:"step"`       // see choose.Frame.Motion, from one frame to the next
+	Travel     float64 `json:"travel"`     // see choose.Frame.Travel; over the whole video
+	Matched    Spread  `json:"matched"`    // see choose.Frame.Matched
 	Parallax   float64 `json:"parallax"`   // median of Frame.Parallax where it was measured
 
 	Masks int `json:"masks,omitempty"` // files of masks that came with it
@@ -46,8 +47,8 @@ type Spread struct {
 	High   float64 `json:"high"`
 }
 
-func spreadOf(frames []Frame, of func(Frame) float64) Spread {
-	low, middle, high := quantiles(frames, of)
+func spreadOf(frames []choose.Frame, of func(choose.Frame) float64) Spread {
+	low, middle, high := choose.Quantiles(frames, of)
 	return Spread{short(low), short(middle), short(high)}
 }
 
@@ -66,7 +67,7 @@ const leastParallax = 0.08
 
 // judgeVideo makes the part of a capture report that is about a video: all but what only a capture as a whole can lack. The error
 // is a *fault.Failure when nothing can be reconstructed from it; the part is complete even then.
-func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
+func judgeVideo(v Video, scores Scores, selection choose.Selection) (Report, error) {
 	v = v.sizedFor(selection.Frames)
 	r := reportVideo(v, scores, selection)
 	r.warnPicture(v, scores)
@@ -77,18 +78,18 @@ func judgeVideo(v Video, scores Scores, selection Selection) (Report, error) {
 }
 
 // reportVideo sums up what was measured.
-func reportVideo(v Video, scores Scores, selection Selection) Report {
+func reportVideo(v Video, scores Scores, selection choose.Selection) Report {
 	all := scores.Frames
 	r := Report{
 		Input: "video", DurationS: short(scores.DurationS), Width: v.Width, Height: v.Height, FPS: v.FPS,
 		Frames: len(all), Selected: len(selection.Frames),
-		Sharpness:  spreadOf(all, func(f Frame) float64 { return f.Sharpness }),
-		Brightness: spreadOf(all, func(f Frame) float64 { return f.Brightness }),
+		Sharpness:  spreadOf(all, func(f choose.Frame) float64 { return f.Sharpness }),
+		Brightness: spreadOf(all, func(f choose.Frame) float64 { return f.Brightness }),
 		Warnings:   []fault.Warning{},
 	}
 	blurred, static := 0, 0
-	for i, clarity := range clarities(all) {
-		if clarity < blurredRatio {
+	for i, is := range choose.Blurred(all) {
+		if is {
 			blurred++
 		}
 		if all[i].Duplicate {
@@ -100,16 +101,10 @@ func reportVideo(v Video, scores Scores, selection Selection) Report {
 	if len(all) < 2 {
 		return r
 	}
-	r.Step = spreadOf(all[1:], func(f Frame) float64 { return f.Motion })
-	r.Matched = spreadOf(all[1:], func(f Frame) float64 { return f.Matched })
+	r.Step = spreadOf(all[1:], func(f choose.Frame) float64 { return f.Motion })
+	r.Matched = spreadOf(all[1:], func(f choose.Frame) float64 { return f.Matched })
 	r.Travel = short(all[len(all)-1].Travel)
-	var measured []float64
-	for _, f := range all {
-		if f.Parallax > 0 {
-			measured = append(measured, f.Parallax)
-		}
-	}
-	r.Parallax = short(median(measured))
+	r.Parallax = short(choose.MedianParallax(all))
 	return r
 }
 
@@ -147,7 +142,7 @@ func (r *Report) warnBlur() {
 }
 
 // warnCamera warns of how the camera was moved.
-func (r *Report) warnCamera(all []Frame) {
+func (r *Report) warnCamera(all []choose.Frame) {
 	if r.Static > 0.4 {
 		r.warn("mostly_static", "Keep walking around the subject while filming.", "The camera stands still in %.0f %% of the frames.", 100*r.Static)
 	}
@@ -216,10 +211,10 @@ func (r *Report) warnExposure() {
 }
 
 // refuse says why nothing can be reconstructed from a video, or nil.
-func refuse(scores Scores, selection Selection, r Report) error {
+func refuse(scores Scores, selection choose.Selection, r Report) error {
 	all := scores.Frames
-	_, dark, _ := quantiles(all, func(f Frame) float64 { return f.Dark })
-	_, texture, _ := quantiles(all, func(f Frame) float64 { return f.Texture })
+	_, dark, _ := choose.Quantiles(all, func(f choose.Frame) float64 { return f.Dark })
+	_, texture, _ := choose.Quantiles(all, func(f choose.Frame) float64 { return f.Texture })
 	const advice = "Film a textured, still subject while walking around it, for 10 to 60 seconds."
 	switch {
 	case dark > blackPart:

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -20,7 +21,7 @@ const scoreTimeout = 30 * time.Minute
 
 // Scores is the result of the measuring pass.
 type Scores struct {
-	Frames []Frame
+	Frames []choose.Frame
 	// Damaged counts complaints of the decoder and the demuxer: pictures may be missing or garbled.
 	Damaged int
 	// DurationS is how long the frames are shown.
@@ -30,7 +31,7 @@ type Scores struct {
 	Changes, Misshapen int
 	// Transparent counts photos of which next to nothing is opaque.
 	Transparent int
-	// Still says that the camera stays in one place; see views.still.
+	// Still says that the camera stays in one place; see choose.Track.
 	Still bool
 }
 
@@ -40,7 +41,7 @@ type Scores struct {
 // A file that breaks off is measured as far as it goes; it is a *fault.Failure only when less than half of it is there.
 func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress func(done, expected int)) (Scores, error) {
 	limits = limits.withDefaults()
-	w, h := fit(v.Width, v.Height, analysisEdge)
+	w, h := fit(v.Width, v.Height, choose.Edge)
 	// Times and sizes come from the log of a filter: raw pictures have none, and asking the demuxer would give packets, not
 	// pictures.
 	filter := v.picture(fmt.Sprintf("showinfo=checksum=0,scale=%d:%d:flags=area,format=gray", w, h))
@@ -52,20 +53,17 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 	var pictures []shown
 	var latest atomic.Uint64 // bits of the time of the last picture
 	oversize := false
-	var camera track
+	var camera choose.Track
 	stream := func(out io.Reader) error {
 		in := bufio.NewReaderSize(out, w*h)
-		g := gray{w: w, h: h, pix: make([]byte, w*h)}
+		g := choose.Gray{W: w, H: h, Pix: make([]byte, w*h)}
 		for {
-			if _, err := io.ReadFull(in, g.pix); err == io.EOF {
+			if _, err := io.ReadFull(in, g.Pix); err == io.EOF {
 				return nil
 			} else if err != nil {
 				return fmt.Errorf("reading pictures: %w", err)
 			}
-			f := Frame{Index: len(s.Frames), Matched: 1}
-			f.measure(g)
-			camera.step(&f, newPyramid(g))
-			s.Frames = append(s.Frames, f)
+			s.Frames = append(s.Frames, camera.Next(g))
 			if progress != nil && len(s.Frames)%16 == 0 {
 				progress(len(s.Frames), v.expectedOf(len(s.Frames), math.Float64frombits(latest.Load())))
 			}
@@ -104,7 +102,7 @@ func Score(ctx context.Context, tools Tools, v Video, limits Limits, progress fu
 		s.Frames[0].Texture = s.Frames[1].Texture
 	}
 	s.place(pictures, v)
-	s.Still = camera.views.still()
+	s.Still = camera.Still()
 	if progress != nil {
 		progress(len(s.Frames), len(s.Frames))
 	}

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -94,7 +95,7 @@ func TestVideoIsReadByRange(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "film")
 		put(t, path, body)
 		type outcome struct {
-			selection Selection
+			selection choose.Selection
 			report    Report
 			images    []Image
 			pixels    []byte
@@ -103,7 +104,7 @@ func TestVideoIsReadByRange(t *testing.T) {
 			t.Helper()
 			var err error
 			after("opening")
-			if o.selection, o.report, err = c.Choose(t.Context(), SelectOptions{}, nil); err != nil {
+			if o.selection, o.report, err = c.Choose(t.Context(), choose.Options{}, nil); err != nil {
 				t.Fatal(err)
 			}
 			after("choosing")
@@ -187,13 +188,13 @@ func TestInputThatBreaksOff(t *testing.T) {
 	in, c := opened()
 	c.served.from.forget()
 	in.broken.Store(int64(len(body) * 3 / 4))
-	_, _, err := c.Choose(t.Context(), SelectOptions{}, nil)
+	_, _, err := c.Choose(t.Context(), choose.Options{}, nil)
 	broken("choosing", err)
-	_, _, err = c.Choose(t.Context(), SelectOptions{}, nil)
+	_, _, err = c.Choose(t.Context(), choose.Options{}, nil)
 	broken("choosing again", err)
 
 	in, c = opened()
-	selection, _, err := c.Choose(t.Context(), SelectOptions{}, nil)
+	selection, _, err := c.Choose(t.Context(), choose.Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,9 +264,9 @@ func TestContainersAreReadByRange(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "film")
 	compare := func(name string) {
 		t.Helper()
-		choose := func(c *Capture, err error) (s Selection, r Report, code string) {
+		choose := func(c *Capture, err error) (s choose.Selection, r Report, code string) {
 			if err == nil {
-				s, r, err = c.Choose(t.Context(), SelectOptions{}, nil)
+				s, r, err = c.Choose(t.Context(), choose.Options{}, nil)
 			}
 			if code = fault.CodeOf(err); err != nil && code == "" {
 				t.Fatalf("%s: %v", name, err)
@@ -340,7 +341,7 @@ func TestNothingElseIsFetched(t *testing.T) {
 	} {
 		c, err := OpenFrom(t.Context(), tools, inputOf([]byte(body)), "", Limits{})
 		if err == nil {
-			_, _, err = c.Choose(t.Context(), SelectOptions{}, nil)
+			_, _, err = c.Choose(t.Context(), choose.Options{}, nil)
 			c.Close()
 		}
 		if fault.Of(err) == nil && name != "data elsewhere" {

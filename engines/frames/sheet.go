@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/sheet"
 )
 
@@ -20,7 +21,7 @@ const (
 
 // WriteSheet draws a contact sheet, one JPEG, of the images in dir with what was measured of each: number, time,
 // sharpness and step from the frame before. Frames are found by their Source and Index; those that are not shown do no harm.
-func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame, target string) error {
+func WriteSheet(ctx context.Context, dir string, images []Image, frames []choose.Frame, target string) error {
 	if len(images) == 0 {
 		return fmt.Errorf("drawing the contact sheet: no images")
 	}
@@ -40,7 +41,7 @@ func WriteSheet(ctx context.Context, dir string, images []Image, frames []Frame,
 		return fmt.Errorf("drawing the contact sheet: %w", err)
 	}
 
-	measured := make(map[[2]int]Frame, len(frames))
+	measured := make(map[[2]int]choose.Frame, len(frames))
 	for _, f := range frames {
 		measured[[2]int{f.Source, f.Index}] = f
 	}

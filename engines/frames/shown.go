@@ -4,17 +4,9 @@ import (
 	"math"
 	"regexp"
 	"strconv"
-)
 
-// Run is how ffmpeg knows a frame of a video whose pictures change their size or pixel format on the way, as those of browsers
-// and of joined recordings do: it builds its filters anew then, and they count frames from 0 again.
-type Run struct {
-	Count  int   `json:"count"`           // since the last change, from 0
-	PTS    int64 `json:"pts"`             // presentation time in the unit of the stream
-	Width  int   `json:"width"`           // of the frame, as shown: after rotation, with square pixels
-	Height int   `json:"height"`          //
-	Other  bool  `json:"other,omitempty"` // it has another shape than most frames, or no time: it cannot be used
-}
+	"github.com/splatworks/splatworks/engines/choose"
+)
 
 // shown is what ffmpeg's filter showinfo says of a frame.
 type shown struct {
@@ -89,7 +81,7 @@ func (s *Scores) findRuns(pictures []shown) {
 	}
 	shape := commonShape(pictures)
 	for i, p := range pictures {
-		r := &Run{Count: p.count, PTS: p.pts, Width: p.width, Height: p.height, Other: !p.timed || !shape.fits(p)}
+		r := &choose.Run{Count: p.count, PTS: p.pts, Width: p.width, Height: p.height, Other: !p.timed || !shape.fits(p)}
 		s.Frames[i].Run = r
 		if !shape.fits(p) {
 			s.Misshapen++
@@ -128,7 +120,7 @@ next:
 }
 
 // sizedFor is the video with the size that the images of a selection are made from: the largest of its frames.
-func (v Video) sizedFor(selected []Frame) Video {
+func (v Video) sizedFor(selected []choose.Frame) Video {
 	for i, f := range selected {
 		if f.Run == nil {
 			return v

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/choose"
 )
 
 // displayed is clip with another display matrix (ISO/IEC 14496-12, 6.2.2): of its 2 by 2 part and its shift.
@@ -80,7 +82,7 @@ func TestOddButSoundFilms(t *testing.T) {
 				t.Fatalf("%d x %d, %d frames, %d complaints, %v", v.Width, v.Height, len(s.Frames), s.Damaged, err)
 			}
 			dir := t.TempDir()
-			images, err := extract(t.Context(), ffmpegTools(t), v, Selection{Frames: s.Frames[21:22]}, dir, "", 0, nil)
+			images, err := extract(t.Context(), ffmpegTools(t), v, choose.Selection{Frames: s.Frames[21:22]}, dir, "", 0, nil)
 			if err != nil || len(images) != 1 {
 				t.Fatalf("%d images, %v", len(images), err)
 			}

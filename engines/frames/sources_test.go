@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/choose"
+	"github.com/splatworks/splatworks/engines/choose/choosetest"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/sample"
 )
@@ -52,7 +54,7 @@ func TestSeveralSources(t *testing.T) {
 		t.Error("taken for one video or masked")
 	}
 	last := [2]int{}
-	selection, r, err := c.Choose(t.Context(), SelectOptions{}, func(done, expected int) {
+	selection, r, err := c.Choose(t.Context(), choose.Options{}, func(done, expected int) {
 		if done < last[0] || done > expected {
 			t.Errorf("%d of %d after %v", done, expected, last)
 		}
@@ -76,7 +78,7 @@ func TestSeveralSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var again Selection
+	var again choose.Selection
 	if err := json.Unmarshal(body, &again); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,7 @@ func TestSeveralSources(t *testing.T) {
 	}
 
 	// The maximum is shared by what there is to see.
-	fewer, r, err := c.Choose(t.Context(), SelectOptions{MaxImages: 20}, nil)
+	fewer, r, err := c.Choose(t.Context(), choose.Options{MaxImages: 20}, nil)
 	if err != nil || len(fewer.Frames) > 22 || len(fewer.Frames) < 15 || r.Selected != len(fewer.Frames) {
 		t.Errorf("%d selected, %v", len(fewer.Frames), err)
 	}
@@ -135,7 +137,7 @@ func TestSeveralBrokenVideos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.Choose(t.Context(), SelectOptions{}, nil); code(err) != AllBlack {
+	if _, _, err := c.Choose(t.Context(), choose.Options{}, nil); code(err) != AllBlack {
 		t.Errorf("got %v", err)
 	}
 	put(t, filepath.Join(dir, "a.mp4"), []byte("\x00\x00\x00\x18ftypmp42"))
@@ -186,7 +188,7 @@ func TestMasks(t *testing.T) {
 	if err != nil || len(c.masks) == 0 {
 		t.Fatalf("%d masks, %v", len(c.masks), err)
 	}
-	selection, r, err := c.Choose(t.Context(), SelectOptions{}, nil)
+	selection, r, err := c.Choose(t.Context(), choose.Options{}, nil)
 	if err != nil || warned(r) != "exposure_changes low_resolution skipped_files unmatched_masks few_images" || r.Masks != 4 || r.Selected != 5 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -274,7 +276,7 @@ func TestMasksOfAVideo(t *testing.T) {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	images, err := c.Extract(t.Context(), Selection{Frames: walk(5, 0.1)}, filepath.Join(work, "images"), 0, nil)
+	images, err := c.Extract(t.Context(), choose.Selection{Frames: choosetest.Walk(5, 0.1)}, filepath.Join(work, "images"), 0, nil)
 	if err != nil || images[3].Mask != "frame_000004.jpg.png" || images[2].Mask != "" {
 		t.Errorf("%+v, %v", images, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/tool"
 )
 
@@ -109,7 +110,7 @@ func (c cutting) graph() string {
 }
 
 // extractViews is extract for a spherical video.
-func extractViews(ctx context.Context, tools Tools, v Video, selection Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
+func extractViews(ctx context.Context, tools Tools, v Video, selection choose.Selection, dir, prefix string, maxEdge int, progress func(done, total int)) ([]Image, error) {
 	part, err := os.MkdirTemp(dir, ".extract-")
 	if err != nil {
 		return nil, fmt.Errorf("cutting views: %w", err)

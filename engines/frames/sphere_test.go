@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/sample"
 	"github.com/splatworks/splatworks/engines/scene"
 )
@@ -48,7 +49,7 @@ func TestSphericalVideo(t *testing.T) {
 	if err != nil || !c.Video() {
 		t.Fatal(err)
 	}
-	selection, r, err := c.Choose(t.Context(), SelectOptions{MaxImages: 30}, nil)
+	selection, r, err := c.Choose(t.Context(), choose.Options{MaxImages: 30}, nil)
 	if err != nil || len(selection.Frames) < 3 || len(selection.Frames) > 5 || r.Views != sphericalViews || r.Selected != 6*len(selection.Frames) {
 		t.Fatalf("%d frames selected, %d images of %d views, %v", len(selection.Frames), r.Selected, r.Views, err)
 	}
@@ -190,7 +191,7 @@ func TestSphericalPhoto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	selection, r, err := c.Choose(t.Context(), SelectOptions{}, nil)
+	selection, r, err := c.Choose(t.Context(), choose.Options{}, nil)
 	if err != nil || r.Selected != 18 {
 		t.Fatalf("%+v, %v", r, err)
 	}

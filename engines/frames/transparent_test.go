@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/choose"
 )
 
 // Photos that are transparent throughout, with nothing below, are not called black or without detail.
@@ -47,7 +49,7 @@ func TestTransparentPhotosAreNotCalledBlack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = c.Choose(t.Context(), SelectOptions{}, nil)
+		_, _, err = c.Choose(t.Context(), choose.Options{}, nil)
 		if code(err) != test.want {
 			t.Errorf("%s: %v, want %s", name, err, test.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/tool"
 )
@@ -42,14 +43,14 @@ func TestVanishedFilm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	selection, _, err := c.Choose(t.Context(), SelectOptions{}, nil)
+	selection, _, err := c.Choose(t.Context(), choose.Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.Choose(t.Context(), SelectOptions{}, nil); !errors.Is(err, fs.ErrNotExist) || fault.Of(err) != nil {
+	if _, _, err := c.Choose(t.Context(), choose.Options{}, nil); !errors.Is(err, fs.ErrNotExist) || fault.Of(err) != nil {
 		t.Errorf("measured: %v", err)
 	}
 	if _, err := c.Extract(t.Context(), selection, filepath.Join(t.TempDir(), "images"), 0, nil); !errors.Is(err, fs.ErrNotExist) || fault.Of(err) != nil {

@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/capturetest"
+	"github.com/splatworks/splatworks/engines/choose"
+	"github.com/splatworks/splatworks/engines/choose/choosetest"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/sample"
 )
@@ -77,18 +79,18 @@ func clipOptions(disturbances ...sample.Disturbance) sample.Options {
 }
 
 // chosen probes, scores, selects and judges.
-func chosen(t testing.TB, path string) (Video, Scores, Selection, Report, error) {
+func chosen(t testing.TB, path string) (Video, Scores, choose.Selection, Report, error) {
 	t.Helper()
 	tools := ffmpegTools(t)
 	v, err := Probe(t.Context(), tools, path, Limits{})
 	if err != nil {
-		return v, Scores{}, Selection{}, Report{}, err
+		return v, Scores{}, choose.Selection{}, Report{}, err
 	}
 	s, err := Score(t.Context(), tools, v, Limits{}, nil)
 	if err != nil {
-		return v, s, Selection{}, Report{}, err
+		return v, s, choose.Selection{}, Report{}, err
 	}
-	selection := Select(s.Frames, SelectOptions{})
+	selection := choose.Frames(s.Frames, choose.Options{})
 	r, err := judged(v, s, selection)
 	return v, s, selection, r, err
 }
@@ -146,9 +148,9 @@ func TestDisturbedVideos(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, clarity := range clarities(scores.Frames) {
-				if b := clarity < blurredRatio; b != c.Blurred(i) {
-					t.Errorf("motion blur: frame %d blurred: %v, want %v", i, b, c.Blurred(i))
+			for i, blurred := range choose.Blurred(scores.Frames) {
+				if blurred != c.Blurred(i) {
+					t.Errorf("motion blur: frame %d blurred: %v, want %v", i, blurred, c.Blurred(i))
 				}
 			}
 		}
@@ -177,7 +179,7 @@ func TestExtractIsExact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var selection Selection
+		var selection choose.Selection
 		for _, i := range []int{1, 2, 3, 9, 17, 23} {
 			selection.Frames = append(selection.Frames, scores.Frames[i])
 		}
@@ -250,7 +252,7 @@ func TestExtractBursts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	images, err := extract(t.Context(), tools, v, Selection{Frames: walk(12, 0.1)}, t.TempDir(), "", 0, nil)
+	images, err := extract(t.Context(), tools, v, choose.Selection{Frames: choosetest.Walk(12, 0.1)}, t.TempDir(), "", 0, nil)
 	if err != nil || len(images) != 12 {
 		t.Errorf("%d images, %v", len(images), err)
 	}
@@ -263,7 +265,7 @@ func TestExtractSmaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	images, err := extract(t.Context(), tools, v, Selection{Frames: walk(3, 0.1)}, dir, "", 200, nil)
+	images, err := extract(t.Context(), tools, v, choose.Selection{Frames: choosetest.Walk(3, 0.1)}, dir, "", 200, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +279,7 @@ func TestExtractSmaller(t *testing.T) {
 		t.Errorf("%dx%d, said %+v, %v", config.Width, config.Height, images[2], err)
 	}
 	sheet := filepath.Join(t.TempDir(), "sheet.jpg")
-	if err := WriteSheet(t.Context(), dir, images, walk(3, 0.1), sheet); err != nil {
+	if err := WriteSheet(t.Context(), dir, images, choosetest.Walk(3, 0.1), sheet); err != nil {
 		t.Fatal(err)
 	}
 	if picture, err := decodePicture(t.Context(), sheet); err != nil || picture.Bounds().Dx() != 3*248+8 {
@@ -292,13 +294,13 @@ func TestExtractLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	beyond := append(walk(2, 0.1), Frame{Index: 500})
-	if _, err := extract(t.Context(), tools, v, Selection{Frames: beyond}, dir, "", 0, nil); err == nil {
+	beyond := append(choosetest.Walk(2, 0.1), choose.Frame{Index: 500})
+	if _, err := extract(t.Context(), tools, v, choose.Selection{Frames: beyond}, dir, "", 0, nil); err == nil {
 		t.Error("a frame that does not exist was extracted")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := extract(ctx, tools, v, Selection{Frames: walk(2, 0.1)}, dir, "", 0, nil); !errors.Is(err, context.Canceled) {
+	if _, err := extract(ctx, tools, v, choose.Selection{Frames: choosetest.Walk(2, 0.1)}, dir, "", 0, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
@@ -345,7 +347,7 @@ func TestBadFiles(t *testing.T) {
 		name, path, code string
 	}{
 		{"text", put("text.mp4", []byte("this is not a video\n")), NotAVideo},
-		{"random bytes", put("random.mp4", scattered(100, 100, 1, 9).pix), NotAVideo},
+		{"random bytes", put("random.mp4", capturetest.Texture(100, 100, 1, 9)), NotAVideo},
 		{"empty", put("empty.mp4", nil), EmptyFile},
 		{"a folder", dir, NotAVideo},
 		{"a playlist", put("list.mp4", []byte("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n"+secret+"\n")), NotAVideo},
@@ -436,8 +438,7 @@ func TestHDR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var f Frame
-	f.measure(grayOf(picture, analysisEdge))
+	f, _ := choose.MeasurePhoto(0, grayOf(picture, choose.Edge))
 	if !(f.Brightness > 0.15 && f.Brightness < 0.8 && f.Contrast > 0.08) {
 		t.Errorf("brightness %.2f, contrast %.2f", f.Brightness, f.Contrast)
 	}

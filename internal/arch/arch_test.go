@@ -34,7 +34,7 @@ var layers = map[string][]string{
 }
 
 // engineOrder lists the engines from the bottom up: one may import only what comes before it.
-var engineOrder = []string{"capturetest", "tool", "fault", "simd", "sheet", "scene", "splat", "raster", "gpu", "trainer", "clean", "frames", "colmap", "depth", "sample"}
+var engineOrder = []string{"capturetest", "choose", "tool", "fault", "simd", "sheet", "scene", "splat", "raster", "gpu", "trainer", "clean", "frames", "colmap", "depth", "sample"}
 
 // adapters speak to the outside world. Only a main and app, where programs are wired, may name one; infra/local offers the same
 // things on one machine.
@@ -42,6 +42,9 @@ var adapters = []string{"queue/redisq", "artifacts/gcs", "adapters", "infra"}
 
 // outside are the libraries that speak to the outside world: who imports one is an adapter.
 var outside = []string{"github.com/redis/", "cloud.google.com/go/", "google.golang.org/api/", "google.golang.org/grpc"}
+
+// arithmetic packages see numbers alone: no file, no program, no picture format.
+var arithmetic = map[string][]string{"engines/choose": {"cmp", "math", "slices"}}
 
 // standardOnly may import nothing but the standard library.
 var standardOnly = []string{"pipeline"}
@@ -73,7 +76,10 @@ func TestImportDirection(t *testing.T) {
 		}
 		for _, imported := range p.Imports {
 			to, ours := strings.CutPrefix(imported, module)
+			only, pure := arithmetic[from]
 			switch {
+			case pure && !slices.Contains(only, imported):
+				t.Errorf("%s imports %s: it may import only %v", from, imported, only)
 			case imported+"/" == module:
 				t.Errorf("%s imports the package at the root: only a main does", from)
 			case !ours && slices.Contains(standardOnly, layer) && strings.Contains(strings.SplitN(imported, "/", 2)[0], "."):

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/sample"
@@ -22,14 +23,14 @@ import (
 // filmed writes a capture, chooses its frames and extracts images of them.
 type filmed struct {
 	capture   *frames.Capture
-	selection frames.Selection
+	selection choose.Selection
 	report    frames.Report
 	images    []frames.Image
 	dir       string // of the images
 	truth     *scene.Reconstruction
 }
 
-func film(t *testing.T, o sample.Options, choose frames.SelectOptions) filmed {
+func film(t *testing.T, o sample.Options, options choose.Options) filmed {
 	t.Helper()
 	ffmpeg, err := toolchain.Locate("ffmpeg")
 	if err != nil {
@@ -50,7 +51,7 @@ func film(t *testing.T, o sample.Options, choose frames.SelectOptions) filmed {
 	if f.capture, err = frames.Open(t.Context(), frames.Tools{FFmpeg: ffmpeg, FFprobe: ffprobe}, filepath.Join(dir, sample.VideoFile), "", frames.Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	if f.selection, f.report, err = f.capture.Choose(t.Context(), choose, nil); err != nil {
+	if f.selection, f.report, err = f.capture.Choose(t.Context(), options, nil); err != nil {
 		t.Fatal(err)
 	}
 	if f.images, err = f.capture.Extract(t.Context(), f.selection, f.dir, 640, nil); err != nil {
@@ -82,7 +83,7 @@ func TestTroubledCapturesRegister(t *testing.T) {
 		t.Run(fmt.Sprint(test.troubles), func(t *testing.T) {
 			o := test.options
 			o.Disturbances = test.troubles
-			f := film(t, o, frames.SelectOptions{})
+			f := film(t, o, choose.Options{})
 			if least := o.Frames / 2 * test.views; len(f.images) < least {
 				t.Errorf("only %d of %d frames were chosen", len(f.images), o.Frames)
 			}
@@ -171,12 +172,12 @@ func gainOfChoosing(t *testing.T, seed uint64) float64 {
 	// 37 judging views against 36 frames: they are at all phases between the even ones.
 	const judging = 37
 	o := sample.Options{Seed: seed, Frames: 144, Width: 320, Height: 180, Disturbances: []sample.Disturbance{sample.MotionBlur}}
-	f := film(t, o, frames.SelectOptions{MaxImages: 36, KeepAll: 36})
-	between := film(t, sample.Options{Seed: seed, Frames: judging, Width: o.Width, Height: o.Height}, frames.SelectOptions{})
+	f := film(t, o, choose.Options{MaxImages: 36, KeepAll: 36})
+	between := film(t, sample.Options{Seed: seed, Frames: judging, Width: o.Width, Height: o.Height}, choose.Options{})
 	for _, f := range []filmed{f, between} {
-		var all frames.Selection
+		var all choose.Selection
 		for i := range f.truth.Images {
-			all.Frames = append(all.Frames, frames.Frame{Index: i})
+			all.Frames = append(all.Frames, choose.Frame{Index: i})
 		}
 		if _, err := f.capture.Extract(t.Context(), all, f.dir, 0, nil); err != nil {
 			t.Fatal(err)

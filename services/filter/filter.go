@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -47,16 +48,16 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	return job.Report(artifacts.ReportDocument{Images: &artifacts.ImagesReport{Input: report.Frames, Used: report.Selected}})
 }
 
-func (c Config) choose(ctx context.Context, job *stage.Job, work string) (frames.Selection, frames.Report, error) {
+func (c Config) choose(ctx context.Context, job *stage.Job, work string) (choose.Selection, frames.Report, error) {
 	capture, err := c.open(ctx, job, work)
 	if err != nil {
-		return frames.Selection{}, frames.Report{}, err
+		return choose.Selection{}, frames.Report{}, err
 	}
 	defer capture.Close()
 	if err := capture.Project(frames.Projection(job.Options.Projection)); err != nil {
-		return frames.Selection{}, frames.Report{}, err
+		return choose.Selection{}, frames.Report{}, err
 	}
-	selection, report, err := capture.Choose(ctx, frames.SelectOptions{MaxImages: job.Options.MaxImages}, func(done, expected int) {
+	selection, report, err := capture.Choose(ctx, choose.Options{MaxImages: job.Options.MaxImages}, func(done, expected int) {
 		job.Progress(pipeline.Progress{Step: "looking at every frame", Done: float64(done), Total: float64(expected),
 			Percent: 5 + 90*min(1, float64(done)/float64(max(expected, 1))), Message: fmt.Sprintf("%d of %d", done, expected)})
 	})

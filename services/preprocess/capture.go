@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/scene"
@@ -18,7 +19,7 @@ import (
 // capture is the upload, opened, with what filter chose from it and says about it.
 type capture struct {
 	*frames.Capture
-	selection frames.Selection
+	selection choose.Selection
 	report    frames.Report
 }
 
@@ -106,7 +107,7 @@ const mostImages = 600
 
 // twice is how many frames a second try should choose, each of which gives a number of images, and whether the capture and the
 // client's limit of images allow clearly more than before.
-func twice(s frames.Selection, views, clientsLimit int) (wanted int, ok bool) {
+func twice(s choose.Selection, views, clientsLimit int) (wanted int, ok bool) {
 	most := mostImages
 	if clientsLimit > 0 {
 		most = clientsLimit
@@ -126,7 +127,7 @@ func (c *capture) denser(ctx context.Context, job *stage.Job) (ok bool, err erro
 	if !ok {
 		return false, nil
 	}
-	selection, _, err := c.Choose(ctx, frames.SelectOptions{MaxImages: wanted * views, KeepAll: wanted}, func(done, expected int) {
+	selection, _, err := c.Choose(ctx, choose.Options{MaxImages: wanted * views, KeepAll: wanted}, func(done, expected int) {
 		job.Progress(pipeline.Progress{Step: "looking for more frames", Done: float64(done), Total: float64(expected)})
 	})
 	if err != nil || !clearlyMore(len(selection.Frames), len(c.selection.Frames)) {

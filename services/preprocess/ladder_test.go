@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
@@ -309,11 +310,11 @@ func TestAdviceOfACaptureThatHardlyMoves(t *testing.T) {
 }
 
 func TestASecondTryNeedsMoreFrames(t *testing.T) {
-	selected := func(n, thinned, blurred int) frames.Selection {
-		return frames.Selection{Frames: make([]frames.Frame, n), Thinned: thinned, Blurred: blurred}
+	selected := func(n, thinned, blurred int) choose.Selection {
+		return choose.Selection{Frames: make([]choose.Frame, n), Thinned: thinned, Blurred: blurred}
 	}
 	for name, test := range map[string]struct {
-		selection frames.Selection
+		selection choose.Selection
 		views     int
 		limit     int
 		wanted    int

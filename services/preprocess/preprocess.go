@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
@@ -94,7 +95,7 @@ type attempt struct {
 	folder    string
 	workPath  string // COLMAP's database and models
 	images    []frames.Image
-	selection frames.Selection
+	selection choose.Selection
 	result    colmap.Result
 	wallS     float64
 }

@@ -1,76 +1,61 @@
-package frames
+package choose
 
 import (
 	"math"
 	"testing"
+
+	"github.com/splatworks/splatworks/engines/capturetest"
 )
 
-// scattered is a picture of smooth random blobs, about size pixels wide, with all gray levels.
-func scattered(w, h, size int, seed uint64) gray {
-	g := gray{w: w, h: h, pix: make([]byte, w*h)}
-	value := func(x, y int) float64 {
-		k := (uint64(x)*0x9e3779b97f4a7c15 ^ uint64(y)*0xbf58476d1ce4e5b9) + seed*0x94d049bb133111eb
-		k ^= k >> 31
-		k *= 0x7fb5d329728ea185
-		k ^= k >> 27
-		return float64(k>>40) / (1 << 24)
-	}
-	for y := range h {
-		for x := range w {
-			cx, cy := x/size, y/size
-			fx, fy := float64(x%size)/float64(size), float64(y%size)/float64(size)
-			top := value(cx, cy)*(1-fx) + value(cx+1, cy)*fx
-			bottom := value(cx, cy+1)*(1-fx) + value(cx+1, cy+1)*fx
-			g.pix[y*w+x] = byte(255 * (top*(1-fy) + bottom*fy))
-		}
-	}
-	return g
+// scattered is a made-up picture; see capturetest.Texture.
+func scattered(w, h, size int, seed uint64) Gray {
+	return Gray{W: w, H: h, Pix: capturetest.Texture(w, h, size, seed)}
 }
 
 // smeared is the running mean over n pixels along rows.
-func smeared(g gray, n int) gray {
-	out := gray{w: g.w, h: g.h, pix: make([]byte, len(g.pix))}
-	for y := range g.h {
-		for x := range g.w {
+func smeared(g Gray, n int) Gray {
+	out := Gray{W: g.W, H: g.H, Pix: make([]byte, len(g.Pix))}
+	for y := range g.H {
+		for x := range g.W {
 			sum := 0
 			for k := range n {
-				sum += int(g.pix[y*g.w+min(g.w-1, max(0, x+k-n/2))])
+				sum += int(g.Pix[y*g.W+min(g.W-1, max(0, x+k-n/2))])
 			}
-			out.pix[y*g.w+x] = byte(sum / n)
+			out.Pix[y*g.W+x] = byte(sum / n)
 		}
 	}
 	return out
 }
 
-func cropped(g gray, x0, y0, w, h int) gray {
-	out := gray{w: w, h: h, pix: make([]byte, 0, w*h)}
+func cropped(g Gray, x0, y0, w, h int) Gray {
+	out := Gray{W: w, H: h, Pix: make([]byte, 0, w*h)}
 	for y := range h {
-		out.pix = append(out.pix, g.pix[(y0+y)*g.w+x0:][:w]...)
+		out.Pix = append(out.Pix, g.Pix[(y0+y)*g.W+x0:][:w]...)
 	}
 	return out
 }
 
-func mapped(g gray, f func(byte) byte) gray {
-	out := gray{w: g.w, h: g.h, pix: make([]byte, len(g.pix))}
-	for i, p := range g.pix {
-		out.pix[i] = f(p)
+func mapped(g Gray, f func(byte) byte) Gray {
+	out := Gray{W: g.W, H: g.H, Pix: make([]byte, len(g.Pix))}
+	for i, p := range g.Pix {
+		out.Pix[i] = f(p)
 	}
 	return out
 }
 
 // blurEffect is Crete's definition, word for word, along rows: with the low-passed picture made.
-func blurEffect(g gray) float64 {
+func blurEffect(g Gray) float64 {
 	var sumF, sumV float64
 	mean := func(x, y int) float64 {
 		sum := 0.0
 		for k := -4; k <= 4; k++ {
-			sum += float64(g.pix[y*g.w+x+k])
+			sum += float64(g.Pix[y*g.W+x+k])
 		}
 		return sum / 9
 	}
-	for y := range g.h {
-		for x := 5; x < g.w-4; x++ {
-			df := math.Abs(float64(g.pix[y*g.w+x]) - float64(g.pix[y*g.w+x-1]))
+	for y := range g.H {
+		for x := 5; x < g.W-4; x++ {
+			df := math.Abs(float64(g.Pix[y*g.W+x]) - float64(g.Pix[y*g.W+x-1]))
 			db := math.Abs(mean(x, y) - mean(x-1, y))
 			sumF += df
 			sumV += max(0, df-db)
@@ -82,16 +67,16 @@ func blurEffect(g gray) float64 {
 func TestSharpnessIsTheDefinition(t *testing.T) {
 	g := scattered(97, 64, 3, 1)
 	want := 1 - blurEffect(g)
-	if got := varied(g.pix, g.w, g.h, 1, g.w); !(math.Abs(got-want) < 1e-9) {
+	if got := varied(g.Pix, g.W, g.H, 1, g.W); !(math.Abs(got-want) < 1e-9) {
 		t.Errorf("along rows: got %v, want %v", got, want)
 	}
-	turned := gray{w: g.h, h: g.w, pix: make([]byte, len(g.pix))}
-	for y := range g.h {
-		for x := range g.w {
-			turned.pix[x*g.h+y] = g.pix[y*g.w+x]
+	turned := Gray{W: g.H, H: g.W, Pix: make([]byte, len(g.Pix))}
+	for y := range g.H {
+		for x := range g.W {
+			turned.Pix[x*g.H+y] = g.Pix[y*g.W+x]
 		}
 	}
-	if got := varied(turned.pix, turned.h, turned.w, turned.w, 1); !(math.Abs(got-want) < 1e-9) {
+	if got := varied(turned.Pix, turned.H, turned.W, turned.W, 1); !(math.Abs(got-want) < 1e-9) {
 		t.Errorf("along columns: got %v, want %v", got, want)
 	}
 }
@@ -116,21 +101,21 @@ func TestSharpnessFallsWithBlurAndWithNothingElse(t *testing.T) {
 	if got := sharpness(mapped(sharp, func(byte) byte { return 90 })); got != 0 {
 		t.Errorf("a flat picture has %v", got)
 	}
-	if got := sharpness(gray{w: 4, h: 4, pix: make([]byte, 16)}); got != 0 {
+	if got := sharpness(Gray{W: 4, H: 4, Pix: make([]byte, 16)}); got != 0 {
 		t.Errorf("a tiny picture has %v", got)
 	}
 }
 
 func TestExposure(t *testing.T) {
-	g := gray{w: 20, h: 20, pix: make([]byte, 400)}
-	for i := range g.pix {
+	g := Gray{W: 20, H: 20, Pix: make([]byte, 400)}
+	for i := range g.Pix {
 		switch {
 		case i < 100:
-			g.pix[i] = 0
+			g.Pix[i] = 0
 		case i < 150:
-			g.pix[i] = 255
+			g.Pix[i] = 255
 		default:
-			g.pix[i] = 51
+			g.Pix[i] = 51
 		}
 	}
 	var f Frame
@@ -174,7 +159,7 @@ func TestUnrelatedPicturesDoNotMatch(t *testing.T) {
 	if !(f.Matched < 0.05) || f.Motion < motionReach || f.Duplicate {
 		t.Errorf("noise: %+v", f)
 	}
-	flat := gray{w: 480, h: 270, pix: make([]byte, 480*270)}
+	flat := Gray{W: 480, H: 270, Pix: make([]byte, 480*270)}
 	f = Frame{}
 	f.compare(newPyramid(flat), newPyramid(flat))
 	if f.Texture != 0 || f.Matched != 0 || f.Motion != 0 {
@@ -191,14 +176,14 @@ func TestCorrelationIsTheDefinition(t *testing.T) {
 		var ma, mb float64
 		for j := range n {
 			for i := range n {
-				ma += float64(a.pix[(y+j)*60+x+i]) / (n * n)
-				mb += float64(b.pix[(y+d[1]+j)*60+x+d[0]+i]) / (n * n)
+				ma += float64(a.Pix[(y+j)*60+x+i]) / (n * n)
+				mb += float64(b.Pix[(y+d[1]+j)*60+x+d[0]+i]) / (n * n)
 			}
 		}
 		var ab, aa, bb, sum, square float64
 		for j := range n {
 			for i := range n {
-				p, q := float64(a.pix[(y+j)*60+x+i]), float64(b.pix[(y+d[1]+j)*60+x+d[0]+i])
+				p, q := float64(a.Pix[(y+j)*60+x+i]), float64(b.Pix[(y+d[1]+j)*60+x+d[0]+i])
 				ab, aa, bb = ab+(p-ma)*(q-mb), aa+(p-ma)*(p-ma), bb+(q-mb)*(q-mb)
 				sum, square = sum+p, square+p*p
 			}
@@ -214,7 +199,7 @@ func TestCorrelationIsTheDefinition(t *testing.T) {
 func TestTravel(t *testing.T) {
 	big := scattered(900, 400, 12, 11)
 	follow := func(n int, at func(i int) int) float64 {
-		var camera track
+		var camera Track
 		var f Frame
 		for i := range n {
 			f = Frame{Index: i}

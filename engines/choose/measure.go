@@ -1,11 +1,11 @@
-package frames
+package choose
 
 import "math"
 
 // Frame is what one picture of a capture was measured to be. All measures are taken from a gray picture whose longer
-// edge has at most analysisEdge pixels.
+// edge has at most Edge pixels.
 type Frame struct {
-	Source int     `json:"source,omitempty"` // see Capture
+	Source int     `json:"source,omitempty"` // of the capture; see frames.Capture
 	Index  int     `json:"index"`            // position in the order of decoding for display, or of the photo, from 0
 	TimeS  float64 `json:"time_s"`           // presentation time in seconds
 
@@ -25,7 +25,7 @@ type Frame struct {
 	most       float64 // displacement that nearlyAll blocks stay below
 	Matched    float64 `json:"matched"`   // share of textured blocks that were found again in the frame before
 	Duplicate  bool    `json:"duplicate"` // shows nothing that the frame before did not
-	Travel     float64 `json:"travel"`    // way of the camera since the first frame, in longer picture edges; see track
+	Travel     float64 `json:"travel"`    // way of the camera since the first frame, in longer picture edges; see Track
 
 	// Parallax is the share of the motion that a camera turning on the spot would not cause; see parallax. It is measured
 	// now and then, and else 0.
@@ -34,21 +34,31 @@ type Frame struct {
 	Run *Run `json:"run,omitempty"` // of a video whose pictures change their size or format on the way
 }
 
-// analysisEdge is the longer edge of the pictures that are measured. Blur that matters to feature detection at the
-// usual 640 to 1600 pixels is still visible, and scaling and measuring cost a tenth of decoding 1080p.
-const analysisEdge = 480
+// Run is how ffmpeg knows a frame of a video whose pictures change their size or pixel format on the way, as those of browsers
+// and of joined recordings do: it builds its filters anew then, and they count frames from 0 again.
+type Run struct {
+	Count  int   `json:"count"`           // since the last change, from 0
+	PTS    int64 `json:"pts"`             // presentation time in the unit of the stream
+	Width  int   `json:"width"`           // of the frame, as shown: after rotation, with square pixels
+	Height int   `json:"height"`          //
+	Other  bool  `json:"other,omitempty"` // it has another shape than most frames, or no time: it cannot be used
+}
 
-// gray is an 8-bit picture, rows from the top without gaps.
-type gray struct {
-	w, h int
-	pix  []byte
+// Edge is the longer edge of the pictures that are measured. Blur that matters to feature detection at the
+// usual 640 to 1600 pixels is still visible, and scaling and measuring cost a tenth of decoding 1080p.
+const Edge = 480
+
+// Gray is an 8-bit picture, rows from the top without gaps.
+type Gray struct {
+	W, H int
+	Pix  []byte
 }
 
 // measure fills in everything of a frame that one picture shows.
-func (f *Frame) measure(g gray) {
+func (f *Frame) measure(g Gray) {
 	var sum, square uint64
 	dark, bright := 0, 0
-	for _, p := range g.pix {
+	for _, p := range g.Pix {
 		sum += uint64(p)
 		square += uint64(p) * uint64(p)
 		if p < 12 {
@@ -58,7 +68,7 @@ func (f *Frame) measure(g gray) {
 			bright++
 		}
 	}
-	n := float64(len(g.pix))
+	n := float64(len(g.Pix))
 	mean := float64(sum) / n
 	f.Brightness = mean / 255
 	f.Contrast = math.Sqrt(max(0, float64(square)/n-mean*mean)) / 255
@@ -71,12 +81,12 @@ func (f *Frame) measure(g gray) {
 // With F the picture and B its 9-pixel running mean along a direction, Crete's measure is
 // 1 - Σ max(0, |ΔF| - |ΔB|) / Σ |ΔF|; and ΔB is the difference of the two pixels 9 apart, divided by 9: no
 // second picture has to be made.
-func sharpness(g gray) float64 {
-	if g.w < 10 || g.h < 10 {
+func sharpness(g Gray) float64 {
+	if g.W < 10 || g.H < 10 {
 		return 0
 	}
-	across := varied(g.pix, g.w, g.h, 1, g.w)
-	down := varied(g.pix, g.h, g.w, g.w, 1)
+	across := varied(g.Pix, g.W, g.H, 1, g.W)
+	down := varied(g.Pix, g.H, g.W, g.W, 1)
 	return min(across, down)
 }
 
@@ -115,20 +125,15 @@ func varied(pix []byte, n, lines, step, stride int) float64 {
 	return float64(lost) / float64(total)
 }
 
-func absolute(x int) int {
-	if x < 0 {
-		return -x
-	}
-	return x
-}
+func absolute(x int) int { return max(x, -x) }
 
 // halve shrinks a picture to half its size by averaging 2x2 pixels.
-func halve(g gray) gray {
-	out := gray{w: g.w / 2, h: g.h / 2}
-	out.pix = make([]byte, out.w*out.h)
-	for y := range out.h {
-		a, b := g.pix[2*y*g.w:][:2*out.w], g.pix[(2*y+1)*g.w:][:2*out.w]
-		row := out.pix[y*out.w:][:out.w]
+func halve(g Gray) Gray {
+	out := Gray{W: g.W / 2, H: g.H / 2}
+	out.Pix = make([]byte, out.W*out.H)
+	for y := range out.H {
+		a, b := g.Pix[2*y*g.W:][:2*out.W], g.Pix[(2*y+1)*g.W:][:2*out.W]
+		row := out.Pix[y*out.W:][:out.W]
 		for x := range row {
 			row[x] = byte((int(a[2*x]) + int(a[2*x+1]) + int(b[2*x]) + int(b[2*x+1]) + 2) / 4)
 		}

@@ -1,4 +1,4 @@
-package frames
+package choose
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ const (
 
 	// motionReach is the largest displacement that can be measured, as a share of the longer edge; blocks that
 	// moved further count as not matched.
-	motionReach = float64(coarseReach) / (analysisEdge / 8)
+	motionReach = float64(coarseReach) / (Edge / 8)
 
 	matchCorrelation = 0.6 // a block is found again from here
 	blockTexture     = 2.0 // gray levels of standard deviation that a block needs to be looked for
@@ -39,22 +39,35 @@ const (
 )
 
 // pyramid is a frame at the two sizes that motion is found in.
-type pyramid struct{ fine, coarse gray }
+type pyramid struct{ fine, coarse Gray }
 
-func newPyramid(g gray) pyramid {
+func newPyramid(g Gray) pyramid {
 	fine := halve(halve(g))
 	return pyramid{fine: fine, coarse: halve(fine)}
 }
 
-// track follows the camera from frame to frame.
-type track struct {
+// Track follows the camera from frame to frame.
+type Track struct {
 	before, anchor, far             pyramid
 	travel, anchorTravel, farTravel float64
 	views                           views
+	frames                          int // before the next
 }
 
+// Next measures the next picture of a video. All have the same size, the longer edge at most Edge.
+func (t *Track) Next(g Gray) Frame {
+	f := Frame{Index: t.frames, Matched: 1}
+	f.measure(g)
+	t.step(&f, newPyramid(g))
+	t.frames++
+	return f
+}
+
+// Still says whether the camera stays in one place; see views.still.
+func (t *Track) Still() bool { return t.views.still() }
+
 // step fills in what a frame shows together with those before it.
-func (t *track) step(f *Frame, now pyramid) {
+func (t *Track) step(f *Frame, now pyramid) {
 	renew := f.Index == 0
 	if f.Index > 0 {
 		f.compare(now, t.before)
@@ -103,20 +116,20 @@ func (f *Frame) compare(now, before pyramid) {
 
 // difference is the mean absolute difference of two pictures of the same size after their mean brightness is taken
 // out, as a share of the full range.
-func difference(a, b gray) float64 {
-	if len(a.pix) == 0 || len(a.pix) != len(b.pix) {
+func difference(a, b Gray) float64 {
+	if len(a.Pix) == 0 || len(a.Pix) != len(b.Pix) {
 		return 0
 	}
 	var sa, sb int64
-	for i, p := range a.pix {
+	for i, p := range a.Pix {
 		sa += int64(p)
-		sb += int64(b.pix[i])
+		sb += int64(b.Pix[i])
 	}
-	n := int64(len(a.pix))
+	n := int64(len(a.Pix))
 	shift := int((sa - sb) / n)
 	var sum int64
-	for i, p := range a.pix {
-		sum += int64(absolute(int(p) - int(b.pix[i]) - shift))
+	for i, p := range a.Pix {
+		sum += int64(absolute(int(p) - int(b.Pix[i]) - shift))
 	}
 	return float64(sum) / float64(n) / 255
 }
@@ -125,14 +138,14 @@ func difference(a, b gray) float64 {
 // those that were found, as shares of the longer edge, how many were looked for, and how many blocks there are.
 func blockMotion(now, before pyramid) (moves []move, textured, blocks int) {
 	c := now.coarse
-	if len(c.pix) == 0 || len(c.pix) != len(before.coarse.pix) || len(now.fine.pix) != len(before.fine.pix) {
+	if len(c.Pix) == 0 || len(c.Pix) != len(before.coarse.Pix) || len(now.fine.Pix) != len(before.fine.Pix) {
 		return nil, 0, 0
 	}
-	edge := float64(max(now.fine.w, now.fine.h))
+	edge := float64(max(now.fine.W, now.fine.H))
 	past := newTable(before.coarse)
 	pastFine := newTable(before.fine)
-	for y := 0; y+coarseBlock <= c.h; y += coarseBlock {
-		for x := 0; x+coarseBlock <= c.w; x += coarseBlock {
+	for y := 0; y+coarseBlock <= c.H; y += coarseBlock {
+		for x := 0; x+coarseBlock <= c.W; x += coarseBlock {
 			blocks++
 			dx, dy, corr, ok := search(c, past, x, y, coarseBlock, 0, 0, coarseReach)
 			if !ok {
@@ -145,7 +158,7 @@ func blockMotion(now, before pyramid) (moves []move, textured, blocks int) {
 			fx, fy := refine(now.fine, pastFine, 2*x, 2*y, 2*coarseBlock, 2*dx, 2*dy)
 			middle := float64(coarseBlock) // of a block of the finer picture
 			moves = append(moves, move{
-				(float64(2*x) + middle - float64(now.fine.w)/2) / edge, (float64(2*y) + middle - float64(now.fine.h)/2) / edge, fx / edge, fy / edge,
+				(float64(2*x) + middle - float64(now.fine.W)/2) / edge, (float64(2*y) + middle - float64(now.fine.H)/2) / edge, fx / edge, fy / edge,
 			})
 		}
 	}
@@ -154,38 +167,38 @@ func blockMotion(now, before pyramid) (moves []move, textured, blocks int) {
 
 // table gives the sum and the sum of squares of any rectangle of a picture in constant time.
 type table struct {
-	gray
+	Gray
 	sum, square []int64 // (w+1)*(h+1)
 }
 
-func newTable(g gray) table {
-	t := table{gray: g, sum: make([]int64, (g.w+1)*(g.h+1)), square: make([]int64, (g.w+1)*(g.h+1))}
-	for y := range g.h {
+func newTable(g Gray) table {
+	t := table{Gray: g, sum: make([]int64, (g.W+1)*(g.H+1)), square: make([]int64, (g.W+1)*(g.H+1))}
+	for y := range g.H {
 		var s, q int64
-		at := (y+1)*(g.w+1) + 1
-		for x := range g.w {
-			p := int64(g.pix[y*g.w+x])
+		at := (y+1)*(g.W+1) + 1
+		for x := range g.W {
+			p := int64(g.Pix[y*g.W+x])
 			s += p
 			q += p * p
-			t.sum[at+x] = t.sum[at+x-g.w-1] + s
-			t.square[at+x] = t.square[at+x-g.w-1] + q
+			t.sum[at+x] = t.sum[at+x-g.W-1] + s
+			t.square[at+x] = t.square[at+x-g.W-1] + q
 		}
 	}
 	return t
 }
 
 func (t *table) block(x, y, n int) (sum, square int64) {
-	w := t.w + 1
+	w := t.W + 1
 	a, b, c, d := y*w+x, y*w+x+n, (y+n)*w+x, (y+n)*w+x+n
 	return t.sum[d] - t.sum[b] - t.sum[c] + t.sum[a], t.square[d] - t.square[b] - t.square[c] + t.square[a]
 }
 
 // search finds the displacement within reach of (dx0, dy0) at which the n by n block at (x, y) of g correlates best
 // with the past picture. ok is false when the block has no texture.
-func search(g gray, past table, x, y, n, dx0, dy0, reach int) (dx, dy int, best float64, ok bool) {
+func search(g Gray, past table, x, y, n, dx0, dy0, reach int) (dx, dy int, best float64, ok bool) {
 	var sum, square int64
 	for j := range n {
-		for _, p := range g.pix[(y+j)*g.w+x:][:n] {
+		for _, p := range g.Pix[(y+j)*g.W+x:][:n] {
 			sum += int64(p)
 			square += int64(p) * int64(p)
 		}
@@ -197,11 +210,11 @@ func search(g gray, past table, x, y, n, dx0, dy0, reach int) (dx, dy int, best 
 	}
 	best = math.Inf(-1)
 	for v := dy0 - reach; v <= dy0+reach; v++ {
-		if y+v < 0 || y+v+n > g.h {
+		if y+v < 0 || y+v+n > g.H {
 			continue
 		}
 		for u := dx0 - reach; u <= dx0+reach; u++ {
-			if x+u < 0 || x+u+n > g.w {
+			if x+u < 0 || x+u+n > g.W {
 				continue
 			}
 			if corr := correlation(g, past, x, y, u, v, n, float64(sum), spread); corr > best ||
@@ -214,11 +227,11 @@ func search(g gray, past table, x, y, n, dx0, dy0, reach int) (dx, dy int, best 
 }
 
 // correlation is the normalised cross-correlation of a block with the past picture displaced by (u, v), -1 to 1.
-func correlation(g gray, past table, x, y, u, v, n int, sum, spread float64) float64 {
+func correlation(g Gray, past table, x, y, u, v, n int, sum, spread float64) float64 {
 	var cross int64
 	for j := range n {
-		a := g.pix[(y+j)*g.w+x:][:n]
-		b := past.pix[(y+v+j)*g.w+x+u:][:n]
+		a := g.Pix[(y+j)*g.W+x:][:n]
+		b := past.Pix[(y+v+j)*g.W+x+u:][:n]
 		for i, p := range a {
 			cross += int64(p) * int64(b[i])
 		}
@@ -234,21 +247,21 @@ func correlation(g gray, past table, x, y, u, v, n int, sum, spread float64) flo
 
 // refine improves a displacement by a pixel each way and then below the pixel, by parabolas through the correlations
 // at the best place and its neighbours.
-func refine(g gray, past table, x, y, n, dx0, dy0 int) (dx, dy float64) {
+func refine(g Gray, past table, x, y, n, dx0, dy0 int) (dx, dy float64) {
 	u, v, _, ok := search(g, past, x, y, n, dx0, dy0, 2)
 	if !ok {
 		return float64(dx0), float64(dy0)
 	}
 	var sum, square int64
 	for j := range n {
-		for _, p := range g.pix[(y+j)*g.w+x:][:n] {
+		for _, p := range g.Pix[(y+j)*g.W+x:][:n] {
 			sum += int64(p)
 			square += int64(p) * int64(p)
 		}
 	}
 	spread := float64(square) - float64(sum)*float64(sum)/float64(n*n)
 	at := func(u, v int) float64 {
-		if x+u < 0 || x+u+n > g.w || y+v < 0 || y+v+n > g.h {
+		if x+u < 0 || x+u+n > g.W || y+v < 0 || y+v+n > g.H {
 			return math.NaN()
 		}
 		return correlation(g, past, x, y, u, v, n, float64(sum), spread)

@@ -1,17 +1,13 @@
-package frames
+package choose
 
-import (
-	"testing"
-
-	"github.com/splatworks/splatworks/engines/capturetest"
-)
+import "testing"
 
 // layered is a picture with things far away, things near, and perhaps leaves between them: each block of leaves sways by up to
 // two pixels, differently in every frame. The layers are displaced by these numbers of pixels.
-func layered(far, near gray, frame, farX, nearX int, leaves bool) gray {
+func layered(far, near Gray, frame, farX, nearX int, leaves bool) Gray {
 	g := cropped(far, 100+farX, 100, 480, 270)
 	for y := 150; y < 270; y++ {
-		copy(g.pix[y*480:(y+1)*480], near.pix[(100+y)*near.w+100+nearX:][:480])
+		copy(g.Pix[y*480:(y+1)*480], near.Pix[(100+y)*near.W+100+nearX:][:480])
 	}
 	if !leaves {
 		return g
@@ -22,7 +18,7 @@ func layered(far, near gray, frame, farX, nearX int, leaves bool) gray {
 			k := (x*7+y*13+frame*29)*2654435761>>8&0xffff + frame
 			dx, dy := k%5-2, k/5%5-2
 			for v := range block {
-				copy(g.pix[(y+v)*480+x:][:block], far.pix[(100+y+v+dy)*far.w+100+farX+x+dx:][:block])
+				copy(g.Pix[(y+v)*480+x:][:block], far.Pix[(100+y+v+dy)*far.W+100+farX+x+dx:][:block])
 			}
 		}
 	}
@@ -30,8 +26,8 @@ func layered(far, near gray, frame, farX, nearX int, leaves bool) gray {
 }
 
 // followed are the frames of such a film, and what their views say.
-func followed(n int, picture func(i int) gray) ([]Frame, bool) {
-	var camera track
+func followed(n int, picture func(i int) Gray) ([]Frame, bool) {
+	var camera Track
 	var all []Frame
 	for i := range n {
 		f := Frame{Index: i, Matched: 1, Contrast: 0.2, Sharpness: 0.5}
@@ -47,15 +43,15 @@ func TestStandingAndWalking(t *testing.T) {
 	far, near := scattered(1100, 500, 12, 21), scattered(1100, 500, 12, 22)
 	for _, test := range []struct {
 		name    string
-		picture func(i int) gray
+		picture func(i int) Gray
 		still   bool
 	}{
-		{"on a tripod", func(i int) gray { return layered(far, near, i, 0, 0, false) }, true},
-		{"on a tripod before leaves in the wind", func(i int) gray { return layered(far, near, i, 0, 0, true) }, true},
-		{"turned a little before leaves", func(i int) gray { return layered(far, near, i, i/2, i/2, true) }, true},
-		{"turned far", func(i int) gray { return layered(far, near, i, 4*i, 4*i, false) }, false},
-		{"a hand's breadth to the side", func(i int) gray { return layered(far, near, i, i/6, i/2, false) }, false},
-		{"walking, with what is far in more than half of the picture", func(i int) gray { return layered(far, near, i, 0, 2*i, false) }, false},
+		{"on a tripod", func(i int) Gray { return layered(far, near, i, 0, 0, false) }, true},
+		{"on a tripod before leaves in the wind", func(i int) Gray { return layered(far, near, i, 0, 0, true) }, true},
+		{"turned a little before leaves", func(i int) Gray { return layered(far, near, i, i/2, i/2, true) }, true},
+		{"turned far", func(i int) Gray { return layered(far, near, i, 4*i, 4*i, false) }, false},
+		{"a hand's breadth to the side", func(i int) Gray { return layered(far, near, i, i/6, i/2, false) }, false},
+		{"walking, with what is far in more than half of the picture", func(i int) Gray { return layered(far, near, i, 0, 2*i, false) }, false},
 	} {
 		if _, still := followed(60, test.picture); still != test.still {
 			t.Errorf("%s: still %v", test.name, still)
@@ -67,7 +63,7 @@ func TestStandingAndWalking(t *testing.T) {
 // spread over the way.
 func TestWalkBeforeAFarView(t *testing.T) {
 	far, near := scattered(1100, 500, 12, 23), scattered(1100, 500, 12, 24)
-	all, _ := followed(120, func(i int) gray { return layered(far, near, i, 0, 2*i, false) })
+	all, _ := followed(120, func(i int) Gray { return layered(far, near, i, 0, 2*i, false) })
 	copies := 0
 	for _, f := range all[1:] {
 		if f.Duplicate {
@@ -77,26 +73,12 @@ func TestWalkBeforeAFarView(t *testing.T) {
 	if last := all[len(all)-1]; copies > 0 || !(last.Travel > 0.3) {
 		t.Errorf("%d frames are said to stand still, the way is %.3f", copies, last.Travel)
 	}
-	selection := Select(all, SelectOptions{MaxImages: 30, KeepAll: 30})
+	selection := Frames(all, Options{MaxImages: 30, KeepAll: 30})
 	widest := 0
 	for k, f := range selection.Frames[1:] {
 		widest = max(widest, f.Index-selection.Frames[k].Index)
 	}
 	if n := len(selection.Frames); n < 25 || widest > 8 {
 		t.Errorf("%d frames, at most %d apart", n, widest)
-	}
-}
-
-// Real captures: one of a camera that does not move, and walks.
-func TestStandingAndWalkingForReal(t *testing.T) {
-	if testing.Short() {
-		t.Skip("decodes whole films")
-	}
-	for name, refused := range map[string]string{"videos/static_trees.mp4": NoMotion, "videos/cycle_h265.mp4": "", "fox/fox.mp4": ""} {
-		_, _, selection, r, err := chosen(t, capturetest.Find(t, name))
-		if code(err) != refused {
-			t.Errorf("%s: %v", name, err)
-		}
-		t.Logf("%s: %d frames, travel %.3f, static %.2f, warnings %q", name, len(selection.Frames), r.Travel, r.Static, warned(r))
 	}
 }

@@ -1,4 +1,4 @@
-package frames
+package choose
 
 import (
 	"cmp"
@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// SelectOptions say how many frames are wanted. Zero fields take the default in parentheses.
-type SelectOptions struct {
+// Options say how many frames are wanted. Zero fields take the default in parentheses.
+type Options struct {
 	MaxImages int // (300) at most this many are selected
 	KeepAll   int // (120, at most MaxImages) up to this many different usable frames, all of them are
 }
 
-func (o SelectOptions) withDefaults() SelectOptions {
-	set(&o.MaxImages, 300)
-	set(&o.KeepAll, 120)
-	o.KeepAll = min(o.KeepAll, o.MaxImages)
+// WithDefaults is o with no field left zero.
+func (o Options) WithDefaults() Options {
+	o.MaxImages = cmp.Or(o.MaxImages, 300)
+	o.KeepAll = min(cmp.Or(o.KeepAll, 120), o.MaxImages)
 	return o
 }
 
@@ -45,13 +45,13 @@ const (
 	blurNeighbours = 7
 )
 
-// Select chooses the frames that a reconstruction should use.
+// Frames chooses the frames that a reconstruction should use.
 //
 // Frames are placed along the way of the camera, and not along time: where the camera stands still few are taken, where
 // it hurries many, evenly but for what it takes to avoid blurred ones; see spread. When there are few different frames, all
 // are kept, but for a blurred one whose neighbours see enough of each other without it.
-func Select(frames []Frame, o SelectOptions) Selection {
-	o = o.withDefaults()
+func Frames(frames []Frame, o Options) Selection {
+	o = o.WithDefaults()
 	var s Selection
 	clarity := clarities(frames)
 
@@ -61,7 +61,7 @@ func Select(frames []Frame, o SelectOptions) Selection {
 		switch {
 		case i < from || i >= to:
 			s.Loose++
-		case unusable(f):
+		case !f.Usable():
 			s.Unusable++
 		default:
 			usable = append(usable, i)
@@ -103,17 +103,27 @@ func settled(frames []Frame) (from, to int) {
 	return from, to
 }
 
-func unusable(f Frame) bool {
-	return f.Run != nil && f.Run.Other || !(f.Contrast >= 0.015 && f.Dark <= 0.97 && f.Bright <= 0.97 && f.Sharpness > 0)
+// Usable says whether a frame shows something: it is neither black nor white, nor without any detail.
+func (f Frame) Usable() bool {
+	return !(f.Run != nil && f.Run.Other) && f.Contrast >= 0.015 && f.Dark <= 0.97 && f.Bright <= 0.97 && f.Sharpness > 0
 }
 
 // enough is the number of images beyond which more would add nothing, or that is all that was asked for.
-func (o SelectOptions) enough(views []int, frames []Frame) int {
+func (o Options) enough(views []int, frames []Frame) int {
 	if len(views) == 0 {
 		return 0
 	}
 	travel := frames[views[len(views)-1]].Travel - frames[views[0]].Travel
 	return max(o.KeepAll, min(o.MaxImages, int(travel/comfortableStep)))
+}
+
+// Blurred says of each frame whether it is clearly less sharp than its neighbours.
+func Blurred(frames []Frame) []bool {
+	blurred := make([]bool, len(frames))
+	for i, clarity := range clarities(frames) {
+		blurred[i] = clarity < blurredRatio
+	}
+	return blurred
 }
 
 // clarities are the frames' sharpness as parts of what is usual around them, since how sharp a scene can look depends on
@@ -124,7 +134,7 @@ func clarities(frames []Frame) []float64 {
 		lo, hi := max(0, i-blurNeighbours), min(len(frames), i+blurNeighbours+1)
 		around := make([]float64, 0, hi-lo)
 		for _, f := range frames[lo:hi] {
-			if !unusable(f) {
+			if f.Usable() {
 				around = append(around, f.Sharpness)
 			}
 		}
@@ -193,8 +203,8 @@ func (s *Selection) dropBlurred(views []int, frames []Frame, clarity []float64) 
 	return views
 }
 
-// quantiles of a measure over frames: 10 %, median, 90 %.
-func quantiles(frames []Frame, of func(Frame) float64) (low, middle, high float64) {
+// Quantiles of a measure over frames: 10 %, median, 90 %.
+func Quantiles(frames []Frame, of func(Frame) float64) (low, middle, high float64) {
 	if len(frames) == 0 {
 		return 0, 0, 0
 	}

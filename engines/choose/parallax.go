@@ -1,4 +1,4 @@
-package frames
+package choose
 
 import (
 	"math"
@@ -144,6 +144,17 @@ func (v *views) still() bool {
 	slices.Sort(rests)
 	// Too few are no evidence.
 	return len(rests) >= 10 && quantile(ways, 0.9) < smallReach && quantile(rests, 0.75) < leastDepth
+}
+
+// MedianParallax is the median of Frame.Parallax where it was measured; 0 where it never was.
+func MedianParallax(frames []Frame) float64 {
+	var measured []float64
+	for _, f := range frames {
+		if f.Parallax > 0 {
+			measured = append(measured, f.Parallax)
+		}
+	}
+	return median(measured)
 }
 
 // solve does so for eight linear equations, the right side in the last column (Gauss with pivots).
