@@ -30,6 +30,9 @@ type Tool struct {
 type StageRecord struct {
 	Stage        pipeline.Stage     `json:"stage"`
 	Attempt      int                `json:"attempt"`
+	Fence        int64              `json:"fence,string,omitempty"`
+	WorkerAt     time.Time          `json:"worker_at,omitzero"`  // since when its worker ran
+	ClaimedAt    time.Time          `json:"claimed_at,omitzero"` // when the worker got the task
 	StartedAt    time.Time          `json:"started_at"`
 	FinishedAt   time.Time          `json:"finished_at"`
 	WallS        float64            `json:"wall_s"`
@@ -40,6 +43,25 @@ type StageRecord struct {
 	Warnings     []pipeline.Warning `json:"warnings,omitempty"`
 	Report       json.RawMessage    `json:"report,omitempty"`   // the stage's part of report.json, a ReportDocument
 	CostUSD      float64            `json:"cost_usd,omitempty"` // wall time at the worker's price, an estimate; absent where it has none
+	Programs     []ProgramTime      `json:"programs,omitempty"` // that the stage ran, by name
+	Earlier      []Attempt          `json:"earlier,omitempty"`  // attempts that left no result, in order
+}
+
+// ProgramTime is what the runs of one program took together. Runs at the same time count each.
+type ProgramTime struct {
+	Name  string  `json:"name"`
+	Runs  int     `json:"runs"`
+	WallS float64 `json:"wall_s"`
+	CPUS  float64 `json:"cpu_s"` // user + system
+}
+
+// Cost of the stage so far: of all its attempts.
+func (r StageRecord) Cost() float64 {
+	usd := r.CostUSD
+	for _, a := range r.Earlier {
+		usd += a.CostUSD
+	}
+	return usd
 }
 
 // Manifest says what a stage made out of what. It carries the whole history of its request, so that one manifest is

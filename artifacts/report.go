@@ -121,7 +121,7 @@ func NewReport(r pipeline.Request, history []StageRecord) (*ReportDocument, erro
 		d.Warnings = append(d.Warnings, record.Warnings...)
 		record.Report, record.Warnings = nil, nil // said once, above
 		d.Stages = append(d.Stages, record)
-		d.CostUSD += record.CostUSD
+		d.CostUSD += record.Cost()
 	}
 	if d.Plan != nil {
 		for i := range d.Stages {

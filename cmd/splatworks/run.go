@@ -84,7 +84,7 @@ func (cmd runCommand) Run(ctx context.Context, c console) error {
 		return errors.Join(err, r.Close())
 	}
 	err = cmd.reconstruct(ctx, c, r, b)
-	return errors.Join(err, cmd.tidy(ctx, c, r, err), r.Close())
+	return errors.Join(err, leaveTrace(context.WithoutCancel(ctx), r, cmd.Out), cmd.tidy(ctx, c, r, err), r.Close())
 }
 
 // data is where the intermediate results are.

@@ -87,7 +87,7 @@ func (c *Colmap) run(ctx context.Context, command string, args []string, watch w
 		"--default_random_seed", strconv.Itoa(c.RandomSeed)}, args...)
 	lastError, last := "", Progress{}
 	usage, err := tool.Run(ctx, tool.Command{
-		Path: c.Path, Args: args, Timeout: c.Timeout,
+		Path: c.Path, Args: args, Name: "colmap " + command, Timeout: c.Timeout,
 		// A second thread pool inside BLAS makes the mappers slower, not faster.
 		Env: []string{"OPENBLAS_NUM_THREADS=1"},
 		OnStderr: func(line string) {

@@ -6,12 +6,14 @@
 package tool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,6 +34,8 @@ type Command struct {
 	// Path is the program: a file, or a name that is looked up in PATH.
 	Path string
 	Args []string
+	// Name is what a [Watcher] calls the program; empty is the base of Path.
+	Name string
 	// Dir is the working folder; empty is the caller's.
 	Dir string
 	// Env is added to the caller's environment.
@@ -76,7 +80,7 @@ func Stream(ctx context.Context, c Command, read func(stdout io.Reader) error) (
 	return run(ctx, c, func(stdout io.Reader, _ func(func(string), string)) error { return read(stdout) })
 }
 
-func run(ctx context.Context, c Command, consume func(stdout io.Reader, call func(func(string), string)) error) (Usage, error) {
+func run(ctx context.Context, c Command, consume func(stdout io.Reader, call func(func(string), string)) error) (u Usage, err error) {
 	if err := ctx.Err(); err != nil {
 		return Usage{}, &Error{Program: c.Path, Cause: err}
 	}
@@ -92,7 +96,10 @@ func run(ctx context.Context, c Command, consume func(stdout io.Reader, call fun
 	if err != nil {
 		return Usage{}, &Error{Program: c.Path, Cause: err}
 	}
-	out := child.drain(c, consume, stop)
+	c.Name = cmp.Or(c.Name, filepath.Base(c.Path))
+	watcher := watcherOf(ctx)
+	defer func() { watcher.Ended(c.Name, u, err) }()
+	out := child.drain(c, consume, stop, watcher)
 	outcome := child.wait(ctx, graceOf(c))
 	child.expirePipes()
 	out.readers.Wait()
@@ -132,11 +139,12 @@ func (o *output) call(callback func(string), line string) {
 }
 
 // drain reads both pipes to their ends. A failure of consume, which reads standard output, stops the program.
-func (p *process) drain(c Command, consume func(stdout io.Reader, call func(func(string), string)) error, stop context.CancelCauseFunc) *output {
+func (p *process) drain(c Command, consume func(stdout io.Reader, call func(func(string), string)) error, stop context.CancelCauseFunc, watcher Watcher) *output {
 	o := new(output)
 	o.readers.Go(func() {
 		scanLines(p.stderr, func(line string) {
 			o.tail.add(line)
+			watcher.Printed(c.Name, line)
 			o.call(c.OnStderr, line)
 		})
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/story"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -51,6 +52,15 @@ func requestOf(s queue.State, position int) Request {
 func (s *Service) look(r *http.Request) (int, any, error) {
 	state, position, err := s.find(r.Context(), r.PathValue("id"))
 	return http.StatusOK, requestOf(state, position), err
+}
+
+// trace serves GET /trace/{id}: where the time of a request went, and why it waits or failed.
+func (s *Service) trace(r *http.Request) (int, any, error) {
+	told, err := story.Teller{Store: s.Store, Buckets: s.Buckets, Queue: s.Queue, Slots: s.Slots, Now: s.Now}.Tell(r.Context(), r.PathValue("id"))
+	if errors.Is(err, story.ErrUnknown) {
+		err = queue.ErrNotFound
+	}
+	return http.StatusOK, told, err
 }
 
 func (s *Service) find(ctx context.Context, id string) (queue.State, int, error) {

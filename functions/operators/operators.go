@@ -1,5 +1,5 @@
-// Package operators is the queue's API for operators and other services: what is where, what is next, enqueue, call off,
-// try again from a stage, purge, rebuild, and the reaper's tick. It is reached only through IAM (Cloud Run invokers), so
+// Package operators is the queue's API for operators and other services: what is where, what is next, what became of a request,
+// enqueue, call off, try again from a stage, purge, rebuild, and the reaper's tick. It is reached only through IAM (Cloud Run invokers), so
 // a caller that comes this far may do all of it. Clients never see it: their API is functions/trigger.
 package operators
 
@@ -26,6 +26,7 @@ type Queue interface {
 	queue.Restorer
 	queue.Overview
 	Enqueue(ctx context.Context, t queue.Task) (added bool, err error)
+	After(ctx context.Context, cursor string, n int, wait time.Duration) ([]queue.Transition, error) // queue.Events
 }
 
 // Config is everything a Service works with. All but Ended and PageLooks are required.
@@ -100,6 +101,7 @@ func (s *Service) Handler() http.Handler {
 	handle(http.MethodGet, "/next", callTimeout, s.next)
 	handle(http.MethodPost, "/enqueue", callTimeout, s.enqueue)
 	handle(http.MethodGet, "/status/{id}", callTimeout, s.look)
+	handle(http.MethodGet, "/trace/{id}", callTimeout, s.trace)
 	handle(http.MethodPut, "/status/{id}", callTimeout, s.set)
 	handle(http.MethodPost, "/retry/{id}", callTimeout, s.retry)
 	handle(http.MethodPost, "/redeliver/{id}", callTimeout, s.redeliver)

@@ -68,7 +68,7 @@ func (s *Service) read(ctx context.Context, state queue.State, window int64, now
 	l := left{window: window}
 	for _, h := range m.History {
 		l.timings = append(l.timings, api.StageTiming{Stage: h.Stage, Attempt: h.Attempt, StartedAt: h.StartedAt, FinishedAt: h.FinishedAt, WallS: h.WallS})
-		l.costUSD += h.CostUSD
+		l.costUSD += h.Cost()
 	}
 	if state.Status != pipeline.Completed {
 		return l, nil

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"queue":     {"pipeline", "queue"},
 	"artifacts": {"pipeline", "artifacts"},
 	"engines":   {"engines"},
-	"internal":  {"pipeline", "queue", "artifacts", "internal", "engines/fault"},
+	"internal":  {"pipeline", "queue", "artifacts", "internal", "engines/fault", "engines/tool"},
 	"functions": {"pipeline", "queue", "artifacts", "internal", "functions", "client"},
 	"services":  {"pipeline", "queue", "artifacts", "engines", "internal"},
 	"client":    {"pipeline", "client"},

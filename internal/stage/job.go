@@ -42,6 +42,7 @@ type Job struct {
 	saved    func(context.Context) error // reports to the queue that the task got further
 	now      func() time.Time
 
+	journal   *journal
 	startCPUS float64 // of the worker when the job began
 	usdPerS   float64 // price of the worker
 	room      func() (Space, error)
@@ -317,6 +318,7 @@ func (j *Job) ReportSoFar() (*artifacts.ReportDocument, error) {
 	record.WallS = record.FinishedAt.Sub(record.StartedAt).Seconds()
 	record.CPUS = usage().cpuS - j.startCPUS
 	record.PeakRSSBytes = usage().peakRSSBytes
+	record.Programs = j.journal.programTimes()
 	return artifacts.NewReport(j.Request, append(j.history[:len(j.history):len(j.history)], record))
 }
 

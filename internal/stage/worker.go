@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/tool"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
@@ -39,6 +40,8 @@ type Worker struct {
 	// Ended, if set, is called for every request that this worker ended, once the queue has recorded it. What it cannot
 	// announce, the reaper will.
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
+
+	since time.Time // of Run
 }
 
 // Run works until the stage has nothing ready, the time is nearly up, or stop is closed. Canceling ctx abandons the task
@@ -46,6 +49,7 @@ type Worker struct {
 func (w *Worker) Run(ctx context.Context, stop <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	w.since = w.Now()
 	for {
 		adopted, err := w.Slots.Adopt(ctx, w.Definition.Stage, w.ID, w.Limit)
 		if err != nil {
@@ -115,11 +119,12 @@ func (w *Worker) keepSlot(ctx context.Context) {
 // work runs one task to its outcome, and returns the next one if it was claimed along with that. It returns an error only
 // when the outcome cannot be reported to the queue.
 func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (next queue.Lease, err error) {
-	t := lease.Task()
+	t, journal := lease.Task(), w.journalOf(lease)
 	ctx = w.traced(ctx, t.RequestID)
 	log := w.Log.With("request_id", t.RequestID, "stage", t.Stage, "attempt", lease.Attempt(), "fence", lease.Fence())
 	log.InfoContext(ctx, "task claimed")
-	manifest, err := w.attempt(ctx, lease, stop, log)
+	manifest, err := w.attempt(ctx, lease, stop, journal, log)
+	w.leave(ctx, journal, err, stopped(stop), log)
 	if err == nil {
 		next, err = w.finish(ctx, lease, manifest, stop)
 	} else {
@@ -191,7 +196,7 @@ func (w *Worker) giveUp(ctx context.Context, lease queue.Lease, cause error, sto
 	switch {
 	case errors.Is(cause, queue.ErrLeaseLost) || errors.Is(cause, queue.ErrCanceled):
 		return cause
-	case errors.Is(cause, ErrStopped), stopping && errors.Is(cause, context.Canceled):
+	case released(cause, stopping):
 		log.InfoContext(ctx, "task released")
 		return lease.GiveBack(ctx)
 	}
@@ -205,7 +210,7 @@ func (w *Worker) giveUp(ctx context.Context, lease queue.Lease, cause error, sto
 }
 
 // attempt runs the stage and writes its manifest.
-func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan struct{}, log *slog.Logger) (pipeline.Object, error) {
+func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan struct{}, journal *journal, log *slog.Logger) (pipeline.Object, error) {
 	t := lease.Task()
 	// A worker may have died between its manifest and its Complete: then the work is done and only the word is missing.
 	bucket, name := w.Buckets.ManifestBucket(t.Stage), artifacts.ManifestName(t.RequestID, t.Stage)
@@ -216,13 +221,13 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 		return pipeline.Object{}, fmt.Errorf("look for manifest: %w", err)
 	}
 
-	job, err := w.newJob(ctx, lease)
+	job, err := w.newJob(ctx, lease, journal)
 	if err != nil {
 		return pipeline.Object{}, err
 	}
 	defer os.RemoveAll(job.Dir)
 
-	working, cancel := context.WithCancelCause(ctx)
+	working, cancel := context.WithCancelCause(tool.Watched(ctx, journal))
 	defer cancel(nil)
 	var beside sync.WaitGroup
 	beside.Go(func() { w.heartbeat(working, cancel, lease, job) })
@@ -252,7 +257,7 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 	return o, err
 }
 
-func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
+func (w *Worker) newJob(ctx context.Context, lease queue.Lease, journal *journal) (*Job, error) {
 	t, failure := lease.Task(), lease.LastFailure()
 	job := &Job{
 		Smaller: failure != nil && failure.Kind == pipeline.ExhaustedResources, Earlier: failure,
@@ -260,7 +265,9 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease) (*Job, error) {
 		Dir:   filepath.Join(w.WorkDir, strconv.FormatInt(lease.Fence(), 10)),
 		stage: t.Stage, fence: lease.Fence(), store: w.Store, buckets: w.Buckets, stopping: make(chan struct{}), saved: lease.Saved, now: w.Now,
 		fresh: make(chan struct{}, 1), usdPerS: w.USDPerS, room: w.Room,
-		record: artifacts.StageRecord{Stage: t.Stage, Attempt: lease.Attempt()},
+		record: artifacts.StageRecord{Stage: t.Stage, Attempt: lease.Attempt(), Fence: lease.Fence(), WorkerAt: w.since, ClaimedAt: journal.ClaimedAt,
+			Earlier: w.earlier(ctx, t)},
+		journal: journal,
 	}
 	if _, ok := t.Stage.Previous(); ok {
 		m, err := artifacts.ReadManifest(ctx, w.Store, t.Input)
@@ -305,6 +312,7 @@ func (w *Worker) run(ctx context.Context, job *Job) (err error) {
 		job.record.CPUS = after.cpuS - job.startCPUS
 		job.record.PeakRSSBytes = after.peakRSSBytes
 		job.record.CostUSD = job.cost(job.record.FinishedAt)
+		job.record.Programs = job.journal.programTimes()
 	}()
 	return w.Definition.Run(ctx, job)
 }

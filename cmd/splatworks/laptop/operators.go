@@ -7,8 +7,8 @@ import (
 	"github.com/splatworks/splatworks/infra/local/socket"
 )
 
-// operatorsSocket is the name of the operators' API in the data folder.
-const operatorsSocket = "operators.sock"
+// OperatorsSocket is the name of the operators' API in the data folder.
+const OperatorsSocket = "operators.sock"
 
 // listenForOperators makes the place of the operators' API and returns what serves it. Nothing in that API checks who calls:
 // in the cloud IAM does. So here it is a socket.
@@ -17,7 +17,7 @@ func (b *Backend) listenForOperators(ctx context.Context, dir string) (serve fun
 	if err != nil {
 		return nil, err
 	}
-	if b.Operators, err = b.place(dir, operatorsSocket); err != nil {
+	if b.Operators, err = b.place(dir, OperatorsSocket); err != nil {
 		return nil, err
 	}
 	listener, err := socket.Listen(ctx, b.Operators) // the lock on the data folder says that nobody else does

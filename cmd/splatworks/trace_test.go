@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/splatworks/splatworks/cmd/splatworks/laptop"
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/story"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+const tracedID = "06ebef9p01necy1z9yyyj6veq0"
+
+// operatorsAPI answers as a deployment behind IAM does.
+func operatorsAPI(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Header.Get("Authorization") != "Bearer good":
+		http.Error(w, "no", http.StatusForbidden)
+	case r.URL.Path == "/trace/"+tracedID:
+		serve.WriteJSON(w, http.StatusOK, story.Story{RequestID: tracedID, Status: pipeline.Queued, Now: "It waits for its upload."})
+	default:
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusNotFound, Code: "unknown_request", Detail: "No such request.", Advice: "Check the id."})
+	}
+}
+
+func TestTraceAsksTheOperatorsAPI(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(operatorsAPI))
+	defer server.Close()
+	data, err := os.MkdirTemp("", "trace-") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(data)
+	listener, err := net.Listen("unix", filepath.Join(data, laptop.OperatorsSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := httptest.NewUnstartedServer(http.HandlerFunc(operatorsAPI))
+	local.Listener.Close()
+	local.Listener = listener
+	local.Start()
+	defer local.Close()
+
+	for _, where := range []string{server.URL, server.URL + "/", data, filepath.Join(data, laptop.OperatorsSocket)} {
+		var out bytes.Buffer
+		cmd := traceCommand{Request: tracedID, Operators: where, Identity: "good"}
+		if err := cmd.Run(context.Background(), console{out: &out, err: &out}); err != nil || !strings.Contains(out.String(), "It waits for its upload.") {
+			t.Errorf("%s: %v\n%s", where, err, out.String())
+		}
+		out.Reset()
+		cmd.JSON = true
+		if err := cmd.Run(context.Background(), console{out: &out, err: &out}); err != nil || !strings.Contains(out.String(), `"now": "It waits for its upload."`) {
+			t.Errorf("%s: %v\n%s", where, err, out.String())
+		}
+	}
+	for _, c := range []struct {
+		cmd  traceCommand
+		says string
+	}{
+		{traceCommand{Request: "00000000000000000000000000", Operators: server.URL, Identity: "good"}, "No such request. Check the id. (unknown_request)"},
+		{traceCommand{Request: tracedID, Operators: server.URL}, "SPLATWORKS_IDENTITY_TOKEN"},
+		{traceCommand{Request: tracedID, Operators: filepath.Join(data, "nothing")}, "--operators"},
+		{traceCommand{Request: "no-id"}, "neither the id of a request nor a folder"},
+		{traceCommand{Request: t.TempDir()}, "holds no run"},
+	} {
+		if err := c.cmd.Run(context.Background(), console{}); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: %v, not %q", c.cmd, err, c.says)
+		}
+	}
+}
+
+// TestTraceOfARun reads what a run that ended has left.
+func TestTraceOfARun(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, traceFile), []byte(`{"request_id":"`+tracedID+`","status":"FAILED","now":"It failed in filter with too_dark."}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := (traceCommand{Request: dir}).Run(t.Context(), console{out: &out}); err != nil || !strings.Contains(out.String(), "too_dark") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	if err := os.WriteFile(filepath.Join(dir, traceFile), []byte(`{`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var usage usageError
+	if err := (traceCommand{Request: dir}).Run(t.Context(), console{out: &out}); err == nil || errors.As(err, &usage) {
+		t.Error(err)
+	}
+}
