@@ -38,17 +38,17 @@ programs and steps, and the last lines that the programs of a failed attempt pri
 }
 
 func (cmd traceCommand) Run(ctx context.Context, c console) error {
-	told, err := cmd.tell(ctx)
+	found, err := cmd.read(ctx)
 	if err != nil {
 		return err
 	}
 	if cmd.JSON {
-		return printJSON(c, told)
+		return printJSON(c, found)
 	}
-	return told.Write(c.out)
+	return found.Write(c.out)
 }
 
-func (cmd traceCommand) tell(ctx context.Context) (*story.Story, error) {
+func (cmd traceCommand) read(ctx context.Context) (*story.Story, error) {
 	if info, err := os.Stat(cmd.Request); err == nil && info.IsDir() {
 		return traceOfRun(ctx, cmd.Request)
 	}
@@ -63,9 +63,9 @@ const traceFile = "trace.json"
 
 // traceOfRun is the story of a run that is at work or was interrupted, else the one that a run left when it ended.
 func traceOfRun(ctx context.Context, dir string) (*story.Story, error) {
-	told, err := reconstruct.Tell(ctx, filepath.Join(dir, unfinished), time.Now)
+	found, err := reconstruct.Story(ctx, filepath.Join(dir, unfinished), time.Now)
 	if !errors.Is(err, story.ErrUnknown) {
-		return told, err
+		return found, err
 	}
 	body, err := os.ReadFile(filepath.Join(dir, traceFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,23 +74,23 @@ func traceOfRun(ctx context.Context, dir string) (*story.Story, error) {
 	if err != nil {
 		return nil, err
 	}
-	told = new(story.Story)
-	if err := json.Unmarshal(body, told); err != nil {
+	found = new(story.Story)
+	if err := json.Unmarshal(body, found); err != nil {
 		return nil, fmt.Errorf("read %s: %w", traceFile, err)
 	}
-	return told, nil
+	return found, nil
 }
 
 // leaveTrace writes the story of a run that has ended into its output folder.
 func leaveTrace(ctx context.Context, r *reconstruct.Reconstruction, dir string) error {
-	told, err := r.Tell(ctx)
+	found, err := r.Story(ctx)
 	if err != nil {
 		return fmt.Errorf("trace of the run: %w", err)
 	}
 	return saveFile(filepath.Join(dir, traceFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		return e.Encode(told)
+		return e.Encode(found)
 	})
 }
 
@@ -129,11 +129,11 @@ func (cmd traceCommand) ask(ctx context.Context) (*story.Story, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, refused(resp, body)
 	}
-	told := new(story.Story)
-	if err := json.Unmarshal(body, told); err != nil {
+	found := new(story.Story)
+	if err := json.Unmarshal(body, found); err != nil {
 		return nil, fmt.Errorf("the answer is not a trace: %w", err)
 	}
-	return told, nil
+	return found, nil
 }
 
 // refused says why the operators' API, or what is in front of it, gave no story.

@@ -56,11 +56,11 @@ func (s *Service) look(r *http.Request) (int, any, error) {
 
 // trace serves GET /trace/{id}: where the time of a request went, and why it waits or failed.
 func (s *Service) trace(r *http.Request) (int, any, error) {
-	told, err := story.Teller{Store: s.Store, Buckets: s.Buckets, Queue: s.Queue, Slots: s.Slots, Now: s.Now}.Tell(r.Context(), r.PathValue("id"))
+	found, err := story.Reader{Store: s.Store, Buckets: s.Buckets, Queue: s.Queue, Slots: s.Slots, Now: s.Now}.Read(r.Context(), r.PathValue("id"))
 	if errors.Is(err, story.ErrUnknown) {
 		err = queue.ErrNotFound
 	}
-	return http.StatusOK, told, err
+	return http.StatusOK, found, err
 }
 
 func (s *Service) find(ctx context.Context, id string) (queue.State, int, error) {

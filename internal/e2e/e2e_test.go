@@ -260,6 +260,7 @@ func TestKilledWorker(t *testing.T) {
 		t.Errorf("the worker was killed, and the failure is %+v", lost)
 	}
 	d := b.until(a, "it is done", func(d document) bool { return d.Status == "COMPLETED" })
+	b.checkTrace(a)
 
 	report := b.download(d, "report")
 	var r artifacts.ReportDocument

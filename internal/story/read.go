@@ -20,8 +20,8 @@ type Queue interface {
 	After(ctx context.Context, cursor string, n int, wait time.Duration) ([]queue.Transition, error)
 }
 
-// Teller knows where stories are found.
-type Teller struct {
+// Reader knows where stories are found.
+type Reader struct {
 	Store   artifacts.Store
 	Buckets artifacts.Buckets
 	Queue   Queue                  // nil: the store has to do
@@ -47,30 +47,30 @@ type facts struct {
 	now      time.Time
 }
 
-// Tell is the story of a request. ErrUnknown when there is none.
-func (t Teller) Tell(ctx context.Context, requestID string) (*Story, error) {
+// Read is the story of a request. ErrUnknown when there is none.
+func (r Reader) Read(ctx context.Context, requestID string) (*Story, error) {
 	if !pipeline.ValidRequestID(requestID) {
 		return nil, ErrUnknown
 	}
-	f := &facts{now: t.Now()}
-	for _, read := range []func(context.Context, string, *facts) error{t.readQueue, t.readRecord, t.readManifest, t.readOutcome, t.readEvents} {
+	f := &facts{now: r.Now()}
+	for _, read := range []func(context.Context, string, *facts) error{r.readQueue, r.readRecord, r.readManifest, r.readOutcome, r.readEvents} {
 		if err := read(ctx, requestID, f); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	f.reports, err = artifacts.ReadAttempts(ctx, t.Store, t.Buckets, requestID+"/")
+	f.reports, err = artifacts.ReadAttempts(ctx, r.Store, r.Buckets, requestID+"/")
 	if err != nil {
 		return nil, err
 	}
-	return f.tell(), nil
+	return f.story(), nil
 }
 
-func (t Teller) readQueue(ctx context.Context, id string, f *facts) error {
-	if t.Queue == nil {
+func (r Reader) readQueue(ctx context.Context, id string, f *facts) error {
+	if r.Queue == nil {
 		return nil
 	}
-	state, err := t.Queue.Lookup(ctx, id)
+	state, err := r.Queue.Lookup(ctx, id)
 	if errors.Is(err, queue.ErrNotFound) {
 		return nil // forgotten, or not rebuilt yet
 	}
@@ -78,23 +78,23 @@ func (t Teller) readQueue(ctx context.Context, id string, f *facts) error {
 		return err
 	}
 	f.state, f.request = &state, state.Request
-	if f.position, err = t.Queue.Position(ctx, id); err != nil && !errors.Is(err, queue.ErrNotFound) {
+	if f.position, err = r.Queue.Position(ctx, id); err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return err
 	}
-	counts, err := t.Queue.Counts(ctx)
-	f.counts, f.slots = counts[state.Stage], t.Slots[state.Stage]
+	counts, err := r.Queue.Counts(ctx)
+	f.counts, f.slots = counts[state.Stage], r.Slots[state.Stage]
 	return err
 }
 
 // maxRecordBytes bounds a record or an outcome.
 const maxRecordBytes = 1 << 20
 
-func (t Teller) readRecord(ctx context.Context, id string, f *facts) error {
+func (r Reader) readRecord(ctx context.Context, id string, f *facts) error {
 	var record struct {
 		pipeline.Request
 		Trace serve.Trace `json:"trace"`
 	}
-	err := artifacts.GetJSON(ctx, t.Store, pipeline.Object{Bucket: t.Buckets.Artifacts, Name: artifacts.RequestName(id)}, &record, maxRecordBytes)
+	err := artifacts.GetJSON(ctx, r.Store, pipeline.Object{Bucket: r.Buckets.Artifacts, Name: artifacts.RequestName(id)}, &record, maxRecordBytes)
 	if errors.Is(err, artifacts.ErrNotFound) {
 		if f.state == nil {
 			return ErrUnknown
@@ -109,16 +109,16 @@ func (t Teller) readRecord(ctx context.Context, id string, f *facts) error {
 }
 
 // readManifest reads the newest one: it has the whole history.
-func (t Teller) readManifest(ctx context.Context, id string, f *facts) error {
+func (r Reader) readManifest(ctx context.Context, id string, f *facts) error {
 	for s, ok := pipeline.Last(), true; ok; s, ok = s.Previous() {
-		o, err := t.Store.Stat(ctx, t.Buckets.ManifestBucket(s), artifacts.ManifestName(id, s))
+		o, err := r.Store.Stat(ctx, r.Buckets.ManifestBucket(s), artifacts.ManifestName(id, s))
 		if errors.Is(err, artifacts.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("look for manifest: %w", err)
 		}
-		m, err := artifacts.ReadManifest(ctx, t.Store, o)
+		m, err := artifacts.ReadManifest(ctx, r.Store, o)
 		if err != nil {
 			return err
 		}
@@ -128,9 +128,9 @@ func (t Teller) readManifest(ctx context.Context, id string, f *facts) error {
 	return nil
 }
 
-func (t Teller) readOutcome(ctx context.Context, id string, f *facts) error {
+func (r Reader) readOutcome(ctx context.Context, id string, f *facts) error {
 	var o queue.Outcome
-	err := artifacts.GetJSON(ctx, t.Store, pipeline.Object{Bucket: t.Buckets.Artifacts, Name: artifacts.OutcomeName(id)}, &o, maxRecordBytes)
+	err := artifacts.GetJSON(ctx, r.Store, pipeline.Object{Bucket: r.Buckets.Artifacts, Name: artifacts.OutcomeName(id)}, &o, maxRecordBytes)
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return nil
 	}
@@ -142,12 +142,12 @@ func (t Teller) readOutcome(ctx context.Context, id string, f *facts) error {
 const eventsAtOnce = 2000
 
 // readEvents looks through all events that the queue keeps.
-func (t Teller) readEvents(ctx context.Context, id string, f *facts) error {
+func (r Reader) readEvents(ctx context.Context, id string, f *facts) error {
 	if f.state == nil {
 		return nil
 	}
 	for cursor := ""; ; {
-		page, err := t.Queue.After(ctx, cursor, eventsAtOnce, 0)
+		page, err := r.Queue.After(ctx, cursor, eventsAtOnce, 0)
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ type world struct {
 	queue   *memq.Queue
 	buckets artifacts.Buckets
 	request pipeline.Request
-	teller  story.Teller
+	reader  story.Reader
 }
 
 func newWorld(t *testing.T) *world {
@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	}
 	clock := func() time.Time { return w.now }
 	w.queue = memq.New(queue.Config{Now: clock, Rand: func() float64 { return 0 }})
-	w.teller = story.Teller{Store: w.store, Buckets: w.buckets, Queue: w.queue, Slots: slots, Now: clock}
+	w.reader = story.Reader{Store: w.store, Buckets: w.buckets, Queue: w.queue, Slots: slots, Now: clock}
 	w.request = w.submit(7)
 	return w
 }
@@ -87,9 +87,9 @@ func (w *world) work(s pipeline.Stage, run func(context.Context, *stage.Job) err
 
 func (w *world) after(d time.Duration) { w.now = w.now.Add(d) }
 
-func (w *world) tell() *story.Story {
+func (w *world) read() *story.Story {
 	w.t.Helper()
-	s, err := w.teller.Tell(w.t.Context(), w.request.ID)
+	s, err := w.reader.Read(w.t.Context(), w.request.ID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestStoryHasEverySecond(t *testing.T) {
 		_, _ = tool.Run(ctx, tool.Command{Path: "sh", Name: "ffmpeg", Args: []string{"-c", "echo no such stream >&2; exit 1"}})
 		return &pipeline.Failure{Kind: pipeline.Transient, Code: "flaky", Message: "It failed.", Advice: "Nothing.", Err: errors.New("the cause")}
 	})
-	if s := w.tell(); !strings.Contains(s.Now, "flaky") || !strings.Contains(s.Now, "due at 2026-11-01T12:00:2") || s.Stages[0].State != story.Waits {
+	if s := w.read(); !strings.Contains(s.Now, "flaky") || !strings.Contains(s.Now, "due at 2026-11-01T12:00:2") || s.Stages[0].State != story.Waits {
 		t.Errorf("%q, %s", s.Now, s.Stages[0].State)
 	}
 	w.after(30 * time.Second)
@@ -142,20 +142,20 @@ func TestStoryHasEverySecond(t *testing.T) {
 			t.Errorf("%+v", sum)
 		}
 	}
-	s := w.tell()
+	s := w.read()
 	check(s)
 	if first := s.Stages[0].Attempts[0]; !near(first.FromS, 5) || !near(first.LaunchS, 2) || !near(first.WaitS, 0) || !near(s.Sum.OtherS, 5) || s.TraceID == "" {
 		t.Errorf("%+v, %+v", first, s.Sum)
 	}
-	w.teller.Queue = nil
-	check(w.tell())
+	w.reader.Queue = nil
+	check(w.read())
 }
 
 func TestStorySaysWhatARequestWaitsFor(t *testing.T) {
 	w := newWorld(t)
 	says := func(words ...string) {
 		t.Helper()
-		s := w.tell()
+		s := w.read()
 		for _, word := range words {
 			if !strings.Contains(s.Now+" "+s.Advice, word) {
 				t.Errorf("%q does not say %q", s.Now, word)
@@ -178,7 +178,7 @@ func TestStorySaysWhatARequestWaitsFor(t *testing.T) {
 	}
 	w.after(3 * time.Second)
 	says("A worker is at filter, attempt 1")
-	if a := w.tell().Stages[0].Attempts; len(a) != 1 || a[0].Outcome != "works" || !near(a[0].WorkS, 3) {
+	if a := w.read().Stages[0].Attempts; len(a) != 1 || a[0].Outcome != "works" || !near(a[0].WorkS, 3) {
 		t.Errorf("%+v", a)
 	}
 	// The worker dies: its attempt leaves no report, and its lease expires.
@@ -192,17 +192,17 @@ func TestStorySaysWhatARequestWaitsFor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if a := w.tell().Stages[0].Attempts; len(a) != 2 || a[0].Outcome != "lost" || a[1].Outcome != "waits" {
+	if a := w.read().Stages[0].Attempts; len(a) != 2 || a[0].Outcome != "lost" || a[1].Outcome != "waits" {
 		t.Errorf("%+v", a)
 	}
 	w.work(pipeline.Filter, func(context.Context, *stage.Job) error {
 		return pipeline.Invalid("too_dark", "The video is too dark.", "Turn the light on.")
 	})
 	says("failed in filter with too_dark", "The video is too dark.", "Turn the light on.")
-	if s := w.tell(); s.Status != pipeline.Failed || s.Stages[0].State != story.Ended {
+	if s := w.read(); s.Status != pipeline.Failed || s.Stages[0].State != story.Ended {
 		t.Errorf("%+v", s)
 	}
-	if _, err := w.teller.Tell(t.Context(), "00000000000000000000000000"); !errors.Is(err, story.ErrUnknown) {
+	if _, err := w.reader.Read(t.Context(), "00000000000000000000000000"); !errors.Is(err, story.ErrUnknown) {
 		t.Error(err)
 	}
 	w.request = w.submit(9)
@@ -221,7 +221,7 @@ func TestStoryInATerminal(t *testing.T) {
 		_, _ = tool.Run(ctx, tool.Command{Path: "sh", Name: "ffmpeg", Args: []string{"-c", `printf 'bad\033[31m words\n' >&2; exit 1`}})
 		return pipeline.Invalid("too_dark", "The video is too dark.", "Turn the light on.")
 	})
-	s := w.tell()
+	s := w.read()
 	var text bytes.Buffer
 	if err := s.Write(&text); err != nil {
 		t.Fatal(err)

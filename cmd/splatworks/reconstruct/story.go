@@ -10,20 +10,20 @@ import (
 	"github.com/splatworks/splatworks/internal/story"
 )
 
-// Tell is the story of the reconstruction so far.
-func (r *Reconstruction) Tell(ctx context.Context) (*story.Story, error) {
-	return story.Teller{Store: r.store, Buckets: r.buckets, Queue: r.queue, Now: r.Now}.Tell(ctx, r.Request.ID)
+// Story of the reconstruction so far.
+func (r *Reconstruction) Story(ctx context.Context) (*story.Story, error) {
+	return story.Reader{Store: r.store, Buckets: r.buckets, Queue: r.queue, Now: r.Now}.Read(ctx, r.Request.ID)
 }
 
-// Tell is the story of the reconstruction in a folder, which may be at work. story.ErrUnknown when there is none.
-func Tell(ctx context.Context, dir string, now func() time.Time) (*story.Story, error) {
+// Story is that of the reconstruction in a folder, which may be at work. story.ErrUnknown when there is none.
+func Story(ctx context.Context, dir string, now func() time.Time) (*story.Story, error) {
 	store := folder.New(filepath.Join(dir, storeFolder), now)
 	for o, err := range store.List(ctx, buckets().Artifacts, artifacts.RequestPrefix) {
 		if err != nil {
 			return nil, err
 		}
 		if id, ok := artifacts.RecordOf(o.Name); ok {
-			return story.Teller{Store: store, Buckets: buckets(), Now: now}.Tell(ctx, id)
+			return story.Reader{Store: store, Buckets: buckets(), Now: now}.Read(ctx, id)
 		}
 	}
 	return nil, story.ErrUnknown

@@ -10,7 +10,7 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// TestStoryOfARun: an attempt whose process died without a word is in it while the run has its queue; what is in the folder is enough for
+// TestStoryOfARun: an attempt whose process died without a report is in it while the run has its queue; what is in the folder is enough for
 // every other.
 func TestStoryOfARun(t *testing.T) {
 	w := newWorld(t, "dies once")
@@ -21,18 +21,18 @@ func TestStoryOfARun(t *testing.T) {
 	if _, err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	told, err := r.Tell(t.Context())
+	found, err := r.Story(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	left, err := Tell(t.Context(), w.dir, time.Now)
+	left, err := Story(t.Context(), w.dir, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for s, lost := range map[*story.Story]bool{told: true, left: false} {
+	for s, lost := range map[*story.Story]bool{found: true, left: false} {
 		if s.Status != pipeline.Completed || len(s.Stages) != len(pipeline.Stages()) || !(s.Sum.WorkS > 0) || !(s.Sum.TotalS >= s.Sum.WorkS) {
 			t.Fatalf("%+v", s)
 		}
@@ -46,7 +46,7 @@ func TestStoryOfARun(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Tell(t.Context(), filepath.Join(w.dir, "nothing"), time.Now); !errors.Is(err, story.ErrUnknown) {
+	if _, err := Story(t.Context(), filepath.Join(w.dir, "nothing"), time.Now); !errors.Is(err, story.ErrUnknown) {
 		t.Error(err)
 	}
 }

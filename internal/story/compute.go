@@ -12,7 +12,7 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-func (f *facts) tell() *Story {
+func (f *facts) story() *Story {
 	s := &Story{RequestID: f.request.ID, SessionID: f.request.SessionID, Caller: f.request.Caller, TraceID: f.trace.ID, Status: f.status(), CreatedAt: f.request.CreatedAt, Stages: []Stage{}}
 	if s.Status.Terminal() {
 		s.FinishedAt = f.finishedAt()
