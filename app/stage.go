@@ -159,7 +159,7 @@ func (p *Parts) Ended(ctx context.Context, r pipeline.Request, status pipeline.S
 		archive := stage.Archive{Store: p.Store, Buckets: p.Buckets}
 		if state.Stage == "" { // it never began, so nobody will read what was uploaded for it
 			if err := archive.DeleteParts(ctx, r.ID); err != nil {
-				p.Log.WarnContext(ctx, "uploads of a request that never began stay until their retention ends", "request_id", r.ID, "error", err.Error())
+				p.Log.WarnContext(ctx, "uploads of a request that never began stay until their retention ends", "request_id", r.ID, "stage", state.Stage, "error", err.Error())
 			}
 		}
 		if err := archive.NoteOutcome(ctx, r.ID, queue.Outcome{Status: status, Failure: state.Failure, At: time.Now()}); err != nil {

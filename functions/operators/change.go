@@ -76,7 +76,7 @@ func (s *Service) set(r *http.Request) (int, any, error) {
 	}
 	if s.Ended != nil && err == nil { // who ended it announces that, nobody else
 		if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
-			s.Log.WarnContext(ctx, "end of request not announced", "request_id", id, "error", err.Error())
+			s.Log.WarnContext(ctx, "end of request not announced", "request_id", id, "stage", state.Stage, "error", err.Error())
 		}
 	}
 	return s.look(r)
@@ -301,7 +301,7 @@ func (s *Service) callOff(ctx context.Context, request pipeline.Request, name pi
 		}
 	}
 	if err != nil {
-		s.Log.WarnContext(ctx, "retry not called off", "request_id", request.ID, "error", err.Error())
+		s.Log.WarnContext(ctx, "retry not called off", "request_id", request.ID, "stage", name, "error", err.Error())
 	}
 }
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/story"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
@@ -60,6 +62,9 @@ func (s *Service) trace(r *http.Request) (int, any, error) {
 	if errors.Is(err, story.ErrUnknown) {
 		err = queue.ErrNotFound
 	}
+	if err == nil {
+		serve.About(r.Context(), slog.String("request_id", found.RequestID))
+	}
 	return http.StatusOK, found, err
 }
 
@@ -71,6 +76,7 @@ func (s *Service) find(ctx context.Context, id string) (queue.State, int, error)
 	if err != nil {
 		return state, 0, err
 	}
+	serve.About(ctx, slog.String("request_id", id), slog.Any("stage", state.Stage))
 	position, err := s.Queue.Position(ctx, id)
 	return state, position, err
 }

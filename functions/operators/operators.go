@@ -85,7 +85,7 @@ func (s *Service) Handler() http.Handler {
 		_, _ = w.Write(openapi) // the caller has gone: nobody to tell
 	})
 	handle := func(method, path string, within time.Duration, do func(*http.Request) (int, any, error)) {
-		mux.Handle(method, path, func(w http.ResponseWriter, r *http.Request) {
+		answer := func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), within)
 			defer cancel()
 			status, answer, err := do(r.WithContext(ctx))
@@ -95,7 +95,11 @@ func (s *Service) Handler() http.Handler {
 			}
 			w.Header().Set("Cache-Control", "no-store")
 			serve.WriteJSON(w, status, answer)
-		})
+		}
+		if method == http.MethodGet || path == "/reap" { // looked at and called again and again; a tick has its own line
+			answer = serve.Poll(answer)
+		}
+		mux.Handle(method, path, answer)
 	}
 	handle(http.MethodGet, "/queue", callTimeout, s.overview)
 	handle(http.MethodGet, "/next", callTimeout, s.next)

@@ -67,7 +67,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 			window = -1 // deleted by now, see result
 		} else if err != nil {
 			// The status is true anyway; the links come with the next poll.
-			s.Log.WarnContext(ctx, "results not listed", "request_id", state.ID, "error", err.Error())
+			s.Log.WarnContext(ctx, "results not listed", "request_id", state.ID, "stage", state.Stage, "error", err.Error())
 			window = -1
 		} else {
 			doc.Timings.Stages = left.timings

@@ -117,7 +117,7 @@ func (s *Service) putShare(ctx context.Context, state queue.State, ask api.Share
 	if _, err := artifacts.PutJSON(ctx, s.Store, s.Buckets.Artifacts, artifacts.ShareName(state.ID, id), record, artifacts.PutOptions{DoesNotExist: true}); err != nil {
 		return api.Share{}, err
 	}
-	s.Log.InfoContext(ctx, "result shared", "request_id", state.ID, "share_id", id)
+	s.Log.InfoContext(ctx, "result shared", "request_id", state.ID, "stage", state.Stage, "share_id", id)
 	answer := record.document(id)
 	answer.ShareToken = token
 	return answer, nil
@@ -191,7 +191,7 @@ func (s *Service) unshare(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.unavailable(w, r, "storage", err)
 	default:
-		s.Log.InfoContext(ctx, "share revoked", "request_id", state.ID, "share_id", id)
+		s.Log.InfoContext(ctx, "share revoked", "request_id", state.ID, "stage", state.Stage, "share_id", id)
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -96,6 +97,7 @@ func (s *Service) authorized(ctx context.Context, w http.ResponseWriter, r *http
 		s.unavailable(w, r, "queue", err)
 		return queue.State{}, false
 	}
+	serve.About(ctx, slog.String("request_id", state.ID), slog.Any("stage", state.Stage))
 	return state, true
 }
 
@@ -115,7 +117,7 @@ func (s *Service) ended(ctx context.Context, state queue.State) {
 		return
 	}
 	if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
-		s.Log.WarnContext(ctx, "end of request not announced", "request_id", state.ID, "error", err.Error())
+		s.Log.WarnContext(ctx, "end of request not announced", "request_id", state.ID, "stage", state.Stage, "error", err.Error())
 	}
 }
 
@@ -146,7 +148,7 @@ func (s *Service) cancel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if ended {
-		s.Log.InfoContext(ctx, "canceled", "request_id", state.ID)
+		s.Log.InfoContext(ctx, "canceled", "request_id", state.ID, "stage", state.Stage)
 		s.ended(ctx, state)
 	}
 	s.answerStatus(ctx, w, r, state)

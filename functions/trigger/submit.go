@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -153,7 +154,8 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 			s.callOff(ctx, request.ID)
 			return api.Accepted{}, false, s.broken(ctx, "storage", err)
 		}
-		s.Log.InfoContext(ctx, "accepted", "request_id", request.ID, "session_id", request.SessionID, "priority", request.Priority)
+		serve.About(ctx, slog.String("request_id", request.ID), slog.Any("stage", pipeline.First()))
+		s.Log.InfoContext(ctx, "accepted", "request_id", request.ID, "stage", pipeline.First(), "session_id", request.SessionID, "priority", request.Priority)
 	}
 	return accepted, earlier != nil, nil
 }
@@ -223,7 +225,7 @@ func (s *Service) callOff(ctx context.Context, requestID string) {
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := s.Queue.Cancel(undo, requestID); err != nil {
-		s.Log.WarnContext(ctx, "submission not called off; it can be taken over soon", "request_id", requestID, "error", err.Error())
+		s.Log.WarnContext(ctx, "submission not called off; it can be taken over soon", "request_id", requestID, "stage", pipeline.First(), "error", err.Error())
 	}
 }
 
@@ -347,7 +349,7 @@ func (s *Service) takeOver(ctx context.Context, existingID string, now time.Time
 	if err := s.Queue.Cancel(ctx, existingID); err != nil && !errors.Is(err, queue.ErrTerminal) && !errors.Is(err, queue.ErrNotFound) {
 		return err
 	}
-	s.Log.WarnContext(ctx, "abandoned submission called off", "request_id", existingID)
+	s.Log.WarnContext(ctx, "abandoned submission called off", "request_id", existingID, "stage", pipeline.First())
 	return nil
 }
 

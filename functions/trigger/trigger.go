@@ -188,9 +188,9 @@ func orDefault[T ~int | ~int64](v *T, preset T) {
 func (s *Service) Handler() http.Handler {
 	mux := serve.NewMux()
 	mux.Handle(http.MethodPost, "/trigger-reconstruction", s.submit)
-	mux.Handle(http.MethodGet, "/status", s.status)
-	mux.Handle(http.MethodGet, "/status/{request_id}", s.status)
-	mux.Handle(http.MethodGet, "/events", s.events)
+	mux.Handle(http.MethodGet, "/status", serve.Poll(s.status))
+	mux.Handle(http.MethodGet, "/status/{request_id}", serve.Poll(s.status))
+	mux.Handle(http.MethodGet, "/events", serve.Poll(s.events))
 	mux.Handle(http.MethodGet, "/result/{kind}", s.result)
 	mux.Handle(http.MethodPost, "/cancel", s.cancel)
 	mux.Handle(http.MethodPost, "/uploads", s.uploads)

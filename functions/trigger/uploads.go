@@ -236,6 +236,6 @@ func (s *Service) seal(ctx context.Context, requestID string, names []string) *s
 	if err := artifacts.WriteCapture(ctx, s.Store, s.Buckets, requestID, objects); err != nil {
 		return s.broken(ctx, "storage", err)
 	}
-	s.Log.InfoContext(ctx, "uploads complete", "request_id", requestID, "files", len(objects), "bytes", bytes)
+	s.Log.InfoContext(ctx, "uploads complete", "request_id", requestID, "stage", pipeline.First(), "files", len(objects), "bytes", bytes)
 	return nil
 }

@@ -22,7 +22,7 @@ type Hardening struct {
 }
 
 // Wrap bounds the body (413), turns a panic into a logged 500, answers /healthz, and writes one access log line for each
-// request: the path without its query string, which may hold callback tokens. A request that another Wrap has let through is
+// request: the path without its query string, which may hold callback tokens, with what Poll and About say of it. A request that another Wrap has let through is
 // passed on as it is: a function is hardened for every host, and this one's may be, too.
 func (o Hardening) Wrap(next http.Handler) http.Handler {
 	limit := cmp.Or(o.MaxBodyBytes, 1<<20)
@@ -40,8 +40,8 @@ func (o Hardening) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		start := now()
-		r = withTrace(r.WithContext(context.WithValue(r.Context(), hardenedKey{}, true)))
+		start, about := now(), new(access)
+		r = withTrace(r.WithContext(context.WithValue(r.Context(), accessKey{}, about)))
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
 			if v := recover(); v != nil {
@@ -54,10 +54,7 @@ func (o Hardening) Wrap(next http.Handler) http.Handler {
 						Detail: "Something went wrong inside the service.", Advice: "Try again; if this repeats, report it with the time."})
 				}
 			}
-			status := cmp.Or(rec.status, http.StatusOK)
-			o.Log.LogAttrs(r.Context(), accessLevel(status), "request", slog.Group("httpRequest",
-				"requestMethod", r.Method, "requestUrl", r.URL.Path, "status", status, "responseSize", rec.bytes,
-				"latency", fmt.Sprintf("%.6fs", now().Sub(start).Seconds()), "remoteIp", r.RemoteAddr, "userAgent", r.UserAgent()))
+			about.line(o.Log, r, rec, now().Sub(start))
 		}()
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if r.ContentLength > limit {
@@ -71,21 +68,12 @@ func (o Hardening) Wrap(next http.Handler) http.Handler {
 	})
 }
 
-type hardenedKey struct{}
-
-func hardened(r *http.Request) bool { return r.Context().Value(hardenedKey{}) != nil }
+func hardened(r *http.Request) bool { return r.Context().Value(accessKey{}) != nil }
 
 // TooLarge is the answer to a body of more than limit bytes.
 func TooLarge(limit int64) Problem {
 	return Problem{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
 		Detail: fmt.Sprintf("The body is larger than %d bytes.", limit), Advice: "Send less."}
-}
-
-func accessLevel(status int) slog.Level {
-	if status >= 500 {
-		return slog.LevelError
-	}
-	return slog.LevelInfo
 }
 
 // recorder remembers what was answered. Unwrap keeps http.ResponseController working through it.

@@ -51,12 +51,13 @@ func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
 		wanting = map[pipeline.Stage]int{}
 	}
 	for _, manifest := range reaped.LostHandovers {
+		id, _ := artifacts.RequestOf(manifest.Name)
 		stage, err := r.handOver(ctx, manifest)
 		if err != nil {
-			r.Log.Warn("lost event not redone", "manifest", manifest.String(), "error", err.Error())
+			r.Log.WarnContext(ctx, "lost event not redone", "request_id", id, "stage", stage, "manifest", manifest.String(), "error", err.Error())
 			continue
 		}
-		r.Log.Info("lost event redone", "manifest", manifest.String(), "stage", stage)
+		r.Log.InfoContext(ctx, "lost event redone", "request_id", id, "stage", stage, "manifest", manifest.String())
 		wanting[stage]++
 	}
 	for stage := range wanting {
@@ -89,7 +90,7 @@ func (r *Reaper) restore(ctx context.Context) error {
 		return fmt.Errorf("rebuild the queue: %w", err)
 	}
 	if rebuilt.Requests > 0 {
-		r.Log.Warn("the queue had lost requests and was rebuilt", "requests", rebuilt.Requests, "tasks", rebuilt.Tasks)
+		r.Log.WarnContext(ctx, "the queue had lost requests and was rebuilt", "requests", rebuilt.Requests, "tasks", rebuilt.Tasks)
 	}
 	return nil
 }

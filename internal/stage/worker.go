@@ -120,7 +120,7 @@ func (w *Worker) keepSlot(ctx context.Context) {
 // when the outcome cannot be reported to the queue.
 func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (next queue.Lease, err error) {
 	t, journal := lease.Task(), w.journalOf(lease)
-	ctx = w.traced(ctx, t.RequestID)
+	ctx = w.traced(ctx, t)
 	log := w.Log.With("request_id", t.RequestID, "stage", t.Stage, "attempt", lease.Attempt(), "fence", lease.Fence())
 	log.InfoContext(ctx, "task claimed")
 	manifest, err := w.attempt(ctx, lease, stop, journal, log)
@@ -142,15 +142,15 @@ const traceTime = 5 * time.Second
 
 // traced is ctx with the trace of the call that asked for the request, which its record keeps: the worker's lines are found with
 // those of that call. Without it they are written anyway.
-func (w *Worker) traced(ctx context.Context, requestID string) context.Context {
+func (w *Worker) traced(ctx context.Context, t queue.Task) context.Context {
 	var record struct {
 		Trace serve.Trace `json:"trace"`
 	}
 	look, cancel := context.WithTimeout(ctx, traceTime)
 	defer cancel()
-	o := pipeline.Object{Bucket: w.Buckets.Artifacts, Name: artifacts.RequestName(requestID)}
+	o := pipeline.Object{Bucket: w.Buckets.Artifacts, Name: artifacts.RequestName(t.RequestID)}
 	if err := artifacts.GetJSON(look, w.Store, o, &record, maxRecordBytes); err != nil && !errors.Is(err, artifacts.ErrNotFound) {
-		w.Log.WarnContext(ctx, "trace not read", "request_id", requestID, "error", err.Error())
+		w.Log.WarnContext(ctx, "trace not read", "request_id", t.RequestID, "stage", t.Stage, "error", err.Error())
 	}
 	return record.Trace.In(ctx)
 }
@@ -182,7 +182,7 @@ func (w *Worker) announce(ctx context.Context, r pipeline.Request, s pipeline.St
 	ctx, cancel := context.WithTimeout(ctx, announceTime) // the lease of the next task is running
 	defer cancel()
 	if err := w.Ended(ctx, r, s); err != nil {
-		w.Log.WarnContext(ctx, "end of request not announced yet", "request_id", r.ID, "error", err.Error())
+		w.Log.WarnContext(ctx, "end of request not announced yet", "request_id", r.ID, "stage", w.Definition.Stage, "error", err.Error())
 	}
 }
 
@@ -376,7 +376,7 @@ func (w *Worker) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, 
 			cancel(fmt.Errorf("%w: no heartbeat got through: %v", queue.ErrLeaseLost, err))
 			return
 		default:
-			w.Log.Warn("heartbeat not sent", "error", err.Error())
+			w.Log.WarnContext(ctx, "heartbeat not sent", "request_id", job.Request.ID, "stage", job.stage, "error", err.Error())
 		}
 	}
 }
