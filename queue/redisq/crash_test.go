@@ -210,7 +210,7 @@ func TestCrash(t *testing.T) {
 func (c *crash) unfinished(client *redis.Client) {
 	for _, r := range c.requests {
 		if s, err := c.q.Lookup(c.Context(), r.ID); err != nil || s.Status != pipeline.Completed {
-			record, _ := client.HGetAll(c.Context(), "{q3}request:"+r.ID).Result() // for the eye
+			record, _ := client.HGetAll(c.Context(), "{q4}request:"+r.ID).Result() // for the eye
 			c.Logf("%s: %v, record %q, state %+v", r.ID, err, record, s)
 		}
 	}

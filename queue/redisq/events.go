@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -74,19 +75,20 @@ func (q *Queue) read(ctx context.Context, cursor string, n int, block time.Durat
 	return found, nil
 }
 
-// transition reads an event that publish in lua/functions.lua wrote.
+// transition reads an event that publish in lua/functions.lua wrote: six words, the last of which may have spaces.
 func transition(m redis.XMessage) (queue.Transition, error) {
-	text := func(name string) string {
-		s, _ := m.Values[name].(string)
-		return s
+	event, _ := m.Values["event"].(string)
+	words := strings.SplitN(event, " ", 6)
+	if len(words) < 6 {
+		return queue.Transition{}, fmt.Errorf("%q has no six words", event)
 	}
-	at, err := strconv.ParseInt(text("at"), 10, 64)
-	t := queue.Transition{ID: m.ID, RequestID: text("request"), Stage: pipeline.Stage(text("stage")), Status: pipeline.Status(text("status")),
-		Kind: queue.Kind(text("kind")), At: atMillis(at)}
+	at, err := strconv.ParseInt(words[4], 10, 64)
+	t := queue.Transition{ID: m.ID, RequestID: words[0], Stage: pipeline.Stage(words[1]), Status: pipeline.Status(words[2]),
+		Kind: queue.Kind(words[3]), At: atMillis(at)}
 	if err == nil && t.Kind == queue.Progress {
 		t.Progress = new(pipeline.Progress)
-		return t, json.Unmarshal([]byte(text("detail")), t.Progress)
+		return t, json.Unmarshal([]byte(words[5]), t.Progress)
 	}
-	t.Code = text("detail")
+	t.Code = words[5]
 	return t, err
 }

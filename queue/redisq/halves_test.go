@@ -277,7 +277,7 @@ func (s *shop) checkEnd(ends pipeline.Status) {
 	s.must(err)
 	for _, key := range keys {
 		switch key {
-		case "{q3}counts", "{q3}sequence", "{q3}events", "{q3}reaped", "{q3}whole": // of the whole queue
+		case "{q4}counts", "{q4}sequence", "{q4}events", "{q4}reaped", "{q4}whole": // of the whole queue
 		default:
 			s.Errorf("%s: %s is left", s.what, key)
 		}

@@ -144,7 +144,7 @@ func TestLeftoverOfAHandover(t *testing.T) {
 	failed := l.Task().RequestID
 	ready := s.add(pipeline.Depth)
 	for _, id := range []string{ready.ID, leased, completed, failed} {
-		s.must(client.ZAdd(t.Context(), "{q3}handover", redis.Z{Score: float64(clock.Now().UnixMilli()), Member: id}).Err())
+		s.must(client.ZAdd(t.Context(), "{q4}handover", redis.Z{Score: float64(clock.Now().UnixMilli()), Member: id}).Err())
 	}
 	clock.Advance(time.Hour)
 	did, err := s.q.Reap(t.Context())
@@ -152,7 +152,7 @@ func TestLeftoverOfAHandover(t *testing.T) {
 	if len(did.LostHandovers) != 0 {
 		t.Errorf("handed over again: %v", did.LostHandovers)
 	}
-	if n, err := client.ZCard(t.Context(), "{q3}handover").Result(); n != 0 || err != nil {
+	if n, err := client.ZCard(t.Context(), "{q4}handover").Result(); n != 0 || err != nil {
 		t.Errorf("%d are looked at again and again, %v", n, err)
 	}
 }

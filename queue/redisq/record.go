@@ -37,8 +37,7 @@ func newRecord(answer any) (*record, error) {
 }
 
 // leaseFields are the names of the values that scripts return for the lease of a task: lease_of in lua/functions.lua.
-var leaseFields = strings.Fields("fence attempt status stage task started lease_lost exhausted session caller token priority options created deadline " +
-	"input_bucket input_name input_generation input_size input_crc input_type id failure")
+var leaseFields = strings.Fields("fence attempt exhausted input_bucket input_name input_version id submission failure")
 
 // newLeaseRecord reads the values of leaseFields; nil is one that is missing.
 func newLeaseRecord(answer any) (*record, error) {
@@ -98,44 +97,60 @@ func atMillis(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// requestFields are the fields of a record, and their values, that a request is submitted with.
-func requestFields(r pipeline.Request) ([]any, error) {
-	options, err := line(r.Options)
-	if err != nil {
-		return nil, fmt.Errorf("encode options: %w", err)
-	}
-	created := r.CreatedAt.UnixMilli()
-	fields := []any{"session", r.SessionID, "caller", r.Caller, "token", r.TokenHash, "options", options,
-		"created", created, "updated", created}
-	if r.Priority != 0 {
-		fields = append(fields, "priority", r.Priority)
-	}
+// submission is what a request was submitted with, as lua/keys.lua describes it.
+func submission(r pipeline.Request) (string, error) {
+	deadline := int64(0)
 	if !r.Deadline.IsZero() {
-		fields = append(fields, "deadline", r.Deadline.UnixMilli())
+		deadline = r.Deadline.UnixMilli()
 	}
-	return fields, nil
+	text, err := line([]any{r.Priority, r.SessionID, r.Caller, r.TokenHash, r.CreatedAt.UnixMilli(), deadline, r.Options})
+	if err != nil {
+		return "", fmt.Errorf("encode request: %w", err)
+	}
+	return text, nil
 }
 
 // objectArgs are the values of an object in the order in which scripts take them.
 func objectArgs(o pipeline.Object) []any {
-	return []any{o.Bucket, o.Name, o.Generation, o.Size, o.CRC32C, o.ContentType}
+	return []any{o.Bucket, o.Name, fmt.Sprintf("%d %d %d %s", o.Generation, o.Size, o.CRC32C, o.ContentType)}
 }
 
 // objectFields are the same values with the names of their fields.
 func objectFields(name string, o pipeline.Object) []any {
-	return []any{name + "_bucket", o.Bucket, name + "_name", o.Name, name + "_generation", o.Generation, name + "_size", o.Size,
-		name + "_crc", o.CRC32C, name + "_type", o.ContentType}
+	values := objectArgs(o)
+	return []any{name + "_bucket", values[0], name + "_name", values[1], name + "_version", values[2]}
 }
 
+// object reads what objectFields wrote; no fields are no object.
 func (r *record) object(name string) pipeline.Object {
-	return pipeline.Object{Bucket: r.text(name + "_bucket"), Name: r.text(name + "_name"), Generation: r.number(name + "_generation"),
-		Size: r.number(name + "_size"), CRC32C: uint32(r.number(name + "_crc")), ContentType: r.text(name + "_type")}
+	o := pipeline.Object{Bucket: r.text(name + "_bucket"), Name: r.text(name + "_name")}
+	version := r.text(name + "_version")
+	if version == "" {
+		return o
+	}
+	words := strings.SplitN(version, " ", 4)
+	if len(words) < 4 {
+		r.fail(name+"_version", fmt.Errorf("%q has no four words", version))
+		return o
+	}
+	numbers := make([]int64, 3)
+	for i := range numbers {
+		n, err := strconv.ParseInt(words[i], 10, 64)
+		if err != nil {
+			r.fail(name+"_version", err)
+		}
+		numbers[i] = n
+	}
+	o.Generation, o.Size, o.CRC32C, o.ContentType = numbers[0], numbers[1], uint32(numbers[2]), words[3]
+	return o
 }
 
+// request reads what submission wrote.
 func (r *record) request() pipeline.Request {
-	q := pipeline.Request{ID: r.text("id"), SessionID: r.text("session"), Caller: r.text("caller"), TokenHash: r.text("token"),
-		Priority: int(r.number("priority")), CreatedAt: r.time("created"), Deadline: r.time("deadline")}
-	r.json("options", &q.Options)
+	q := pipeline.Request{ID: r.text("id")}
+	var created, deadline int64
+	r.json("submission", &[]any{&q.Priority, &q.SessionID, &q.Caller, &q.TokenHash, &created, &deadline, &q.Options})
+	q.CreatedAt, q.Deadline = atMillis(created), atMillis(deadline)
 	return q
 }
 

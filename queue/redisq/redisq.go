@@ -97,11 +97,11 @@ func (q *Queue) Submit(ctx context.Context, r pipeline.Request) error {
 	if err != nil {
 		return err
 	}
-	fields, err := requestFields(r)
+	submitted, err := submission(r)
 	if err != nil {
 		return err
 	}
-	answer, err := q.call(ctx, "submit", q.now(), append(args, fields...)...)
+	answer, err := q.call(ctx, "submit", q.now(), append(args, submitted, r.CreatedAt.UnixMilli())...)
 	if err != nil {
 		return err
 	}

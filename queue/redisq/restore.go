@@ -54,10 +54,11 @@ func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	fields, err := requestFields(r.Request)
+	submitted, err := submission(r.Request)
 	if err != nil {
 		return nil, err
 	}
+	fields := []any{"updated", r.Request.CreatedAt.UnixMilli()}
 	status, failure := pipeline.Queued, ""
 	at := r.At
 	if at.IsZero() {
@@ -91,7 +92,7 @@ func restoreArgs(r queue.Record, now time.Time) ([]any, error) {
 		fields = append(fields, "finished", when)
 	}
 	stages := pipeline.Stages()
-	args = append(args, string(stages[len(stages)-1]), string(status), when, failure, queue.Recent.Milliseconds())
+	args = append(args, string(stages[len(stages)-1]), string(status), when, failure, queue.Recent.Milliseconds(), submitted)
 	return append(args, fields...), nil
 }
 

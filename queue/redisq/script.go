@@ -21,7 +21,8 @@ import (
 //go:embed lua/*.lua
 var sources embed.FS
 
-// scripts by the name of their file. Each is lua/functions.lua and then itself; lua/keys.lua describes all keys.
+// scripts by the name of their file. Each is lua/functions.lua, then lua/requests.lua where it says so, and then itself; lua/keys.lua
+// describes all keys.
 type scripts map[string]*redis.Script
 
 func loadScripts() (scripts, error) {
@@ -39,7 +40,11 @@ func loadScripts() (scripts, error) {
 	}
 	all := scripts{}
 	for name, text := range texts {
-		if name != "keys" && name != "functions" {
+		switch {
+		case name == "keys" || name == "functions" || name == "requests":
+		case strings.Contains(text, "\n-- With requests.lua.\n"):
+			all[name] = redis.NewScript(texts["functions"] + texts["requests"] + text)
+		default:
 			all[name] = redis.NewScript(texts["functions"] + text)
 		}
 	}

@@ -11,36 +11,38 @@ import (
 // satisfy takes the next number here and in the scripts: then the queue is empty, so it is not whole, and the reaper rebuilds it from
 // the buckets.
 const (
-	tag       = "{q3}"
+	tag       = "{q4}"
 	eventsKey = tag + "events"
 	countsKey = tag + "counts"
 	wholeKey  = tag + "whole"
 )
 
-// Versions 1 and 2 kept this key and began all others with oldTag.
-const (
-	oldTag     = "{q}"
-	oldVersion = oldTag + "version"
-)
+// older are the states of older versions: the hash tag of their keys, and one that exists as long as anything was ever submitted.
+var older = []struct{ tag, mark string }{
+	{"{q}", "{q}version"}, // versions 1 and 2
+	{"{q3}", "{q3}counts"},
+}
 
 // Prepare removes the state of an older program, whose workers lose their leases by that. This queue is then not whole, though it may
 // have been: requests may have come and gone meanwhile.
 func (q *Queue) Prepare(ctx context.Context) error {
-	err := q.patiently(ctx, func(int) error {
-		n, err := q.redis.Exists(ctx, oldVersion).Result()
-		if err != nil || n == 0 {
-			return err
+	for _, o := range older {
+		err := q.patiently(ctx, func(int) error {
+			n, err := q.redis.Exists(ctx, o.mark).Result()
+			if err != nil || n == 0 {
+				return err
+			}
+			if err := q.redis.Del(ctx, wholeKey).Err(); err != nil {
+				return err
+			}
+			if err := unlinkAll(ctx, q.redis, o.tag+"*", o.mark); err != nil {
+				return err
+			}
+			return q.redis.Unlink(ctx, o.mark).Err() // the last, so that a program that dies here leaves the rest to the next
+		})
+		if err != nil {
+			return fmt.Errorf("queue: remove the state of an older version: %w", err)
 		}
-		if err := q.redis.Del(ctx, wholeKey).Err(); err != nil {
-			return err
-		}
-		if err := unlinkAll(ctx, q.redis, oldTag+"*", oldVersion); err != nil {
-			return err
-		}
-		return q.redis.Unlink(ctx, oldVersion).Err() // the last, so that a program that dies here leaves the rest to the next
-	})
-	if err != nil {
-		return fmt.Errorf("queue: remove the state of an older version: %w", err)
 	}
 	return nil
 }

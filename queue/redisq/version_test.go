@@ -13,9 +13,18 @@ import (
 	"github.com/splatworks/splatworks/queue/redisq/redistest"
 )
 
-// TestStateOfAnOlderVersionIsRemovedAndRebuilt: keys of version 2 are gone after Open, others stay; the queue is not whole, which makes
-// the reaper rebuild it, also when a newer program had worked before the older one.
+// TestStateOfAnOlderVersionIsRemovedAndRebuilt: its keys are gone after Open, others stay; the queue is not whole, which makes the
+// reaper rebuild it, also when a newer program had worked before the older one.
 func TestStateOfAnOlderVersionIsRemovedAndRebuilt(t *testing.T) {
+	for name, old := range map[string][]string{
+		"2": {"{q}version", "{q}r01j9zt5k8m", "{q}ready:train", "{q}events"},
+		"3": {"{q3}counts", "{q3}request:01j9zt5k8m", "{q3}ready:train", "{q3}whole"},
+	} {
+		t.Run(name, func(t *testing.T) { olderVersion(t, old) })
+	}
+}
+
+func olderVersion(t *testing.T, old []string) {
 	client := connect(t, redistest.Start(t))
 	clock := queuetest.NewClock()
 	s := newShop(t, client, clock, queue.Config{Now: clock.Now})
@@ -23,7 +32,6 @@ func TestStateOfAnOlderVersionIsRemovedAndRebuilt(t *testing.T) {
 	s.must(s.q.SetWhole(t.Context()))
 
 	// An older program comes back, takes a request and leaves.
-	old := []string{"{q}version", "{q}r01j9zt5k8m", "{q}ready:train", "{q}events"}
 	for _, key := range old {
 		s.must(client.Set(t.Context(), key, 2, 0).Err())
 	}

@@ -8,7 +8,7 @@ if not r.status then return 'unknown' end
 if repeated and r.status == 'CANCELED' and r.updated == now then return 'ok' end
 if not active(r.status) then return 'finished' end
 leave(id, r.stage, r.task)
-redis.call('HDEL', '{q3}report:' .. id, 'failure')
+redis.call('HDEL', '{q4}report:' .. id, 'failure')
 finish(id, r.status, 'CANCELED', now + announce_within)
 publish(id, r.stage, 'CANCELED', 'canceled')
 return 'ok'

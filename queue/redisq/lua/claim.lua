@@ -7,7 +7,7 @@
 --   ARGV[10] the least fence to give: now, in microseconds
 --   ARGV[11] 1 when callers of equal priority take turns, else 0
 --   to complete a task of the same stage first: ARGV[12] its request id, [13] its fence, [14] 1 when no stage follows, else 0,
---   [15] to [20] its manifest (object)
+--   [15] to [17] its manifest (object)
 -- Returns 'lost' or 'canceled' as complete does, and has claimed nothing then; else a list of what lease_of returns.
 local stage, limit, ends, worker, least, fair = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] == '1'
 
@@ -18,8 +18,8 @@ end
 
 if repeated then
   local found = {}
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', '{q3}leased:' .. stage, ends, ends)) do
-    if read(id, 'worker').worker == worker then found[#found + 1] = lease_of(id) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', '{q4}leased:' .. stage, ends, ends)) do
+    if read(id, 'worker').worker == worker then found[#found + 1] = (lease_of(id)) end
   end
   table.sort(found, function(a, b) return tonumber(a[1]) < tonumber(b[1]) end) -- by fence: as they were claimed
   if #found > 0 then return found end
@@ -28,7 +28,7 @@ end
 -- take_turn notes that the turn of a claimed task has come.
 local function take_turn(id, score_of_task)
   local priority = priority_of(score_of_task)
-  local turns, caller = '{q3}turns:' .. stage, priority .. ':' .. read(id, 'caller').caller
+  local turns, caller = '{q4}turns:' .. stage, priority .. ':' .. cjson.decode(redis.call('GET', '{q4}submission:' .. id))[3]
   local turn = score_of_task - score(priority, 0)
   local known = redis.call('HMGET', turns, priority, caller)
   if turn > tonumber(known[1] or 0) then redis.call('HSET', turns, priority, turn) end
@@ -41,22 +41,21 @@ local newest = least - 1
 
 wake_due(stage)
 local claimed = {}
-local tasks = redis.call('ZPOPMIN', '{q3}ready:' .. stage, limit)
+local tasks = redis.call('ZPOPMIN', '{q4}ready:' .. stage, limit)
 for t = 1, #tasks, 2 do
   local id = tasks[t]
-  local lease = lease_of(id)
-  local fence, attempt, status, at_stage, task, started, lease_lost = unpack(lease, 1, 7) -- false where the record has none
+  local lease, status, at_stage, task, started, lease_lost = lease_of(id)
+  local fence, attempt = lease[1], lease[2] -- false where the record has none
   if task == 'ready' and at_stage == stage and active(status) then -- else half a script
+    local key = '{q4}request:' .. id
     newest = math.max(newest, tonumber(fence or 0)) + 1
     fence, attempt = text(newest), text((attempt or 0) + 1)
-    if status == 'QUEUED' then -- else it is not written: see active()
-      redis.call('HSET', '{q3}request:' .. id, 'status', 'PROCESSING')
-      count('QUEUED', 'PROCESSING')
-    end
-    redis.call('HSET', '{q3}request:' .. id, 'task', 'leased', 'fence', fence, 'attempt', attempt, 'worker', worker, 'ends', ends,
-      'updated', now, 'started', started or now)
-    if lease_lost then redis.call('HDEL', '{q3}request:' .. id, 'lease_lost') end
-    redis.call('ZADD', '{q3}leased:' .. stage, ends, id)
+    local begun = status == 'QUEUED' and {'status', 'PROCESSING'} or {} -- else it is not written: see active()
+    redis.call('HSET', key, 'task', 'leased', 'fence', fence, 'attempt', attempt, 'worker', worker, 'ends', ends, 'updated', now,
+      'started', started or now, unpack(begun))
+    if status == 'QUEUED' then count('QUEUED', 'PROCESSING') end
+    if lease_lost then redis.call('HDEL', key, 'lease_lost') end
+    redis.call('ZADD', '{q4}leased:' .. stage, ends, id)
     if fair then take_turn(id, tonumber(tasks[t + 1])) end
     publish(id, stage, 'PROCESSING', 'claimed')
     lease[1], lease[2] = fence, attempt

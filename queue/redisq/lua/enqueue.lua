@@ -4,31 +4,34 @@
 --   ARGV[8]  the stage before it, or an empty string
 --   ARGV[9]  this stage and all after it, separated by spaces
 --   ARGV[10] 1 when callers of equal priority take turns, else 0
---   ARGV[11] to [16]  input (object)
+--   ARGV[11] to [13]  input (object)
 -- Returns 'added', 'known', 'unknown' or 'finished'.
 local id, stage, previous, from_here, fair, input = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1', 11
-local key = '{q3}request:' .. id
-local r = read(id, 'status', 'stage', 'task', 'priority', 'caller', 'enqueued', 'fence', 'done_stage', 'input_bucket', 'input_name',
-  'input_generation')
-local status, priority = r.status, r.priority or '0'
+local key = '{q4}request:' .. id
+local r = read(id, 'status', 'stage', 'task', 'enqueued', 'fence', 'done_stage', 'input_bucket', 'input_name',
+  'input_version')
+local status = r.status
 if not status then return 'unknown' end
 if not active(status) then return 'finished' end
 
 -- newer compares generations: 64-bit numbers, so as digits.
-local function newer(a, b) return #a > #b or (#a == #b and a > b) end
+local function newer(a, b)
+  a, b = string.match(a, '^%d+'), string.match(b, '^%d+')
+  return #a > #b or (#a == #b and a > b)
+end
 -- reached reports whether a stage is this one or a later one.
 local function reached(s) return s and string.find(from_here, s, 1, true) end
 
 if r.stage == stage and (r.task or '') ~= '' then
   if repeated and r.enqueued == now then return 'added' end
-  if r.input_bucket == ARGV[input] and r.input_name == ARGV[input + 1] and newer(ARGV[input + 2], r.input_generation) then
+  if r.input_bucket == ARGV[input] and r.input_name == ARGV[input + 1] and newer(ARGV[input + 2], r.input_version) then
     redis.call('HSET', key, object('input', input))
   end
   return 'known'
 end
 if reached(r.stage) or reached(r.done_stage) then return 'known' end
 
-if r.done_stage then redis.call('ZREM', '{q3}handover', id) end
+if r.done_stage then redis.call('ZREM', '{q4}handover', id) end
 if previous ~= '' and r.done_stage ~= previous then
   -- The manifest is here before its writer's Complete: whatever was known of earlier stages is over.
   leave(id, r.stage, r.task)
@@ -38,22 +41,23 @@ if previous ~= '' and r.done_stage ~= previous then
   end
   local fence = r.task == 'leased' and r.fence or ''
   redis.call('HSET', key, 'status', status, 'done_stage', previous, 'done_fence', fence, object('manifest', input))
-  redis.call('HDEL', '{q3}report:' .. id, 'progress', 'failure')
+  redis.call('HDEL', '{q4}report:' .. id, 'progress', 'failure')
   publish(id, previous, status, 'completed')
 end
 
+local priority, _, caller = unpack(cjson.decode(redis.call('GET', '{q4}submission:' .. id)))
 local place
 if fair then -- start-time fair queuing: a caller's next task is due one turn after its last one, but not before now
-  local turns, caller = '{q3}turns:' .. stage, priority .. ':' .. r.caller
-  local t = redis.call('HMGET', turns, priority, caller)
+  local turns, turn = '{q4}turns:' .. stage, priority .. ':' .. caller
+  local t = redis.call('HMGET', turns, priority, turn)
   place = math.max(tonumber(t[1] or 0), tonumber(t[2] or 0)) + 1
-  redis.call('HSET', turns, caller, place)
+  redis.call('HSET', turns, turn, place)
 else
-  place = redis.call('INCR', '{q3}sequence')
+  place = redis.call('INCR', '{q4}sequence')
 end
 local at = text(score(priority, place))
 redis.call('HSET', key, 'stage', stage, 'task', 'ready', 'enqueued', now, 'updated', now, 'score', at, object('input', input))
 if r.stage then redis.call('HDEL', key, 'attempt', 'exhausted', 'ends', 'worker', 'extended') end
-redis.call('ZADD', '{q3}ready:' .. stage, at, id)
+redis.call('ZADD', '{q4}ready:' .. stage, at, id)
 publish(id, stage, status, 'enqueued')
 return 'added'

@@ -13,19 +13,19 @@ local r = read(id, 'fence', 'lease_lost', 'status', 'task')
 if repeated and r.fence == fence and (r.lease_lost or '0') == gone and (r.task == 'delayed' or r.status == 'FAILED') then return 'ok' end
 local answer = held(r, fence)
 if answer ~= 'ok' then return answer end
-redis.call('ZREM', '{q3}leased:' .. stage, id)
-redis.call('HSET', '{q3}report:' .. id, 'failure', failure)
+redis.call('ZREM', '{q4}leased:' .. stage, id)
+redis.call('HSET', '{q4}report:' .. id, 'failure', failure)
 if retry_at == '' then
   finish(id, 'PROCESSING', 'FAILED', now + announce_within)
-  if gone == '1' then redis.call('HSET', '{q3}request:' .. id, 'lease_lost', '1') end
+  if gone == '1' then redis.call('HSET', '{q4}request:' .. id, 'lease_lost', '1') end
   publish(id, stage, 'FAILED', 'failed', code)
   return 'ok'
 end
-redis.call('HSET', '{q3}request:' .. id, 'task', 'delayed', 'ends', retry_at, 'updated', now)
-if gone == '1' then redis.call('HSET', '{q3}request:' .. id, 'lease_lost', '1') end
-if exhausted == '1' then redis.call('HINCRBY', '{q3}request:' .. id, 'exhausted', 1) end
-if used == '0' then redis.call('HINCRBY', '{q3}request:' .. id, 'attempt', -1) end
-redis.call('HDEL', '{q3}request:' .. id, 'worker', 'extended')
-redis.call('ZADD', '{q3}delayed:' .. stage, retry_at, id)
+redis.call('HSET', '{q4}request:' .. id, 'task', 'delayed', 'ends', retry_at, 'updated', now)
+if gone == '1' then redis.call('HSET', '{q4}request:' .. id, 'lease_lost', '1') end
+if exhausted == '1' then redis.call('HINCRBY', '{q4}request:' .. id, 'exhausted', 1) end
+if used == '0' then redis.call('HINCRBY', '{q4}request:' .. id, 'attempt', -1) end
+redis.call('HDEL', '{q4}request:' .. id, 'worker', 'extended')
+redis.call('ZADD', '{q4}delayed:' .. stage, retry_at, id)
 publish(id, stage, 'PROCESSING', 'retry', code)
 return 'ok'

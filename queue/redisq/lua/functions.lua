@@ -1,5 +1,5 @@
--- What several scripts do: this file is put in front of each. Every script is called with
---   KEYS[1]  {q3}, see keys.lua
+-- What scripts about tasks do: this file is put in front of each script. Every script is called with
+--   KEYS[1]  {q4}, see keys.lua
 --   ARGV[1]  1 when the call is repeated since its answer never came, so it may have happened already; else 0
 --   ARGV[2]  now
 --   ARGV[3]  how many events are kept
@@ -10,77 +10,53 @@ local repeated, now, keep_events, keep_finished, announce_within = ARGV[1] == '1
 
 -- read returns the named fields of a record; what is missing is nil.
 local function read(id, ...)
-  local names, values, fields = {...}, redis.call('HMGET', '{q3}request:' .. id, ...), {}
+  local names, values, fields = {...}, redis.call('HMGET', '{q4}request:' .. id, ...), {}
   for i = 1, #names do
     if values[i] then fields[names[i]] = values[i] end
   end
   return fields
 end
 
--- read_all returns every field of a record, by name and as the list of names and values in turn in which scripts return records.
-local function read_all(id)
-  local list, fields = redis.call('HGETALL', '{q3}request:' .. id), {}
-  for i = 1, #list, 2 do fields[list[i]] = list[i + 1] end
-  return fields, list
-end
-
--- append adds names and values to such a list; a later value counts.
-local function append(list, more)
-  for _, value in ipairs(more) do list[#list + 1] = value end
-  return list
-end
-
--- lease_of returns what a claim decides by and what its lease has to know: the values of leaseFields in record.go. One list without
+-- lease_of returns what a lease has to know, the values of leaseFields in record.go, and then what a claim decides by. A list without
 -- names, since Redis' work for a task is the number of values that a script passes around: a claim that read what decides and then
 -- the whole record with its names took an eighth more.
 local function lease_of(id)
-  local lease = redis.call('HMGET', '{q3}request:' .. id, 'fence', 'attempt', 'status', 'stage', 'task', 'started', 'lease_lost',
-    'exhausted', 'session', 'caller', 'token', 'priority', 'options', 'created', 'deadline', 'input_bucket', 'input_name',
-    'input_generation', 'input_size', 'input_crc', 'input_type')
-  return append(lease, {id, redis.call('HGET', '{q3}report:' .. id, 'failure')})
+  local r = redis.call('HMGET', '{q4}request:' .. id, 'fence', 'attempt', 'exhausted', 'input_bucket', 'input_name', 'input_version',
+    'status', 'stage', 'task', 'started', 'lease_lost')
+  local status, stage, task, started, lease_lost = unpack(r, 7)
+  r[7], r[8], r[9] = id, redis.call('GET', '{q4}submission:' .. id), redis.call('HGET', '{q4}report:' .. id, 'failure')
+  r[10], r[11] = nil, nil
+  return r, status, stage, task, started, lease_lost
 end
 
--- object returns the fields and values for an object of the store, whose six values begin at ARGV[first].
+-- object returns the fields and values for an object of the store, whose three values begin at ARGV[first].
 local function object(name, first)
-  return name .. '_bucket', ARGV[first], name .. '_name', ARGV[first + 1], name .. '_generation', ARGV[first + 2],
-    name .. '_size', ARGV[first + 3], name .. '_crc', ARGV[first + 4], name .. '_type', ARGV[first + 5]
+  return name .. '_bucket', ARGV[first], name .. '_name', ARGV[first + 1], name .. '_version', ARGV[first + 2]
 end
 
 -- text writes a whole number without an exponent.
-local function text(number) return string.format('%.0f', number) end
+local function text(number) return string.format('%d', number) end
 
 -- 12 bits of priority, highest first, and 41 bits of place: an integer that a double holds exactly.
 local PLACES = 2 ^ 41
 local function score(priority, place) return (4095 - priority) * PLACES + place end
 local function priority_of(a_score) return 4095 - math.floor(a_score / PLACES) end
 
+-- publish appends a transition to the events: one text, which transition in events.go reads.
 local function publish(id, stage, status, kind, detail)
-  redis.call('XADD', '{q3}events', 'MAXLEN', '~', keep_events, '*',
-    'request', id, 'stage', stage or '', 'status', status, 'kind', kind, 'at', now, 'detail', detail or '')
+  redis.call('XADD', '{q4}events', 'MAXLEN', '~', keep_events, '*',
+    'event', id .. ' ' .. (stage or '') .. ' ' .. status .. ' ' .. kind .. ' ' .. now .. ' ' .. (detail or ''))
 end
 
 -- count notes a change of status.
-local function count(from, to) redis.call('HINCRBY', '{q3}counts', from .. '>' .. to, '1') end
-
--- index returns the hash and its field under which a value is found. In 65,536 small hashes, which Redis keeps as one block each, the
--- session and the token of a request take 113 bytes together; as a key each they would take 321 (a million requests).
-local function index(name, value)
-  local digest = redis.sha1hex(value)
-  return name .. string.sub(digest, 1, 4), string.sub(digest, 5, 20)
-end
-
--- session_key is what a session is taken under: a caller with an API key has session names of its own, as in package pipeline.
-local function session_key(session, caller)
-  if string.sub(caller, 1, 4) == 'key:' then return caller .. '\0' .. session end
-  return session
-end
+local function count(from, to) redis.call('HINCRBY', '{q4}counts', from .. '>' .. to, '1') end
 
 -- plan files an entry, "deadline" or "forget" and a request id, for the minute of a time. In a list for each minute it takes 38 bytes,
 -- in one sorted set 142 (a million entries).
 local function plan(entry, at)
   local minute = math.floor(at / 60000)
-  redis.call('ZADD', '{q3}agenda', minute, minute)
-  redis.call('RPUSH', '{q3}agenda:' .. minute, entry)
+  redis.call('ZADD', '{q4}agenda', minute, minute)
+  redis.call('RPUSH', '{q4}agenda:' .. minute, entry)
 end
 
 -- active reports whether a request of that status is not finished. A script that was cut off by the end of the machine may come back
@@ -91,47 +67,39 @@ local function active(status) return status == 'QUEUED' or status == 'PROCESSING
 -- leave takes a task out of the set in which it is.
 local function leave(id, stage, task)
   if task == 'ready' then
-    redis.call('ZREM', '{q3}ready:' .. stage, id)
+    redis.call('ZREM', '{q4}ready:' .. stage, id)
   elseif task == 'leased' then
-    redis.call('ZREM', '{q3}leased:' .. stage, id)
+    redis.call('ZREM', '{q4}leased:' .. stage, id)
   elseif task == 'delayed' then
-    redis.call('ZREM', '{q3}delayed:' .. stage, id)
+    redis.call('ZREM', '{q4}delayed:' .. stage, id)
   end
 end
 
 -- finish ends a request whose task has left its set. Of the task its record keeps stage, attempt and fence. A record that still has a
 -- score marks for restore that the rest of these writes is missing. The reaper announces the end unless another program has by then.
 local function finish(id, from, to, announce_at)
-  redis.call('HSET', '{q3}request:' .. id, 'status', to, 'updated', now, 'finished', now)
-  redis.call('ZREM', '{q3}handover', id)
-  redis.call('DEL', '{q3}promised:' .. id)
-  redis.call('ZADD', '{q3}finished', announce_at, id)
+  redis.call('HSET', '{q4}request:' .. id, 'status', to, 'updated', now, 'finished', now)
+  redis.call('ZREM', '{q4}handover', id)
+  redis.call('DEL', '{q4}promised:' .. id)
+  redis.call('ZADD', '{q4}finished', announce_at, id)
   plan('forget ' .. id, now + keep_finished)
   count(from, to)
-  redis.call('HDEL', '{q3}request:' .. id, 'task', 'score', 'ends', 'worker', 'extended', 'enqueued', 'exhausted',
-    'input_bucket', 'input_name', 'input_generation', 'input_size', 'input_crc', 'input_type')
-end
-
--- fail ends a request with a failure that the queue itself found; the holder of its lease has lost it. No other program announces it.
-local function fail(id, from, stage, failure, code)
-  redis.call('HSET', '{q3}report:' .. id, 'failure', failure)
-  finish(id, from, 'FAILED', now)
-  redis.call('HSET', '{q3}request:' .. id, 'lease_lost', '1')
-  publish(id, stage, 'FAILED', 'failed', code)
+  redis.call('HDEL', '{q4}request:' .. id, 'task', 'score', 'ends', 'worker', 'extended', 'enqueued', 'exhausted',
+    'input_bucket', 'input_name', 'input_version')
 end
 
 -- make_ready puts a task whose lease or delay is over back to its place. Its last lease is lost.
 local function make_ready(id, stage, task, status, kind)
-  redis.call('HSET', '{q3}request:' .. id, 'task', 'ready', 'lease_lost', '1')
-  redis.call('HDEL', '{q3}request:' .. id, 'ends', 'worker', 'extended')
-  redis.call('ZADD', '{q3}ready:' .. stage, task.score, id)
+  redis.call('HSET', '{q4}request:' .. id, 'task', 'ready', 'lease_lost', '1')
+  redis.call('HDEL', '{q4}request:' .. id, 'ends', 'worker', 'extended')
+  redis.call('ZADD', '{q4}ready:' .. stage, task.score, id)
   publish(id, stage, status, kind)
 end
 
 -- wake makes delayed tasks ready.
 local function wake(stage, ids)
   for _, id in ipairs(ids) do
-    redis.call('ZREM', '{q3}delayed:' .. stage, id)
+    redis.call('ZREM', '{q4}delayed:' .. stage, id)
     local r = read(id, 'status', 'stage', 'task', 'score')
     if r.task == 'delayed' and r.stage == stage and active(r.status) then -- else half a script
       make_ready(id, stage, r, r.status, 'ready')
@@ -142,8 +110,8 @@ end
 -- wake_due wakes the tasks of a stage whose retry is due and reports whether those were all: 500 at most, since other calls wait for
 -- the end of a script.
 local function wake_due(stage)
-  if redis.call('EXISTS', '{q3}delayed:' .. stage) == 0 then return true end -- cheaper than the look, with every claim
-  local ids = redis.call('ZRANGEBYSCORE', '{q3}delayed:' .. stage, '-inf', now, 'LIMIT', 0, 500)
+  if redis.call('EXISTS', '{q4}delayed:' .. stage) == 0 then return true end -- cheaper than the look, with every claim
+  local ids = redis.call('ZRANGEBYSCORE', '{q4}delayed:' .. stage, '-inf', now, 'LIMIT', 0, 500)
   wake(stage, ids)
   return #ids < 500
 end
@@ -167,15 +135,15 @@ local function complete(id, fence, stage, last, manifest)
     if done.done_stage == stage and done.done_fence == fence then return 'ok' end
     return answer
   end
-  redis.call('ZREM', '{q3}leased:' .. stage, id)
-  redis.call('HSET', '{q3}request:' .. id, 'task', '', 'attempt', '0', 'done_stage', stage, 'done_fence', fence, 'updated', now,
+  redis.call('ZREM', '{q4}leased:' .. stage, id)
+  redis.call('HSET', '{q4}request:' .. id, 'task', '', 'attempt', '0', 'done_stage', stage, 'done_fence', fence, 'updated', now,
     object('manifest', manifest))
-  redis.call('HDEL', '{q3}report:' .. id, 'progress', 'failure')
+  redis.call('HDEL', '{q4}report:' .. id, 'progress', 'failure')
   if last then
     finish(id, 'PROCESSING', 'COMPLETED', now + announce_within)
     publish(id, stage, 'COMPLETED', 'completed')
   else
-    redis.call('ZADD', '{q3}handover', now, id)
+    redis.call('ZADD', '{q4}handover', now, id)
     publish(id, stage, 'PROCESSING', 'completed')
   end
   return 'ok'

@@ -8,10 +8,10 @@ local r = read(id, 'fence', 'lease_lost', 'status', 'stage', 'task', 'score')
 if repeated and r.fence == fence and not r.lease_lost and r.task == 'ready' and r.stage == stage then return 'ok' end
 local answer = held(r, fence)
 if answer ~= 'ok' then return answer end
-redis.call('ZREM', '{q3}leased:' .. stage, id)
-redis.call('HSET', '{q3}request:' .. id, 'task', 'ready', 'updated', now)
-redis.call('HINCRBY', '{q3}request:' .. id, 'attempt', -1)
-redis.call('HDEL', '{q3}request:' .. id, 'ends', 'worker', 'extended')
-redis.call('ZADD', '{q3}ready:' .. stage, r.score, id)
+redis.call('ZREM', '{q4}leased:' .. stage, id)
+redis.call('HSET', '{q4}request:' .. id, 'task', 'ready', 'updated', now)
+redis.call('HINCRBY', '{q4}request:' .. id, 'attempt', -1)
+redis.call('HDEL', '{q4}request:' .. id, 'ends', 'worker', 'extended')
+redis.call('ZADD', '{q4}ready:' .. stage, r.score, id)
 publish(id, stage, 'PROCESSING', 'given_back')
 return 'ok'

@@ -1,44 +1,46 @@
 -- Every key of the queue, and every field of a request's record. This file is read by people only.
 --
--- Scripts make names of keys from request ids and stages, so one key stands for all of them: KEYS[1] is {q3}, the hash tag, which
--- leads a call to the shard that holds every key of the queue. 3 is the version of what is described here: see version.go.
--- Times are milliseconds since 1970. An object of the store is six fields: the name given here, then _bucket, _name, _generation,
--- _size, _crc and _type.
+-- Scripts make names of keys from request ids and stages, so one key stands for all of them: KEYS[1] is {q4}, the hash tag, which
+-- leads a call to the shard that holds every key of the queue. 4 is the version of what is described here: see version.go.
+-- Times are milliseconds since 1970. An object of the store is three fields: the name given here, then _bucket, _name and
+-- _version, which is generation, size, CRC32C and content type, separated by spaces.
 --
---   {q3}request:ID      hash: the record of a request, see below
---   {q3}report:ID       hash, once a worker has reported: progress and failure (JSON), and warnings (JSON, one a line)
---   {q3}ready:STAGE     sorted set: request ids by priority and place, see score()
---   {q3}leased:STAGE    sorted set: request ids by the end of their lease
---   {q3}delayed:STAGE   sorted set: request ids by the time of their retry
---   {q3}slots:STAGE     sorted set: workers by the end of their slot
---   {q3}launched:STAGE  sorted set: reservations for launched workers, by their end
---   {q3}turns:STAGE     hash, for fair share: priority -> turn of the newest claim, priority:caller -> turn of the caller's newest task,
+--   {q4}request:ID      hash: the record of a request, see below
+--   {q4}submission:ID   what was submitted, JSON: a list of priority, session, caller, hash of the callback token, time of the submission,
+--                       deadline or 0, and options
+--   {q4}report:ID       hash, once a worker has reported: progress and failure (JSON), and warnings (JSON, one a line)
+--   {q4}ready:STAGE     sorted set: request ids by priority and place, see score()
+--   {q4}leased:STAGE    sorted set: request ids by the end of their lease
+--   {q4}delayed:STAGE   sorted set: request ids by the time of their retry
+--   {q4}slots:STAGE     sorted set: workers by the end of their slot
+--   {q4}launched:STAGE  sorted set: reservations for launched workers, by their end
+--   {q4}turns:STAGE     hash, for fair share: priority -> turn of the newest claim, priority:caller -> turn of the caller's newest task,
 --                       until that is claimed
---   {q3}handover        sorted set: requests between two stages, by the completion of the first
---   {q3}finished        sorted set: finished requests that are not announced, by the time from which the reaper does it
---   {q3}promised:ID     JSON, until the request finishes: name of an upload -> how many bytes it may have
---   {q3}session:BUCKET  hash: session_key() -> request id, see index()
---   {q3}token:BUCKET    hash: token hash -> request id, see index()
---   {q3}agenda          sorted set: minutes for which there is a list
---   {q3}agenda:MINUTE   list: deadlines and requests to forget in that minute, see plan()
---   {q3}counts          hash: old status > new status -> how often that happened; unknown and forgotten are empty
---   {q3}sequence        number of tasks enqueued
---   {q3}events          stream of transitions: request, stage, status, kind, at, detail (a code, or progress as JSON)
---   {q3}reaped          hash: stage -> when the reaper last looked at all of its leases; finished -> how many requests had finished in
+--   {q4}handover        sorted set: requests between two stages, by the completion of the first
+--   {q4}finished        sorted set: finished requests that are not announced, by the time from which the reaper does it
+--   {q4}promised:ID     JSON, until the request finishes: name of an upload -> how many bytes it may have
+--   {q4}session:BUCKET  hash: session_key() -> request id, see index()
+--   {q4}token:BUCKET    hash: token hash -> request id, see index()
+--   {q4}agenda          sorted set: minutes for which there is a list
+--   {q4}agenda:MINUTE   list: deadlines and requests to forget in that minute, see plan()
+--   {q4}counts          hash: old status > new status -> how often that happened; unknown and forgotten are empty
+--   {q4}sequence        number of tasks enqueued
+--   {q4}events          stream of transitions, each one text: request, stage, status, kind, time and detail (a code, or progress
+--                       as JSON), separated by spaces
+--   {q4}reaped          hash: stage -> when the reaper last looked at all of its leases; finished -> how many requests had finished in
 --                       its last pass, before -> in the pass before that, at -> time of its last pass
---   {q3}whole           exists once a rebuild has looked for everything that this Redis may have lost
+--   {q4}whole           exists once a rebuild has looked for everything that this Redis may have lost
 --
 -- The record: a hash whose fields are missing as long as they are empty. Redis keeps a small hash as one block while no value in it is
--- longer than 64 bytes (hash-max-listpack-value). That is why an object is six fields and no JSON, and why reports are a hash of their
+-- longer than 64 bytes (hash-max-listpack-value). That is why an object is three fields and no JSON, and why reports are a hash of their
 -- own: the record of a ready task takes 617 bytes as one block, and otherwise 1,832.
---   session, caller, token, priority, options (JSON), created, deadline   as submitted; token is the hash of the callback token
 --   status      QUEUED, PROCESSING, COMPLETED, FAILED, CANCELED
 --   updated, started, finished
 --   stage       the current one
 --   task        of that stage: ready, leased, delayed; empty once it is completed
 --   input       object: what started the task
 --   enqueued    when that was
---   score       of the task in {q3}ready
+--   score       of the task in {q4}ready
 --   attempt     how many were begun
 --   exhausted   how many of them ended with exhausted resources
 --   fence       of the newest lease

@@ -4,4 +4,4 @@
 -- Returns a list of the request ids of ready tasks in the order of claims; 'more' when there are more to wake: call again.
 local stage, limit = ARGV[6], tonumber(ARGV[7])
 if not wake_due(stage) then return 'more' end
-return redis.call('ZRANGE', '{q3}ready:' .. stage, 0, limit - 1)
+return redis.call('ZRANGE', '{q4}ready:' .. stage, 0, limit - 1)

@@ -8,4 +8,4 @@ if not r.status then return 'unknown' end
 if r.task ~= 'ready' and r.task ~= 'delayed' then return 0 end
 if not wake_due(r.stage) then return 'more' end
 if read(id, 'task').task ~= 'ready' then return 0 end
-return (redis.call('ZRANK', '{q3}ready:' .. r.stage, id) or -1) + 1 -- not there: half a script
+return (redis.call('ZRANK', '{q4}ready:' .. r.stage, id) or -1) + 1 -- not there: half a script

@@ -9,7 +9,7 @@ local status = read(id, 'status').status
 if not status then return 'unknown' end
 if not active(status) then return 'finished' end
 
-local promised = cjson.decode(redis.call('GET', '{q3}promised:' .. id) or '{}')
+local promised = cjson.decode(redis.call('GET', '{q4}promised:' .. id) or '{}')
 local asked = 10 + 2 * arrived
 for i = 10, asked - 1, 2 do promised[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local open = 0
@@ -30,5 +30,5 @@ for i = asked, #ARGV, 2 do
   if promised[name] == 0 and tonumber(ARGV[i + 1]) == 0 and open > 0 then promised[name] = math.floor(left / open) end
   granted[#granted + 1] = promised[name]
 end
-redis.call('SET', '{q3}promised:' .. id, cjson.encode(promised))
+redis.call('SET', '{q4}promised:' .. id, cjson.encode(promised))
 return granted

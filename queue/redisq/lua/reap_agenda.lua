@@ -3,6 +3,7 @@
 --   ARGV[6]  how many entries at most
 --   ARGV[7]  failure (JSON) of a request past its deadline, without its stage; [8] its code
 -- Returns a list: requests past their deadline, requests forgotten, and 1 when more is due.
+-- With requests.lua.
 local limit, failure, code = ARGV[6], ARGV[7], ARGV[8]
 
 -- failure_at returns that failure for a request at a stage.
@@ -13,24 +14,26 @@ local function failure_at(stage)
 end
 
 local function forget(id, r)
-  redis.call('DEL', '{q3}request:' .. id, '{q3}report:' .. id, '{q3}promised:' .. id)
-  redis.call('ZREM', '{q3}finished', id)
-  local sessions, field = index('{q3}session:', session_key(r.session, r.caller))
+  local _, session, caller, token = unpack(cjson.decode(redis.call('GET', '{q4}submission:' .. id)))
+  redis.call('DEL', '{q4}request:' .. id, '{q4}submission:' .. id, '{q4}report:' .. id, '{q4}promised:' .. id)
+  redis.call('ZREM', '{q4}finished', id)
+  local sessions, field = index('{q4}session:', session_key(session, caller))
   if redis.call('HGET', sessions, field) == id then redis.call('HDEL', sessions, field) end
-  redis.call('HDEL', index('{q3}token:', r.token))
+  redis.call('HDEL', index('{q4}token:', token))
   count(r.status, '')
 end
 
 local this_minute = math.floor(now / 60000)
-local minute = redis.call('ZRANGEBYSCORE', '{q3}agenda', '-inf', this_minute, 'LIMIT', 0, 1)[1]
+local minute = redis.call('ZRANGEBYSCORE', '{q4}agenda', '-inf', this_minute, 'LIMIT', 0, 1)[1]
 if not minute then return {0, 0, 0} end
 local late, forgotten = 0, 0
-for _, entry in ipairs(redis.call('LPOP', '{q3}agenda:' .. minute, limit) or {}) do
+for _, entry in ipairs(redis.call('LPOP', '{q4}agenda:' .. minute, limit) or {}) do
   local what, id = string.match(entry, '^(%S+) (.+)$')
-  local r = read(id, 'status', 'stage', 'task', 'deadline', 'finished', 'session', 'caller', 'token')
+  local r = read(id, 'status', 'stage', 'task', 'finished')
   if what == 'deadline' and active(r.status) then
-    if tonumber(r.deadline) > tonumber(now) then
-      plan(entry, r.deadline)
+    local deadline = cjson.decode(redis.call('GET', '{q4}submission:' .. id))[6]
+    if deadline > tonumber(now) then
+      plan(entry, deadline)
     else
       leave(id, r.stage, r.task)
       fail(id, r.status, r.stage, failure_at(r.stage), code)
@@ -46,7 +49,7 @@ for _, entry in ipairs(redis.call('LPOP', '{q3}agenda:' .. minute, limit) or {})
     end
   end
 end
-if redis.call('EXISTS', '{q3}agenda:' .. minute) == 0 then redis.call('ZREM', '{q3}agenda', minute) end
+if redis.call('EXISTS', '{q4}agenda:' .. minute) == 0 then redis.call('ZREM', '{q4}agenda', minute) end
 local more = 0
-if tonumber(minute) ~= this_minute then more = redis.call('ZCOUNT', '{q3}agenda', '-inf', this_minute) end
+if tonumber(minute) ~= this_minute then more = redis.call('ZCOUNT', '{q4}agenda', '-inf', this_minute) end
 return {late, forgotten, math.min(more, 1)}

@@ -2,4 +2,4 @@
 --   ARGV[6]  stage
 --   ARGV[7]  worker
 -- Returns 1, or 0 when there was none.
-return redis.call('ZREM', '{q3}slots:' .. ARGV[6], ARGV[7])
+return redis.call('ZREM', '{q4}slots:' .. ARGV[6], ARGV[7])

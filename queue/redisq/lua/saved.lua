@@ -5,5 +5,5 @@
 -- Returns 'ok', 'lost' or 'canceled'.
 local id, fence = ARGV[6], ARGV[7]
 local answer = held(read(id, 'fence', 'lease_lost', 'status', 'task'), fence)
-if answer == 'ok' then redis.call('HSET', '{q3}request:' .. id, 'attempt', '1', 'updated', now) end
+if answer == 'ok' then redis.call('HSET', '{q4}request:' .. id, 'attempt', '1', 'updated', now) end
 return answer
