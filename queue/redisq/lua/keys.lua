@@ -32,8 +32,8 @@
 --   {q4}whole           exists once a rebuild has looked for everything that this Redis may have lost
 --
 -- The record: a hash whose fields are missing as long as they are empty. Redis keeps a small hash as one block while no value in it is
--- longer than 64 bytes (hash-max-listpack-value). That is why an object is three fields and no JSON, and why reports are a hash of their
--- own: the record of a ready task takes 617 bytes as one block, and otherwise 1,832.
+-- longer than 64 bytes (hash-max-listpack-value). That is why an object is three fields and no JSON, and why what was submitted and
+-- reports are keys of their own: the record of a ready task takes 344 bytes as one block, and a table several times that.
 --   status      QUEUED, PROCESSING, COMPLETED, FAILED, CANCELED
 --   updated, started, finished
 --   stage       the current one
