@@ -73,6 +73,7 @@ type Config struct {
 	WorkDir string  `env:"WORK_DIR"`         // local disk; empty: the system's temporary folder
 	Threads int     `env:"THREADS"`          // 0: all processors
 	USDPerS float64 `env:"WORKER_USD_PER_S"` // price of the worker's machine, for estimates; 0: none is made
+	MaxUSD  float64 `env:"MAX_REQUEST_USD"`  // what a request may cost, by these estimates; 0: no limit
 	Port    string  `env:"PORT, default=8080"`
 
 	// What the depth stage uses. Without a model it says so and the pipeline continues.
@@ -123,6 +124,9 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 	problems = append(problems, c.checkCallers()...)
 	if !(c.USDPerS >= 0 && c.USDPerS < 1) {
 		problems = append(problems, errors.New("WORKER_USD_PER_S must be a price of one second: at least 0 and below 1"))
+	}
+	if !(c.MaxUSD >= 0) {
+		problems = append(problems, errors.New("MAX_REQUEST_USD must be a cost: at least 0"))
 	}
 	return c, errors.Join(problems...)
 }
@@ -199,7 +203,7 @@ func (c Config) Environ() []string {
 		"API_KEY_LIMITS": c.KeyLimits, "FAIR_SHARE": strconv.FormatBool(c.FairShare), "SLOTS": list(slots), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORKER_NAME": c.Worker, "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
-		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "PORT": c.Port,
+		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "MAX_REQUEST_USD": strconv.FormatFloat(c.MaxUSD, 'g', -1, 64), "PORT": c.Port,
 		"DEPTH_MODEL": c.DepthModel, "DEPTH_NAMES": strings.Join(c.DepthNames, ","), "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime,
 	}
 	var env []string

@@ -132,7 +132,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 		Definition: def, ID: name,
 		Tasks: p.Queue, Slots: p.Queue, Limit: p.config.Limits()[def.Stage], Store: p.Store, Buckets: p.Buckets,
 		WorkDir: dir, Room: func() (stage.Space, error) { return stage.FolderSpace(dir, os.Getenv("CLOUD_RUN_JOB") != "") }, Beat: p.config.Heartbeat, Now: time.Now, Log: p.Log,
-		Ended: p.Ended, USDPerS: p.config.USDPerS,
+		Ended: p.Ended, USDPerS: p.config.USDPerS, MaxUSD: p.config.MaxUSD,
 	}
 	if p.config.TaskTimeout > 0 {
 		w.Until = p.opened.Add(p.config.TaskTimeout) // Cloud Run counts from the start, and the queue may have kept us waiting

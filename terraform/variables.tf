@@ -313,6 +313,17 @@ variable "request_limits" {
   }
 }
 
+variable "max_request_usd" {
+  description = "What one request may cost in USD, by the estimate of its stages' attempts; 0 sets no limit. One that has cost more FAILs where its next stage or attempt would begin."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.max_request_usd >= 0
+    error_message = "max_request_usd is 0 or more."
+  }
+}
+
 variable "api_key_limits" {
   description = "The same for single API keys, by their names; what an entry leaves out is as in request_limits."
   type = map(object({

@@ -10,6 +10,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
 )
 
 // TestCostIsWhatTheMachineCosts: the manifest holds the whole, the progress what it came to at the last news, and a worker
@@ -50,6 +51,47 @@ func TestCostIsWhatTheMachineCosts(t *testing.T) {
 		}
 		if !(math.Abs(reported.CostUSD-30*price) < 1e-12) {
 			t.Errorf("report.json says %v USD", reported.CostUSD)
+		}
+	}
+}
+
+// TestACostLimitEndsARequestWhereItsNextStageBegins: what has finished stays, the failure is not retried, and a request that has cost
+// exactly what it may continues. An attempt that failed counts.
+func TestACostLimitEndsARequestWhereItsNextStageBegins(t *testing.T) {
+	for limit, ends := range map[float64]bool{0: false, 20: false, 19.9: true} {
+		var w *world
+		var begun []pipeline.Stage
+		w = newWorld(t, nil)
+		w.worker.Definition.Run = func(_ context.Context, job *stage.Job) error {
+			w.advance(10 * time.Second)
+			begun = append(begun, w.worker.Definition.Stage)
+			if len(begun) == 1 {
+				return &pipeline.Failure{Kind: pipeline.Transient, Code: "flaky", Message: "It failed.", Advice: "Nothing."}
+			}
+			return nil
+		}
+		w.worker.USDPerS, w.worker.MaxUSD = 1, limit
+		id := w.submit()
+		w.work()
+		w.advance(time.Hour)
+		w.work()
+		m, err := w.store.Stat(t.Context(), w.buckets.Inbox[pipeline.Preprocess], artifacts.ManifestName(id, pipeline.Filter))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.queue.Enqueue(t.Context(), queue.Task{RequestID: id, Stage: pipeline.Preprocess, Input: m}); err != nil {
+			t.Fatal(err)
+		}
+		w.worker.Definition.Stage = pipeline.Preprocess
+		w.work()
+		s := w.state(id)
+		if ends {
+			if f := s.Failure; s.Status != pipeline.Failed || f.Code != "cost_limit_exceeded" || f.Stage != pipeline.Preprocess || len(begun) != 2 || w.manifest(id, pipeline.Filter) == nil ||
+				f.Message != "The request has cost 20 USD so far, by estimate, and 19.9 are allowed for one." {
+				t.Errorf("limit %v: %s, %+v after %v", limit, s.Status, f, begun)
+			}
+		} else if len(begun) != 3 || s.Status == pipeline.Failed {
+			t.Errorf("limit %v: %s after %v", limit, s.Status, begun)
 		}
 	}
 }

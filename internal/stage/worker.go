@@ -34,6 +34,7 @@ type Worker struct {
 	Room    func() (Space, error) // of WorkDir; nil: nobody asks
 	Beat    time.Duration
 	Until   time.Time // when the machine goes away; zero: never
+	MaxUSD  float64   // what a request may cost, by the estimates of its workers; 0: no limit
 	USDPerS float64   // what a second of the machine costs, for estimates; 0: unknown, or nothing
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -287,6 +288,9 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease, journal *journal
 		for _, o := range uploads {
 			job.known = append(job.known, artifacts.Artifact{Kind: artifacts.Upload, Object: o})
 		}
+	}
+	if err := w.affords(job); err != nil {
+		return nil, err
 	}
 	if err := os.RemoveAll(job.Dir); err != nil {
 		return nil, err
