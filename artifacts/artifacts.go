@@ -170,9 +170,6 @@ func between(objectName, prefix, suffix string) (requestID string, ok bool) {
 	return id, begins && ends && pipeline.ValidRequestID(id)
 }
 
-// PurgeName is where it is noted which requests are being deleted, in the artifacts bucket.
-const PurgeName = "purge.json"
-
 // WebhookPrefix holds what is known of the webhook of a request: where it goes, and what became of each delivery.
 func WebhookPrefix(requestID string) string { return "webhooks/" + requestID + "/" }
 
@@ -220,6 +217,10 @@ type Store interface {
 	// object's size. Size and checksum are verified at the end, so a reader must read to io.EOF: ErrDamaged. ErrEncoded for an
 	// object with a content encoding, whose bytes are not what they are to be taken for.
 	Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error)
+	// Copy makes another object of exactly the generation named, or of the newest when it is 0, inside the storage: bytes, size,
+	// checksum and content type stay, the generation is a new one. It may be repeated: an object of that name with the same bytes
+	// is the copy. One with other bytes is ErrExists, and a source that is gone ErrNotFound.
+	Copy(ctx context.Context, from pipeline.Object, bucket, name string) (pipeline.Object, error)
 	// Stat describes the newest generation.
 	Stat(ctx context.Context, bucket, name string) (pipeline.Object, error)
 	// List yields the newest generations under a prefix, by name.

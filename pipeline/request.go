@@ -23,6 +23,9 @@ type Object struct {
 
 func (o Object) String() string { return fmt.Sprintf("gs://%s/%s#%d", o.Bucket, o.Name, o.Generation) }
 
+// SameBytes says whether two objects have the same bytes, as far as their sizes and checksums say.
+func (o Object) SameBytes(p Object) bool { return o.Size == p.Size && o.CRC32C == p.CRC32C }
+
 // Request is one reconstruction, as it was asked for. Its state lives in the queue; this record is also kept beside the
 // artifacts so that the queue can be rebuilt.
 type Request struct {

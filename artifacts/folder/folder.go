@@ -106,7 +106,12 @@ func (s *Store) put(ctx context.Context, dir string, r io.Reader, o artifacts.Pu
 		return err
 	}
 	d.CRC32C = sum.Sum32()
-	d.Generation, err = claim(body.Name(), dir, max(s.now().UnixMicro(), old.Generation+1))
+	return s.publish(dir, body.Name(), old, o, d)
+}
+
+// publish makes a file with the bytes of an object its newest generation, after old.
+func (s *Store) publish(dir, body string, old described, o artifacts.PutOptions, d *described) (err error) {
+	d.Generation, err = claim(body, dir, max(s.now().UnixMicro(), old.Generation+1))
 	if err != nil {
 		return err
 	}
@@ -117,6 +122,36 @@ func (s *Store) put(ctx context.Context, dir string, r io.Reader, o artifacts.Pu
 		_ = os.Remove(generationFile(dir, old.Generation)) // a reader has it open
 	}
 	return nil
+}
+
+// Copy implements artifacts.Store. The copy is another link to the same file, since no file is ever changed.
+func (s *Store) Copy(ctx context.Context, from pipeline.Object, bucket, name string) (pipeline.Object, error) {
+	d, err := s.copy(ctx, from, bucket, name)
+	if err != nil {
+		return pipeline.Object{}, fmt.Errorf("copy %v to gs://%s/%s: %w", from, bucket, name, s.fullDisk(err))
+	}
+	return d.Object, nil
+}
+
+func (s *Store) copy(ctx context.Context, from pipeline.Object, bucket, name string) (described, error) {
+	d, err := s.find(ctx, from.Bucket, from.Name, from.Generation)
+	if err := errors.Join(err, checkName(bucket, name)); err != nil {
+		return d, err
+	}
+	body, dir := generationFile(s.path(from.Bucket, from.Name), d.Generation), s.path(bucket, name)
+	d.Bucket, d.Name = bucket, name
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return d, err
+	}
+	err = s.publish(dir, body, described{}, artifacts.PutOptions{DoesNotExist: true}, &d)
+	switch there, readErr := read(dir); {
+	case errors.Is(err, artifacts.ErrExists) && readErr == nil && there.SameBytes(d.Object):
+		return there, nil
+	case errors.Is(err, fs.ErrNotExist): // deleted since it was found
+		_ = os.Remove(dir)
+		return d, artifacts.ErrNotFound
+	}
+	return d, err
 }
 
 // untilDone is a reader that fails once its context has ended.

@@ -153,6 +153,12 @@ func TestLostAnswers(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if o, err := store.Copy(t.Context(), pipeline.Object{Bucket: "bucket", Name: "large"}, "bucket", "copy"); err != nil || o.Size != 600<<10 {
+		t.Errorf("copied as %v, %v", o, err)
+	}
+	if n := heard.count("copy"); n != 1 {
+		t.Errorf("the copy was written %d times", n)
+	}
 	names := 0
 	for _, err := range store.List(t.Context(), "bucket", "") {
 		if err != nil {
@@ -160,8 +166,47 @@ func TestLostAnswers(t *testing.T) {
 		}
 		names++
 	}
-	if names != 2 || proxy.lost < 8 {
+	if names != 3 || proxy.lost < 9 {
 		t.Errorf("%d objects, %d answers lost", names, proxy.lost)
+	}
+}
+
+// TestCopyInSeveralRequests: a rewrite that is not done with one request goes on with its token.
+func TestCopyInSeveralRequests(t *testing.T) {
+	s, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bucket(t.Context(), "bucket", nil); err != nil {
+		t.Fatal(err)
+	}
+	var tokens []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/rewriteTo/") {
+			if tokens = append(tokens, r.URL.Query().Get("rewriteToken")); len(tokens) < 3 {
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprintf(w, `{"kind":"storage#rewriteResponse","totalBytesRewritten":"%d","objectSize":"5","done":false,"rewriteToken":"token-%[1]d"}`, len(tokens))
+				return
+			}
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	from, err := store.Put(t.Context(), "bucket", "from", strings.NewReader("bytes"), putOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := store.Copy(t.Context(), from, "bucket", "to")
+	if err != nil || !to.SameBytes(from) || to.ContentType != from.ContentType {
+		t.Errorf("copied %v as %v, %v", from, to, err)
+	}
+	if strings.Join(tokens, ",") != ",token-1,token-2" {
+		t.Errorf("the requests had the tokens %q", tokens)
 	}
 }
 

@@ -69,14 +69,14 @@ func (s *Store) Put(ctx context.Context, bucket, name string, r io.Reader, o art
 	if err := ctx.Err(); err != nil {
 		return pipeline.Object{}, fmt.Errorf("put gs://%s/%s: %w", bucket, name, err)
 	}
-	object, err := s.commit(bucket, name, body, o)
+	object, err := s.commit(bucket, name, stored{body: body}, o)
 	if err == nil && s.Finalized != nil {
 		s.Finalized(object)
 	}
 	return object, err
 }
 
-func (s *Store) commit(bucket, name string, body []byte, o artifacts.PutOptions) (pipeline.Object, error) {
+func (s *Store) commit(bucket, name string, content stored, o artifacts.PutOptions) (pipeline.Object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := key{bucket, name}
@@ -84,12 +84,35 @@ func (s *Store) commit(bucket, name string, body []byte, o artifacts.PutOptions)
 		return pipeline.Object{}, fmt.Errorf("put gs://%s/%s: %w", bucket, name, artifacts.ErrExists)
 	}
 	s.generation++
-	object := pipeline.Object{
-		Bucket: bucket, Name: name, Generation: s.generation, Size: int64(len(body)),
-		CRC32C: crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)), ContentType: o.ContentType,
+	content.object = pipeline.Object{
+		Bucket: bucket, Name: name, Generation: s.generation, Size: int64(len(content.body)),
+		CRC32C: crc32.Checksum(content.body, crc32.MakeTable(crc32.Castagnoli)), ContentType: o.ContentType,
 	}
-	s.objects[k] = stored{object: object, body: body}
-	return object, nil
+	s.objects[k] = content
+	return content.object, nil
+}
+
+// Copy implements artifacts.Store.
+func (s *Store) Copy(ctx context.Context, from pipeline.Object, bucket, name string) (pipeline.Object, error) {
+	if err := errors.Join(ctx.Err(), checkName(bucket, name)); err != nil {
+		return pipeline.Object{}, fmt.Errorf("copy %v: %w", from, err)
+	}
+	s.mu.Lock()
+	source, err := s.find(from.Bucket, from.Name, from.Generation)
+	s.mu.Unlock()
+	if err != nil {
+		return pipeline.Object{}, fmt.Errorf("copy: %w", err)
+	}
+	o, err := s.commit(bucket, name, source, artifacts.PutOptions{ContentType: source.object.ContentType, DoesNotExist: true})
+	if errors.Is(err, artifacts.ErrExists) {
+		if there, statErr := s.Stat(ctx, bucket, name); statErr == nil && there.SameBytes(source.object) {
+			return there, nil
+		}
+	}
+	if err == nil && s.Finalized != nil {
+		s.Finalized(o)
+	}
+	return o, err
 }
 
 // find returns the object when its generation is wanted: the one named, or any for 0.

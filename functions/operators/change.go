@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/internal/serve"
@@ -236,20 +240,17 @@ func (s *Service) inputOf(ctx context.Context, id string, name pipeline.Stage) (
 // begin enters a request that starts at a stage, with the webhook of another one if that is named. What fails after the queue knows
 // the request calls it off. A crash on the way leaves a request without a record, which the next trigger of its session takes over.
 func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object, webhookOf string) error {
-	uses, write, err := s.copyOf(ctx, request, name, input)
+	left, err := s.leftFor(ctx, name, input)
 	if errors.Is(err, artifacts.ErrNotFound) {
 		return purged
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.stays(ctx, uses); err != nil {
-		return err
-	}
 	if err := s.Queue.Submit(ctx, request); err != nil {
 		return err
 	}
-	input, err = s.writeDown(ctx, request, uses, write, webhookOf)
+	input, err = s.writeDown(ctx, request, left, webhookOf)
 	if err == nil {
 		// The event of what was written says the same.
 		_, err = s.Queue.Enqueue(ctx, queue.Task{RequestID: request.ID, Stage: name, Input: input})
@@ -262,8 +263,9 @@ func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipe
 	return nil
 }
 
-// writeDown does the durable steps of begin: webhook, record, and what the stage starts from.
-func (s *Service) writeDown(ctx context.Context, request pipeline.Request, uses []pipeline.Object, write func() (pipeline.Object, error), webhookOf string) (pipeline.Object, error) {
+// writeDown does the durable steps of begin: webhook, record, copies, and what the stage starts from. The record comes before the
+// copies, so that a purge finds those of a retry that died.
+func (s *Service) writeDown(ctx context.Context, request pipeline.Request, left leftovers, webhookOf string) (pipeline.Object, error) {
 	if webhookOf != "" {
 		if err := s.inheritWebhook(ctx, webhookOf, request.ID); err != nil {
 			return pipeline.Object{}, err
@@ -277,58 +279,110 @@ func (s *Service) writeDown(ctx context.Context, request pipeline.Request, uses 
 		artifacts.PutOptions{DoesNotExist: true}); err != nil {
 		return pipeline.Object{}, fmt.Errorf("write request record: %w", err)
 	}
-	input, err := write()
-	if err != nil {
-		return input, err
+	err := s.copyTo(ctx, request.ID, left.objects())
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return pipeline.Object{}, purged
 	}
-	return input, s.stays(ctx, uses) // once more: a purge that did not see what was written is seen here
+	if err != nil {
+		return pipeline.Object{}, err
+	}
+	if m := left.manifest; m != nil {
+		m.Request = request
+		return artifacts.WriteManifest(ctx, s.Store, s.Buckets, m)
+	}
+	if err := artifacts.WriteCapture(ctx, s.Store, s.Buckets, request.ID, left.uploads); err != nil {
+		return pipeline.Object{}, err
+	}
+	return s.Store.Stat(ctx, s.Buckets.Uploads(), artifacts.CaptureName(request.ID))
 }
+
+var purged = refuse(http.StatusConflict, "no_input", "What this stage would start from was deleted.", "Submit the capture again.")
 
 // callOff ends a request that could not begin. Nobody was promised it, so its webhook is not called.
 func (s *Service) callOff(ctx context.Context, request pipeline.Request, name pipeline.Stage) {
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	err := s.Queue.Cancel(undo, request.ID)
-	inputs := []pipeline.Object{{Bucket: s.Buckets.Artifacts, Name: artifacts.WebhookTargetName(request.ID)}}
-	if previous, ok := name.Previous(); ok {
-		inputs = append(inputs, pipeline.Object{Bucket: s.Buckets.ManifestBucket(previous), Name: artifacts.ManifestName(request.ID, previous)})
-	} else {
-		inputs = append(inputs, pipeline.Object{Bucket: s.Buckets.Inbox[name], Name: artifacts.CaptureName(request.ID)})
-	}
-	for _, o := range inputs {
-		if gone := s.Store.Delete(undo, o); gone != nil && !errors.Is(gone, artifacts.ErrNotFound) {
-			err = errors.Join(err, gone)
-		}
+	if _, _, gone := s.remove(undo, s.filesOf(request.ID), false); gone != nil { // the record stays: a later purge takes what is left
+		err = errors.Join(err, gone)
 	}
 	if err != nil {
 		s.Log.WarnContext(ctx, "retry not called off", "request_id", request.ID, "stage", name, "error", err.Error())
 	}
 }
 
-// copyOf reads what an earlier request left. It returns the objects that the new one will name, and what writes that down as the
-// new one's own: a manifest, or a Capture that pins the old uploads. So a rebuild finds where the new one begins, and a purge whose
-// objects it needs.
-func (s *Service) copyOf(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object) (uses []pipeline.Object, write func() (pipeline.Object, error), err error) {
+// leftovers are what a stage of a request starts from.
+type leftovers struct {
+	manifest *artifacts.Manifest // of the stage before; nil for the first stage
+	uploads  []pipeline.Object   // for the first stage
+}
+
+// objects lists them in their places.
+func (l *leftovers) objects() (objects []*pipeline.Object) {
+	for i := range l.uploads {
+		objects = append(objects, &l.uploads[i])
+	}
+	if l.manifest != nil {
+		for _, list := range [][]artifacts.Artifact{l.manifest.Inputs, l.manifest.Outputs} {
+			for i := range list {
+				objects = append(objects, &list[i].Object)
+			}
+		}
+	}
+	return objects
+}
+
+// leftFor reads what a stage would start from: without uploads after the last stage that reads them, since those may be deleted
+// earlier than the rest (retention_days).
+func (s *Service) leftFor(ctx context.Context, name pipeline.Stage, input pipeline.Object) (l leftovers, err error) {
 	if _, ok := name.Previous(); ok {
-		manifest, err := artifacts.ReadManifest(ctx, s.Store, input)
-		if err != nil {
-			return nil, nil, err
+		l.manifest, err = artifacts.ReadManifest(ctx, s.Store, input)
+		if err == nil && name != pipeline.Preprocess {
+			l.manifest.Inputs = slices.DeleteFunc(l.manifest.Inputs, func(a artifacts.Artifact) bool { return a.Kind == artifacts.Upload })
 		}
-		manifest.Request = request
-		return named(manifest), func() (pipeline.Object, error) { return artifacts.WriteManifest(ctx, s.Store, s.Buckets, manifest) }, nil
+		return l, err
 	}
-	uploads := []pipeline.Object{input}
-	if artifacts.IsCapture(input.Name) {
-		capture, err := artifacts.ReadCapture(ctx, s.Store, input)
-		if err != nil {
-			return nil, nil, err
-		}
-		uploads = capture.Objects
+	if !artifacts.IsCapture(input.Name) {
+		return leftovers{uploads: []pipeline.Object{input}}, nil
 	}
-	return uploads, func() (pipeline.Object, error) {
-		if err := artifacts.WriteCapture(ctx, s.Store, s.Buckets, request.ID, uploads); err != nil {
-			return pipeline.Object{}, err
+	capture, err := artifacts.ReadCapture(ctx, s.Store, input)
+	if err != nil {
+		return l, err
+	}
+	return leftovers{uploads: capture.Objects}, nil
+}
+
+// copiesAtOnce bounds how many objects of a retry are copied at the same time: two thousand photos take seconds then.
+const copiesAtOnce = 32
+
+// copyTo copies objects of earlier requests to a request's own prefix and puts the copies in their places. A source in a bucket
+// of somebody else remains where it is.
+func (s *Service) copyTo(ctx context.Context, id string, objects []*pipeline.Object) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(copiesAtOnce)
+	for _, o := range objects {
+		name, ours := s.nameOfCopy(*o, id)
+		if !ours {
+			continue
 		}
-		return s.Store.Stat(ctx, s.Buckets.Inbox[name], artifacts.CaptureName(request.ID))
-	}, nil
+		group.Go(func() (err error) {
+			*o, err = s.Store.Copy(ctx, *o, o.Bucket, name)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// nameOfCopy is the name that a copy of an object has in the same bucket: the same for another request. An upload becomes one of
+// several, which starts nothing.
+func (s *Service) nameOfCopy(o pipeline.Object, id string) (name string, ours bool) {
+	_, ok := artifacts.RequestOf(o.Name)
+	_, rest, _ := strings.Cut(o.Name, "/")
+	switch {
+	case !ok:
+		return "", false
+	case o.Bucket == s.Buckets.Uploads() && artifacts.Starts(o.Name):
+		return artifacts.PartName(id, rest), true
+	}
+	return id + "/" + rest, o.Bucket == s.Buckets.Uploads() || o.Bucket == s.Buckets.Artifacts
 }

@@ -65,8 +65,8 @@ func New(c Config) (*Service, error) {
 
 func (s *Service) archive() stage.Archive { return stage.Archive{Store: s.Store, Buckets: s.Buckets} }
 
-// callTimeout bounds a call that speaks of one request or one stage. LongestCall bounds those that look at every request; a
-// host must let them answer.
+// callTimeout bounds a call that speaks of one request or one stage. LongestCall bounds those that look at every request
+// or copy what one left; a host must let them answer.
 const (
 	callTimeout = 20 * time.Second
 	LongestCall = 15 * time.Minute
@@ -107,7 +107,7 @@ func (s *Service) Handler() http.Handler {
 	handle(http.MethodGet, "/status/{id}", callTimeout, s.look)
 	handle(http.MethodGet, "/trace/{id}", callTimeout, s.trace)
 	handle(http.MethodPut, "/status/{id}", callTimeout, s.set)
-	handle(http.MethodPost, "/retry/{id}", callTimeout, s.retry)
+	handle(http.MethodPost, "/retry/{id}", LongestCall, s.retry)
 	handle(http.MethodPost, "/redeliver/{id}", callTimeout, s.redeliver)
 	handle(http.MethodGet, "/requests", LongestCall, s.list)
 	handle(http.MethodPost, "/purge", LongestCall, s.purge)

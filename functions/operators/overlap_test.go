@@ -6,6 +6,9 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"net/http/httptest"
+	"path"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +37,11 @@ func (h hooked) Put(ctx context.Context, bucket, name string, r io.Reader, o art
 func (h hooked) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error) {
 	h.operation()
 	return h.Store.Open(ctx, o)
+}
+
+func (h hooked) Copy(ctx context.Context, from pipeline.Object, bucket, name string) (pipeline.Object, error) {
+	h.operation()
+	return h.Store.Copy(ctx, from, bucket, name)
 }
 
 func (h hooked) Stat(ctx context.Context, bucket, name string) (pipeline.Object, error) {
@@ -100,6 +108,24 @@ func (w *world) named(id string, s pipeline.Stage) (objects []pipeline.Object) {
 	return objects
 }
 
+// objects lists everything in all buckets.
+func (w *world) objects() (all []pipeline.Object) {
+	w.t.Helper()
+	buckets := []string{w.buckets.Artifacts}
+	for _, s := range pipeline.Stages() {
+		buckets = append(buckets, w.buckets.Inbox[s])
+	}
+	for _, bucket := range buckets {
+		for o, err := range w.store.List(w.t.Context(), bucket, "") {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
 // TestPurgeAndRetryOverlap interrupts each by the other at every operation on the store: a promised retry finds what it
 // reads, who was refused leaves nothing that waits, and what is left over the next purge takes.
 func TestPurgeAndRetryOverlap(t *testing.T) {
@@ -143,16 +169,13 @@ func TestPurgeAndRetryOverlap(t *testing.T) {
 				default:
 					t.Fatalf("retry from %s, purge first %t, operation %d: %v", stage, purgeFirst, n, answer)
 				}
-				if _, err := w.store.Stat(t.Context(), "artifacts", artifacts.PurgeName); !errors.Is(err, artifacts.ErrNotFound) {
-					t.Fatalf("the claim is left: %v", err)
-				}
 				w.time = w.time.Add(25 * time.Hour)
 				if _, err := w.queue.Reap(t.Context()); err != nil { // past its deadline
 					t.Fatal(err)
 				}
 				w.time = w.time.Add(48 * time.Hour)
 				purge()
-				for o := range w.store.List(t.Context(), "artifacts", "") {
+				for _, o := range w.objects() {
 					t.Fatalf("retry from %s, purge first %t, operation %d: %v is left", stage, purgeFirst, n, o)
 				}
 			}
@@ -164,26 +187,135 @@ func TestPurgeAndRetryOverlap(t *testing.T) {
 	}
 }
 
-// TestPurgesDoNotOverlap: a second one is refused, until the first has ended or must be dead; then it continues with what that left.
-func TestPurgesDoNotOverlap(t *testing.T) {
-	w := newWorld(t)
-	old := w.canceled()
-	second := w.during(20, func() { w.refused("POST", "/purge", dayOld, 409, "purge_running") })
-	get[map[string]any](w, "POST", "/purge", dayOld, 200)
-	if !*second {
-		t.Fatal("the purge was over")
+// TestAPurgeThatDiedIsContinued: wherever it dies, the next one deletes the rest, and a rebuild in between takes nothing up.
+func TestAPurgeThatDiedIsContinued(t *testing.T) {
+	for n := 0; ; n++ {
+		w := newWorld(t)
+		done := w.submit("a", 0)
+		w.finish(done.ID)
+		w.start() // the end is known from the buckets only
+		w.time = w.time.Add(48 * time.Hour)
+		ctx, die := context.WithCancel(t.Context())
+		came := w.during(n, die)
+		w.handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "POST", "/purge", strings.NewReader(dayOld)))
+		w.stored = nil
+		die()
+		if !*came {
+			break
+		}
+		if rebuilt := get[map[string]int](w, "POST", "/rebuild", "", 200); rebuilt["tasks"] != 0 {
+			t.Fatalf("operation %d: %v", n, rebuilt)
+		}
+		w.time = w.time.Add(48 * time.Hour) // a rebuild may have taken it for ended just now
+		get[map[string]any](w, "POST", "/purge", dayOld, 200)
+		for _, o := range w.objects() {
+			if o.Name != artifacts.FinishedPrefix+done.ID+"/export.manifest.json" { // without its record it is nothing
+				t.Fatalf("operation %d: %v is left", n, o)
+			}
+		}
 	}
+}
 
-	old = w.submit("b", 0)
-	w.put("artifacts", artifacts.Path(old.ID, pipeline.Train, 1, artifacts.Splat), "left")
-	if err := w.store.Delete(t.Context(), pipeline.Object{Bucket: "artifacts", Name: artifacts.RequestName(old.ID)}); err != nil {
+// TestRetryOutlivesWhatItContinues: a retry copies what it reads, as it was, so that it runs to its end, and is retried itself, when
+// the older request is purged.
+func TestRetryOutlivesWhatItContinues(t *testing.T) {
+	for _, from := range []pipeline.Stage{pipeline.Filter, pipeline.Preprocess} {
+		w := newWorld(t)
+		old := w.canceled()
+		before := map[string]pipeline.Object{}
+		for _, o := range w.objects() {
+			before[path.Base(o.Name)] = o
+		}
+		id := get[map[string]string](w, "POST", "/retry/"+old.ID, `{"stage":"`+string(from)+`","deadline_s":2592000}`, 202)["request_id"]
+		for _, o := range w.named(id, from) {
+			source := before[path.Base(o.Name)]
+			if !strings.HasPrefix(o.Name, id+"/") || o.Bucket != source.Bucket || !o.SameBytes(source) || o.Generation == source.Generation {
+				t.Errorf("from %s: %+v is no copy of %+v", from, o, source)
+			}
+		}
+		if a := get[map[string]any](w, "POST", "/purge", dayOld, 200); a["requests"] != 1.0 {
+			t.Errorf("from %s: %v", from, a)
+		}
+		var m *artifacts.Manifest
+		if previous, ok := from.Previous(); ok {
+			m, _ = artifacts.ReadManifest(t.Context(), w.store, pipeline.Object{Bucket: w.buckets.Inbox[from], Name: artifacts.ManifestName(id, previous)})
+		}
+		m = w.work(from, m)
+		for s, more := from.Next(); more; s, more = s.Next() {
+			w.enqueue(id, s)
+			m = w.work(s, m)
+		}
+		again := get[map[string]string](w, "POST", "/retry/"+id, `{"stage":"export","session_id":"again","deadline_s":2592000}`, 202)["request_id"]
+		w.time = w.time.Add(48 * time.Hour)
+		if from == pipeline.Preprocess { // purged while the third one waits
+			get[map[string]any](w, "POST", "/purge", dayOld, 200)
+			m, _ = artifacts.ReadManifest(t.Context(), w.store, pipeline.Object{Bucket: w.buckets.Inbox[pipeline.Export], Name: artifacts.ManifestName(again, pipeline.Train)})
+		}
+		for _, a := range m.Known() {
+			if _, err := w.store.Stat(t.Context(), a.Object.Bucket, a.Object.Name); err != nil {
+				t.Errorf("from %s: %v", from, err)
+			}
+		}
+		for _, o := range w.objects() {
+			if strings.Contains(o.Name, old.ID) {
+				t.Errorf("from %s: %v is left", from, o)
+			}
+		}
+	}
+}
+
+// TestARetryLeavesASourceWhereItIs: it is in a bucket of somebody else.
+func TestARetryLeavesASourceWhereItIs(t *testing.T) {
+	w := newWorld(t)
+	old := w.submit("a", 0)
+	source := w.put("somebody", "walk.mp4", "capture")
+	if err := artifacts.WriteCapture(t.Context(), w.store, w.buckets, old.ID, []pipeline.Object{source}); err != nil {
 		t.Fatal(err)
 	}
-	since, _ := json.Marshal(w.time)
-	w.put("artifacts", artifacts.PurgeName, `{"since":`+string(since)+`,"requests":["`+old.ID+`"]}`)
-	w.refused("POST", "/purge", dayOld, 409, "purge_running")
-	w.time = w.time.Add(time.Hour)
-	if a := get[map[string]any](w, "POST", "/purge", dayOld, 200); a["requests"] != 1.0 || a["objects"] != 2.0 {
-		t.Fatalf("%v", a)
+	if err := w.queue.Cancel(t.Context(), old.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.time = w.time.Add(time.Second)
+	id := get[map[string]string](w, "POST", "/retry/"+old.ID, `{"stage":"filter"}`, 202)["request_id"]
+	if read := w.named(id, pipeline.Filter); len(read) != 1 || read[0] != source {
+		t.Errorf("%v", read)
+	}
+}
+
+// TestALateRetryNeedsNoUpload: uploads are deleted before artifacts are, and only the first two stages read them.
+func TestALateRetryNeedsNoUpload(t *testing.T) {
+	w := newWorld(t)
+	old := w.submit("a", 0)
+	upload, err := w.store.Stat(t.Context(), "inbox-filter", artifacts.UploadName(old.ID, "input"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &artifacts.Manifest{Inputs: []artifacts.Artifact{{Kind: artifacts.Upload, Object: upload}}}
+	for s := pipeline.First(); s != pipeline.Train; s, _ = s.Next() {
+		w.enqueue(old.ID, s)
+		m = w.work(s, m)
+	}
+	if err := w.queue.Cancel(t.Context(), old.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.time = w.time.Add(time.Second)
+	early := get[map[string]string](w, "POST", "/retry/"+old.ID, `{"stage":"preprocess"}`, 202)["request_id"]
+	if o := w.named(early, pipeline.Preprocess)[0]; o.Name != artifacts.PartName(early, "input") || !o.SameBytes(upload) {
+		t.Errorf("%+v is no copy of %+v", o, upload)
+	}
+	if err := errors.Join(w.store.Delete(t.Context(), upload), w.queue.Cancel(t.Context(), early)); err != nil {
+		t.Fatal(err)
+	}
+	w.time = w.time.Add(time.Second)
+	w.refused("POST", "/retry/"+old.ID, `{"stage":"preprocess"}`, 409, "no_input")
+	late := get[map[string]string](w, "POST", "/retry/"+old.ID, `{"stage":"train"}`, 202)["request_id"]
+	copied, err := artifacts.ReadManifest(t.Context(), w.store, pipeline.Object{Bucket: "inbox-train", Name: artifacts.ManifestName(late, pipeline.Depth)})
+	if err != nil || len(copied.Known()) != len(m.Known())-1 {
+		t.Fatalf("%+v %v", copied, err)
+	}
+	for _, a := range copied.Known() {
+		if _, err := w.store.Stat(t.Context(), a.Object.Bucket, a.Object.Name); err != nil || !strings.HasPrefix(a.Object.Name, late+"/") {
+			t.Errorf("%v: %v", a, err)
+		}
 	}
 }

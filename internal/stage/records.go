@@ -52,11 +52,6 @@ func (a Archive) DeleteParts(ctx context.Context, requestID string) error {
 // Records yields every request the buckets know of, by request id: its own record, its newest upload, its latest
 // manifest and its outcome.
 func (a Archive) Records(ctx context.Context) iter.Seq2[queue.Record, error] {
-	return a.Others(ctx, nil)
-}
-
-// Others yields what Records does, without the requests that are known.
-func (a Archive) Others(ctx context.Context, known map[string]bool) iter.Seq2[queue.Record, error] {
 	return func(yield func(queue.Record, error) bool) {
 		traces, err := a.survey(ctx)
 		if err != nil {
@@ -65,9 +60,6 @@ func (a Archive) Others(ctx context.Context, known map[string]bool) iter.Seq2[qu
 		}
 		for o, err := range a.Store.List(ctx, a.Buckets.Artifacts, artifacts.RequestPrefix) {
 			var r queue.Record
-			if id, ok := artifacts.RecordOf(o.Name); ok && known[id] {
-				continue
-			}
 			if err == nil {
 				err = artifacts.GetJSON(ctx, a.Store, o, &r.Request, maxRecordBytes)
 			}
