@@ -134,7 +134,7 @@ func (s *Store) ours(ctx context.Context, bucket, name, id string) (pipeline.Obj
 	return objectOf(attrs), nil
 }
 
-// Copy implements artifacts.Store, by rewriting: no byte comes here. The client library goes on with the token of a rewrite that
+// Copy implements artifacts.Store, by rewriting: no byte comes here. The client library continues with the token of a rewrite that
 // takes several requests.
 func (s *Store) Copy(ctx context.Context, from pipeline.Object, bucket, name string) (pipeline.Object, error) {
 	to, where := s.client.Bucket(bucket).Object(name), fmt.Sprintf("%v to gs://%s/%s", from, bucket, name)

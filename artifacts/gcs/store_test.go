@@ -171,7 +171,7 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestCopyInSeveralRequests: a rewrite that is not done with one request goes on with its token.
+// TestCopyInSeveralRequests: a rewrite that is not done with one request continues with its token.
 func TestCopyInSeveralRequests(t *testing.T) {
 	s, err := emulator.Open(t.TempDir(), emulator.Options{NoSync: true})
 	if err != nil {
