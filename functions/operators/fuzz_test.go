@@ -18,7 +18,7 @@ func FuzzCalls(f *testing.F) {
 		w := newWorld(t)
 		a := w.submit("a", 0)
 		w.put("artifacts", artifacts.WebhookTargetName(a.ID), "{}")
-		for _, call := range []string{"GET /queue", "GET /next", "POST /enqueue", "GET /status/" + a.ID, "PUT /status/" + a.ID, "GET /requests", "POST /retry/" + a.ID,
+		for _, call := range []string{"GET /queue", "GET /metrics", "GET /next", "POST /enqueue", "GET /status/" + a.ID, "PUT /status/" + a.ID, "GET /requests", "POST /retry/" + a.ID,
 			"POST /redeliver/" + a.ID, "POST /purge", "POST /rebuild", "POST /reap"} {
 			method, path, _ := strings.Cut(call, " ")
 			r := httptest.NewRequest(method, path, strings.NewReader(body))

@@ -81,7 +81,7 @@ func (s *Service) find(ctx context.Context, id string) (queue.State, int, error)
 	return state, position, err
 }
 
-var statuses = []pipeline.Status{pipeline.Queued, pipeline.Processing, pipeline.Completed, pipeline.Failed, pipeline.Canceled}
+var everyStatus = []pipeline.Status{pipeline.Queued, pipeline.Processing, pipeline.Completed, pipeline.Failed, pipeline.Canceled}
 
 // overview serves GET /queue.
 func (s *Service) overview(r *http.Request) (int, any, error) {
@@ -113,7 +113,7 @@ func (s *Service) overview(r *http.Request) (int, any, error) {
 		}
 		answer.Stages[name] = l
 	}
-	for _, status := range statuses {
+	for _, status := range everyStatus {
 		answer.Statuses[status] = counts[status]
 	}
 	return http.StatusOK, answer, nil
@@ -168,8 +168,8 @@ func (s *Service) list(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if status := pipeline.Status(q.Get("status")); status != "" && !slices.Contains(statuses, status) {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_status", fmt.Sprintf("There is no status %.40q.", status), fmt.Sprintf("Name one of %v.", statuses))
+	if status := pipeline.Status(q.Get("status")); status != "" && !slices.Contains(everyStatus, status) {
+		return 0, nil, refuse(http.StatusBadRequest, "invalid_status", fmt.Sprintf("There is no status %.40q.", status), fmt.Sprintf("Name one of %v.", everyStatus))
 	}
 	if name := q.Get("stage"); name != "" {
 		if _, err := pipeline.ParseStage(name); err != nil {

@@ -101,6 +101,7 @@ func (s *Service) Handler() http.Handler {
 		}
 		mux.Handle(method, path, answer)
 	}
+	mux.Handle(http.MethodGet, "/metrics", s.metrics())
 	handle(http.MethodGet, "/queue", callTimeout, s.overview)
 	handle(http.MethodGet, "/next", callTimeout, s.next)
 	handle(http.MethodPost, "/enqueue", callTimeout, s.enqueue)

@@ -269,6 +269,7 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	done := completed.RequestID
 	d.refusals("", map[string]string{"PUT /status/{id}": `{"status":"CANCELED"}`})
 	d.call(ask{operation: "GET /queue"})
+	d.call(ask{operation: "GET /metrics"})
 	for _, query := range []string{"", "?stage=train&limit=0", "?stage=train"} {
 		d.call(ask{operation: "GET /next", query: query})
 	}

@@ -54,7 +54,7 @@ func (c *Contract) Check(t testing.TB, operation string, rec *httptest.ResponseR
 		if !ok {
 			t.Fatalf("%s: type %q", key, contentType)
 		}
-		if contentType != "text/event-stream" {
+		if !strings.HasPrefix(contentType, "text/") {
 			var body any
 			if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
 				t.Fatal(err)

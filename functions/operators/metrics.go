@@ -1,0 +1,94 @@
+package operators
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
+)
+
+// metricsFormat is Prometheus' text format, https://prometheus.io/docs/instrumenting/exposition_formats.
+const metricsFormat = "text/plain; version=0.0.4; charset=utf-8"
+
+// metrics serves GET /metrics, for Prometheus to scrape: what the queue holds, and what this program uses.
+func (s *Service) metrics() http.HandlerFunc {
+	program := prometheus.NewRegistry()
+	program.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return serve.Poll(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
+		defer cancel()
+		stages, err := s.Queue.Counts(ctx)
+		if err != nil {
+			s.problem(w, r, err)
+			return
+		}
+		statuses, err := s.Queue.StatusCounts(ctx)
+		if err != nil {
+			s.problem(w, r, err)
+			return
+		}
+		body, err := written(prometheus.Gatherers{gauges(stages, statuses, s.Slots, s.Now()), program})
+		if err != nil {
+			s.problem(w, r, err)
+			return
+		}
+		w.Header().Set("Content-Type", metricsFormat)
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write(body) // the caller has gone: nobody to tell
+	})
+}
+
+// gauges are the metrics of the queue at a time. Names and labels are in docs/operations.md.
+func gauges(stages map[pipeline.Stage]queue.StageCounts, statuses map[pipeline.Status]int, slots map[pipeline.Stage]int, now time.Time) prometheus.Gatherer {
+	registry := prometheus.NewRegistry()
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "splatworks", Name: name, Help: help}, labels)
+		registry.MustRegister(g)
+		return g
+	}
+	requests := gauge("requests", "Requests that the queue knows.", "status")
+	tasks := gauge("tasks", "Tasks of a stage: ready, leased by a worker, or delayed until a retry.", "stage", "state")
+	oldest := gauge("oldest_ready_seconds", "How long the longest waiting ready task of a stage has waited.", "stage")
+	workers := gauge("workers", "Slots of a stage that workers have taken.", "stage")
+	limits := gauge("workers_limit", "How many workers a stage may have at once.", "stage")
+	for _, status := range everyStatus {
+		requests.WithLabelValues(string(status)).Set(float64(statuses[status]))
+	}
+	for _, stage := range pipeline.Stages() {
+		c, name := stages[stage], string(stage)
+		tasks.WithLabelValues(name, "ready").Set(float64(c.Ready))
+		tasks.WithLabelValues(name, "leased").Set(float64(c.Leased))
+		tasks.WithLabelValues(name, "delayed").Set(float64(c.Delayed))
+		waited := 0.0
+		if !c.OldestReady.IsZero() {
+			waited = now.Sub(c.OldestReady).Seconds()
+		}
+		oldest.WithLabelValues(name).Set(waited)
+		workers.WithLabelValues(name).Set(float64(c.Slots))
+		limits.WithLabelValues(name).Set(float64(slots[stage]))
+	}
+	return registry
+}
+
+// written is what a gatherer has, as text.
+func written(from prometheus.Gatherer) ([]byte, error) {
+	families, err := from.Gather()
+	if err != nil {
+		return nil, err
+	}
+	var body bytes.Buffer
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(&body, family); err != nil {
+			return nil, err
+		}
+	}
+	return body.Bytes(), nil
+}
