@@ -17,16 +17,19 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
+// retryAsk is the body of POST /retry/{id}. What is left out stays as it was.
+type retryAsk struct {
+	Stage     pipeline.Stage    `json:"stage"`
+	Options   *pipeline.Options `json:"options"`
+	Priority  *int              `json:"priority"`
+	SessionID string            `json:"session_id"`
+	DeadlineS float64           `json:"deadline_s"`
+}
+
 // retry serves POST /retry/{id}: a new request that begins at a stage with what the old one's earlier stages left, under
 // other options if wanted. In the same session it answers to the client's old token; in another one it gets a new token.
 func (s *Service) retry(r *http.Request) (int, any, error) {
-	var ask struct {
-		Stage     pipeline.Stage    `json:"stage"`
-		Options   *pipeline.Options `json:"options"`
-		Priority  *int              `json:"priority"`
-		SessionID string            `json:"session_id"`
-		DeadlineS float64           `json:"deadline_s"`
-	}
+	var ask retryAsk
 	if err := read(r, &ask); err != nil {
 		return 0, nil, err
 	}
@@ -38,43 +41,9 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 	if !old.Status.Terminal() {
 		return 0, nil, refuse(http.StatusConflict, "still_active", "The request is still "+string(old.Status)+".", "Call it off first.")
 	}
-	request := old.Request
-	if ask.Options != nil {
-		request.Options = *ask.Options
-	}
-	if ask.Priority != nil {
-		request.Priority = *ask.Priority
-	}
-	if err := request.Options.Validate(); err != nil {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_options", err.Error()+".", "Correct the option.")
-	}
-	if request.Priority < 0 || request.Priority > pipeline.MaxPriority {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_priority", fmt.Sprintf("priority must be between 0 and %d.", pipeline.MaxPriority), "Correct it.")
-	}
-	now := s.Now().UTC().Truncate(time.Millisecond)
-	if request.ID, err = pipeline.NewRequestID(now, s.Random); err != nil {
+	request, token, err := s.again(old.Request, ask)
+	if err != nil {
 		return 0, nil, err
-	}
-	request.CreatedAt = now
-	if !(ask.DeadlineS >= 0 && ask.DeadlineS <= 30*24*3600) {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_deadline", "deadline_s must be between 0 and 30 days.", "Leave it out for a day.")
-	}
-	request.Deadline = now.Add(24 * time.Hour)
-	if ask.DeadlineS > 0 {
-		request.Deadline = now.Add(time.Duration(ask.DeadlineS * float64(time.Second)))
-	}
-	if err := request.Options.Fits(request.Deadline.Sub(now)); err != nil {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_options", err.Error()+".", "Lower it, or give a later deadline_s.")
-	}
-	token := ""
-	if ask.SessionID != "" && ask.SessionID != old.SessionID {
-		if !pipeline.ValidName(ask.SessionID) {
-			return 0, nil, refuse(http.StatusBadRequest, "invalid_session_id", "session_id "+pipeline.NameRule+".", "Choose such a name.")
-		}
-		if token, err = pipeline.NewToken(s.Random); err != nil {
-			return 0, nil, err
-		}
-		request.SessionID, request.TokenHash = ask.SessionID, pipeline.HashToken(token)
 	}
 	input, err := s.inputOf(ctx, old.ID, ask.Stage)
 	if err != nil {
@@ -93,6 +62,49 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 		answer["callback_token"] = token
 	}
 	return http.StatusAccepted, answer, nil
+}
+
+// again is an old request asked for once more, now, with what ask changes. token is empty when the old one still serves.
+func (s *Service) again(old pipeline.Request, ask retryAsk) (request pipeline.Request, token string, err error) {
+	request = old
+	if ask.Options != nil {
+		request.Options = *ask.Options
+	}
+	if ask.Priority != nil {
+		request.Priority = *ask.Priority
+	}
+	if err := request.Options.Validate(); err != nil {
+		return request, "", refuse(http.StatusBadRequest, "invalid_options", err.Error()+".", "Correct the option.")
+	}
+	if request.Priority < 0 || request.Priority > pipeline.MaxPriority {
+		return request, "", refuse(http.StatusBadRequest, "invalid_priority", fmt.Sprintf("priority must be between 0 and %d.", pipeline.MaxPriority), "Correct it.")
+	}
+	now := s.Now().UTC().Truncate(time.Millisecond)
+	if request.ID, err = pipeline.NewRequestID(now, s.Random); err != nil {
+		return request, "", err
+	}
+	request.CreatedAt = now
+	if !(ask.DeadlineS >= 0 && ask.DeadlineS <= 30*24*3600) {
+		return request, "", refuse(http.StatusBadRequest, "invalid_deadline", "deadline_s must be between 0 and 30 days.", "Leave it out for a day.")
+	}
+	request.Deadline = now.Add(24 * time.Hour)
+	if ask.DeadlineS > 0 {
+		request.Deadline = now.Add(time.Duration(ask.DeadlineS * float64(time.Second)))
+	}
+	if err := request.Options.Fits(request.Deadline.Sub(now)); err != nil {
+		return request, "", refuse(http.StatusBadRequest, "invalid_options", err.Error()+".", "Lower it, or give a later deadline_s.")
+	}
+	if ask.SessionID == "" || ask.SessionID == old.SessionID {
+		return request, "", nil
+	}
+	if !pipeline.ValidName(ask.SessionID) {
+		return request, "", refuse(http.StatusBadRequest, "invalid_session_id", "session_id "+pipeline.NameRule+".", "Choose such a name.")
+	}
+	if token, err = pipeline.NewToken(s.Random); err != nil {
+		return request, "", err
+	}
+	request.SessionID, request.TokenHash = ask.SessionID, pipeline.HashToken(token)
+	return request, token, nil
 }
 
 // inheritWebhook lets the client's webhook follow, too, signed with the secret that its receiver knows.
