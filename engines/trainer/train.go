@@ -27,6 +27,9 @@ type Hooks struct {
 	// Stop, when closed, asks the run to save a checkpoint and return ErrStopped within one iteration and the time of
 	// the save. Cancelling the context saves nothing.
 	Stop <-chan struct{}
+	// Preview receives what is trained so far, of degree 0 and at most PreviewGaussians: at once, then every few seconds, a bounded
+	// number of times. It is called from the training goroutine, whose time it takes, and may keep the cloud.
+	Preview func(*splat.Cloud)
 }
 
 // ErrStopped says that a run was stopped through Hooks.Stop; with Hooks.Save its state is saved.
@@ -63,6 +66,7 @@ type training struct {
 	walk
 	changes
 	spending
+	previews  previews
 	level     int     // of the pyramid
 	recolored Picture // scratch of scenery
 }
@@ -223,6 +227,7 @@ func (t *training) report(fraction float64) error {
 		t.say(t.progress(fraction, now))
 		t.spoken.at, t.spoken.iteration = now, t.iteration
 	}
+	t.show(now, fraction)
 	if t.cfg.CheckpointEvery > 0 && now-t.saved >= t.cfg.CheckpointEvery {
 		return t.save(fraction)
 	}
