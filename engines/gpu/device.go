@@ -8,15 +8,28 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 )
 
-// Device runs kernels one after another, in the order of the launches. It is for one goroutine at a time.
+// Errors of a device that is out of work.
+var (
+	// ErrMemory says that the device's memory is full.
+	ErrMemory = errors.New("the graphics card's memory is full")
+	// ErrFailed says that the driver reported a fault, or that the device is gone; what it held is lost.
+	ErrFailed = errors.New("the graphics card failed")
+)
+
+// Device runs kernels one after another, in the order of the launches. It is for one goroutine at a time. An error of its
+// driver wraps ErrMemory or ErrFailed; that of a launch may come out in any later call.
 type Device interface {
 	// Name says what the device is, for people.
 	Name() string
-	// Alloc reserves memory, at least one word of it. Its content is undefined.
+	// Memory is how many bytes of memory the device has in all.
+	Memory() int64
+	// Alloc reserves memory, at least one word of it. Its content is undefined. When there is none left its error wraps
+	// ErrMemory.
 	Alloc(bytes int) (Buffer, error)
 	// Launch enqueues that number of work groups of a kernel. Arguments are Buffer, uint32, float32 or Struct, as the kernel
 	// declares them. No groups: nothing is launched.

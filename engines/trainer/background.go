@@ -1,7 +1,5 @@
 package trainer
 
-import "github.com/splatworks/splatworks/engines/simd"
-
 // BackgroundMode says what training draws behind the splats. Measurement and pictures always have Config.Background there.
 type BackgroundMode string
 
@@ -23,20 +21,19 @@ func (m BackgroundMode) changing(pic *Picture) bool {
 }
 
 // scenery is what a visit to an image draws behind the splats, and the image as it is compared.
-func (t *training) scenery(image int) (background [3]float32, pic *Picture, truth *[3]simd.Truth) {
+// Once says that the picture lasts until the next visit.
+func (t *training) scenery(image int) (background [3]float32, pic *Picture, once bool) {
 	pic = &t.data.Train[image].Levels[t.level]
 	if !t.cfg.BackgroundMode.changing(pic) {
-		return t.cfg.Background, pic, t.truth(image)
+		return t.cfg.Background, pic, false
 	}
 	for k := range background {
 		background[k] = t.rng.Float32()
 	}
 	if pic.Alpha == nil {
-		return background, pic, t.truth(image)
+		return background, pic, false
 	}
-	pic = t.recolor(pic, background)
-	t.loss.truth(pic, &t.moments.spare)
-	return background, pic, &t.moments.spare
+	return background, t.recolor(pic, background), true
 }
 
 // recolor is a picture with another background, in memory that is reused.

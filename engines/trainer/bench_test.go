@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -48,7 +49,6 @@ func benchmarkTraining(b testing.TB, n int, sizePx float64, width, threads int) 
 	t.params = raster.Pack(cloud)
 	t.m.Resize(n)
 	t.v.Resize(n)
-	t.lr = make([]float32, t.params.Rows())
 	all := make([]int32, n)
 	for i := range all {
 		all[i] = int32(i)
@@ -56,8 +56,16 @@ func benchmarkTraining(b testing.TB, n int, sizePx float64, width, threads int) 
 	t.rebuild(all, nil)
 	// Rates of zero: the cloud stays what it is, the work is the same.
 	t.schedule = schedule{QuarterUntil: -1, HalfUntil: -1, DegreeEvery: 0.05, PositionFinal: 1, SSIM: defaultSchedule.SSIM}
-	t.step(0.5)
+	if err := errors.Join(t.begin(), t.step(0.5)); err != nil {
+		b.Fatal(err)
+	}
 	return t
+}
+
+func step(b *testing.B, t *training) {
+	if err := t.step(0.5); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // BenchmarkIteration splits whole iterations at 640×360 into their steps, CPU milliseconds on one thread: the least of
@@ -120,11 +128,12 @@ func benchmarkSplit(b *testing.B, n int, sizePx float64, width int) split {
 		*least = min(*least, cpuTime()-start)
 	}
 	pic := &t.data.Train[0].Levels[0]
+	truth := t.machine.(*processor).truth(&visit{picture: pic})
 	for range 7 + b.N {
 		var f *raster.Frame
-		lap(&least.whole, func() { t.step(0.5) })
+		lap(&least.whole, func() { step(b, t) })
 		lap(&least.forward, func() { f = t.renderer.Forward(t.params, &pic.Camera, raster.Options{Degree: 3, Abs: true}) })
-		lap(&least.loss, func() { t.loss.measure(f, t.truth(0), 0.2) })
+		lap(&least.loss, func() { t.loss.measure(f, truth, 0.2) })
 	}
 	least.backward = least.whole - least.forward - least.loss
 	return least
@@ -140,7 +149,7 @@ func BenchmarkThreads(b *testing.B) {
 			for range 40 + b.N {
 				for _, t := range []*training{one, two} {
 					start := time.Now()
-					t.step(0.5)
+					step(b, t)
 					quickest[t] = min(quickest[t], time.Since(start))
 				}
 			}

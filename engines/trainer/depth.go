@@ -71,16 +71,16 @@ func (v *View) prior(level int) *Picture {
 	return nil
 }
 
-// depthLoss is w·mean|D − prior| in units of 1/extent, so that its weight does not depend on the size of the world, with
-// D = Σ w/z as drawn, not divided by alpha (Kerbl et al. 2024, "Hierarchical 3D Gaussians", section 4.4). It returns the
-// loss, and the gradient in a plane that the next call reuses. What the mask hides does not count.
-func (t *training) depthLoss(f *raster.Frame, prior *Picture, mask []uint8, weight float64) (loss float64, grad []float32) {
+// depthLoss is w·mean|D − prior| with D = Σ w/z as drawn, not divided by alpha (Kerbl et al. 2024, "Hierarchical 3D
+// Gaussians", section 4.4). The weight is one in units of 1/extent times the extent, so that it does not depend on the size of
+// the world. It returns the loss, and the gradient in a plane that the next call reuses. What the mask hides does not count.
+func (p *processor) depthLoss(f *raster.Frame, prior *Picture, mask []uint8, weight float64) (loss float64, grad []float32) {
 	pixels := f.Width * f.Height
-	if cap(t.depthGrad) < pixels {
-		t.depthGrad = make([]float32, pixels)
+	if cap(p.depthGrad) < pixels {
+		p.depthGrad = make([]float32, pixels)
 	}
-	grad = t.depthGrad[:pixels]
-	each := float32(weight * t.data.Extent / float64(pixels))
+	grad = p.depthGrad[:pixels]
+	each := float32(weight / float64(pixels))
 	step := 1
 	if prior.Camera.Width < f.Width || prior.Camera.Height < f.Height {
 		step = 2

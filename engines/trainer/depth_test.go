@@ -60,7 +60,7 @@ func TestAttachInverseDepthRefuses(t *testing.T) {
 // level, and with its pixels doubled for a full picture of odd size.
 func TestDepthLossGradientByFiniteDifferences(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
-	run := &training{data: &Dataset{Extent: 3}}
+	run := &processor{}
 	for _, size := range [][2]int{{6, 5}, {13, 11}} { // the prior has 6 x 5 pixels
 		f := &raster.Frame{Width: size[0], Height: size[1]}
 		prior := &Picture{Camera: raster.Camera{Width: 6, Height: 5}}
@@ -74,8 +74,8 @@ func TestDepthLossGradientByFiniteDifferences(t *testing.T) {
 			mask[i] = 255
 		}
 		mask[3] = 0
-		lossAt := func() float64 { l, _ := run.depthLoss(f, prior, mask, 0.7); return l }
-		_, g := run.depthLoss(f, prior, mask, 0.7)
+		lossAt := func() float64 { l, _ := run.depthLoss(f, prior, mask, 3*0.7); return l }
+		_, g := run.depthLoss(f, prior, mask, 3*0.7)
 		grad := append([]float32(nil), g...)
 		still := 0
 		for i := range grad {
@@ -105,7 +105,7 @@ func TestDepthLossGradientReachesParameters(t *testing.T) {
 	d := synthetic(3, 48, 40)
 	painter := NewPainter(syntheticCloud(), &Config{Threads: 1})
 	cam := &d.Train[0].Levels[0].Camera
-	run := &training{data: d, engine: painter.engine}
+	run := &processor{engine: painter.engine}
 	draw := func() *raster.Frame {
 		return painter.engine.renderer.Forward(painter.params, cam, raster.Options{Depth: true})
 	}
@@ -123,7 +123,7 @@ func TestDepthLossGradientReachesParameters(t *testing.T) {
 	for channel := range up.Color {
 		up.Color[channel] = make([]float32, cam.Width*cam.Height)
 	}
-	_, up.InverseDepth = run.depthLoss(draw(), prior, nil, 1)
+	_, up.InverseDepth = run.depthLoss(draw(), prior, nil, d.Extent)
 	grad := make([]float32, len(painter.params.Data()))
 	painter.engine.renderer.Backward(&up, func(_ int, g *raster.GroupGradient) {
 		copy(grad[g.Group*painter.params.Stride():], g.Rows)
@@ -147,7 +147,7 @@ func TestDepthLossGradientReachesParameters(t *testing.T) {
 			for i := range data {
 				data[i] = kept[i] + step*direction[i]
 			}
-			l, _ := run.depthLoss(draw(), prior, nil, 1)
+			l, _ := run.depthLoss(draw(), prior, nil, d.Extent)
 			return l
 		}
 		got := 0.0

@@ -7,9 +7,10 @@
 //
 //	Load -> Train( initialise -> step, step, ... refine, step, ... -> finish ) -> Result
 //
-// One step draws one view before its background (background.go), compares it (loss.go), differentiates it (engines/raster)
-// and updates at once the Gaussians that the view saw (step.go), and what is asked for besides: the image's exposure
-// (exposure.go, from matched.go), its camera (poses.go). A refinement prunes, splits and lays the model out anew (density.go). Every rate
+// One step decides about a visit to a view (step.go), its background (background.go), exposure (exposure.go, from matched.go) and
+// camera (poses.go). A machine (machine.go) makes the visit: it draws the view, compares it (loss.go, depth.go), differentiates
+// it and updates at once the Gaussians that the view saw. The processor does so with engines/raster and engines/simd
+// (processor.go), a graphics card with engines/gpu (device.go). A refinement prunes, splits and lays the model out anew (density.go). Every rate
 // and every phase is a function of the budget that is spent (schedule.go). memory.go says how memory is shared out.
 //
 // Measured on the fox capture (43 images of 358×638 for training, 7 held out, 6645 points), two threads of a shared

@@ -50,41 +50,53 @@ func newExposures(d *Dataset) exposures {
 
 func (e *exposures) of(image int) []float32 { return e.gains[3*image : 3*image+3] }
 
-// apply changes the frame's colours to what the camera of this image would have shown.
-func (e *exposures) apply(workers int, f *raster.Frame, image int) {
-	gains := e.of(image)
+// factors are the gains of an image.
+func (e *exposures) factors(image int) (gains [3]float32) {
+	for channel, log := range e.of(image) {
+		gains[channel] = float32(math.Exp(float64(log)))
+	}
+	return gains
+}
+
+// expose changes the frame's colours to what the camera of an image with these gains would have shown.
+func expose(workers int, f *raster.Frame, gains *[3]float32) {
 	raster.Each(workers, 3, func(_, channel int) {
-		gain := float32(math.Exp(float64(gains[channel])))
 		plane := f.Color[channel]
 		for i := range plane {
-			plane[i] *= gain
+			plane[i] *= gains[channel]
 		}
 	})
 }
 
-// backward turns ∂L by the changed colours into ∂L by the drawn ones and restores the frame, both in place, and moves the
-// image's gains.
-func (e *exposures) backward(workers int, f *raster.Frame, grad *[3][]float32, pix *[3][]uint8, image int, fraction float64) {
-	gains := e.of(image)
+// unexpose turns ∂L by the changed colours into ∂L by the drawn ones and restores the frame, both in place, and returns the
+// means of the frame and of the image.
+func unexpose(workers int, f *raster.Frame, grad *[3][]float32, pix *[3][]uint8, gains *[3]float32) (drawn, shown [3]float64) {
 	raster.Each(workers, 3, func(_, channel int) {
-		gain := float32(math.Exp(float64(gains[channel])))
+		gain := gains[channel]
 		inverse := 1 / gain
-		plane, g, shown := f.Color[channel], grad[channel], pix[channel]
+		plane, g, bytes := f.Color[channel], grad[channel], pix[channel]
 		drawnSum, shownSum := 0.0, 0
 		for i := range plane {
 			plane[i] *= inverse
 			g[i] *= gain
 			drawnSum += float64(plane[i])
-			shownSum += int(shown[i])
+			shownSum += int(bytes[i])
 		}
 		n := float64(len(plane))
-		drawnMean, shownMean := drawnSum/n, float64(shownSum)/n/255
-		if fraction >= exposureFrom && drawnMean > exposureFloor && shownMean > exposureFloor {
-			start, slack := float64(e.start[3*image+channel]), e.slack[3*image+channel]
-			ratio := min(max(math.Log(shownMean/drawnMean), start-slack), start+slack)
-			gains[channel] += exposureStep * (float32(ratio) - gains[channel])
-		}
+		drawn[channel], shown[channel] = drawnSum/n, float64(shownSum)/n/255
 	})
+	return drawn, shown
+}
+
+// move brings an image's gains nearer to the ratio that a visit measured.
+func (e *exposures) move(m *measured, image int, fraction float64) {
+	for channel, gain := range e.of(image) {
+		if fraction >= exposureFrom && m.drawn[channel] > exposureFloor && m.shown[channel] > exposureFloor {
+			start, slack := float64(e.start[3*image+channel]), e.slack[3*image+channel]
+			ratio := min(max(math.Log(m.shown[channel]/m.drawn[channel]), start-slack), start+slack)
+			e.of(image)[channel] += exposureStep * (float32(ratio) - gain)
+		}
+	}
 	e.fixGauge()
 }
 

@@ -81,6 +81,29 @@ func roomForMoments(cfg *Config, d *Dataset) int64 {
 	return max(0, cfg.usableBytes()-int64(cfg.MaxGaussians)*bytesPerGaussian-images-bytesPerFramePixel*frame)
 }
 
+// A graphics card's memory is shared out in the same way:
+//
+//	an eighth    to its driver and to what is lost between allocations
+//	model        bytesPerGaussianOnCard for each of MaxGaussians
+//	frame        bytesPerPixelOnCard for each pixel of the largest image
+//	images       what is left: of those that do not fit, one at a time is copied to the card, at each visit
+
+// bytesPerGaussianOnCard is 59 parameters and two moments, three statistics, the record with its box, key, ranks and slot, what
+// sorting takes turns with, and about 5 instances of 68 bytes, in buffers that are a quarter longer.
+const bytesPerGaussianOnCard = (59*4*3 + 12 + 64 + 28 + 24 + 5*68) * 5 / 4
+
+// bytesPerPixelOnCard is the frame's five planes, the gradient by four of them, and the parts of the loss.
+const bytesPerPixelOnCard = 4 * (5 + 4 + 9) * 5 / 4
+
+// MostOnCard is the number of Gaussians that a graphics card with so much memory can train.
+func MostOnCard(memory int64) int { return int(memory / 4 * 3 / bytesPerGaussianOnCard) }
+
+// roomOnCard is what model and frame leave of a card's memory.
+func roomOnCard(memory int64, cfg *Config, d *Dataset) int64 {
+	_, frame := d.bytes()
+	return max(0, memory-memory/8-int64(cfg.MaxGaussians)*bytesPerGaussianOnCard-bytesPerPixelOnCard*frame)
+}
+
 // moments keeps the window moments of the training images of one pyramid level: of the first that are asked for while
 // there is room. Keeping those serves more visits than keeping the latest, as every epoch visits every image once.
 type moments struct {
@@ -90,24 +113,7 @@ type moments struct {
 	spare [3]simd.Truth
 }
 
-func (m *moments) forget(views int) { m.kept, m.used = make([]*[3]simd.Truth, views), 0 }
-
-// truth is a training image at the current level as the loss needs it.
-func (t *training) truth(image int) *[3]simd.Truth {
-	m, pic := &t.moments, &t.data.Train[image].Levels[t.level]
-	if m.kept[image] != nil {
-		return m.kept[image]
-	}
-	truth := &m.spare
-	room := m.room - max(0, t.renderer.Bytes()-int64(t.cfg.MaxGaussians)*bytesPerDrawn)
-	if m.used > room {
-		m.forget(len(m.kept))
-	}
-	if size := int64(3 * bytesPerMoment * len(pic.Pix[0])); m.used+size <= room {
-		m.used += size
-		truth = new([3]simd.Truth)
-		m.kept[image] = truth
-	}
-	t.loss.truth(pic, truth)
-	return truth
+func (m *moments) forget() {
+	clear(m.kept)
+	m.used = 0
 }

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"errors"
 	"runtime"
 	"testing"
 	"time"
@@ -55,23 +56,29 @@ func TestTrainingHoldsWhatThePlanCounts(t *testing.T) {
 		cfg.MemoryBytes = max(64<<20, (plan+room)*8/7+8)
 		run := newTraining(cfg, d, Hooks{Clock: ticking(time.Millisecond)})
 		run.start()
-		run.lr = make([]float32, run.params.Rows())
+		if err := run.begin(); err != nil {
+			t.Fatal(err)
+		}
+		kept := &run.machine.(*processor).moments
 		run.schedule.QuarterUntil, run.schedule.HalfUntil, run.schedule.DensifyUntil = -1, -1, 0.3
 		for run.iteration < cfg.Iterations {
-			run.step(run.fraction())
+			err := run.step(run.fraction())
 			if run.iteration++; run.iteration%10 == 0 {
-				run.refine(run.fraction())
+				err = errors.Join(err, run.refineHere(run.fraction()))
+			}
+			if err != nil {
+				t.Fatal(err)
 			}
 		}
 		if run.params.Len() < cfg.MaxGaussians*9/10 {
 			t.Fatalf("%d Gaussians of %d: the measurement says nothing", run.params.Len(), cfg.MaxGaussians)
 		}
-		if run.moments.used > run.moments.room {
-			t.Errorf("%d bytes of moments, room for %d", run.moments.used, run.moments.room)
+		if kept.used > kept.room {
+			t.Errorf("%d bytes of moments, room for %d", kept.used, kept.room)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&held)
-		if got, most := int64(held.HeapAlloc-start), plan+run.moments.used; !(got <= most) || !(got >= most/2) {
+		if got, most := int64(held.HeapAlloc-start), plan+kept.used; !(got <= most) || !(got >= most/2) {
 			t.Errorf("the training holds %.1f MiB, planned %.1f MiB", float64(got)/(1<<20), float64(most)/(1<<20))
 		}
 		runtime.KeepAlive(run)
@@ -84,9 +91,8 @@ func TestMomentsWithoutRoom(t *testing.T) {
 	for _, room := range []int64{1 << 30, 3 * 4 * 48 * 40 * 5, 0} {
 		cfg := testConfig(100)
 		run := newTraining(cfg, synthetic(16, 48, 40), Hooks{Clock: ticking(time.Millisecond)})
-		run.moments.room = room
+		run.machine.(*processor).moments.room = room
 		run.start()
-		run.lr = make([]float32, run.params.Rows())
 		res, err := run.run(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 // taken off all of them, so that the scene stays where structure from motion and the held-out images have it.
 type poses struct {
 	state []float64 // poseFloats for each image
-	parts []raster.Pose[float32]
 }
 
 // Of an image: ω, τ in units of the extent; their first moments; their second moments; visits.
@@ -24,18 +23,9 @@ type PoseChange struct {
 	Tau   [3]float64 `json:"tau"`   // translation in the camera's frame, world units
 }
 
-func newPoses(images int) poses { return poses{state: make([]float64, poseFloats*images)} }
+func newPoses(images int) poses { return poses{make([]float64, poseFloats*images)} }
 
 func (p *poses) of(image int) []float64 { return p.state[poseFloats*image:][:poseFloats] }
-
-// begin makes room for the parts of the groups; those of groups that are not seen stay zero.
-func (p *poses) begin(groups int) {
-	if cap(p.parts) < groups {
-		p.parts = make([]raster.Pose[float32], groups+groups/4)
-	}
-	p.parts = p.parts[:groups]
-	clear(p.parts)
-}
 
 func (p *poses) omega(image int) [3]float64 { return [3]float64(p.of(image)[0:3]) }
 func (p *poses) tau(image int) [3]float64   { return [3]float64(p.of(image)[3:6]) }
@@ -53,13 +43,13 @@ func (p *poses) apply(cam *raster.Camera, image int, extent float64) raster.Came
 	return moved
 }
 
-// step moves a camera against the sum of the parts, in the order of the groups, and fixes the gauge.
-func (p *poses) step(d *Dataset, image int, rate float64) {
+// step moves a camera against the sum of the parts and fixes the gauge.
+func (p *poses) step(d *Dataset, parts []raster.Pose[float32], image int, rate float64) {
 	var gradient [6]float64
-	for i := range p.parts {
+	for i := range parts {
 		for k := range 3 {
-			gradient[k] += float64(p.parts[i].Omega[k])
-			gradient[3+k] += float64(p.parts[i].Tau[k]) * d.Extent
+			gradient[k] += float64(parts[i].Omega[k])
+			gradient[3+k] += float64(parts[i].Tau[k]) * d.Extent
 		}
 	}
 	s := p.of(image)

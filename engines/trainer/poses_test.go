@@ -35,7 +35,6 @@ func TestPoseRefinementHelps(t *testing.T) {
 		run := newTraining(cfg, d, Hooks{Clock: ticking(time.Millisecond)})
 		run.PoseRate = 2e-3 // few visits to each image, and far to go
 		run.start()
-		run.lr = make([]float32, run.params.Rows())
 		res, err := run.run(t.Context())
 		if err != nil {
 			t.Fatal(err)

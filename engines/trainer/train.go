@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/engines/fault"
+	"github.com/splatworks/splatworks/engines/gpu"
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/splat"
 )
@@ -24,6 +25,9 @@ type Hooks struct {
 	// Save stores a checkpoint: it calls write once with where the bytes go, and puts them in place only when write
 	// returns nil (a temporary file and a rename, or an object that appears when it is complete).
 	Save func(write func(io.Writer) error) error
+	// Device runs the iterations, where it can; nil: the processor does. Everything else happens on the processor. Train
+	// does not close it.
+	Device gpu.Device
 	// Stop, when closed, asks the run to save a checkpoint and return ErrStopped within one iteration and the time of
 	// the save. Cancelling the context saves nothing.
 	Stop <-chan struct{}
@@ -55,13 +59,13 @@ type Result struct {
 type training struct {
 	*engine
 	schedule
-	cfg   Config
-	data  *Dataset
-	hooks Hooks
+	cfg     Config
+	data    *Dataset
+	hooks   Hooks
+	machine machine
 
 	gaussians
 	exposure exposures
-	moments  moments
 	poses    poses
 	walk
 	changes
@@ -76,7 +80,6 @@ type gaussians struct {
 	params, m, v *raster.Params // and Adam's moments
 	spare        *raster.Params // takes turns with them when they are laid out anew
 	lr           []float32
-	depthGrad    []float32
 	stats        statistics
 	first        int // Gaussians at the start
 	sky          int // of them, on the sphere
@@ -128,13 +131,21 @@ func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hoo
 	if most := cfg.mostGaussians(); cfg.MaxGaussians > most {
 		return nil, fmt.Errorf("train: max_gaussians %d needs %d MiB; memory_bytes leaves room for %d", cfg.MaxGaussians, 2*int64(cfg.MaxGaussians)*bytesPerGaussian>>20, most)
 	}
+	if hooks.Device != nil {
+		if err := DeviceTrains(&cfg); err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
+		if most := MostOnCard(hooks.Device.Memory()); cfg.MaxGaussians > most {
+			return nil, fmt.Errorf("train: %w: max_gaussians is %d, it has room for %d", gpu.ErrMemory, cfg.MaxGaussians, most)
+		}
+	}
 	t := newTraining(cfg, data, hooks)
+	defer t.machine.close()
 	if resume == nil {
 		t.start()
 	} else if err := t.read(resume); err != nil {
 		return nil, fmt.Errorf("resume: %w", err)
 	}
-	t.lr = make([]float32, t.params.Rows())
 	t.started = hooks.Clock()
 	t.spoken.iteration = t.iteration
 	t.spoken.at, t.saved = t.before, t.before
@@ -151,7 +162,9 @@ func newTraining(cfg Config, data *Dataset, hooks Hooks) *training {
 	if cfg.RefinePoses {
 		t.poses = newPoses(len(data.Train))
 	}
-	t.moments.room = roomForMoments(&cfg, data)
+	if t.machine = newProcessor(t.engine, &cfg, data); hooks.Device != nil {
+		t.machine = newDevice(hooks.Device, &cfg, data)
+	}
 	for _, array := range []**raster.Params{&t.params, &t.m, &t.v, &t.spare} {
 		*array = raster.NewParams(0, cfg.Degree, cfg.Mode)
 		(*array).Reserve(cfg.MaxGaussians + cfg.MaxGaussians/8) // a refinement adds before it takes away
@@ -172,6 +185,15 @@ func (t *training) start() {
 	t.rebuild(t.survivors(), nil)
 }
 
+// begin hands the model to the machine; run does it first.
+func (t *training) begin() error {
+	t.lr = make([]float32, t.params.Rows())
+	if err := t.machine.put(&t.gaussians); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
 // elapsed is the time spent on training, in this run and the ones before.
 func (t *training) elapsed() time.Duration { return t.before + t.hooks.Clock() - t.started }
 
@@ -190,6 +212,9 @@ func (t *training) fraction() float64 {
 }
 
 func (t *training) run(ctx context.Context) (*Result, error) {
+	if err := t.begin(); err != nil {
+		return nil, err
+	}
 	for fraction := t.fraction(); fraction < 1; fraction = t.fraction() {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("train: %w", err)
@@ -202,10 +227,14 @@ func (t *training) run(ctx context.Context) (*Result, error) {
 			return nil, ErrStopped
 		default:
 		}
-		t.step(fraction)
+		if err := t.step(fraction); err != nil {
+			return nil, err
+		}
 		t.iteration++
 		if t.refineDue(fraction) {
-			t.refine(fraction)
+			if err := t.refineHere(fraction); err != nil {
+				return nil, err
+			}
 		}
 		if err := t.report(fraction); err != nil {
 			return nil, err
@@ -214,10 +243,33 @@ func (t *training) run(ctx context.Context) (*Result, error) {
 	return t.finish()
 }
 
+// refineHere brings the model back from the machine, refines it and hands it over again.
+func (t *training) refineHere(fraction float64) error {
+	if err := t.get(); err != nil {
+		return err
+	}
+	t.refine(fraction)
+	if err := t.machine.put(&t.gaussians); err != nil {
+		return fmt.Errorf("train: iteration %d: %w", t.iteration, err)
+	}
+	return nil
+}
+
+// get brings the model back from the machine. It must not be changed after it unless it is put again.
+func (t *training) get() error {
+	if err := t.machine.get(); err != nil {
+		return fmt.Errorf("train: iteration %d: %w", t.iteration, err)
+	}
+	return nil
+}
+
 // report says where the run is, evaluates and saves, each when it is due.
 func (t *training) report(fraction float64) error {
 	if t.cfg.EvaluateEvery > 0 && fraction-t.evaluatedAt >= t.cfg.EvaluateEvery {
 		t.evaluatedAt = fraction
+		if err := t.get(); err != nil {
+			return err
+		}
 		if _, err := t.evaluate(fraction); err != nil {
 			return err
 		}
@@ -256,6 +308,9 @@ func (t *training) save(fraction float64) error {
 	if t.hooks.Save == nil {
 		return nil
 	}
+	if err := t.get(); err != nil {
+		return err
+	}
 	if err := t.hooks.Save(t.write); err != nil {
 		return fmt.Errorf("save checkpoint: %w", err)
 	}
@@ -263,6 +318,7 @@ func (t *training) save(fraction float64) error {
 	return nil
 }
 
+// evaluate measures the model as it is here.
 func (t *training) evaluate(fraction float64) (*Quality, error) {
 	if len(t.data.Test) == 0 {
 		return nil, nil
@@ -280,6 +336,9 @@ func (t *training) evaluate(fraction float64) (*Quality, error) {
 // finish removes what no image needs and measures the result.
 func (t *training) finish() (*Result, error) {
 	elapsed := t.elapsed()
+	if err := t.get(); err != nil {
+		return nil, err
+	}
 	floaters := t.removeFloaters()
 	t.prune()
 	if t.params.Len() == 0 {

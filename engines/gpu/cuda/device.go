@@ -15,6 +15,7 @@ import (
 // keeps the current context by thread.
 type Device struct {
 	name            string
+	memory          int64
 	device          int32
 	context, module uintptr
 	functions       map[string]uintptr
@@ -38,7 +39,7 @@ func Open(ordinal int, ptx string) (*Device, error) {
 		return nil, fmt.Errorf("cuda: card %d of %d", ordinal, len(cards))
 	}
 	card := cards[ordinal]
-	d := &Device{name: fmt.Sprintf("%s (CUDA)", card.Name), functions: map[string]uintptr{}, buffers: map[*buffer]struct{}{}}
+	d := &Device{name: fmt.Sprintf("%s (CUDA)", card.Name), memory: card.Bytes, functions: map[string]uintptr{}, buffers: map[*buffer]struct{}{}}
 	runtime.LockOSThread()
 	image := append([]byte(ptx), 0)
 	for _, step := range []struct {
@@ -60,7 +61,10 @@ func Open(ordinal int, ptx string) (*Device, error) {
 // Name is the card's.
 func (d *Device) Name() string { return d.name }
 
-// Alloc reserves memory of the card. Its error wraps ErrMemory when there is none left.
+// Memory is the card's.
+func (d *Device) Memory() int64 { return d.memory }
+
+// Alloc reserves memory of the card.
 func (d *Device) Alloc(bytes int) (gpu.Buffer, error) {
 	b := &buffer{d: d, bytes: max(bytes, 4)}
 	if err := check("cuMemAlloc", api.alloc(&b.at, uintptr(b.bytes))); err != nil {

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"github.com/splatworks/splatworks/engines/gpu"
 )
 
 // ErrNone says that this machine has no card, or no driver for it.
@@ -72,15 +74,12 @@ var load = sync.OnceValue(func() error {
 // outOfMemory is the CUresult of an allocation that does not fit.
 const outOfMemory = 2
 
-// ErrMemory says that the card's memory is full.
-var ErrMemory = errors.New("the card's memory is full")
-
 func check(what string, code int32) error {
 	switch code {
 	case 0:
 		return nil
 	case outOfMemory:
-		return fmt.Errorf("%s: %w", what, ErrMemory)
+		return fmt.Errorf("%s: %w", what, gpu.ErrMemory)
 	}
 	var name *byte
 	api.errorName(code, &name)
@@ -88,7 +87,7 @@ func check(what string, code int32) error {
 	for p := name; p != nil && *p != 0; p = (*byte)(unsafe.Add(unsafe.Pointer(p), 1)) {
 		text += string(rune(*p))
 	}
-	return fmt.Errorf("%s: %s (%d)", what, text, code)
+	return fmt.Errorf("%w: %s: %s (%d)", gpu.ErrFailed, what, text, code)
 }
 
 // Card is one that the driver knows.

@@ -75,7 +75,10 @@ func (d *Device) build(source string) error {
 // Name is the device's.
 func (d *Device) Name() string { return d.name + " (OpenCL)" }
 
-// Alloc reserves memory. Its error wraps ErrMemory when there is none left.
+// Memory is the device's.
+func (d *Device) Memory() int64 { return d.memory }
+
+// Alloc reserves memory.
 func (d *Device) Alloc(bytes int) (gpu.Buffer, error) {
 	b := &buffer{d: d, bytes: max(bytes, 4)}
 	var code int32

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"github.com/splatworks/splatworks/engines/gpu"
 )
 
 type handle = uintptr
@@ -46,6 +48,7 @@ var api struct {
 const (
 	deviceTypeAll   = 0xffffffff
 	deviceInfoName  = 0x102b
+	deviceInfoBytes = 0x101f
 	programBuildLog = 0x1183
 	kernelNumArgs   = 0x1191
 	memReadWrite    = 1
@@ -84,23 +87,21 @@ var load = sync.OnceValue(func() error {
 	return nil
 })
 
-// ErrMemory says that the device's memory is full.
-var ErrMemory = errors.New("the device's memory is full")
-
 func check(what string, code int32) error {
 	switch code {
 	case 0:
 		return nil
-	case -4, -5: // CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES
-		return fmt.Errorf("%s: %w (%d)", what, ErrMemory, code)
+	case -4, -5, -61: // CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES, CL_INVALID_BUFFER_SIZE: over the most of one
+		return fmt.Errorf("%s: %w (%d)", what, gpu.ErrMemory, code)
 	}
-	return fmt.Errorf("%s: OpenCL error %d", what, code)
+	return fmt.Errorf("%w: %s: OpenCL error %d", gpu.ErrFailed, what, code)
 }
 
 // device is one that a driver offers.
 type device struct {
-	id   handle
-	name string
+	id     handle
+	name   string
+	memory int64
 }
 
 // devices lists those of all drivers.
@@ -131,7 +132,11 @@ func devices() ([]device, error) {
 			if err := check("clGetDeviceInfo", api.getDeviceInfo(id, deviceInfoName, uintptr(len(text)), unsafe.Pointer(&text[0]), &size)); err != nil {
 				return nil, err
 			}
-			found = append(found, device{id, strings.TrimRight(string(text[:size]), "\x00")})
+			var memory uint64
+			if err := check("clGetDeviceInfo", api.getDeviceInfo(id, deviceInfoBytes, unsafe.Sizeof(memory), unsafe.Pointer(&memory), nil)); err != nil {
+				return nil, err
+			}
+			found = append(found, device{id, strings.TrimRight(string(text[:size]), "\x00"), int64(memory)})
 		}
 	}
 	if len(found) == 0 {

@@ -32,9 +32,13 @@ const addressBits = 36
 type Device struct {
 	// Limit is the warp instructions after which a launch is taken for endless.
 	Limit int64
+	// Bytes is the memory that there is; an allocation over it fails as a card's does.
+	Bytes int64
 
+	used     int64
 	entries  map[string]*entry
 	buffers  map[uint64]*buffer
+	recent   *buffer // the one that was used last
 	next     uint64
 	launch   uint32 // number of the launch, for races between blocks
 	executed int64  // warp instructions of the launch
@@ -84,7 +88,7 @@ func Open(text string) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ptx: %w", err)
 	}
-	return &Device{Limit: 1 << 33, entries: entries, buffers: map[uint64]*buffer{}, counts: map[string]Count{}}, nil
+	return &Device{Limit: 1 << 33, Bytes: 4 << 30, entries: entries, buffers: map[uint64]*buffer{}, counts: map[string]Count{}}, nil
 }
 
 // buffer is one allocation.
@@ -98,13 +102,20 @@ type buffer struct {
 // Name says what this is.
 func (d *Device) Name() string { return "PTX interpreter" }
 
+// Memory is Bytes.
+func (d *Device) Memory() int64 { return d.Bytes }
+
 // Alloc reserves memory whose every byte is uninitialised.
 func (d *Device) Alloc(bytes int) (gpu.Buffer, error) {
 	if bytes < 0 || bytes >= 1<<addressBits {
 		return nil, fmt.Errorf("ptx: a buffer of %d bytes", bytes)
 	}
-	d.next++
 	bytes = max(bytes, 4)
+	if d.used+int64(bytes) > d.Bytes {
+		return nil, fmt.Errorf("ptx: %d bytes: %w", bytes, gpu.ErrMemory)
+	}
+	d.used += int64(bytes)
+	d.next++
 	b := &buffer{memory: newMemory(bytes), d: d, id: d.next, shadow: make([]blockShadow, (bytes+3)/4)}
 	d.buffers[b.id] = b
 	return b, nil
@@ -133,9 +144,19 @@ func (b *buffer) Read(at int, data []byte) error {
 	return nil
 }
 
+// buffer finds one by its number, nil where there is none.
+func (d *Device) buffer(id uint64) *buffer {
+	if d.recent == nil || d.recent.id != id {
+		d.recent = d.buffers[id]
+	}
+	return d.recent
+}
+
 func (b *buffer) Free() {
 	if b.d != nil {
 		delete(b.d.buffers, b.id)
+		b.d.recent = nil
+		b.d.used -= int64(len(b.data))
 		b.d = nil
 	}
 }

@@ -3,6 +3,7 @@ package ptx
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // memory is bytes with a note for each of them whether it was ever written.
@@ -24,8 +25,31 @@ func (m memory) forget() {
 
 func (m memory) write(at int, data []byte) {
 	copy(m.data[at:], data)
-	for i := range len(data) {
-		m.written[at+i] = 1
+	m.note(uint64(at), uint64(len(data)))
+}
+
+// Four notes at once.
+const allWritten = 0x01010101
+
+// known says whether all of n bytes were written.
+func (m memory) known(at, n uint64) bool {
+	notes := m.written[at : at+n]
+	for ; len(notes) >= 4; notes = notes[4:] {
+		if binary.LittleEndian.Uint32(notes) != allWritten {
+			return false
+		}
+	}
+	return !slices.Contains(notes, 0)
+}
+
+// note notes that n bytes are written.
+func (m memory) note(at, n uint64) {
+	notes := m.written[at : at+n]
+	for ; len(notes) >= 4; notes = notes[4:] {
+		binary.LittleEndian.PutUint32(notes, allWritten)
+	}
+	for i := range notes {
+		notes[i] = 1
 	}
 }
 
@@ -77,7 +101,7 @@ func (w *warp) bytes(a *access, at uint64) []byte {
 	case shared:
 		m = w.b.shared
 	case global:
-		if owner = w.b.d.buffers[at>>addressBits]; owner == nil {
+		if owner = w.b.d.buffer(at >> addressBits); owner == nil {
 			w.b.d.report(w.b.e, a.in, Bounds, "%d bytes at %#x, where no buffer is", n, at)
 			return nil
 		}
@@ -88,17 +112,12 @@ func (w *warp) bytes(a *access, at uint64) []byte {
 		return nil
 	}
 	if !a.write || a.atomic {
-		for _, known := range m.written[at : at+n] {
-			if known == 0 {
-				w.b.d.report(w.b.e, a.in, Uninitialised, "thread %d reads %s memory at %d that nothing wrote", w.first+a.lane, a.space, at)
-				break
-			}
+		if !m.known(at, n) {
+			w.b.d.report(w.b.e, a.in, Uninitialised, "thread %d reads %s memory at %d that nothing wrote", w.first+a.lane, a.space, at)
 		}
 	}
 	if a.write {
-		for i := at; i < at+n; i++ {
-			m.written[i] = 1
-		}
+		m.note(at, n)
 	}
 	for word := at / 4; word < (at+n+3)/4; word++ {
 		if owner != nil {
