@@ -28,9 +28,10 @@ type ReportDocument struct {
 
 // ImagesReport counts frames or photos.
 type ImagesReport struct {
-	Input      int `json:"input,omitempty"`      // in the capture
-	Used       int `json:"used,omitempty"`       // chosen by filter
-	Registered int `json:"registered,omitempty"` // posed by structure from motion
+	Input      int     `json:"input,omitempty"`      // in the capture
+	Used       int     `json:"used,omitempty"`       // chosen by filter
+	Registered int     `json:"registered,omitempty"` // posed by structure from motion
+	DurationS  float64 `json:"duration_s,omitempty"` // of the video; absent for photos
 }
 
 // SfMReport describes the model that was used.

@@ -27,7 +27,7 @@ import (
 type Client struct {
 	BaseURL    string       // "https://api.example.com"
 	HTTP       *http.Client // default: http.DefaultClient
-	APIKey     string       // sent as X-Api-Key when asking for a reconstruction
+	APIKey     string       // sent as X-Api-Key when asking for a reconstruction or an estimate
 	ChunkBytes int64        // of an upload; default 8 MiB, rounded up to a multiple of 256 KiB
 	// Sleep waits between polls and before repeats. Default: in real time.
 	Sleep func(ctx context.Context, d time.Duration) error

@@ -46,15 +46,24 @@ func (p *Plan) Took(stage Stage, wallS float64, peakRSSBytes int64) {
 	}
 }
 
-// presets are what a preset stands for, unless an option says otherwise. How long each trains is defined by the trainer.
+// presets are what a preset stands for, unless an option says otherwise.
 var presets = map[Preset]struct {
 	longEdgePx int // of the training images
 	features   int // most of an image
 	posesS     float64
+	trainS     float64 // the trainer's own Budget for the preset: a test of services/train compares them
 }{
-	Preview:  {longEdgePx: 480, features: 2000, posesS: 180},
-	Standard: {longEdgePx: 640, features: 4096, posesS: 360},
-	High:     {longEdgePx: 960, features: 8192, posesS: 900},
+	Preview:  {longEdgePx: 480, features: 2000, posesS: 180, trainS: 20},
+	Standard: {longEdgePx: 640, features: 4096, posesS: 360, trainS: 75},
+	High:     {longEdgePx: 960, features: 8192, posesS: 900, trainS: 300},
+}
+
+// TrainS is how many seconds training takes.
+func (o Options) TrainS() float64 {
+	if o.TrainBudgetS > 0 {
+		return o.TrainBudgetS
+	}
+	return presets[o.WithDefaults().Preset].trainS
 }
 
 // PosesBudgetS is how many seconds further tries for poses may take where the first leaves images out.

@@ -83,6 +83,42 @@ type Upload struct {
 // ChunkMultiple is what every chunk but the last must be a multiple of (docs: Cloud Storage, resumable uploads).
 const ChunkMultiple = 256 << 10
 
+// EstimateAsked is the body of POST /estimate: a capture as far as it is known before the upload, and the options.
+type EstimateAsked struct {
+	Images  int              `json:"images,omitempty"`  // photos, or frames where it is known how many will be used; 0: a video
+	VideoS  float64          `json:"video_s,omitempty"` // length of the video; 0: photos
+	Options pipeline.Options `json:"options,omitzero"`
+}
+
+// Estimate is what a request would take. It starts when the upload is complete; time in the queue comes on top.
+type Estimate struct {
+	Images  Interval        `json:"images"` // that will be used
+	Seconds Interval        `json:"seconds"`
+	CostUSD *Interval       `json:"cost_usd,omitempty"` // absent until a request has finished where workers have a price
+	Stages  []StageEstimate `json:"stages"`
+	BasedOn EstimateBasis   `json:"based_on"`
+}
+
+// StageEstimate is the part of one stage.
+type StageEstimate struct {
+	Stage   pipeline.Stage `json:"stage"`
+	Seconds Interval       `json:"seconds"`
+	CostUSD *Interval      `json:"cost_usd,omitempty"`
+}
+
+// Interval holds the middle four of five outcomes; half of them are below Likely.
+type Interval struct {
+	Low    float64 `json:"low"`
+	Likely float64 `json:"likely"`
+	High   float64 `json:"high"`
+}
+
+// EstimateBasis is what an estimate rests on.
+type EstimateBasis struct {
+	Requests int `json:"requests"` // that finished here and were counted; 0: rules of thumb alone
+	Alike    int `json:"alike"`    // of them with the same preset and kind of capture
+}
+
 // Status is the status document of a request.
 type Status struct {
 	RequestID     string             `json:"request_id"`

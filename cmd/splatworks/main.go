@@ -29,12 +29,13 @@ type commands struct {
 	Convert convertCommand `cmd:"" group:"here" help:"Convert splats between formats; merge, crop, turn and shrink them."`
 	Info    infoCommand    `cmd:"" group:"here" help:"Describe a splat file."`
 
-	Up     upCommand     `cmd:"" group:"backend" help:"Run the whole backend on this machine until interrupted."`
-	Submit submitCommand `cmd:"" group:"backend" help:"Send a capture to a running backend."`
-	Status statusCommand `cmd:"" group:"backend" help:"Show the status of a request, as JSON."`
-	Watch  watchCommand  `cmd:"" group:"backend" help:"Follow a request until it ends, and download the results."`
-	Share  shareCommand  `cmd:"" group:"backend" help:"Share a result by a link of its own."`
-	Cancel cancelCommand `cmd:"" group:"backend" help:"Cancel a request."`
+	Up       upCommand       `cmd:"" group:"backend" help:"Run the whole backend on this machine until interrupted."`
+	Submit   submitCommand   `cmd:"" group:"backend" help:"Send a capture to a running backend."`
+	Estimate estimateCommand `cmd:"" group:"backend" help:"Ask a running backend what a request would take in time and money."`
+	Status   statusCommand   `cmd:"" group:"backend" help:"Show the status of a request, as JSON."`
+	Watch    watchCommand    `cmd:"" group:"backend" help:"Follow a request until it ends, and download the results."`
+	Share    shareCommand    `cmd:"" group:"backend" help:"Share a result by a link of its own."`
+	Cancel   cancelCommand   `cmd:"" group:"backend" help:"Cancel a request."`
 
 	Trace    traceCommand    `cmd:"" group:"operate" help:"Show where the time of a request went, what it cost, and why it waits or failed."`
 	Key      keyCommand      `cmd:"" group:"operate" help:"Make an API key for a deployment."`
@@ -86,7 +87,7 @@ const (
 
 // newParser fills cmd from arguments; exit is called after --help.
 func newParser(ctx context.Context, c console, cmd *commands, exit func(int)) (*kong.Kong, error) {
-	cmd.Run.Wishes, cmd.Submit.Wishes = newWishes(), newWishes()
+	cmd.Run.Wishes, cmd.Submit.Wishes, cmd.Estimate.Wishes = newWishes(), newWishes(), newWishes()
 	return kong.New(cmd,
 		kong.Name("splatworks"),
 		kong.Description(description),

@@ -30,8 +30,7 @@ const (
 func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 	caller, err := s.Caller(r)
 	if err != nil {
-		serve.WriteProblem(w, serve.Problem{Status: http.StatusUnauthorized, Code: "unauthorized",
-			Detail: "The caller is not known here.", Advice: "Send a valid API key in the header " + KeyHeader + "."})
+		serve.WriteProblem(w, unknownCaller())
 		return
 	}
 	ask, problem := readTrigger(r)
@@ -75,6 +74,11 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", fmt.Sprint(int(pollEvery.Seconds())))
 	w.Header().Set("Cache-Control", "no-store")
 	serve.WriteJSON(w, http.StatusAccepted, accepted)
+}
+
+func unknownCaller() serve.Problem {
+	return serve.Problem{Status: http.StatusUnauthorized, Code: "unauthorized",
+		Detail: "The caller is not known here.", Advice: "Send a valid API key in the header " + KeyHeader + "."}
 }
 
 // admit asks a limiter. All callers are one to a limiter of all together.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/estimate"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
@@ -89,7 +90,7 @@ type Config struct {
 
 	// Total, when set, limits the submissions of all callers together that are taken in, and no others.
 	Total Limiter
-	// Changes, when set, limits the calls that change a request, by request id.
+	// Changes, when set, limits the calls that change a request, by request id, and each caller's questions for an estimate.
 	Changes Limiter
 	// Limits are every caller's; zero: NoLimits. KeyLimits are those of callers with an API key of that name.
 	Limits    Limits
@@ -137,6 +138,7 @@ type Service struct {
 	results *resultCache
 	news    *news
 	waiting *waiting
+	history *estimate.History // of what finished requests took
 
 	openapi, docs http.HandlerFunc
 }
@@ -172,7 +174,8 @@ func New(c Config) (*Service, error) {
 	orDefault(&c.DownloadTTL, 15*time.Minute)
 	orDefault(&c.RequestTTL, 24*time.Hour)
 	s := &Service{Config: c, results: newResultCache(), waiting: newWaiting(c.Waiting),
-		news: &news{events: c.News, log: c.Log, watchers: map[string]map[chan struct{}]bool{}}}
+		news:    &news{events: c.News, log: c.Log, watchers: map[string]map[chan struct{}]bool{}},
+		history: &estimate.History{Store: c.Store, Bucket: c.Buckets.Artifacts, Now: c.Now}}
 	var err error
 	s.openapi, s.docs, err = reference()
 	return s, err
@@ -188,6 +191,7 @@ func orDefault[T ~int | ~int64](v *T, preset T) {
 func (s *Service) Handler() http.Handler {
 	mux := serve.NewMux()
 	mux.Handle(http.MethodPost, "/trigger-reconstruction", s.submit)
+	mux.Handle(http.MethodPost, "/estimate", s.estimate)
 	mux.Handle(http.MethodGet, "/status", serve.Poll(s.status))
 	mux.Handle(http.MethodGet, "/status/{request_id}", serve.Poll(s.status))
 	mux.Handle(http.MethodGet, "/events", serve.Poll(s.events))

@@ -141,6 +141,7 @@ const (
 	postUploads  = "POST /uploads"
 	postComplete = "POST /uploads/complete"
 	postShares   = "POST /shares"
+	postEstimate = "POST /estimate"
 	getShares    = "GET /shares"
 	getShared    = "GET /shared"
 	deleteShare  = "DELETE /shares/{share_id}"
@@ -158,7 +159,7 @@ func (b *backend) checkContract(done accepted) {
 	defer hook.Close()
 
 	good := map[string]string{postTrigger: `{"session_id":"contract","callback_url":"` + hook.URL + `"}`,
-		postUploads: `{"files":[{"name":"1.jpg"}]}`, postComplete: `{"names":["1.jpg"]}`, postShares: `{}`}
+		postUploads: `{"files":[{"name":"1.jpg"}]}`, postComplete: `{"names":["1.jpg"]}`, postShares: `{}`, postEstimate: `{"images":12}`}
 	public.refusals(done.CallbackToken, good)
 	triggered := func(body string, headers ...string) accepted {
 		t.Helper()
@@ -171,6 +172,9 @@ func (b *backend) checkContract(done accepted) {
 		public.call(ask{operation: postTrigger, body: bad})
 	}
 	public.call(ask{operation: postTrigger, body: `{"session_id":"a"}`, headers: []string{"Idempotency-Key: \u00e9"}})
+	for _, question := range []string{`{"images":1}`, `{"video_s":9,"options":{"preset":"x"}}`, `{"video_s":9}`} {
+		public.call(ask{operation: postEstimate, body: question})
+	}
 	fresh := triggered(good[postTrigger], "Idempotency-Key: contract-0123456789")
 	public.call(ask{operation: postTrigger, body: good[postTrigger], headers: []string{"Idempotency-Key: contract-0123456789"}})
 	public.call(ask{operation: postTrigger, body: `{"session_id":"other"}`, headers: []string{"Idempotency-Key: contract-0123456789"}})

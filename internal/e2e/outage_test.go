@@ -36,6 +36,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	deployed := public.at(b.startFront(storage.server.URL, redis.url()))
 
 	deployed.call(ask{operation: postTrigger, body: good[postTrigger]})
+	deployed.call(ask{operation: postEstimate, body: good[postEstimate]})
 	// It has no account to sign with.
 	deployed.call(ask{operation: postTrigger, body: `{"session_id":"unsigned"}`, headers: withKey})
 	deployed.call(ask{operation: postUploads, token: several, body: good[postUploads]})
@@ -50,7 +51,8 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 		ask{operation: postUploads, token: several, body: good[postUploads]},
 		ask{operation: postComplete, token: several, body: good[postComplete]},
 		ask{operation: postShares, token: done.CallbackToken}, ask{operation: getShares, token: done.CallbackToken},
-		ask{operation: deleteShare, token: done.CallbackToken}, ask{operation: getShared, token: share})
+		ask{operation: deleteShare, token: done.CallbackToken}, ask{operation: getShared, token: share},
+		ask{operation: postEstimate, body: good[postEstimate], headers: withKey})
 
 	storage.shut.Store(0)
 	// The share of a result that was deleted.
@@ -69,7 +71,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	resume := redis.pause()
 	defer resume()
 	bodies := map[string]string{
-		postTrigger: `{"session_id":"unlimited"}`, postUploads: good[postUploads], postComplete: good[postComplete],
+		postTrigger: `{"session_id":"unlimited"}`, postUploads: good[postUploads], postComplete: good[postComplete], postEstimate: good[postEstimate],
 		"POST /enqueue": fmt.Sprintf(`{"request_id":%q,"stage":"filter","input":{"bucket":"inbox-filter","name":"%s/input"}}`, done.RequestID, done.RequestID),
 		"POST /purge":   `{"older_than_s":1e9,"dry_run":true}`,
 	}
@@ -110,6 +112,8 @@ func (d *driven) checkFloods(redis redisServer, unsigned, flood string, good map
 			break
 		}
 	}
+	for d.call(ask{operation: postEstimate, body: good[postEstimate], headers: withKey}).Code == http.StatusOK {
+	}
 	changes := []string{postUploads, postComplete, "POST /cancel", postShares, getShares, deleteShare}
 	for _, operation := range changes {
 		d.call(ask{operation: operation, token: flood, body: good[operation]})
@@ -122,6 +126,7 @@ func (d *driven) checkFloods(redis redisServer, unsigned, flood string, good map
 	for _, operation := range changes {
 		d.call(ask{operation: operation, token: unsigned, body: good[operation]})
 	}
+	d.call(ask{operation: postEstimate, body: good[postEstimate], headers: withKey})
 	redis.command("ACL SETUSER default allkeys")
 }
 

@@ -45,7 +45,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err := job.PublishJSON(ctx, artifacts.CaptureReport, report); err != nil {
 		return err
 	}
-	return job.Report(artifacts.ReportDocument{Images: &artifacts.ImagesReport{Input: report.Frames, Used: report.Selected}})
+	return job.Report(artifacts.ReportDocument{Images: &artifacts.ImagesReport{Input: report.Frames, Used: report.Selected, DurationS: report.DurationS}})
 }
 
 func (c Config) choose(ctx context.Context, job *stage.Job, work string) (choose.Selection, frames.Report, error) {

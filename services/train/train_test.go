@@ -296,3 +296,16 @@ func TestAnUnusableCheckpoint(t *testing.T) {
 		})
 	}
 }
+
+// TestPresetsTrainAsLongAsTheyPromise: what the vocabulary says of a preset, for estimates, is what the trainer does.
+func TestPresetsTrainAsLongAsTheyPromise(t *testing.T) {
+	for _, preset := range []pipeline.Preset{pipeline.Preview, pipeline.Standard, pipeline.High} {
+		c, err := trainer.Defaults(trainer.Preset(preset))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := (pipeline.Options{Preset: preset}).TrainS(); s != c.Budget.Seconds() {
+			t.Errorf("%s: %v s, and the trainer takes %v", preset, s, c.Budget)
+		}
+	}
+}

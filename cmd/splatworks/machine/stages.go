@@ -25,10 +25,10 @@ import (
 func Stage(s pipeline.Stage) (stage.Definition, error) {
 	switch s {
 	case pipeline.Filter:
-		tools, err := frameTools()
+		tools, err := FrameTools()
 		return filter.Stage(filter.Config{Tools: tools}), err
 	case pipeline.Preprocess:
-		tools, missing := frameTools()
+		tools, missing := FrameTools()
 		colmap, err := toolchain.Locate("colmap")
 		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap, MemoryBytes: stage.MachineMemory(), Now: time.Now}), errors.Join(missing, err)
 	case pipeline.Depth:
@@ -36,7 +36,7 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 	case pipeline.Train:
 		return train.Stage(train.Config{Now: time.Now}), nil
 	case pipeline.Export:
-		tools, err := frameTools()
+		tools, err := FrameTools()
 		return export.Stage(export.Config{Tools: tools}), err
 	}
 	return stage.Definition{}, fmt.Errorf("no stage %q", s)
@@ -89,7 +89,8 @@ func Check() error {
 	return nil
 }
 
-func frameTools() (frames.Tools, error) {
+// FrameTools are the programs that read videos and photos.
+func FrameTools() (frames.Tools, error) {
 	ffmpeg, err := toolchain.Locate("ffmpeg")
 	if err != nil {
 		return frames.Tools{}, err
