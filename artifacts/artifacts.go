@@ -28,11 +28,13 @@ const (
 	ContactSheet  Kind = "contact_sheet"  // JPEG: the chosen frames with their scores
 	Cameras       Kind = "cameras"        // JPEG: cameras and sparse points, from above and from the side
 	SparseModel   Kind = "sparse_model"   // tar: COLMAP binary model with the original cameras
+	Points        Kind = "points"         // PLY, compressed: cameras and sparse points as Gaussians, to be looked at in 3D
 	Scene         Kind = "scene"          // tar: undistorted images/, masks/ if there are any, and their COLMAP binary model sparse/
 	DepthReport   Kind = "depth_report"   // JSON: what the depth stage did, or why it did nothing
 	DepthMaps     Kind = "depth_maps"     // tar: depths/, aligned inverse depth as 16-bit PNG, and depth_params.json
 	DepthGrid     Kind = "depth_grid"     // JPEG: images beside their depth, in colours
 	Checkpoint    Kind = "checkpoint"     // training state, replaced while training; never in a manifest
+	Preview       Kind = "preview"        // PLY, compressed: the splat so far, replaced while training; never in a manifest
 	Trained       Kind = "trained"        // PLY as trained and cleaned
 	Uncleaned     Kind = "uncleaned"      // PLY before the cleaning, where that removed something
 	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
@@ -54,12 +56,14 @@ var files = map[Kind]struct{ name, contentType string }{
 	ContactSheet:  {"contact_sheet.jpg", "image/jpeg"},
 	Cameras:       {"cameras.jpg", "image/jpeg"},
 	SparseModel:   {"sparse.tar", "application/x-tar"},
+	Points:        {"points.compressed.ply", "application/octet-stream"},
 	Scene:         {"scene.tar", "application/x-tar"},
 	DepthReport:   {"depth_report.json", "application/json"},
 	DepthMaps:     {"depth_maps.tar", "application/x-tar"},
 	DepthGrid:     {"depth_grid.jpg", "image/jpeg"},
 	Comparison:    {"comparison.jpg", "image/jpeg"},
 	Checkpoint:    {"train.checkpoint", "application/octet-stream"},
+	Preview:       {"preview.compressed.ply", "application/octet-stream"},
 	Trained:       {"trained.ply", "application/octet-stream"},
 	Uncleaned:     {"uncleaned.ply", "application/octet-stream"},
 	TrainReport:   {"train_report.json", "application/json"},

@@ -11,6 +11,7 @@ type Progress struct {
 	Message string             `json:"message,omitempty"`
 	Metrics map[string]float64 `json:"metrics,omitempty"`
 	Warning *Warning           `json:"warning,omitempty"`
+	Preview *Object            `json:"preview,omitempty"`  // of what the stage makes, replaced now and then, gone when it ends
 	CostUSD float64            `json:"cost_usd,omitempty"` // of this attempt so far, an estimate; 0 where a worker has no price
 }
 

@@ -95,7 +95,7 @@ func (s *Signer) SignUpload(ctx context.Context, spec UploadSpec) (SignedRequest
 	return SignedRequest{Method: opts.Method, URL: signed, Headers: headers}, nil
 }
 
-// SignDownload returns a URL from which a browser saves exactly this generation of an object as filename.
+// SignDownload returns a URL from which a browser saves exactly this generation of an object, or the newest when it is 0, as filename.
 func (s *Signer) SignDownload(ctx context.Context, o pipeline.Object, filename string, expires time.Duration) (string, error) {
 	if expires <= 0 {
 		return "", errors.New("sign download: an expiry is needed")

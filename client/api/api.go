@@ -135,8 +135,19 @@ type Status struct {
 	Timings       Timings            `json:"timings"`
 	Warnings      []pipeline.Warning `json:"warnings"`
 	Failure       *Failure           `json:"failure,omitempty"`  // why it FAILED or, while retrying, what went wrong last
+	Preview       *Preview           `json:"preview,omitempty"`  // of what is being made, once there is anything to look at
 	Results       []Result           `json:"results,omitempty"`  // when COMPLETED
 	CostUSD       float64            `json:"cost_usd,omitempty"` // so far, an estimate; absent where workers have no price
+}
+
+// Preview is something to look at while a request is worked on: a compressed PLY of at most a megabyte or two.
+type Preview struct {
+	Kind      string    `json:"kind"`    // points: cameras and sparse points; splat: the splat, as far as it is
+	Version   string    `json:"version"` // another one whenever the file is another
+	FileName  string    `json:"file_name"`
+	Size      int64     `json:"size"` // bytes of this version
+	URL       string    `json:"url"`  // of the newest version
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // Progress of a request: Percent of the whole, Step and what follows it of the current stage.

@@ -1,7 +1,6 @@
 package scene
 
 import (
-	"cmp"
 	"fmt"
 	"image"
 	"image/color"
@@ -31,7 +30,7 @@ func (r *Reconstruction) WritePicture(w io.Writer, caption, unit string) error {
 	if err != nil {
 		return fmt.Errorf("drawing the reconstruction: %w", err)
 	}
-	middle, reach := r.window()
+	middle, reach := r.Window()
 	picture.Write(image.Pt(pictureGap, 29), sheet.Ink, caption)
 	for i, v := range []struct {
 		title  string
@@ -63,9 +62,9 @@ func (r *Reconstruction) WritePicture(w io.Writer, caption, unit string) error {
 	return nil
 }
 
-// window is the middle and half the side of the cube that is drawn: all cameras, and the points as far as they are near;
+// Window is the middle and half the side of the cube that is drawn: all cameras, and the points as far as they are near;
 // a few that are far away would make the rest a dot.
-func (r *Reconstruction) window() (middle [3]float64, reach float64) {
+func (r *Reconstruction) Window() (middle [3]float64, reach float64) {
 	low, high := [3]float64{}, [3]float64{}
 	for k := range 3 {
 		low[k], high[k] = math.Inf(1), math.Inf(-1)
@@ -121,41 +120,14 @@ func (r *Reconstruction) drawInto(p panel) {
 			}
 		}
 	}
-	order := make([]int, len(r.Images))
-	for i := range order {
-		order[i] = i
+	for _, l := range r.CameraLines(22 / p.scale) { // 22 pixels long
+		p.line(l.From, l.To, 1.2, l.Ink)
 	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(r.Images[a].Name, r.Images[b].Name) })
-	for n, i := range order {
-		t := float32(n) / float32(max(len(order)-1, 1))
-		mix := func(a, b float32) uint8 { return uint8(a + t*(b-a)) }
-		p.camera(&r.Images[i], r.Camera(r.Images[i].CameraID), color.RGBA{mix(70, 255), mix(150, 150), mix(255, 40), 255})
+	inks := r.cameraInks()
+	for i := range r.Images {
+		u, v := p.at(r.Images[i].Center())
+		p.fill(inks[i], [2]float32{u - 3, v - 3}, [2]float32{u + 3, v - 3}, [2]float32{u + 3, v + 3}, [2]float32{u - 3, v + 3})
 	}
-}
-
-// camera draws a camera as the pyramid of what it sees, 22 pixels long.
-func (p panel) camera(im *Image, c *Camera, ink color.RGBA) {
-	rotation, center := im.CamFromWorld.Matrix(), im.Center()
-	const lengthPx = 22
-	length := lengthPx / p.scale
-	halfX, halfY := 0.6, 0.6
-	if c != nil && c.FocalLength() > 0 {
-		halfX, halfY = float64(c.Width)/(2*c.FocalLength()), float64(c.Height)/(2*c.FocalLength())
-	}
-	corner := func(sx, sy float64) [3]float64 {
-		out := center
-		for k := range 3 {
-			out[k] += length * (sx*halfX*rotation[0][k] + sy*halfY*rotation[1][k] + rotation[2][k])
-		}
-		return out
-	}
-	corners := [][3]float64{corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)}
-	for i := range corners {
-		p.line(center, corners[i], 1.2, ink)
-		p.line(corners[i], corners[(i+1)%4], 1.2, ink)
-	}
-	u, v := p.at(center)
-	p.fill(ink, [2]float32{u - 3, v - 3}, [2]float32{u + 3, v - 3}, [2]float32{u + 3, v + 3}, [2]float32{u - 3, v + 3})
 }
 
 // line draws a smooth line between two world points.

@@ -60,7 +60,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	if state.Progress.Stage == state.Stage {
 		doc.CostUSD = state.Progress.CostUSD // of the attempt at hand; a completed stage's is in its manifest
 	}
-	window := int64(0)
+	window, points := int64(0), pipeline.Object{}
 	if state.Manifest.Name != "" {
 		left, err := s.results.of(ctx, s, state, now)
 		if errors.Is(err, artifacts.ErrNotFound) && state.Status.Terminal() {
@@ -70,12 +70,17 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 			s.Log.WarnContext(ctx, "results not listed", "request_id", state.ID, "stage", state.Stage, "error", err.Error())
 			window = -1
 		} else {
-			doc.Timings.Stages = left.timings
+			doc.Timings.Stages, points = left.timings, left.points
 			doc.CostUSD += left.costUSD
 			if state.Status == pipeline.Completed {
 				doc.Results, window = left.results, left.window
 			}
 		}
+	}
+	if shown, signed, err := s.preview(ctx, state, doc.QueuePosition != nil, points, now); err != nil {
+		s.Log.WarnContext(ctx, "preview not linked", "request_id", state.ID, "stage", state.Stage, "error", err.Error())
+	} else if shown != nil {
+		doc.Preview, window = shown, signed
 	}
 	return doc, etagOf(doc, window), nil
 }

@@ -20,13 +20,14 @@ type left struct {
 	results []api.Result // only of a final manifest
 	timings []api.StageTiming
 	costUSD float64
+	points  pipeline.Object // cameras and sparse points, for a preview; only before the end
 }
 
 // resultCache keeps what was read from manifests and signed: a manifest never changes and a client polls. Bounded, and
 // emptied when full: what is lost is read again.
 type resultCache struct {
 	mu      sync.Mutex
-	entries map[string]left // by generation of the manifest and, with links, by where the caller reached this API
+	entries map[string]left // by generation of the manifest, or by name of a preview, and with links by where the caller reached this API
 }
 
 const resultCacheSize = 512
@@ -37,27 +38,36 @@ func (c *resultCache) of(ctx context.Context, s *Service, state queue.State, now
 	key := state.Manifest.String()
 	window := int64(0)
 	if state.Status == pipeline.Completed {
-		window = now.UnixNano()/int64(s.DownloadTTL/2) + 1 // links live two windows, so the oldest handed out has one left
+		window = s.linkWindow(now)
 		called, _ := ctx.Value(calledKey{}).(string)
 		key += "#results for " + called
 	}
-	c.mu.Lock()
-	known, ok := c.entries[key]
-	c.mu.Unlock()
-	if ok && known.window == window {
+	if known, ok := c.known(key, window); ok {
 		return known, nil
 	}
 	fresh, err := s.read(ctx, state, window, now)
 	if err != nil {
 		return left{}, err
 	}
+	c.keep(key, fresh)
+	return fresh, nil
+}
+
+// known is an entry of this window.
+func (c *resultCache) known(key string, window int64) (left, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, ok := c.entries[key]
+	return l, ok && l.window == window
+}
+
+func (c *resultCache) keep(key string, l left) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.entries) >= resultCacheSize {
 		clear(c.entries)
 	}
-	c.entries[key] = fresh
-	return fresh, nil
+	c.entries[key] = l
 }
 
 func (s *Service) read(ctx context.Context, state queue.State, window int64, now time.Time) (left, error) {
@@ -71,6 +81,7 @@ func (s *Service) read(ctx context.Context, state queue.State, window int64, now
 		l.costUSD += h.Cost()
 	}
 	if state.Status != pipeline.Completed {
+		l.points, _ = m.Find(artifacts.Points)
 		return l, nil
 	}
 	expires := now.Add(s.DownloadTTL)

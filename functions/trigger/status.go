@@ -163,6 +163,11 @@ func etagOf(doc api.Status, window int64) string {
 	for i := range doc.Results {
 		doc.Results[i].URL, doc.Results[i].ExpiresAt = "", time.Time{}
 	}
+	if doc.Preview != nil {
+		unsigned := *doc.Preview
+		unsigned.URL, unsigned.ExpiresAt = "", time.Time{}
+		doc.Preview = &unsigned
+	}
 	b, _ := json.Marshal(struct {
 		Doc    api.Status
 		Window int64

@@ -41,7 +41,8 @@ type SignedRequest struct {
 }
 
 // Signer makes links into the buckets. SignUpload's opens one resumable upload session, overwrites nothing and takes only
-// the type and size named. SignDownload's reads one generation of one object, offered under filename.
+// the type and size named. SignDownload's reads one generation of one object, or the newest when it
+// is 0, offered under filename.
 type Signer interface {
 	SignUpload(ctx context.Context, u UploadSpec) (SignedRequest, error)
 	SignDownload(ctx context.Context, o pipeline.Object, filename string, expires time.Duration) (string, error)

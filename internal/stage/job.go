@@ -239,7 +239,7 @@ func (j *Job) Progress(p pipeline.Progress) {
 	j.mu.Lock()
 	p.Stage = j.stage
 	p.Percent = min(max(p.Percent, j.progress.Percent), 100)
-	p.Warning = nil
+	p.Warning, p.Preview = nil, j.progress.Preview
 	p.CostUSD = j.cost(j.now()) // with other news only: cost alone is not worth a call
 	j.progress = p
 	j.mu.Unlock()

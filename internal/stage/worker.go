@@ -227,6 +227,7 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 		return pipeline.Object{}, err
 	}
 	defer os.RemoveAll(job.Dir)
+	defer w.removePreviews(ctx, job)
 
 	working, cancel := context.WithCancelCause(tool.Watched(ctx, journal))
 	defer cancel(nil)

@@ -173,7 +173,14 @@ func publish(ctx context.Context, job *stage.Job, found outcome, w work) error {
 			return err
 		}
 	}
-	if err := publishPicture(ctx, job, r); err != nil {
+	model, err := scene.Read(r.SparsePath)
+	if err != nil {
+		return err
+	}
+	if err := publishPicture(ctx, job, r, model); err != nil {
+		return err
+	}
+	if err := publishPoints(ctx, job, model); err != nil {
 		return err
 	}
 	job.Metric("images_registered", float64(r.Quality.RegisteredImages))
@@ -191,11 +198,7 @@ func publish(ctx context.Context, job *stage.Job, found outcome, w work) error {
 }
 
 // publishPicture draws the cameras and points for people.
-func publishPicture(ctx context.Context, job *stage.Job, r colmap.Result) error {
-	model, err := scene.Read(r.SparsePath)
-	if err != nil {
-		return err
-	}
+func publishPicture(ctx context.Context, job *stage.Job, r colmap.Result, model *scene.Reconstruction) error {
 	caption := fmt.Sprintf("%d of %d images placed, %d points, reprojection error %.2f px (%s)",
 		r.Quality.RegisteredImages, r.Images, r.Quality.Points, r.Quality.MeanReprojectionErrorPx, r.Mapper)
 	var picture bytes.Buffer

@@ -16,6 +16,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/clean"
 	"github.com/splatworks/splatworks/engines/fault"
+	"github.com/splatworks/splatworks/engines/splat"
 	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -136,11 +137,13 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 }
 
 func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset) (*trainer.Result, error) {
-	started := c.Now()
+	started, previews := c.Now(), newPreviews(job)
+	defer previews.wait()
 	hooks := trainer.Hooks{
-		Clock:  func() time.Duration { return c.Now().Sub(started) },
-		Stop:   job.Stopping(),
-		Events: func(e trainer.Event) { forward(job, e) },
+		Clock:   func() time.Duration { return c.Now().Sub(started) },
+		Stop:    job.Stopping(),
+		Events:  func(e trainer.Event) { forward(job, e) },
+		Preview: func(cloud *splat.Cloud) { previews.publish(ctx, cloud) },
 		Save: func(write func(io.Writer) error) error {
 			// A checkpoint must reach the store even while the work is being given up.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)

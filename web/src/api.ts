@@ -7,11 +7,12 @@ export type Accepted = {
 };
 export type Warning = { code: string; stage?: string; message: string; advice?: string };
 export type Failure = { code: string; stage?: string; message: string; advice: string; retryable: boolean };
+export type Preview = { kind: 'points' | 'splat'; version: string; file_name: string; size: number; url: string };
 export type Result = { kind: string; file_name: string; size: number; url: string };
 export type Status = {
   request_id: string; session_id: string; status: 'QUEUED' | 'PROCESSING' | 'COMPLETED' | 'FAILED' | 'CANCELED'; stage?: string;
   progress: { percent: number; step: string; message?: string; stages: { stage: string; percent: number }[] };
-  queue_position?: number; eta_s?: number; attempts: number; retry_at?: string; warnings: Warning[]; failure?: Failure; results?: Result[];
+  queue_position?: number; eta_s?: number; attempts: number; retry_at?: string; warnings: Warning[]; failure?: Failure; preview?: Preview; results?: Result[];
   timings: { created_at: string; finished_at?: string; stages?: { stage: string; wall_s: number }[] };
 };
 

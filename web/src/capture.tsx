@@ -1,6 +1,6 @@
 // One capture: its upload, then how it goes, then what came out.
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { cancel, ended, follow, Problem, type Status } from './api';
+import { cancel, ended, follow, type Preview, Problem, type Status } from './api';
 import { type Capture, capture, change, useCaptures } from './captures';
 import { accept, bytes, day, left, plural } from './format';
 import { later } from './later';
@@ -8,6 +8,7 @@ import { Results } from './look';
 import { Bar, Trouble, Warnings } from './parts';
 import { stageName, stageWhat } from './stages';
 import { missing, start, useTransfer } from './transfer';
+import { Viewer } from './viewer';
 import './look.css';
 
 const SharePanel = later(() => import('./share').then(m => m.SharePanel));
@@ -150,11 +151,25 @@ function Watch({ status: s, c }: { status: Status; c: Capture }) {
           );
         })}
       </ol>
+      <Growing preview={s.preview} title={c.title} />
       {s.failure && <p class="note warn">{s.failure.message} {s.failure.advice}</p>}
       <Notify />
       <p class="muted">You may close this page: the work continues, and you find it under My captures.{c.several && ` It has ${plural(c.parts.length, 'file')}.`}</p>
       <Warnings list={s.warnings} />
     </>
+  );
+}
+
+// Growing shows what there is so far. It stays when nothing newer comes: the last one is not there any more once its stage has ended.
+function Growing({ preview, title }: { preview?: Preview; title: string }) {
+  const last = useRef(preview);
+  if (preview && !(preview.kind === 'points' && last.current?.kind === 'splat')) last.current = preview;
+  const shown = last.current;
+  if (!shown) return null;
+  return (
+    <Viewer file={shown} title={title} placed otherwise="It is not needed: the work continues.">
+      <p class="sofar">{shown.kind === 'points' ? 'Where the pictures were taken, and points seen in several' : 'So far. It gets sharper while it is built'}</p>
+    </Viewer>
   );
 }
 

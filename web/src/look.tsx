@@ -1,13 +1,13 @@
 // What came out: the splat to move through, the film, the files, and the report.
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { call, type Result, type Warning } from './api';
 import { bytes } from './format';
 import { later } from './later';
 import './look.css';
 import { Warnings } from './parts';
 import type { Report } from './report';
-import type { Scene } from './scene';
+import { Viewer } from './viewer';
 
 const about: Record<string, string> = {
   sog: 'For the web: this viewer, SuperSplat, PlayCanvas', splat: 'The standard file: every splat viewer and editor', spz: 'Small: three.js, Scaniverse, SuperSplat',
@@ -28,7 +28,7 @@ export function Results({ title, results, warnings, report, home, share }: Resul
   return (
     <section class="look">
       <h1>{title}</h1>
-      <Viewer results={results} doc={doc} known={!of('report') || doc !== undefined} title={title} />
+      <Shown results={results} doc={doc} title={title} />
       {doc && <p class="numbers facts"><Facts doc={doc} /><a href={`${home}/report`}>The whole report</a></p>}
       <Warnings list={warnings ?? doc?.warnings} />
       {share}
@@ -56,7 +56,7 @@ export function Embedded({ title, results, page }: { title: string; results: Res
   return (
     <section class="embedded" aria-label={title}>
       <h1 class="visually-hidden">{title}</h1>
-      <Viewer results={results} doc={doc} known={!report || doc !== undefined} title={title} />
+      <Shown results={results} doc={doc} title={title} />
       <a class="button" href={page} target="_blank" rel="noopener">Open</a>
     </section>
   );
@@ -94,83 +94,11 @@ function ReportView({ title, doc, results, home }: { title: string; doc?: Report
 }
 
 // The kinds that the viewer reads, best first.
-const shown = ['sog', 'compressed-ply', 'splat'];
+const readable = ['sog', 'compressed-ply', 'splat'];
 
-function Viewer({ results, doc, known, title }: { results: Result[]; doc?: Report | null; known: boolean; title: string }) {
-  const box = useRef<HTMLDivElement>(null);
-  const stage = useRef<HTMLDivElement>(null);
-  const [scene, setScene] = useState<Scene>();
-  const [percent, setPercent] = useState(0);
-  const [loaded, setLoaded] = useState(false);
-  const [wrong, setWrong] = useState('');
-  const [mode, setMode] = useState<'orbit' | 'fly'>('orbit');
-  const [full, setFull] = useState(false);
-  const file = shown.map(k => results.find(r => r.kind === k)).find(Boolean);
-  const poster = results.find(r => r.kind === 'thumbnail');
-
-  useEffect(() => {
-    if (!stage.current || !file || !known) return;
-    let gone = false, made: Scene | undefined;
-    import('./scene').then(m => m.show(stage.current!, file, doc?.sfm?.world?.unit === 'view_distance', {
-      progress: setPercent, loaded: () => setLoaded(true), mode: setMode, failed: setWrong,
-    })).then(s => {
-      made = s;
-      if (gone) s.destroy();
-      else setScene(s);
-    }).catch(e => setWrong(`The scene cannot be shown here: ${e instanceof Error ? e.message : e}`));
-    return () => {
-      gone = true;
-      made?.destroy();
-    };
-  }, [file?.file_name, known]);
-  useEffect(() => {
-    const changed = () => setFull(document.fullscreenElement === box.current && !!box.current);
-    document.addEventListener('fullscreenchange', changed);
-    return () => document.removeEventListener('fullscreenchange', changed);
-  }, []);
+function Shown({ results, doc, title }: { results: Result[]; doc?: Report | null; title: string }) {
+  const of = (kind: string) => results.find(r => r.kind === kind);
+  const file = readable.map(of).find(Boolean);
   if (!file) return <p class="note warn">No file here that this viewer opens: it reads .sog and .ply.</p>;
-  const keys = (e: KeyboardEvent) => {
-    if (scene && !(e.target instanceof HTMLButtonElement && (e.key === ' ' || e.key === 'Enter')) && scene.key(e)) e.preventDefault();
-  };
-  return (
-    <div class={`viewer ${loaded ? 'loaded' : ''}`} ref={box}>
-      <div class="stage3d" ref={stage} role="application" tabIndex={0} aria-label={`${title} in 3D. Arrow keys turn, plus and minus move nearer and away, R resets.`}
-        onKeyDown={keys} onFocus={() => scene?.listen(true)} onBlur={() => scene?.listen(false)} />
-      {!loaded && <div class="cover">
-        {poster && <img src={poster.url} alt="" />}
-        {wrong ? <p class="note bad" role="alert">{wrong} The files below are fine.</p> : <p role="status">Loading the scene, {bytes(file.size)}<Bar2 percent={percent} /></p>}
-      </div>}
-      {loaded && scene && (
-        <div class="controls" role="toolbar" aria-label="View">
-          <button type="button" aria-pressed={mode === 'orbit'} onClick={() => scene.mode('orbit')}>Orbit</button>
-          <button type="button" aria-pressed={mode === 'fly'} onClick={() => scene.mode('fly')}>Fly</button>
-          <button type="button" onClick={() => scene.reset()}>Reset</button>
-          <button type="button" onClick={() => scene.whole()}>Whole</button>
-          {document.fullscreenEnabled && <button type="button" onClick={() => (full ? document.exitFullscreen() : box.current?.requestFullscreen())}>{full ? 'Leave full screen' : 'Full screen'}</button>}
-        </div>
-      )}
-      {loaded && scene && mode === 'fly' && <Pad scene={scene} />}
-      <p class="hint muted">{mode === 'orbit' ? 'Drag to turn, pinch or wheel to come nearer, two fingers or right button to shift.' : 'Drag to look around. Move with the pad, or W A S D.'}</p>
-    </div>
-  );
-}
-
-const Bar2 = ({ percent }: { percent: number }) => <progress aria-label="Loaded" max={100} value={percent} />;
-
-// Pad moves in fly mode, for fingers and for the keyboard.
-function Pad({ scene }: { scene: Scene }) {
-  const hold = (x: number, z: number) => ({
-    onPointerDown: (e: PointerEvent) => { (e.currentTarget as HTMLElement).setPointerCapture(e.pointerId); scene.move(x, z); },
-    onPointerUp: () => scene.move(0, 0), onPointerCancel: () => scene.move(0, 0), onLostPointerCapture: () => scene.move(0, 0),
-    onKeyDown: (e: KeyboardEvent) => { if (e.key === ' ' || e.key === 'Enter') scene.move(x, z); },
-    onKeyUp: () => scene.move(0, 0), onBlur: () => scene.move(0, 0),
-  });
-  return (
-    <div class="pad" role="group" aria-label="Move">
-      <button type="button" class="f" aria-label="Forward" {...hold(0, 1)}>↑</button>
-      <button type="button" class="l" aria-label="Left" {...hold(-1, 0)}>←</button>
-      <button type="button" class="b" aria-label="Back" {...hold(0, -1)}>↓</button>
-      <button type="button" class="r" aria-label="Right" {...hold(1, 0)}>→</button>
-    </div>
-  );
+  return <Viewer file={file} poster={of('thumbnail')?.url} placed={doc?.sfm?.world?.unit === 'view_distance'} ready={!of('report') || doc !== undefined} title={title} otherwise="The files below are fine." />;
 }

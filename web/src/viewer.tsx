@@ -1,0 +1,119 @@
+// The box with a splat in it, and the controls to move through it.
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { bytes } from './format';
+import type { File, Scene } from './scene';
+
+export type ViewerProps = {
+  file: File & { size: number }; title: string;
+  placed: boolean; // see scene.ts
+  ready?: boolean; // to be shown
+  poster?: string;
+  otherwise: string; // said when it cannot be shown
+  children?: ComponentChildren; // above the scene
+};
+
+export function Viewer({ file, title, placed, ready = true, poster, otherwise, children }: ViewerProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const stage = useRef<HTMLDivElement>(null);
+  const [scene, setScene] = useState<Scene>();
+  const [percent, setPercent] = useState(0);
+  const [loaded, setLoaded] = useState(false);
+  const [wrong, setWrong] = useState('');
+  const [mode, setMode] = useState<'orbit' | 'fly'>('orbit');
+  const [full, setFull] = useState(false);
+  const [tries, again] = useState(0);
+
+  useEffect(() => {
+    if (!stage.current || !ready) return;
+    let gone = false, made: Scene | undefined;
+    import('./scene').then(m => m.show(stage.current!, file, placed, {
+      progress: setPercent, loaded: () => setLoaded(true), mode: setMode, failed: setWrong,
+    })).then(s => {
+      made = s;
+      if (gone) s.destroy();
+      else setScene(s);
+    }).catch(e => setWrong(`The scene cannot be shown here: ${e instanceof Error ? e.message : e}`));
+    return () => {
+      gone = true;
+      made?.destroy();
+    };
+  }, [file.version === undefined ? file.file_name : '', ready, tries]);
+  useVersions(loaded ? scene : undefined, file);
+  useEffect(() => {
+    if (wrong) { // a version that did not come: here is another
+      setWrong('');
+      again(n => n + 1);
+    }
+  }, [file.version]);
+  useEffect(() => {
+    const changed = () => setFull(document.fullscreenElement === box.current && !!box.current);
+    document.addEventListener('fullscreenchange', changed);
+    return () => document.removeEventListener('fullscreenchange', changed);
+  }, []);
+  const keys = (e: KeyboardEvent) => {
+    if (scene && !(e.target instanceof HTMLButtonElement && (e.key === ' ' || e.key === 'Enter')) && scene.key(e)) e.preventDefault();
+  };
+  return (
+    <div class={`viewer ${loaded ? 'loaded' : ''}`} ref={box}>
+      <div class="stage3d" ref={stage} role="application" tabIndex={0} aria-label={`${title} in 3D. Arrow keys turn, plus and minus move nearer and away, R resets.`}
+        onKeyDown={keys} onFocus={() => scene?.listen(true)} onBlur={() => scene?.listen(false)} />
+      {!loaded && <div class="cover">
+        {poster && <img src={poster} alt="" />}
+        {wrong ? <p class="note bad" role="alert">{wrong} {otherwise}</p> : <p role="status">Loading the scene, {bytes(file.size)}<Bar2 percent={percent} /></p>}
+      </div>}
+      {loaded && children}
+      {loaded && scene && (
+        <div class="controls" role="toolbar" aria-label="View">
+          <button type="button" aria-pressed={mode === 'orbit'} onClick={() => scene.mode('orbit')}>Orbit</button>
+          <button type="button" aria-pressed={mode === 'fly'} onClick={() => scene.mode('fly')}>Fly</button>
+          <button type="button" onClick={() => scene.reset()}>Reset</button>
+          <button type="button" onClick={() => scene.whole()}>Whole</button>
+          {document.fullscreenEnabled && <button type="button" onClick={() => (full ? document.exitFullscreen() : box.current?.requestFullscreen())}>{full ? 'Leave full screen' : 'Full screen'}</button>}
+        </div>
+      )}
+      {loaded && scene && mode === 'fly' && <Pad scene={scene} />}
+      <p class="hint muted">{mode === 'orbit' ? 'Drag to turn, pinch or wheel to come nearer, two fingers or right button to shift.' : 'Drag to look around. Move with the pad, or W A S D.'}</p>
+    </div>
+  );
+}
+
+// useVersions swaps a newer version in, one after another. One that does not come is left out: the next is on its way.
+function useVersions(scene: Scene | undefined, file: File) {
+  const newest = useRef(file);
+  newest.current = file;
+  const shown = useRef({ version: file.version, busy: false });
+  useEffect(() => {
+    const now = shown.current;
+    if (!scene || now.busy) return;
+    now.busy = true;
+    void (async () => {
+      while (now.version !== newest.current.version) {
+        const next = newest.current;
+        now.version = next.version;
+        await scene.swap(next).catch(() => undefined);
+      }
+      now.busy = false;
+    })();
+  }, [scene, file.version]);
+}
+
+const Bar2 = ({ percent }: { percent: number }) => <progress aria-label="Loaded" max={100} value={percent} />;
+
+// Pad moves in fly mode, for fingers and for the keyboard.
+function Pad({ scene }: { scene: Scene }) {
+  const hold = (x: number, z: number) => ({
+    onPointerDown: (e: PointerEvent) => { (e.currentTarget as HTMLElement).setPointerCapture(e.pointerId); scene.move(x, z); },
+    onPointerUp: () => scene.move(0, 0), onPointerCancel: () => scene.move(0, 0), onLostPointerCapture: () => scene.move(0, 0),
+    onKeyDown: (e: KeyboardEvent) => { if (e.key === ' ' || e.key === 'Enter') scene.move(x, z); },
+    onKeyUp: () => scene.move(0, 0), onBlur: () => scene.move(0, 0),
+  });
+  return (
+    <div class="pad" role="group" aria-label="Move">
+      <button type="button" class="f" aria-label="Forward" {...hold(0, 1)}>↑</button>
+      <button type="button" class="l" aria-label="Left" {...hold(-1, 0)}>←</button>
+      <button type="button" class="b" aria-label="Back" {...hold(0, -1)}>↓</button>
+      <button type="button" class="r" aria-label="Right" {...hold(1, 0)}>→</button>
+    </div>
+  );
+}
