@@ -297,3 +297,32 @@ func TestASampleMayHaveAnyName(t *testing.T) {
 		}
 	}
 }
+
+// What a ray meets is on a surface, and a step back along the ray is at most as far from it as the step is long.
+func TestDistanceIsThatOfTheSurface(t *testing.T) {
+	c := capture(t, Options{Frames: 6, Width: 64, Height: 36})
+	steps := 0
+	for i := range 6 {
+		k := c.Camera(i)
+		for y := 0.5; y < 36; y += 3 {
+			for x := 0.5; x < 64; x += 3 {
+				d := k.ray(x, y).unit()
+				var h hit
+				c.world.first(vecOf(k.Position), d, c.world.things, &h)
+				if h.on == nil {
+					continue
+				}
+				if off := c.Distance(vecOf(k.Position).at(h.t, d).array()); !(off < 1e-6) {
+					t.Fatalf("a surface is %g m off itself", off)
+				}
+				if off := c.Distance(vecOf(k.Position).at(h.t-0.1, d).array()); !(off <= 0.1+1e-9 && off > 0) {
+					t.Fatalf("0.1 m before a surface is %g m from it", off)
+				}
+				steps++
+			}
+		}
+	}
+	if steps < 500 {
+		t.Fatalf("only %d rays met a surface", steps)
+	}
+}

@@ -22,6 +22,7 @@ type hit struct {
 type solid interface {
 	hit(origin, direction vec, best *hit)
 	bound() (centre vec, radius float64)
+	distance(at vec) float64 // of a point from the surface, in metres
 	surfaces() []*surface
 }
 
