@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/internal/estimate"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -55,12 +55,11 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 		}
 	}
 	doc.Progress = progressOf(state, doc.QueuePosition != nil)
-	doc.ETAS, doc.ETAConfidence = eta(state, doc.Progress, now)
 
 	if state.Progress.Stage == state.Stage {
 		doc.CostUSD = state.Progress.CostUSD // of the attempt at hand; a completed stage's is in its manifest
 	}
-	window, points := int64(0), pipeline.Object{}
+	window, points, capture := int64(0), pipeline.Object{}, estimate.Capture{}
 	if state.Manifest.Name != "" {
 		left, err := s.results.of(ctx, s, state, now)
 		if errors.Is(err, artifacts.ErrNotFound) && state.Status.Terminal() {
@@ -72,6 +71,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 		} else {
 			doc.Timings.Stages, points = left.timings, left.points
 			doc.CostUSD += left.costUSD
+			capture = left.capture
 			if state.Status == pipeline.Completed {
 				doc.Results, window = left.results, left.window
 			}
@@ -82,6 +82,7 @@ func (s *Service) document(ctx context.Context, state queue.State) (api.Status, 
 	} else if shown != nil {
 		doc.Preview, window = shown, signed
 	}
+	doc.ETAS, doc.ETAConfidence = s.eta(ctx, state, doc.Progress, capture, now)
 	return doc, etagOf(doc, window), nil
 }
 
@@ -136,35 +137,4 @@ func stepOf(state queue.State, waits bool) string {
 		return "waiting for a worker"
 	}
 	return "starting"
-}
-
-// eta extrapolates from what was done so far, once that says anything. What training takes is known when the request says it;
-// then the other stages alone are extrapolated.
-func eta(state queue.State, progress api.Progress, now time.Time) (*float64, string) {
-	percent, elapsed := progress.Percent, now.Sub(state.StartedAt).Seconds()
-	if state.Status != pipeline.Processing || state.StartedAt.IsZero() || !(percent >= 5) || !(elapsed > 0) {
-		return nil, ""
-	}
-	left := elapsed * (100 - percent) / percent
-	if budget := state.Options.TrainBudgetS; budget > 0 {
-		trained := 0.0
-		for _, line := range progress.Stages {
-			if line.Stage == pipeline.Train {
-				trained = line.Percent / 100
-			}
-		}
-		others := percent - share[pipeline.Train]*trained // all of them are 100 - share
-		left = budget * (1 - trained)
-		if others > 0 {
-			left += max(0, elapsed-budget*trained) * (100 - share[pipeline.Train] - others) / others
-		}
-	}
-	left = math.Round(left)
-	confidence := "low"
-	if percent >= 70 {
-		confidence = "high"
-	} else if percent >= 35 {
-		confidence = "medium"
-	}
-	return &left, confidence
 }

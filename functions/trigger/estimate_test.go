@@ -1,6 +1,7 @@
 package trigger_test
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/splatworks/splatworks/adapters/ratelimit"
 	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
+	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/pipeline"
@@ -105,4 +107,51 @@ func checkEstimates(t *testing.T, check func(operation string, rec *httptest.Res
 	call(w, http.StatusOK, `{"images":9,"video_s":12.5,"options":{"preset":"high"}}`) // with a cost
 	call(w, http.StatusOK, `{"images":9}`)
 	call(w, http.StatusTooManyRequests, `{"images":9}`)
+}
+
+// TestWhatIsLeftIsLearned: once the images are counted, the time that is left is that of other requests here, whatever the pace of the
+// stage at hand, and it never grows while stages finish.
+func TestWhatIsLeftIsLearned(t *testing.T) {
+	w := newWorld(t, func(c *trigger.Config) { c.Models = func() []string { return nil } })
+	w.took = 10
+	for _, session := range []string{"a", "b", "c", "d", "e"} {
+		w.finish(w.trigger(session).RequestID)
+	}
+	mine := w.trigger("mine")
+	input := pipeline.Object{Bucket: w.buckets.Inbox[pipeline.Filter], Name: artifacts.UploadName(mine.RequestID, "input"), Generation: 1, Size: 1}
+	var m *artifacts.Manifest
+	last := 1e9
+	look := func(want float64) {
+		t.Helper()
+		s := w.status(mine.CallbackToken)
+		if s.ETAS == nil || !(math.Abs(*s.ETAS-want) <= 0.5 && *s.ETAS <= last) || s.ETAConfidence != "high" {
+			t.Fatalf("%s at %.0f %%: eta %v %s, after %v, want %v", s.Stage, s.Progress.Percent, s.ETAS, s.ETAConfidence, last, want)
+		}
+		last = *s.ETAS
+	}
+	takes := map[pipeline.Stage]float64{pipeline.Filter: 10, pipeline.Preprocess: 10, pipeline.Train: 10, pipeline.Export: 10} // no model is here for depth
+	after := 40.0
+	for _, stage := range pipeline.Stages() {
+		lease := w.claim(mine.RequestID, stage, input)
+		after -= takes[stage]
+		for _, p := range []pipeline.Progress{{Percent: 25}, {Percent: 30, Metrics: map[string]float64{"left_s": 0.3 * takes[stage]}}} {
+			w.advance(25 * time.Second) // slow, which does not count
+			p.Stage, p.Step = stage, "at work"
+			if err := lease.Heartbeat(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+			if stage == pipeline.Filter {
+				continue // how many images there are is not known
+			}
+			if p.Metrics == nil {
+				look(after + 0.75*takes[stage])
+			} else {
+				look(after + 0.3*takes[stage])
+			}
+		}
+		m, input = w.complete(lease, m)
+	}
+	if s := w.status(mine.CallbackToken); s.ETAS != nil {
+		t.Errorf("completed, and %v s are left", *s.ETAS)
+	}
 }

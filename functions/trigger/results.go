@@ -10,6 +10,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/internal/estimate"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -20,7 +21,8 @@ type left struct {
 	results []api.Result // only of a final manifest
 	timings []api.StageTiming
 	costUSD float64
-	points  pipeline.Object // cameras and sparse points, for a preview; only before the end
+	points  pipeline.Object  // cameras and sparse points, for a preview; only before the end
+	capture estimate.Capture // zero until the filter stage has finished
 }
 
 // resultCache keeps what was read from manifests and signed: a manifest never changes and a client polls. Bounded, and
@@ -76,6 +78,7 @@ func (s *Service) read(ctx context.Context, state queue.State, window int64, now
 		return left{}, err
 	}
 	l := left{window: window}
+	l.capture, _ = estimate.CaptureOf(m)
 	for _, h := range m.History {
 		l.timings = append(l.timings, api.StageTiming{Stage: h.Stage, Attempt: h.Attempt, StartedAt: h.StartedAt, FinishedAt: h.FinishedAt, WallS: h.WallS})
 		l.costUSD += h.Cost()

@@ -30,26 +30,51 @@ type History struct {
 	Bucket string // with the final manifests
 	Now    func() time.Time
 
+	reading sync.Mutex         // held while the storage is read
+	known   map[string]*Sample // by the name of the manifest; nil: it says too little
+
 	mu      sync.Mutex
 	readAt  time.Time
 	samples []Sample
-	known   map[string]*Sample // by the name of the manifest; nil: it says too little
 }
 
-// Samples are the last hundred at most, the oldest first. A storage that does not answer is an error unless earlier ones are known.
+// Samples are the last hundred at most, the oldest first. While somebody reads them anew the earlier ones are the answer, and also
+// when the storage does not answer; without earlier ones that is an error.
 func (h *History) Samples(ctx context.Context) ([]Sample, error) {
+	samples, known, old := h.last()
+	if !old {
+		return samples, nil
+	}
+	if known && !h.reading.TryLock() {
+		return samples, nil
+	}
+	if !known {
+		h.reading.Lock()
+	}
+	defer h.reading.Unlock()
+	if samples, _, old = h.last(); !old { // read meanwhile
+		return samples, nil
+	}
+	now := h.Now()
+	read, err := h.read(ctx, now)
+	if err != nil && known {
+		return samples, nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now := h.Now(); h.readAt.IsZero() || now.Sub(h.readAt) >= fresh || now.Before(h.readAt) {
-		samples, err := h.read(ctx, now)
-		if err != nil && h.readAt.IsZero() {
-			return nil, err
-		}
-		if err == nil {
-			h.samples, h.readAt = samples, now
-		}
-	}
-	return h.samples, nil
+	h.samples, h.readAt = read, now
+	return read, nil
+}
+
+// last is what was read last, whether anything was, and whether it is too old.
+func (h *History) last() (samples []Sample, known, old bool) {
+	now := h.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.samples, !h.readAt.IsZero(), h.readAt.IsZero() || now.Sub(h.readAt) >= fresh || now.Before(h.readAt)
 }
 
 func (h *History) read(ctx context.Context, now time.Time) ([]Sample, error) {

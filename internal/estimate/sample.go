@@ -17,15 +17,23 @@ type Sample struct {
 	BetweenS float64
 }
 
+// CaptureOf is the capture of a request whose filter stage has finished.
+func CaptureOf(m *artifacts.Manifest) (c Capture, ok bool) {
+	report, err := artifacts.NewReport(m.Request, m.History)
+	if err != nil || report.Images == nil || report.Images.Used < 1 {
+		return c, false
+	}
+	return Capture{Images: report.Images.Used, Frames: report.Images.Input, DurationS: report.Images.DurationS}, true
+}
+
 // SampleOf reads a sample from a final manifest. ok is false for one that says too little: of an older version, or continued from
 // another request, whose early stages it did not take.
 func SampleOf(m *artifacts.Manifest) (s Sample, ok bool) {
-	report, err := artifacts.NewReport(m.Request, m.History)
-	if err != nil || report.Images == nil || report.Images.Used < 1 || len(m.History) != len(pipeline.Stages()) {
+	capture, ok := CaptureOf(m)
+	if !ok || len(m.History) != len(pipeline.Stages()) {
 		return s, false
 	}
-	s = Sample{Options: m.Request.Options, WallS: map[pipeline.Stage]float64{}, USDPerS: map[pipeline.Stage]float64{},
-		Capture: Capture{Images: report.Images.Used, Frames: report.Images.Input, DurationS: report.Images.DurationS}}
+	s = Sample{Capture: capture, Options: m.Request.Options, WallS: map[pipeline.Stage]float64{}, USDPerS: map[pipeline.Stage]float64{}}
 	for i, r := range m.History {
 		if !(r.WallS >= 0) || r.StartedAt.Before(m.Request.CreatedAt) {
 			return Sample{}, false
