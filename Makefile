@@ -17,7 +17,7 @@ help: ## This list
 
 build: ## bin/splatworks, the whole backend as one program
 	@$(TOOLS) go
-	go build -tags nodynamic -trimpath -o bin/splatworks ./cmd/splatworks
+	go build -tags nodynamic,gpu -trimpath -o bin/splatworks ./cmd/splatworks
 
 web: ## The page in web/, built again into web/dist: needs Node, which building Go does not
 	@infra/toolchain/web.sh

@@ -76,6 +76,9 @@ type Config struct {
 	MaxUSD  float64 `env:"MAX_REQUEST_USD"`  // what a request may cost, by these estimates; 0: no limit
 	Port    string  `env:"PORT, default=8080"`
 
+	// TrainDevice is where the train stage runs: auto, cpu, cuda or opencl.
+	TrainDevice string `env:"TRAIN_DEVICE, default=auto"`
+
 	// What the depth stage uses. Without a model it says so and the pipeline continues.
 	DepthModel    string   `env:"DEPTH_MODEL, default=depth-anything-v2-small"` // where a request names none
 	DepthNames    []string `env:"DEPTH_NAMES"`                                  // further models that a request may name
@@ -204,7 +207,7 @@ func (c Config) Environ() []string {
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORKER_NAME": c.Worker, "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "MAX_REQUEST_USD": strconv.FormatFloat(c.MaxUSD, 'g', -1, 64), "PORT": c.Port,
-		"DEPTH_MODEL": c.DepthModel, "DEPTH_NAMES": strings.Join(c.DepthNames, ","), "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime,
+		"DEPTH_MODEL": c.DepthModel, "DEPTH_NAMES": strings.Join(c.DepthNames, ","), "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime, "TRAIN_DEVICE": c.TrainDevice,
 	}
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {

@@ -81,6 +81,9 @@ type DepthReportPart struct {
 	Alignments  any     `json:"alignments,omitempty"` // of every image: scale, shift, quality, or why it was left out
 }
 
+// ProcessorTrained is the device of a training that no graphics card made.
+const ProcessorTrained = "processor"
+
 // TrainingReport is what came of the options that say what training is to expect of the capture.
 type TrainingReport struct {
 	BackgroundMode string  `json:"background_mode"`
@@ -88,6 +91,8 @@ type TrainingReport struct {
 	RefinedPoses   int     `json:"refined_poses,omitempty"`  // cameras that moved along
 	RefinedDeg     float64 `json:"refined_deg,omitempty"`    // median of their turns
 	ExposureStops  float64 `json:"exposure_stops,omitempty"` // the most that an image was brighter or darker than the mean
+	Device         string  `json:"device,omitempty"`         // what trained: ProcessorTrained, or the name of a graphics card
+	DeviceReason   string  `json:"device_reason,omitempty"`  // why
 }
 
 // SplatReport describes the result.

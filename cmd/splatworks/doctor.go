@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 
 	"github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/fault"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
 
@@ -20,6 +24,7 @@ func (doctorCommand) Help() string {
 
 func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 	reports := append(toolchain.Check(ctx), depthModel())
+	found, without := graphicsCards()
 	missing := 0
 	for _, r := range reports {
 		if !r.OK && !r.Optional {
@@ -27,7 +32,7 @@ func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 		}
 	}
 	if cmd.JSON {
-		if err := printJSON(c, map[string]any{"ok": missing == 0, "tools": reports}); err != nil {
+		if err := printJSON(c, map[string]any{"ok": missing == 0, "tools": reports, "cards": found, "cards_missing": without}); err != nil {
 			return err
 		}
 	} else {
@@ -42,11 +47,38 @@ func (cmd doctorCommand) Run(ctx context.Context, c console) error {
 			}
 			fmt.Fprintf(c.out, "%-8s %-13s needed for %s: %s\n         on Debian or Ubuntu: %s\n         on macOS: %s\n", state, r.Name, r.NeededFor, r.Problem, r.Debian, r.MacOS)
 		}
+		printCards(c.out, found, without)
 	}
 	if missing > 0 {
 		return errors.New("required programs are missing, see above")
 	}
 	return nil
+}
+
+// graphicsCards lists the cards that training could run on, and says for each driver without any why.
+func graphicsCards() (found []cards.Card, without map[cards.Driver]string) {
+	found, missing := cards.List()
+	without = map[cards.Driver]string{}
+	for driver, err := range missing {
+		without[driver] = err.Error()
+	}
+	return append([]cards.Card{}, found...), without
+}
+
+func printCards(w io.Writer, found []cards.Card, without map[cards.Driver]string) {
+	for _, card := range found {
+		state := "ok"
+		if card.Problem != "" {
+			state = "optional"
+		}
+		fmt.Fprintf(w, "%-8s %-13s %s, %.1f GB\n         %-13s %s\n", state, "card", printable(card.Name), float64(card.Memory)/1e9, "", printable(fmt.Sprintf("%s: %s", card.Driver, card.Version)))
+		if card.Problem != "" {
+			fmt.Fprintf(w, "         %-13s cannot train: %s\n", "", card.Problem)
+		}
+	}
+	for _, driver := range slices.Sorted(maps.Keys(without)) {
+		fmt.Fprintf(w, "optional %-13s training on a graphics card: %s: %s\n", "card", driver, printable(without[driver]))
+	}
 }
 
 // depthModel reports whether the default depth model is installed.

@@ -17,6 +17,8 @@ import (
 	"github.com/splatworks/splatworks/client"
 	"github.com/splatworks/splatworks/cmd/splatworks/machine"
 	"github.com/splatworks/splatworks/cmd/splatworks/reconstruct"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
+	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -28,6 +30,8 @@ type runCommand struct {
 	Wishes wishes `embed:""`
 	JSON   bool   `help:"Print report.json on standard output for scripts."`
 	Data   string `placeholder:"DIR" help:"Keep the intermediate results here; default: in the output folder, removed at the end."`
+
+	Device string `default:"auto" enum:"auto,cpu,cuda,opencl" env:"SPLATWORKS_DEVICE" help:"Where to train: auto (a graphics card, if one is faster), cpu, cuda or opencl (experimental)."`
 
 	InProcess bool `hidden:"" help:"Run the stages in this process, for a debugger."`
 }
@@ -47,8 +51,11 @@ func (cmd runCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(options.Fits(reconstruct.TimeLimit), checkDepth(options.Depth)); err != nil {
+	if err := errors.Join(options.Fits(reconstruct.TimeLimit), checkDepth(options.Depth), checkDevice(cmd.Device, options)); err != nil {
 		return usageError{err}
+	}
+	if err := os.Setenv(machine.DeviceVariable, cmd.Device); err != nil { // the stages are programs of their own
+		return err
 	}
 	leaveOut := []string{cmd.Out}
 	if cmd.Data != "" {
@@ -144,6 +151,21 @@ func (cmd runCommand) tidy(ctx context.Context, c console, r *reconstruct.Recons
 		return r.Forget(context.WithoutCancel(ctx))
 	}
 	return r.Remove()
+}
+
+// checkDevice refuses a card that is not here, or that cannot do what is asked for; auto finds out by itself.
+func checkDevice(name string, o pipeline.Options) error {
+	driver, err := cards.ParseDriver(name)
+	if err != nil || driver == cards.Auto || driver == cards.CPU {
+		return err
+	}
+	if err := trainer.DeviceTrains(&trainer.Config{RefinePoses: o.RefinePoses}); err != nil {
+		return fmt.Errorf("--device %s: %w", name, err)
+	}
+	if err := cards.Find(driver); err != nil {
+		return fmt.Errorf("--device %s: %w", name, err)
+	}
+	return nil
 }
 
 // checkDepth refuses the name of a depth model that this machine does not know.

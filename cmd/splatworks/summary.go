@@ -85,6 +85,9 @@ func expectations(t *artifacts.TrainingReport) string {
 	if t.ExposureStops >= 0.05 { // as it is rounded below
 		parts = append(parts, fmt.Sprintf("exposures up to %.1f stops apart from their mean", t.ExposureStops))
 	}
+	if t.Device != "" && t.Device != artifacts.ProcessorTrained {
+		parts = append(parts, fmt.Sprintf("on %s (%s)", printable(t.Device), printable(t.DeviceReason)))
+	}
 	return strings.Join(parts, ", ")
 }
 

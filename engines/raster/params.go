@@ -22,6 +22,13 @@ func NewParams(n, degree int, mode splat.RenderMode) *Params {
 	return p
 }
 
+// Clone copies all of it.
+func (p *Params) Clone() *Params {
+	c := NewParams(p.n, p.Degree, p.Mode)
+	copy(c.data, p.data)
+	return c
+}
+
 // Len is the number of Gaussians.
 func (p *Params) Len() int { return p.n }
 

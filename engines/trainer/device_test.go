@@ -15,7 +15,6 @@ import (
 	"github.com/splatworks/splatworks/engines/gpu"
 	"github.com/splatworks/splatworks/engines/gpu/kernels"
 	"github.com/splatworks/splatworks/engines/gpu/ptx"
-	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/simd"
 	"github.com/splatworks/splatworks/engines/splat"
 )
@@ -108,16 +107,6 @@ func laden(t testing.TB, d *Dataset) *Dataset {
 	return d
 }
 
-func (g *gaussians) clone() *gaussians {
-	c := &gaussians{stats: statistics{slices.Clone(g.stats.gradient), slices.Clone(g.stats.views), slices.Clone(g.stats.extent)}}
-	for _, pair := range [][2]**raster.Params{{&c.params, &g.params}, {&c.m, &g.m}, {&c.v, &g.v}} {
-		from := *pair[1]
-		*pair[0] = raster.NewParams(from.Len(), from.Degree, from.Mode)
-		copy((*pair[0]).Data(), from.Data())
-	}
-	return c
-}
-
 // fields are the parameters that are compared together.
 var fields = []struct {
 	name        string
@@ -203,7 +192,6 @@ func TestDeviceStepsLikeTheProcessor(t *testing.T) {
 			card := newDevice(interpreted(t), &cfg, d)
 			for ; run.iteration < cfg.Iterations; run.iteration++ {
 				fraction := run.fraction()
-				run.level = run.schedule.level(fraction, run.iteration/len(d.Train))
 				v := run.visit(fraction)
 				if compared := run.iteration%6 == 0; compared {
 					model, before := run.gaussians.clone(), run.gaussians.clone()

@@ -33,12 +33,16 @@ func (p *previews) due(now time.Duration, fraction float64) bool {
 }
 
 // show gives the caller a preview when one is due. Nothing of training depends on it.
-func (t *training) show(now time.Duration, fraction float64) {
+func (t *training) show(now time.Duration, fraction float64) error {
 	if t.hooks.Preview == nil || !t.previews.due(now, fraction) {
-		return
+		return nil
+	}
+	if err := t.get(); err != nil {
+		return err
 	}
 	t.hooks.Preview(thinned(t.params, PreviewGaussians))
 	t.previews = previews{shown: true, at: now, fraction: fraction, took: t.elapsed() - now}
+	return nil
 }
 
 // thinned is a cloud of at most n of the Gaussians, without their view-dependent colours. Every k-th is taken, and is as much wider as

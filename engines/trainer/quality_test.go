@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/splatworks/splatworks/engines/gpu"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
 )
 
 // The quality of a real capture is measured by hand, because it takes longer than a test may:
@@ -31,6 +34,7 @@ var (
 	sceneSide = flag.Int("side", 0, "longest side of the images instead of the preset's")
 	sceneRAM  = flag.Int64("memory", 0, "memory budget in MiB instead of the preset's")
 	sceneHold = flag.Int("holdout", 8, "every how many images one is held out")
+	sceneCard = flag.String("device", "cpu", "where to train: cpu, cuda or opencl, with the build tag gpu")
 	sceneOut  = flag.String("ply", "", "write the cloud to this file")
 )
 
@@ -86,8 +90,15 @@ func TestSceneQuality(t *testing.T) {
 			reflect.ValueOf(&defaultSchedule).Elem().FieldByName(name).SetFloat(v)
 		}
 	}
+	var device gpu.Device
+	if *sceneCard != "cpu" {
+		if device, err = cards.Open(cards.Driver(*sceneCard)); err != nil {
+			t.Fatal(err)
+		}
+		defer device.Close()
+	}
 	last := 0.0
-	res, err := Train(context.Background(), cfg, data, nil, Hooks{Clock: cpuTime, Events: func(e Event) {
+	res, err := Train(context.Background(), cfg, data, nil, Hooks{Clock: cpuTime, Device: device, Events: func(e Event) {
 		switch e := e.(type) {
 		case Progress:
 			if e.Fraction-last >= 0.1 {

@@ -7,7 +7,6 @@ import (
 
 // step is one iteration: decide about a visit to one view, have the machine make it, and learn from what it found out.
 func (t *training) step(fraction float64) error {
-	t.level = t.schedule.level(fraction, t.iteration/len(t.data.Train))
 	v := t.visit(fraction)
 	m, err := t.machine.step(&v)
 	if err != nil {
@@ -28,6 +27,7 @@ func (t *training) step(fraction float64) error {
 
 // visit decides about the next iteration.
 func (t *training) visit(fraction float64) visit {
+	t.level = t.schedule.level(fraction, t.iteration/len(t.data.Train))
 	image := t.nextView()
 	v := visit{
 		image: image, level: t.level, prior: t.data.Train[image].prior(t.level), degree: t.degree(t.cfg.Degree, fraction),

@@ -279,7 +279,9 @@ func (t *training) report(fraction float64) error {
 		t.say(t.progress(fraction, now))
 		t.spoken.at, t.spoken.iteration = now, t.iteration
 	}
-	t.show(now, fraction)
+	if err := t.show(now, fraction); err != nil {
+		return err
+	}
 	if t.cfg.CheckpointEvery > 0 && now-t.saved >= t.cfg.CheckpointEvery {
 		return t.save(fraction)
 	}

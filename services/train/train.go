@@ -16,6 +16,8 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/clean"
 	"github.com/splatworks/splatworks/engines/fault"
+	"github.com/splatworks/splatworks/engines/gpu"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
 	"github.com/splatworks/splatworks/engines/splat"
 	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -26,6 +28,9 @@ import (
 type Config struct {
 	Threads int              // 0: all processors
 	Now     func() time.Time // the clock that budgets are measured in
+
+	Device   cards.Driver                           // where to train; empty: cards.Auto
+	OpenCard func(cards.Driver) (gpu.Device, error) // nil: cards.Open
 }
 
 // Stage of the pipeline.
@@ -63,11 +68,16 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 			Advice: "Send masks, or photos with transparent parts; without them leave background_mode out."})
 	}
 	job.WarnAll(data.Warnings...)
-	trial, err := c.tried(ctx, job, &cfg, data)
+	on, err := c.choose(job, &cfg, data)
+	if err != nil {
+		return err
+	}
+	trial, err := c.tried(ctx, job, &cfg, data, on)
 	var result *trainer.Result
 	if err == nil {
-		result, err = c.train(ctx, job, cfg, data)
+		result, err = c.train(ctx, job, cfg, data, on)
 	}
+	err = errors.Join(cardFailure(err), on.close())
 	if errors.Is(err, trainer.ErrStopped) {
 		return stage.ErrStopped
 	}
@@ -78,7 +88,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return err
 	}
-	return publish(ctx, job, cfg, data, result, report, trial)
+	return publish(ctx, job, cfg, data, result, report, trial, on)
 }
 
 // fewImages is the number below which every image is needed for training: quality is measured in a trial then, or on those
@@ -136,11 +146,12 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 	return cfg, nil
 }
 
-func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset) (*trainer.Result, error) {
+func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, on device) (*trainer.Result, error) {
 	started, previews := c.Now(), newPreviews(job)
 	defer previews.wait()
 	hooks := trainer.Hooks{
 		Clock:   func() time.Duration { return c.Now().Sub(started) },
+		Device:  on.card,
 		Stop:    job.Stopping(),
 		Events:  func(e trainer.Event) { forward(job, e) },
 		Preview: func(cloud *splat.Cloud) { previews.publish(ctx, cloud) },
@@ -195,7 +206,7 @@ func forward(job *stage.Job, e trainer.Event) {
 	}
 }
 
-func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result, cleanup *clean.Report, trial *trial) error {
+func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result, cleanup *clean.Report, trial *trial, on device) error {
 	job.Progress(pipeline.Progress{Step: "saving the splat", Percent: 98})
 	if err := publishCloud(ctx, job, artifacts.Trained, result.Cloud); err != nil {
 		return err
@@ -236,7 +247,7 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 	if len(q.Views) > 0 {
 		judge(job, q, heldOut)
 	}
-	document := artifacts.ReportDocument{Training: expected(cfg, result), Quality: &artifacts.QualityReport{
+	document := artifacts.ReportDocument{Training: expected(cfg, result, on), Quality: &artifacts.QualityReport{
 		PSNRdB: q.PSNR, SSIM: q.SSIM, HeldOut: heldOut, Trial: trial != nil, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
 	}}
 	if cleanup != nil {
@@ -265,8 +276,8 @@ func judge(job *stage.Job, q *trainer.Quality, heldOut int) {
 }
 
 // expected says what came of the options about the capture.
-func expected(cfg trainer.Config, result *trainer.Result) *artifacts.TrainingReport {
-	r := &artifacts.TrainingReport{BackgroundMode: string(cfg.BackgroundMode), SkyGaussians: result.Sky, RefinedPoses: len(result.Poses)}
+func expected(cfg trainer.Config, result *trainer.Result, on device) *artifacts.TrainingReport {
+	r := &artifacts.TrainingReport{BackgroundMode: string(cfg.BackgroundMode), SkyGaussians: result.Sky, RefinedPoses: len(result.Poses), Device: on.name, DeviceReason: on.reason}
 	var turns []float64
 	for _, p := range result.Poses {
 		turns = append(turns, 180/math.Pi*math.Hypot(p.Omega[0], math.Hypot(p.Omega[1], p.Omega[2])))

@@ -27,7 +27,7 @@ type trial struct {
 }
 
 // tried makes the trial of a small capture and takes its time from cfg's budget; nil where there is none to make.
-func (c Config) tried(ctx context.Context, job *stage.Job, cfg *trainer.Config, data *trainer.Dataset) (*trial, error) {
+func (c Config) tried(ctx context.Context, job *stage.Job, cfg *trainer.Config, data *trainer.Dataset, on device) (*trial, error) {
 	n := len(data.Train)
 	if len(data.Test) > 0 || n < fewestForTrial || n >= fewImages {
 		return nil, nil
@@ -41,8 +41,9 @@ func (c Config) tried(ctx context.Context, job *stage.Job, cfg *trainer.Config, 
 	some := data.LeaveOut(func(i int) bool { return i%trialEvery == trialEvery/2 })
 	started := c.Now()
 	result, err := trainer.Train(ctx, short, some, nil, trainer.Hooks{
-		Clock: func() time.Duration { return c.Now().Sub(started) },
-		Stop:  job.Stopping(),
+		Clock:  func() time.Duration { return c.Now().Sub(started) },
+		Device: on.card,
+		Stop:   job.Stopping(),
 		Events: func(e trainer.Event) {
 			if p, ok := e.(trainer.Progress); ok {
 				job.Progress(pipeline.Progress{Step: "measuring on images left out", Done: float64(p.Iteration), Total: float64(p.TotalIterations),

@@ -11,6 +11,7 @@ import (
 	engine "github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
 	"github.com/splatworks/splatworks/infra/toolchain"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -20,6 +21,9 @@ import (
 	"github.com/splatworks/splatworks/services/preprocess"
 	"github.com/splatworks/splatworks/services/train"
 )
+
+// DeviceVariable is the environment variable that says where training runs: a cards.Driver.
+const DeviceVariable = "SPLATWORKS_DEVICE"
 
 // Stage is a stage's definition with the tools of this machine.
 func Stage(s pipeline.Stage) (stage.Definition, error) {
@@ -34,7 +38,8 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 	case pipeline.Depth:
 		return depthStage()
 	case pipeline.Train:
-		return train.Stage(train.Config{Now: time.Now}), nil
+		device, err := cards.ParseDriver(os.Getenv(DeviceVariable))
+		return train.Stage(train.Config{Now: time.Now, Device: device}), err
 	case pipeline.Export:
 		tools, err := FrameTools()
 		return export.Stage(export.Config{Tools: tools}), err

@@ -13,7 +13,7 @@ import (
 
 // Device is an OpenCL device with the program built and a queue that works in order.
 type Device struct {
-	device
+	info                    Info
 	context, queue, program handle
 	kernels                 map[string]kernel
 	buffers                 map[*buffer]struct{}
@@ -30,16 +30,16 @@ type buffer struct {
 	bytes int
 }
 
-// Open takes a device by its place in Names and builds the source for it.
+// Open takes a device by its place in Devices and builds the source for it.
 func Open(ordinal int, source string) (*Device, error) {
-	found, err := devices()
+	found, err := Devices()
 	if err != nil {
 		return nil, fmt.Errorf("opencl: %w", err)
 	}
 	if ordinal < 0 || ordinal >= len(found) {
 		return nil, fmt.Errorf("opencl: device %d of %d", ordinal, len(found))
 	}
-	d := &Device{device: found[ordinal], kernels: map[string]kernel{}, buffers: map[*buffer]struct{}{}}
+	d := &Device{info: found[ordinal], kernels: map[string]kernel{}, buffers: map[*buffer]struct{}{}}
 	if err := d.build(source); err != nil {
 		return nil, errors.Join(fmt.Errorf("opencl: %w", err), d.Close())
 	}
@@ -48,10 +48,10 @@ func Open(ordinal int, source string) (*Device, error) {
 
 func (d *Device) build(source string) error {
 	var code int32
-	if d.context = api.createContext(nil, 1, &d.id, 0, 0, &code); code != 0 {
+	if d.context = api.createContext(nil, 1, &d.info.id, 0, 0, &code); code != 0 {
 		return check("clCreateContext", code)
 	}
-	if d.queue = api.createQueue(d.context, d.id, 0, &code); code != 0 {
+	if d.queue = api.createQueue(d.context, d.info.id, 0, &code); code != 0 {
 		return check("clCreateCommandQueue", code)
 	}
 	text := []byte(source)
@@ -63,20 +63,20 @@ func (d *Device) build(source string) error {
 		return check("clCreateProgramWithSource", code)
 	}
 	options := []byte("-cl-std=CL1.2 -cl-mad-enable -cl-no-signed-zeros\x00")
-	if code = api.buildProgram(d.program, 1, &d.id, &options[0], 0, 0); code != 0 {
+	if code = api.buildProgram(d.program, 1, &d.info.id, &options[0], 0, 0); code != 0 {
 		log := make([]byte, 1<<16)
 		var size uintptr
-		api.getProgramBuildInfo(d.program, d.id, programBuildLog, uintptr(len(log)), unsafe.Pointer(&log[0]), &size)
+		api.getProgramBuildInfo(d.program, d.info.id, programBuildLog, uintptr(len(log)), unsafe.Pointer(&log[0]), &size)
 		return fmt.Errorf("clBuildProgram: %d: %s", code, log[:min(int(size), len(log))])
 	}
 	return nil
 }
 
 // Name is the device's.
-func (d *Device) Name() string { return d.name + " (OpenCL)" }
+func (d *Device) Name() string { return d.info.Name + " (OpenCL)" }
 
 // Memory is the device's.
-func (d *Device) Memory() int64 { return d.memory }
+func (d *Device) Memory() int64 { return d.info.Memory }
 
 // Alloc reserves memory.
 func (d *Device) Alloc(bytes int) (gpu.Buffer, error) {

@@ -46,12 +46,15 @@ var api struct {
 
 // Constants of cl.h.
 const (
-	deviceTypeAll   = 0xffffffff
-	deviceInfoName  = 0x102b
-	deviceInfoBytes = 0x101f
-	programBuildLog = 0x1183
-	kernelNumArgs   = 0x1191
-	memReadWrite    = 1
+	deviceTypeAll     = 0xffffffff
+	deviceInfoType    = 0x1000
+	deviceInfoBytes   = 0x101f
+	deviceInfoName    = 0x102b
+	deviceInfoVersion = 0x102f
+	deviceTypeCPU     = 2
+	programBuildLog   = 0x1183
+	kernelNumArgs     = 0x1191
+	memReadWrite      = 1
 )
 
 // load finds the loader of drivers once in a process.
@@ -97,15 +100,17 @@ func check(what string, code int32) error {
 	return fmt.Errorf("%w: %s: OpenCL error %d", gpu.ErrFailed, what, code)
 }
 
-// device is one that a driver offers.
-type device struct {
-	id     handle
-	name   string
-	memory int64
+// Info is a device that a driver offers.
+type Info struct {
+	Name, Version string
+	Memory        int64
+	Processor     bool // of this machine, behind a driver for cards
+
+	id handle
 }
 
-// devices lists those of all drivers.
-func devices() ([]device, error) {
+// Devices lists those of all drivers. Without any it returns ErrNone with the reason.
+func Devices() ([]Info, error) {
 	if err := load(); err != nil {
 		return nil, err
 	}
@@ -117,7 +122,7 @@ func devices() ([]device, error) {
 	if err := check("clGetPlatformIDs", api.getPlatformIDs(n, &platforms[0], nil)); err != nil {
 		return nil, err
 	}
-	var found []device
+	var found []Info
 	for _, p := range platforms {
 		if code := api.getDeviceIDs(p, deviceTypeAll, 0, nil, &n); code != 0 || n == 0 {
 			continue
@@ -127,16 +132,11 @@ func devices() ([]device, error) {
 			return nil, err
 		}
 		for _, id := range ids {
-			text := make([]byte, 256)
-			var size uintptr
-			if err := check("clGetDeviceInfo", api.getDeviceInfo(id, deviceInfoName, uintptr(len(text)), unsafe.Pointer(&text[0]), &size)); err != nil {
+			d, err := infoOf(id)
+			if err != nil {
 				return nil, err
 			}
-			var memory uint64
-			if err := check("clGetDeviceInfo", api.getDeviceInfo(id, deviceInfoBytes, unsafe.Sizeof(memory), unsafe.Pointer(&memory), nil)); err != nil {
-				return nil, err
-			}
-			found = append(found, device{id, strings.TrimRight(string(text[:size]), "\x00"), int64(memory)})
+			found = append(found, d)
 		}
 	}
 	if len(found) == 0 {
@@ -145,11 +145,21 @@ func devices() ([]device, error) {
 	return found, nil
 }
 
-// Names lists the devices of all drivers. Without any it returns ErrNone with the reason.
-func Names() (names []string, err error) {
-	found, err := devices()
-	for _, d := range found {
-		names = append(names, d.name)
+func infoOf(id handle) (Info, error) {
+	var name, version [256]byte
+	var memory, kind uint64
+	for _, ask := range []struct {
+		what  uint32
+		value unsafe.Pointer
+		size  uintptr
+	}{
+		{deviceInfoName, unsafe.Pointer(&name), unsafe.Sizeof(name)}, {deviceInfoVersion, unsafe.Pointer(&version), unsafe.Sizeof(version)},
+		{deviceInfoBytes, unsafe.Pointer(&memory), unsafe.Sizeof(memory)}, {deviceInfoType, unsafe.Pointer(&kind), unsafe.Sizeof(kind)},
+	} {
+		if err := check("clGetDeviceInfo", api.getDeviceInfo(id, ask.what, ask.size, ask.value, nil)); err != nil {
+			return Info{}, err
+		}
 	}
-	return names, err
+	text := func(b []byte) string { return strings.TrimSpace(strings.TrimRight(string(b), "\x00")) }
+	return Info{Name: text(name[:]), Version: text(version[:]), Memory: int64(memory), Processor: kind&deviceTypeCPU != 0, id: id}, nil
 }

@@ -14,12 +14,12 @@ import (
 
 // A driver's own compiler makes of the same source what plain Go computes: a witness beside the PTX interpreter.
 func TestOpenCLMatchesPlainGo(t *testing.T) {
-	if names, err := opencl.Names(); errors.Is(err, opencl.ErrNone) {
+	if found, err := opencl.Devices(); errors.Is(err, opencl.ErrNone) {
 		t.Skipf("%v; Debian's pocl-opencl-icd is one for the processor", err)
 	} else if err != nil {
 		t.Fatal(err)
 	} else {
-		t.Logf("devices: %q", names)
+		t.Logf("devices: %+v", found)
 	}
 	gputest.Run(t, func(t testing.TB) gpu.Device {
 		d, err := opencl.Open(0, kernels.OpenCL())
@@ -37,7 +37,7 @@ func TestOpenCLMatchesPlainGo(t *testing.T) {
 
 // A source that does not compile is an error with the compiler's words.
 func TestOpenReturnsTheCompilersWords(t *testing.T) {
-	if _, err := opencl.Names(); err != nil {
+	if _, err := opencl.Devices(); err != nil {
 		t.Skip(err)
 	}
 	if _, err := opencl.Open(0, "__kernel void k() { fantasy(); }"); err == nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/app"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/services/train"
 )
@@ -12,5 +13,6 @@ import (
 func main() { app.Main(app.RunStage(definition)) }
 
 func definition(c app.Config) (stage.Definition, error) {
-	return train.Stage(train.Config{Threads: c.Threads, Now: time.Now}), nil
+	device, err := cards.ParseDriver(c.TrainDevice)
+	return train.Stage(train.Config{Threads: c.Threads, Now: time.Now, Device: device}), err
 }

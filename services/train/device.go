@@ -1,0 +1,112 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/fault"
+	"github.com/splatworks/splatworks/engines/gpu"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
+	"github.com/splatworks/splatworks/engines/trainer"
+	"github.com/splatworks/splatworks/internal/stage"
+	"github.com/splatworks/splatworks/pipeline"
+)
+
+// Codes of failures of a graphics card.
+const (
+	cardMissing = "card_missing" // none can train
+	cardWrong   = "card_wrong"   // it does not compute what the processor does
+	cardFailed  = "card_failed"  // while it worked
+	cardMemory  = "card_memory"  // it is full
+)
+
+// device is what trains, and why.
+type device struct {
+	card         gpu.Device // nil: the processor
+	name, reason string
+}
+
+func (d device) close() error {
+	if d.card == nil {
+		return nil
+	}
+	return d.card.Close()
+}
+
+// choose opens the card that trains, if one does. With auto it is one that agrees with the processor about a first view and is
+// quicker; what stands against it is the reason, and the processor trains. A card that was asked for by its driver must agree.
+func (c Config) choose(job *stage.Job, cfg *trainer.Config, data *trainer.Dataset) (device, error) {
+	processor := func(reason string) (device, error) {
+		return device{name: artifacts.ProcessorTrained, reason: reason}, nil
+	}
+	switch auto := c.Device == cards.Auto || c.Device == ""; {
+	case c.Device == cards.CPU:
+		return processor("as the settings of this machine ask")
+	case auto && job.Earlier != nil && job.Earlier.Code == cardFailed:
+		return processor("the graphics card failed in the attempt before this one")
+	default:
+		if err := trainer.DeviceTrains(cfg); err != nil {
+			if !auto {
+				job.Warn(pipeline.Warning{Code: "card_not_used", Message: fmt.Sprintf("Training is on the processor: %v.", err), Advice: "Leave the option out to train on the card."})
+			}
+			return processor(err.Error())
+		}
+		d, reason, err := c.open(auto, cfg, data)
+		if err != nil && auto {
+			return processor(err.Error())
+		}
+		if err != nil {
+			return device{}, err
+		}
+		if d == nil {
+			return processor(reason)
+		}
+		return device{d, d.Name(), reason}, nil
+	}
+}
+
+// open returns a card that agrees with the processor and, if it must, outdoes it; none with the reason where the processor is
+// quicker.
+func (c Config) open(quicker bool, cfg *trainer.Config, data *trainer.Dataset) (gpu.Device, string, error) {
+	open := c.OpenCard
+	if open == nil {
+		open = cards.Open
+	}
+	driver := c.Device
+	if driver == "" {
+		driver = cards.Auto
+	}
+	card, err := open(driver)
+	if err != nil {
+		return nil, "", fault.New(fault.Broken, cardMissing, "Train with 'auto' or 'cpu', or look at what 'splatworks doctor' says about the card.", "No graphics card can train here.").Because(err)
+	}
+	started := c.Now()
+	trial, err := trainer.TryDevice(*cfg, data, card, func() time.Duration { return c.Now().Sub(started) })
+	if err != nil {
+		return nil, "", errors.Join(cardFailure(err), card.Close())
+	}
+	if !trial.Agrees() {
+		return nil, "", errors.Join(fault.New(fault.Broken, cardWrong, "Train on the processor; another version of the card's driver may help.",
+			"%s does not compute what the processor does: the loss of a view is off by %.1g, its gradient by %.1g.", card.Name(), trial.LossApart, trial.GradientApart), card.Close())
+	}
+	measured := fmt.Sprintf("a view takes it %.3g ms, the processor %.3g ms", milliseconds(trial.Device), milliseconds(trial.Processor))
+	if quicker && trial.Device >= trial.Processor {
+		return nil, fmt.Sprintf("%s: %s", card.Name(), measured), card.Close()
+	}
+	return card, measured, nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// cardFailure says in a failure what happened to a card; other errors stay what they are.
+func cardFailure(err error) error {
+	switch {
+	case errors.Is(err, gpu.ErrMemory):
+		return fault.New(fault.Exhausted, cardMemory, "Use a card with more memory, a smaller long_edge or a shorter training time.", "The memory of the graphics card is full.").Because(err)
+	case errors.Is(err, gpu.ErrFailed):
+		return &pipeline.Failure{Kind: pipeline.Transient, Code: cardFailed, Message: "The graphics card failed.", Advice: "Nothing: training continues from its last checkpoint.", Err: err}
+	}
+	return err
+}

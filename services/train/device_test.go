@@ -1,0 +1,142 @@
+package train_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/engines/gpu"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
+	"github.com/splatworks/splatworks/engines/gpu/kernels"
+	"github.com/splatworks/splatworks/engines/gpu/ptx"
+	"github.com/splatworks/splatworks/internal/stage/stagetest"
+	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/services/train"
+)
+
+// card is the PTX interpreter with the faults of a card.
+type card struct {
+	gpu.Device
+	left  int     // launches until it fails; negative: it never does
+	shift float32 // to what is drawn
+	full  bool
+	quick bool // what it does takes no time
+	busy  bool // it did something since the clock was looked at
+}
+
+func (c *card) Launch(k gpu.Kernel, groups int, args ...any) error {
+	if c.left == 0 {
+		return fmt.Errorf("%w: fallen off the bus", gpu.ErrFailed)
+	}
+	c.left--
+	c.busy = true
+	if k.Name == "blend_forward" {
+		for i, arg := range args {
+			if v, ok := arg.(float32); ok {
+				args[i] = v + c.shift
+			}
+		}
+	}
+	return c.Device.Launch(k, groups, args...)
+}
+
+func (c *card) Alloc(bytes int) (gpu.Buffer, error) {
+	if c.full {
+		return nil, gpu.ErrMemory
+	}
+	return c.Device.Alloc(bytes)
+}
+
+// on lets the stage train for a moment where a card is at hand, or none. The clock moves by 20 milliseconds whenever it is looked
+// at, but not for what a quick card did.
+func on(t *testing.T, folder string, driver cards.Driver, o pipeline.Options, c *card) (*stagetest.World, *pipeline.Failure) {
+	t.Helper()
+	var looks atomic.Int64
+	now := func() time.Time {
+		if c == nil || !c.quick || !c.busy {
+			looks.Add(1)
+		} else {
+			c.busy = false
+		}
+		return time.UnixMilli(20 * looks.Load())
+	}
+	o.TrainBudgetS, o.LongEdgePx = 0.1, 32
+	w := stagetest.New(t, o, train.Stage(train.Config{
+		Threads: 2, Device: driver, Now: now,
+		OpenCard: func(asked cards.Driver) (gpu.Device, error) {
+			if asked != driver {
+				t.Errorf("%q is opened, asked for %q", asked, driver)
+			}
+			if c == nil {
+				return nil, cards.ErrNone
+			}
+			d, err := ptx.Open(kernels.PTX)
+			c.Device = d
+			return c, err
+		},
+	}))
+	w.Give(artifacts.Scene, folder)
+	w.Work()
+	state, err := w.Queue.Lookup(t.Context(), w.Request.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, state.Failure
+}
+
+// The report says what trained and why; what was asked for and cannot be is a failure that says so, never another device.
+func TestTheDeviceIsChosen(t *testing.T) {
+	folder := sceneOf(t, 6, false)
+	for name, test := range map[string]struct {
+		driver         cards.Driver
+		options        pipeline.Options
+		card           *card
+		device, reason string // of the report
+		code           string // of the failure
+	}{
+		"asked for":           {cards.OpenCL, pipeline.Options{}, &card{left: -1}, "PTX interpreter", "a view takes it 20 ms, the processor 20 ms", ""},
+		"the processor":       {cards.CPU, pipeline.Options{}, nil, artifacts.ProcessorTrained, "settings", ""},
+		"auto, none":          {cards.Auto, pipeline.Options{}, nil, artifacts.ProcessorTrained, "No graphics card can train here", ""},
+		"auto, not quicker":   {cards.Auto, pipeline.Options{}, &card{left: -1}, artifacts.ProcessorTrained, "PTX interpreter: a view takes it 20 ms", ""},
+		"auto, quicker":       {cards.Auto, pipeline.Options{}, &card{left: -1, quick: true}, "PTX interpreter", "a view takes it 0 ms, the processor 20 ms", ""},
+		"none":                {cards.CUDA, pipeline.Options{}, nil, "", "", "card_missing"},
+		"wrong":               {cards.CUDA, pipeline.Options{}, &card{left: -1, shift: 0.1}, "", "", "card_wrong"},
+		"full":                {cards.CUDA, pipeline.Options{}, &card{left: -1, full: true}, "", "", "card_memory"},
+		"what no card can do": {cards.CUDA, pipeline.Options{RefinePoses: true}, &card{left: -1}, artifacts.ProcessorTrained, "refine_poses", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, failure := on(t, folder, test.driver, test.options, test.card)
+			if test.code != "" {
+				if failure == nil || failure.Code != test.code || failure.Advice == "" {
+					t.Errorf("failure %+v, want %s", failure, test.code)
+				}
+				return
+			}
+			if failure != nil {
+				t.Fatal(failure)
+			}
+			r := w.Report()
+			if r.Training.Device != test.device || !strings.Contains(r.Training.DeviceReason, test.reason) {
+				t.Errorf("trained on %q because %q", r.Training.Device, r.Training.DeviceReason)
+			}
+			warned := false
+			for _, warning := range r.Warnings {
+				warned = warned || warning.Code == "card_not_used"
+			}
+			if asked := name == "what no card can do"; warned != asked {
+				t.Errorf("warnings %+v", r.Warnings)
+			}
+		})
+	}
+}
+
+// A card that fails ends the attempt as a passing fault.
+func TestAFailedCardIsPassing(t *testing.T) {
+	_, failure := on(t, sceneOf(t, 6, false), cards.OpenCL, pipeline.Options{}, &card{left: 130})
+	if failure == nil || failure.Kind != pipeline.Transient || failure.Code != "card_failed" {
+		t.Errorf("failure %+v", failure)
+	}
+}
