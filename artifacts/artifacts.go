@@ -45,9 +45,13 @@ const (
 	SOG           Kind = "sog"
 	GLB           Kind = "glb"
 	CompressedPLY Kind = "compressed-ply"
-	Orbit         Kind = "orbit"     // MP4: a walk around the result
-	Thumbnail     Kind = "thumbnail" // JPEG: its first picture
-	Report        Kind = "report"    // JSON: the quality report of the whole request
+	Mesh          Kind = "mesh"           // GLB: its surface, textured: engines/mesh
+	MeshOBJ       Kind = "mesh_obj"       // zip: the same as OBJ, MTL and JPEG
+	MeshSTL       Kind = "mesh_stl"       // STL: the same for printers
+	MeshCollision Kind = "mesh_collision" // GLB: with few faces, bare, to walk on
+	Orbit         Kind = "orbit"          // MP4: a walk around the result
+	Thumbnail     Kind = "thumbnail"      // JPEG: its first picture
+	Report        Kind = "report"         // JSON: the quality report of the whole request
 )
 
 var files = map[Kind]struct{ name, contentType string }{
@@ -73,6 +77,10 @@ var files = map[Kind]struct{ name, contentType string }{
 	SOG:           {"splat.sog", "application/octet-stream"},
 	GLB:           {"splat.glb", "model/gltf-binary"},
 	CompressedPLY: {"splat.compressed.ply", "application/octet-stream"},
+	Mesh:          {"mesh.glb", "model/gltf-binary"},
+	MeshOBJ:       {"mesh.zip", "application/zip"},
+	MeshSTL:       {"mesh.stl", "model/stl"},
+	MeshCollision: {"mesh.collision.glb", "model/gltf-binary"},
 	Orbit:         {"orbit.mp4", "video/mp4"},
 	Thumbnail:     {"thumbnail.jpg", "image/jpeg"},
 	Report:        {"report.json", "application/json"},
@@ -86,12 +94,12 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Mesh, MeshOBJ, MeshSTL, MeshCollision, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
 }
 
 // ForShares lists the kinds that a share shows: the result, and none of the client's own pictures.
 func ForShares() []Kind {
-	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Orbit, Thumbnail, Report}
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Mesh, MeshOBJ, MeshSTL, MeshCollision, Orbit, Thumbnail, Report}
 }
 
 // Buckets are the names a deployment chose.

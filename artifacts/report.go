@@ -20,6 +20,7 @@ type ReportDocument struct {
 	Training  *TrainingReport    `json:"training,omitempty"`
 	Cleanup   any                `json:"cleanup,omitempty"` // what was removed from the trained splat, by reason, and what each step cost
 	Splat     *SplatReport       `json:"splat,omitempty"`
+	Mesh      any                `json:"mesh,omitempty"` // its size, whether it is watertight, how much of it images show
 	Quality   *QualityReport     `json:"quality,omitempty"`
 	Stages    []StageRecord      `json:"stages,omitempty"`
 	CostUSD   float64            `json:"cost_usd,omitempty"` // of all stages, an estimate; absent where workers have no price

@@ -76,8 +76,13 @@ const (
 	BackgroundEmpty  = "empty"
 )
 
-// OutputFormats are the values of Options.Outputs: the names of engines/splat.
-func OutputFormats() []string { return []string{"spz", "spz-v3", "sog", "glb", "compressed-ply"} }
+// OutputMesh is the value of Options.Outputs that is no format of the splat: its surface, as files of its own.
+const OutputMesh = "mesh"
+
+// OutputFormats are the values of Options.Outputs: the names of engines/splat, and OutputMesh.
+func OutputFormats() []string {
+	return []string{"spz", "spz-v3", "sog", "glb", "compressed-ply", OutputMesh}
+}
 
 // DefaultOutputs open in every web viewer that does not read PLY.
 func DefaultOutputs() []string { return []string{"spz", "sog"} }
@@ -124,7 +129,7 @@ func OptionTable() []Option {
 			Rule:     "be auto, off or the name of a model: up to 64 lower-case letters, digits, dots, dashes and underscores",
 			Sentence: "Depth maps for training. auto: of the default model, if there is one; off: none; or a model by its name."},
 		{Name: "outputs", Field: func(o *Options) any { return &o.Outputs }, Values: OutputFormats(), Default: DefaultOutputs(),
-			Sentence: "Formats in which the splat is exported besides PLY; an empty list: PLY alone."},
+			Sentence: "What is made of the splat besides PLY: other formats, and mesh, its surface as a textured mesh (minutes more); an empty list: PLY alone."},
 		{Name: "projection", Field: func(o *Options) any { return &o.Projection },
 			Values: []string{ProjectionAuto, ProjectionFlat, ProjectionSphere}, Default: ProjectionAuto,
 			Sentence: "What pictures that are twice as wide as high show. auto: what the metadata say, or else what the pictures of a video look like; flat: what an ordinary lens sees; sphere: all directions (equirectangular)."},

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -166,8 +167,12 @@ func numbers(flag, text string, n int) ([]float64, error) {
 	return values, nil
 }
 
-// writeSplat writes a file beside its place and moves it there when it is whole.
 func writeSplat(path string, format splat.Format, cloud *splat.Cloud) (size int64, err error) {
+	return writeWhole(path, func(w io.Writer) error { return format.Write(w, cloud) })
+}
+
+// writeWhole writes a file beside its place and moves it there when it is whole.
+func writeWhole(path string, write func(w io.Writer) error) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".splatworks-*")
 	if err != nil {
 		return 0, err
@@ -177,7 +182,7 @@ func writeSplat(path string, format splat.Format, cloud *splat.Cloud) (size int6
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	if err := errors.Join(format.Write(f, cloud), f.Chmod(0o644), f.Sync()); err != nil {
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync()); err != nil {
 		return 0, errors.Join(err, f.Close())
 	}
 	info, err := f.Stat()

@@ -144,7 +144,8 @@ func TestLookAtReadsEveryFormat(t *testing.T) {
 		if code, _, stderr := called(t, "convert", in, path); code != exitOK {
 			t.Fatalf("%s: exit %d: %s", f.Name, code, stderr)
 		}
-		for _, command := range [][]string{{"eval", path, t.TempDir()}, {"render", path, t.TempDir(), "-o", filepath.Join(t.TempDir(), "out")}} {
+		for _, command := range [][]string{{"eval", path, t.TempDir()}, {"render", path, t.TempDir(), "-o", filepath.Join(t.TempDir(), "out")},
+			{"mesh", path, t.TempDir(), "-o", filepath.Join(t.TempDir(), "out.glb")}} {
 			// The scene is empty, which is found out once the splat was read.
 			code, _, stderr := called(t, command...)
 			if code == exitOK || strings.Contains(stderr, path) || !strings.Contains(stderr, "sparse") {
@@ -172,9 +173,19 @@ func TestRepairsAreSaid(t *testing.T) {
 	for _, command := range [][]string{
 		{"eval", in, t.TempDir()}, {"info", in},
 		{"convert", in, filepath.Join(t.TempDir(), "out.spz")}, {"render", in, t.TempDir(), "-o", t.TempDir()},
+		{"mesh", in, t.TempDir(), "-o", filepath.Join(t.TempDir(), "out.stl")},
 	} {
 		if _, _, stderr := called(t, command...); !strings.Contains(stderr, "dropped") {
 			t.Errorf("%s says %q", command[0], stderr)
+		}
+	}
+}
+
+// What a mesh cannot be written as is refused before anything is read.
+func TestMeshRefusesWhatItCannotWrite(t *testing.T) {
+	for _, args := range [][]string{{"-o", "out.ply"}, {"-o", "out.stl", "--collision"}, {"-o", "out.glb", "--faces", "1"}, {"-o", "out.glb", "--texture", "-1"}} {
+		if code, _, stderr := called(t, append([]string{"mesh", "absent.ply", "absent"}, args...)...); code != exitBadUsage || strings.Contains(stderr, "no such file") {
+			t.Errorf("%v: exit %d, %s", args, code, stderr)
 		}
 	}
 }

@@ -28,6 +28,7 @@ type commands struct {
 
 	Convert convertCommand `cmd:"" group:"here" help:"Convert splats between formats; merge, crop, turn and shrink them."`
 	Info    infoCommand    `cmd:"" group:"here" help:"Describe a splat file."`
+	Mesh    meshCommand    `cmd:"" group:"here" help:"Make a textured mesh of a splat."`
 
 	Up       upCommand       `cmd:"" group:"backend" help:"Run the whole backend on this machine until interrupted."`
 	Submit   submitCommand   `cmd:"" group:"backend" help:"Send a capture to a running backend."`

@@ -11,6 +11,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/mesh"
 	"github.com/splatworks/splatworks/engines/splat"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -60,20 +61,18 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 
-	job.Progress(pipeline.Progress{Step: "filming the splat", Percent: 35})
-	if err := c.film(ctx, job, cloud); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		// An extra must not cost the result.
-		job.Warn(pipeline.Warning{Code: "no_film", Message: fmt.Sprintf("The film of the result could not be made: %v.", err),
-			Advice: "The splat itself is complete."})
+	surface, err := c.show(ctx, job, cloud)
+	if err != nil {
+		return err
 	}
 
 	job.Progress(pipeline.Progress{Step: "writing report.json", Percent: 95})
 	part := artifacts.ReportDocument{Splat: &artifacts.SplatReport{
 		Gaussians: cloud.Len(), SHDegree: cloud.Degree, Bytes: size, RenderMode: cloud.Mode.String(),
 	}}
+	if surface != nil {
+		part.Mesh = surface
+	}
 	if err := job.Report(part); err != nil {
 		return err
 	}
@@ -82,6 +81,24 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 	return job.PublishJSON(ctx, artifacts.Report, report)
+}
+
+// show makes what is made of the splat and the images together: the film and the mesh, whose report it returns.
+func (c Config) show(ctx context.Context, job *stage.Job, cloud *splat.Cloud) (*mesh.Report, error) {
+	job.Progress(pipeline.Progress{Step: "filming the splat", Percent: 35})
+	data, cfg, err := c.load(ctx, job)
+	if err == nil {
+		err = c.film(ctx, job, cloud, data, cfg)
+	}
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if err != nil {
+		// An extra must not cost the result.
+		job.Warn(pipeline.Warning{Code: "no_film", Message: fmt.Sprintf("The film of the result could not be made: %v.", err),
+			Advice: "The splat itself is complete."})
+	}
+	return c.mesh(ctx, job, cloud, data)
 }
 
 func read(path string) (*splat.Cloud, error) {

@@ -20,30 +20,35 @@ import (
 // The film is five seconds long.
 const filmFrames, filmFPS = 150, 30
 
-// film publishes a walk around the splat, for people who would rather look than read, and its first picture.
-func (c Config) film(ctx context.Context, job *stage.Job, cloud *splat.Cloud) error {
+// load reads the scene that the splat was trained on.
+func (c Config) load(ctx context.Context, job *stage.Job) (*trainer.Dataset, *trainer.Config, error) {
 	scene, err := job.FetchBundle(ctx, artifacts.Scene)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	cfg, err := trainer.Defaults(trainer.Preset(job.Options.Preset))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	cfg.MaxSide, cfg.Threads = job.Options.LongEdgePx, c.Threads
 	data, err := trainer.Load(scene, &cfg)
 	if err != nil {
-		return fmt.Errorf("load scene: %w", err)
+		return nil, nil, fmt.Errorf("load scene: %w", err)
 	}
-	painter := trainer.NewPainter(cloud, &cfg)
+	return data, &cfg, nil
+}
+
+// film publishes a walk around the splat, for people who would rather look than read, and its first picture.
+func (c Config) film(ctx context.Context, job *stage.Job, cloud *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) error {
+	painter := trainer.NewPainter(cloud, cfg)
 	path, shows := trainer.Film(data, painter, filmFrames)
 	if !shows {
 		job.Warn(pipeline.Warning{Code: "empty_film", Message: "The film shows little of the scene: most of it is dark or looks past what the images saw.",
 			Advice: "Look at splat.ply in a viewer, from where images were taken."})
 	}
 	target := filepath.Join(job.Dir, artifacts.Orbit.FileName())
-	err = frames.WriteFilm(ctx, c.Tools, target, len(path), filmFPS, func(i int) *image.NRGBA {
-		job.Progress(pipeline.Progress{Step: "filming the splat", Done: float64(i), Total: filmFrames, Percent: 35 + 60*float64(i)/filmFrames})
+	err := frames.WriteFilm(ctx, c.Tools, target, len(path), filmFPS, func(i int) *image.NRGBA {
+		job.Progress(pipeline.Progress{Step: "filming the splat", Done: float64(i), Total: filmFrames, Percent: 35 + 20*float64(i)/filmFrames})
 		return painter.Paint(&path[i])
 	})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
-// kinds are the artifacts of Options.Outputs.
+// kinds are the artifacts of those of Options.Outputs that are formats of the splat.
 var kinds = map[string]artifacts.Kind{
 	"spz": artifacts.SPZ, "spz-v3": artifacts.SPZv3, "sog": artifacts.SOG, "glb": artifacts.GLB, "compressed-ply": artifacts.CompressedPLY,
 }
@@ -22,6 +22,9 @@ var kinds = map[string]artifacts.Kind{
 // formats publishes the splat in every format that was asked for. One that fails is a warning: an extra must not cost the result.
 func formats(ctx context.Context, job *stage.Job, cloud *splat.Cloud) error {
 	for _, name := range job.Options.Outputs {
+		if name == pipeline.OutputMesh {
+			continue
+		}
 		job.Progress(pipeline.Progress{Step: "writing " + kinds[name].FileName(), Percent: 32})
 		err := format(ctx, job, cloud, name)
 		if ctx.Err() != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestEveryOutputHasAFormatAndAnArtifact(t *testing.T) {
-	for _, name := range pipeline.OutputFormats() {
+	for _, name := range splatFormats() {
 		f, err := splat.FormatNamed(name)
 		if err != nil {
 			t.Error(err)
@@ -23,8 +23,13 @@ func TestEveryOutputHasAFormatAndAnArtifact(t *testing.T) {
 			t.Errorf("%s is stored as %q", name, kind.FileName())
 		}
 	}
-	if len(kinds) != len(pipeline.OutputFormats()) {
+	if len(kinds) != len(splatFormats()) || len(kinds)+1 != len(pipeline.OutputFormats()) {
 		t.Errorf("%d artifacts for %d outputs", len(kinds), len(pipeline.OutputFormats()))
+	}
+	for _, kind := range meshes() {
+		if kind.FileName() == "" || kind.ContentType() == "" || !slices.Contains(artifacts.ForClients(), kind) {
+			t.Errorf("%s is stored as %q and not for clients", kind, kind.FileName())
+		}
 	}
 	for _, name := range pipeline.DefaultOutputs() {
 		if !slices.Contains(pipeline.OutputFormats(), name) {
@@ -33,12 +38,17 @@ func TestEveryOutputHasAFormatAndAnArtifact(t *testing.T) {
 	}
 }
 
+// splatFormats are the outputs that are formats of the splat.
+func splatFormats() []string {
+	return slices.DeleteFunc(pipeline.OutputFormats(), func(name string) bool { return name == pipeline.OutputMesh })
+}
+
 func TestTheFileHoldsEveryGaussian(t *testing.T) {
 	cloud := splat.New(7, 3, splat.Mip)
 	for i := range 7 {
 		cloud.Quats[4*i], cloud.Means[3*i] = 1, float32(i)
 	}
-	for _, name := range pipeline.OutputFormats() {
+	for _, name := range splatFormats() {
 		f, err := splat.FormatNamed(name)
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -60,17 +61,27 @@ func New(t *testing.T, options pipeline.Options, d stage.Definition) *World {
 // Give publishes a folder as the artifact that the stage before leaves, and makes the task ready.
 func (w *World) Give(kind artifacts.Kind, dir string) {
 	w.t.Helper()
+	w.GiveAll(map[artifacts.Kind]string{kind: dir})
+}
+
+// GiveAll publishes folders, packed, and files as what the stage before leaves, and makes the task ready.
+func (w *World) GiveAll(paths map[artifacts.Kind]string) {
+	w.t.Helper()
 	before, ok := w.Worker.Definition.Stage.Previous()
 	if !ok {
 		w.t.Fatalf("nothing comes before %s", w.Worker.Definition.Stage)
 	}
-	var tar bytes.Buffer
-	if err := artifacts.Pack(&tar, dir); err != nil {
-		w.t.Fatal(err)
-	}
-	o, err := w.Store.Put(w.t.Context(), w.Buckets.Artifacts, artifacts.Path(w.Request.ID, before, 1, kind), &tar, artifacts.PutOptions{})
-	if err != nil {
-		w.t.Fatal(err)
+	var outputs []artifacts.Artifact
+	for kind, path := range paths {
+		body, err := bodyOf(path)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		o, err := w.Store.Put(w.t.Context(), w.Buckets.Artifacts, artifacts.Path(w.Request.ID, before, 1, kind), body, artifacts.PutOptions{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		outputs = append(outputs, artifacts.Artifact{Kind: kind, Object: o})
 	}
 	known, err := json.Marshal(w.Known)
 	if err != nil {
@@ -78,7 +89,7 @@ func (w *World) Give(kind artifacts.Kind, dir string) {
 	}
 	manifest, err := artifacts.WriteManifest(w.t.Context(), w.Store, w.Buckets, &artifacts.Manifest{
 		Version: artifacts.ManifestVersion, Request: w.Request, Stage: before, Fence: 1,
-		Outputs: []artifacts.Artifact{{Kind: kind, Object: o}}, History: []artifacts.StageRecord{{Stage: before, Report: known}},
+		Outputs: outputs, History: []artifacts.StageRecord{{Stage: before, Report: known}},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -86,6 +97,20 @@ func (w *World) Give(kind artifacts.Kind, dir string) {
 	if _, err := w.Queue.Enqueue(w.t.Context(), queue.Task{RequestID: w.Request.ID, Stage: w.Worker.Definition.Stage, Input: manifest}); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// bodyOf is a file, or a folder packed.
+func bodyOf(path string) (io.Reader, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	var body bytes.Buffer
+	if info.IsDir() {
+		return &body, artifacts.Pack(&body, path)
+	}
+	data, err := os.ReadFile(path)
+	return bytes.NewReader(data), err
 }
 
 // Work lets the worker run until nothing is ready.
