@@ -26,6 +26,7 @@ import (
 type runCommand struct {
 	Input  string `arg:"" help:"A video, a zip of photos, or a folder of photos."`
 	Out    string `short:"o" required:"" placeholder:"DIR" help:"Folder for splat.ply, report.json, sparse/ and the rest; what an earlier run left there goes first."`
+	Poses  string `placeholder:"DIR|FILE" help:"Camera poses that exist: a folder with a COLMAP model (cameras, images and points3D, .bin or .txt), or transforms.json. They are used as they are."`
 	Scene  bool   `help:"Also leave the undistorted images with their poses in scene/: for eval, render and other trainers."`
 	Wishes wishes `embed:""`
 	JSON   bool   `help:"Print report.json on standard output for scripts."`
@@ -43,7 +44,8 @@ An interrupted run continues when the same command is given again.
 
     splatworks run kitchen.mp4 -o kitchen --preset preview      a first look
     splatworks run photos -o garden --sky on                    outdoors
-    splatworks run shoe.zip -o shoe --background-mode empty     cut out by the masks in the zip`
+    splatworks run shoe.zip -o shoe --background-mode empty     cut out by the masks in the zip
+    splatworks run photos -o hall --poses export                with poses from RealityScan, Metashape, Pix4D, nerfstudio`
 }
 
 func (cmd runCommand) Run(ctx context.Context, c console) error {
@@ -61,7 +63,7 @@ func (cmd runCommand) Run(ctx context.Context, c console) error {
 	if cmd.Data != "" {
 		leaveOut = append(leaveOut, cmd.Data)
 	}
-	input, size, done, err := openInput(ctx, cmd.Input, c.err, leaveOut...)
+	input, size, done, err := openPosed(ctx, cmd.Input, cmd.Poses, c.err, leaveOut...)
 	if err != nil {
 		return err
 	}

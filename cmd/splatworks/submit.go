@@ -16,6 +16,7 @@ import (
 
 type submitCommand struct {
 	Inputs  []string `arg:"" name:"input" help:"A video, a zip of photos, a folder of photos; several videos or photos; or gs://BUCKET/OBJECT in a bucket that the backend may read."`
+	Poses   string   `placeholder:"DIR|FILE" help:"Camera poses that exist, of the one input: a folder with a COLMAP model, or transforms.json. They are packed with it."`
 	Server  string   `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Address of the request API."`
 	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" placeholder:"KEY" help:"API key, if the deployment requires one. Prefer the environment variable: other users can see command lines."`
 	Session string   `placeholder:"NAME" help:"Your own name for the request; a session is reconstructed once."`
@@ -90,12 +91,15 @@ type sender func(ctx context.Context, api *client.Client, a *client.Accepted, pr
 // sender opens the inputs and says in the trigger how they come: by the storage's own name, as one upload (a folder is
 // packed into a zip), or as several. done closes them.
 func (cmd submitCommand) sender(ctx context.Context, ask *client.Trigger, notes io.Writer) (send sender, done func(), err error) {
+	if cmd.Poses != "" && (len(cmd.Inputs) != 1 || strings.HasPrefix(cmd.Inputs[0], "gs://")) {
+		return nil, nil, usageError{errors.New("--poses needs one video, zip or folder on this machine")}
+	}
 	if len(cmd.Inputs) == 1 && strings.HasPrefix(cmd.Inputs[0], "gs://") {
 		ask.Source = cmd.Inputs[0]
 		return nil, func() {}, nil
 	}
 	if len(cmd.Inputs) == 1 {
-		input, size, done, err := openInput(ctx, cmd.Inputs[0], notes)
+		input, size, done, err := openPosed(ctx, cmd.Inputs[0], cmd.Poses, notes)
 		return func(ctx context.Context, api *client.Client, a *client.Accepted, progress func(sent, total int64)) error {
 			return api.Upload(ctx, *a.Upload, input, size, progress)
 		}, done, err

@@ -21,6 +21,7 @@ type FeatureExtractorOptions struct {
 	// ImageReader
 	CameraModel              string // COLMAP's name of it
 	SingleCamera             bool   // all images share one camera
+	CameraPerImage           bool   // each has its own, numbered from 1 in the order of the list
 	CameraParams             []float64
 	DefaultFocalLengthFactor float64 // focal length without EXIF, in units of the longer side
 	// FeatureExtraction, SiftExtraction
@@ -40,6 +41,7 @@ func (c *Colmap) FeatureExtractor(ctx context.Context, o FeatureExtractorOptions
 	a.text("ImageReader.mask_path", o.MaskPath)
 	a.text("ImageReader.camera_model", o.CameraModel)
 	a.flag("ImageReader.single_camera", o.SingleCamera)
+	a.flag("ImageReader.single_camera_per_image", o.CameraPerImage)
 	a.numbers("ImageReader.camera_params", o.CameraParams)
 	a.number("ImageReader.default_focal_length_factor", o.DefaultFocalLengthFactor)
 	a.integer("FeatureExtraction.max_image_size", o.MaxImageSize)
@@ -134,6 +136,45 @@ func (c *Colmap) SpatialMatcher(ctx context.Context, o SpatialMatcherOptions) (R
 	a.integer("SpatialMatching.max_distance", o.MaxDistanceM)
 	a.matching(c, o.Matching)
 	return c.run(ctx, "spatial_matcher", a, &counter{pattern: processingImage, message: "matching features"})
+}
+
+// MatchesImporterOptions are the options of matches_importer that are used.
+type MatchesImporterOptions struct {
+	DatabasePath  string
+	MatchListPath string // two image names a line
+	Matching
+}
+
+// MatchesImporter matches the pairs of images that a file lists. COLMAP says nothing until it is done.
+func (c *Colmap) MatchesImporter(ctx context.Context, o MatchesImporterOptions) (Run, error) {
+	var a arguments
+	a.text("database_path", o.DatabasePath)
+	a.text("match_list_path", o.MatchListPath)
+	a.text("match_type", "pairs")
+	a.matching(c, o.Matching)
+	return c.run(ctx, "matches_importer", a, blockWatch{})
+}
+
+// PointTriangulatorOptions are the options of point_triangulator that are used.
+type PointTriangulatorOptions struct {
+	DatabasePath string
+	ImagePath    string
+	InputPath    string // the model with the poses; images are found in the database by their names
+	OutputPath   string // made when it does not exist
+}
+
+// PointTriangulator finds points by the matches in a database, with poses and cameras held as they are.
+func (c *Colmap) PointTriangulator(ctx context.Context, o PointTriangulatorOptions) (Run, error) {
+	var a arguments
+	a.text("database_path", o.DatabasePath)
+	a.text("image_path", o.ImagePath)
+	a.text("input_path", o.InputPath)
+	a.text("output_path", o.OutputPath)
+	a.integer("Mapper.num_threads", c.Threads)
+	if err := os.MkdirAll(o.OutputPath, 0o755); err != nil {
+		return Run{}, err
+	}
+	return c.run(ctx, "point_triangulator", a, &triangulationWatch{})
 }
 
 // VocabTreeBuilderOptions are the options of vocab_tree_builder that are used.

@@ -51,6 +51,7 @@ const (
 	globalSPerFeature       = 1.2e-4
 	incrementalSPerFeature  = 6.5e-5
 	incrementalGrowth       = 1.3
+	triangulateSPerFeature  = 2.5e-5
 	incrementalGrowthImages = 50
 	// Memory: extraction holds a scale space for each thread (measured 278 to 286 bytes a pixel), mappers what they
 	// adjust.
@@ -92,8 +93,11 @@ func (p Plan) estimateWith(found int, size Size, threads int) Estimate {
 	match := float64(e.Pairs) * features * features * matchSPerFeature2 * math.Pow(max(features/matchGrowsFrom, 1), matchGrowth) * search.matchCost
 	global := n * features * globalSPerFeature
 	incremental := n * features * incrementalSPerFeature * math.Pow(max(n/incrementalGrowthImages, 1), incrementalGrowth-1)
-	if size.Images > crossCheckSet {
+	if size.Images > crossCheckSet || e.Matcher == ByPoses {
 		incremental = 0
+	}
+	if e.Matcher == ByPoses {
+		global = n * features * triangulateSPerFeature
 	}
 	undistort := n * float64(size.Width*size.Height) * undistortSPerPixel
 	e.CPUS = extract + match + global + incremental + undistort

@@ -129,6 +129,7 @@ const (
 	Sequential Matcher = "sequential" // neighbours in time, and images that look alike, which closes loops
 	Spatial    Matcher = "spatial"    // neighbours on the ground, by GPS
 	Vocabulary Matcher = "vocabulary" // images that look alike
+	ByPoses    Matcher = "poses"      // images that may see the same by poses that were given
 )
 
 // MatcherFor chooses. frames says that the images are frames of videos, located that GPS positions are known.
@@ -169,6 +170,8 @@ func (m Matcher) Pairs(images, perFrame int) int {
 		return min(all, images*spatialNeighbours*3/4) // half of them twice
 	case Vocabulary:
 		return min(all, images*vocabularyImages*3/4)
+	case ByPoses:
+		return min(all, images*(nearestGiven+fartherGiven)*3/4)
 	}
 	return all
 }

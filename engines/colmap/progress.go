@@ -8,17 +8,18 @@ import (
 
 // Lines of COLMAP 4.2's log by which a command's progress is known.
 var (
-	processedFile     = regexp.MustCompile(`^Processed file \[(\d+)/(\d+)\]`)
-	processingImage   = regexp.MustCompile(`^Processing image \[(\d+)/(\d+)\]`)
-	processingBlock   = regexp.MustCompile(`^Processing block \[(\d+)/(\d+), (\d+)/(\d+)\]`)
-	undistortingImage = regexp.MustCompile(`^Undistorting image \[(\d+)/(\d+)\]`)
-	registeringImage  = regexp.MustCompile(`^Registering image #\d+ \(num_reg_frames=(\d+)\)`)
-	loadedImages      = regexp.MustCompile(`\(connected (\d+), loaded (\d+)\)$`)
-	component         = regexp.MustCompile(`^=== Reconstructing component (\d+) / (\d+)`)
-	adjustment        = regexp.MustCompile(`^Global bundle adjustment iteration (\d+) / (\d+) finished`)
-	extractedFeatures = regexp.MustCompile(`^Features:\s+(\d+)`)
-	extractedSize     = regexp.MustCompile(`^Dimensions:\s+(\d+) x (\d+)`)
-	extractedFocal    = regexp.MustCompile(`^Focal Length:\s+([0-9.]+)px`)
+	processedFile      = regexp.MustCompile(`^Processed file \[(\d+)/(\d+)\]`)
+	processingImage    = regexp.MustCompile(`^Processing image \[(\d+)/(\d+)\]`)
+	processingBlock    = regexp.MustCompile(`^Processing block \[(\d+)/(\d+), (\d+)/(\d+)\]`)
+	undistortingImage  = regexp.MustCompile(`^Undistorting image \[(\d+)/(\d+)\]`)
+	registeringImage   = regexp.MustCompile(`^Registering image #\d+ \(num_reg_frames=(\d+)\)`)
+	loadedImages       = regexp.MustCompile(`\(connected (\d+), loaded (\d+)\)$`)
+	component          = regexp.MustCompile(`^=== Reconstructing component (\d+) / (\d+)`)
+	adjustment         = regexp.MustCompile(`^Global bundle adjustment iteration (\d+) / (\d+) finished`)
+	extractedFeatures  = regexp.MustCompile(`^Features:\s+(\d+)`)
+	extractedSize      = regexp.MustCompile(`^Dimensions:\s+(\d+) x (\d+)`)
+	triangulatingImage = regexp.MustCompile(`^Triangulating image #\d+ \((\d+)\)`)
+	extractedFocal     = regexp.MustCompile(`^Focal Length:\s+([0-9.]+)px`)
 )
 
 // counter reports "step of total" lines.
@@ -59,6 +60,7 @@ func (w *sequentialWatch) line(message string) (Progress, bool) {
 type Extracted struct {
 	Images     int            // that were read
 	Features   map[string]int // by image name
+	Order      []string       // names in the order in which they came into the database: their ids, from 1, in a new one
 	Unreadable []string       // names of files that COLMAP could not decode, with its reason
 	// FocalRatios are the focal lengths that each image's camera begins with, in units of the image's longer side.
 	FocalRatios map[string]float64
@@ -89,6 +91,7 @@ func (w *extractorWatch) line(message string) (Progress, bool) {
 			w.Features = make(map[string]int)
 		}
 		w.Features[w.name] = number(m[1])
+		w.Order = append(w.Order, w.name)
 		w.Images++
 	} else if strings.Contains(message, "BITMAP_ERROR") || strings.Contains(message, "MASK_ERROR") {
 		w.Unreadable = append(w.Unreadable, message)
@@ -178,4 +181,20 @@ func number(digits string) int {
 		return 0
 	}
 	return n
+}
+
+// triangulationWatch counts the images that point_triangulator is done with.
+type triangulationWatch struct{ total int }
+
+func (w *triangulationWatch) line(message string) (Progress, bool) {
+	if m := loadedImages.FindStringSubmatch(message); m != nil {
+		w.total = number(m[1])
+		return Progress{}, false
+	}
+	m := triangulatingImage.FindStringSubmatch(message)
+	if m == nil {
+		return Progress{}, false
+	}
+	step := number(m[1])
+	return Progress{Step: min(step, w.total), Total: max(w.total, 1), Message: "triangulating points"}, true
 }

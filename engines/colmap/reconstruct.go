@@ -35,6 +35,9 @@ type Plan struct {
 	UndistortedSize int     // longer side in pixels of the undistorted images; 0 keeps that of the originals
 	MinRegistered   float64 // smallest part of the images that must be registered (0.5)
 
+	// Given are poses that the images came with, where they did: none are looked for then.
+	Given *Given
+
 	// Size says what is reconstructed from, for progress in proportion to what is left; it may be missing.
 	Size Size
 }
@@ -167,8 +170,12 @@ func (r *reconstructor) run(ctx context.Context) error {
 			return fmt.Errorf("preparing reconstruction: %w", err)
 		}
 	}
-	chosen, err := r.solve(ctx)
-	if r.priorsInDoubt(err) {
+	solve := r.solve
+	if r.plan.Given != nil {
+		solve = r.solveGiven
+	}
+	chosen, err := solve(ctx)
+	if r.plan.Given == nil && r.priorsInDoubt(err) {
 		chosen, err = r.solveWithoutPriors(ctx, err)
 	}
 	if err != nil {
@@ -260,9 +267,16 @@ func (r *reconstructor) deliver(ctx context.Context, chosen *scene.Reconstructio
 	r.progress.phase(phaseUndistort)
 	r.result.SparsePath = filepath.Join(r.plan.OutputPath, "sparse")
 	r.result.UndistortedPath = filepath.Join(r.plan.OutputPath, "undistorted")
-	chosen, world, err := chosen.Settle(r.positions())
+	var turned map[string]int
+	if g := r.plan.Given; g != nil {
+		turned = g.Turned
+	}
+	chosen, world, err := chosen.Settle(r.positions(), turned)
 	if err != nil {
 		return err
+	}
+	if r.plan.Given != nil {
+		world.Given = &world.From
 	}
 	r.result.World, r.result.Quality = world, chosen.Quality()
 	if err := chosen.Write(r.result.SparsePath); err != nil {

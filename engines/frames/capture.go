@@ -23,6 +23,7 @@ type Capture struct {
 	photos Photos    // with all files that were skipped
 	aside  []Skipped // companions of photos and videos that are used
 	masks  maskFiles
+	posed  posedImages // where poses came with it
 	tools  Tools
 	limits Limits
 	in     Input   // of OpenFrom
@@ -64,6 +65,10 @@ func Open(ctx context.Context, tools Tools, input, dir string, limits Limits) (*
 // sort makes videos, photos and masks of the files of an input, sets companions aside, and adds what cannot be used to what
 // was skipped already.
 func (c *Capture) sort(ctx context.Context, files []File, skipped []Skipped) error {
+	files, err := c.takePoses(files)
+	if err != nil {
+		return err
+	}
 	files, masks, doubled := takeMasks(files)
 	c.masks = masks
 	files, aside, stills := setAside(files)
@@ -77,11 +82,7 @@ func (c *Capture) sort(ctx context.Context, files []File, skipped []Skipped) err
 			films = append(films, f)
 		}
 	}
-	var err error
 	if c.photos, err = listPhotos(ctx, pictures, c.limits); err != nil {
-		return err
-	}
-	if err := c.photos.checkMost(c.limits); err != nil {
 		return err
 	}
 	bad, first, err := c.openVideos(ctx, films, stills)
@@ -90,6 +91,9 @@ func (c *Capture) sort(ctx context.Context, files []File, skipped []Skipped) err
 	}
 	if len(c.photos.Photos) == 0 && len(c.videos) == 0 && first != nil {
 		return first
+	}
+	if err := c.matchPoses(); err != nil {
+		return err
 	}
 	c.photos.Skipped = slices.Concat(skipped, bad, c.photos.Skipped)
 	c.checkMasks()
@@ -198,7 +202,8 @@ type part struct {
 	scores    Scores
 	selection choose.Selection
 	report    Report
-	err       error // a *fault.Failure: nothing can be made of this part
+	posed     func(index int) bool // the frames of a video that have a pose, where poses came with it
+	err       error                // a *fault.Failure: nothing can be made of this part
 }
 
 // Choose measures every frame or photo, selects those worth using and judges the capture. progress, if not nil, receives
@@ -207,6 +212,9 @@ type part struct {
 func (c *Capture) Choose(ctx context.Context, o choose.Options, progress func(done, expected int)) (choose.Selection, Report, error) {
 	parts, err := c.measure(ctx, progress)
 	if err = cmp.Or(c.sound(), err); err != nil {
+		return choose.Selection{}, Report{}, err
+	}
+	if err := c.checkPoses(); err != nil {
 		return choose.Selection{}, Report{}, err
 	}
 	o = o.WithDefaults()
@@ -245,7 +253,7 @@ func (c *Capture) measure(ctx context.Context, progress func(done, expected int)
 	}
 	var parts []part
 	for i := range c.videos {
-		p := part{name: c.videos[i].Name, source: i, video: &c.videos[i]}
+		p := part{name: c.videos[i].Name, source: i, video: &c.videos[i], posed: c.posedFrames()}
 		p.scores, p.err = Score(ctx, c.tools, c.videos[i], c.limits, report)
 		parts = append(parts, p)
 		before += len(p.scores.Frames)
@@ -280,6 +288,9 @@ func (p *part) choose(o choose.Options) {
 	case p.video != nil:
 		o.MaxImages = max(3, o.MaxImages/p.video.views())
 		p.selection = choose.Frames(p.scores.Frames, o)
+		if p.posed != nil {
+			p.selection = choose.Given(p.scores.Frames, p.posed, o)
+		}
 	default:
 		p.selection = choose.Photos(p.scores.Frames, o)
 	}

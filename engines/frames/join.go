@@ -117,6 +117,7 @@ func joinReports(parts []part) Report {
 // finish adds what is said of the capture as a whole.
 func (c *Capture) finish(r *Report, photosOnly bool) {
 	r.Masks = len(c.masks)
+	r.Poses, r.Warnings = c.posed.from(), append(r.Warnings, c.posed.warnings...)
 	r.warnSkipped(c.photos.Skipped)
 	r.warnAside(c.aside)
 	if lost := c.lostMasks(); len(lost) > 0 {

@@ -24,6 +24,9 @@ type Photo struct {
 
 	Spherical bool `json:"spherical,omitempty"` // equirectangular: all directions, twice as wide as high
 
+	asStored bool // its pixels are used as they are stored, whatever the EXIF orientation says: what poses that came with it are of
+	turned   int  // the EXIF orientation that is not followed then
+
 	memory int64 // bytes that working on its pixels takes, see decodedBytes
 }
 

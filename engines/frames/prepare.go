@@ -84,7 +84,7 @@ func preparePhoto(ctx context.Context, p Photo, dir, name string, maxEdge int) (
 	w, h := fit(p.Width, p.Height, maxEdge)
 	m := Image{Name: name, Width: w, Height: h, GPS: p.Exif.GPS}
 	target := filepath.Join(dir, name)
-	if p.Format == formatJPEG && p.Exif.Orientation <= 1 && !p.misleading() && w == p.Width && h == p.Height {
+	if p.Format == formatJPEG && p.Exif.Orientation <= 1 && !p.asStored && !p.misleading() && w == p.Width && h == p.Height {
 		return m, copyFile(p.Path, target)
 	}
 	picture, err := decodePicture(ctx, p.Path)

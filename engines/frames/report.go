@@ -30,7 +30,8 @@ type Report struct {
 	Matched    Spread  `json:"matched"`    // see choose.Frame.Matched
 	Parallax   float64 `json:"parallax"`   // median of Frame.Parallax where it was measured
 
-	Masks int `json:"masks,omitempty"` // files of masks that came with it
+	Masks int    `json:"masks,omitempty"` // files of masks that came with it
+	Poses string `json:"poses,omitempty"` // the name of the poses that came with it
 
 	Warnings []fault.Warning `json:"warnings"`        // never nil
 	Parts    []Report        `json:"parts,omitempty"` // of a capture of several sources, each of them

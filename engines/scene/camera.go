@@ -1,6 +1,7 @@
 package scene
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -57,6 +58,9 @@ var cameraModels = [numCameraModels]struct {
 	Equirectangular:        {"EQUIRECTANGULAR", 2, 0},
 }
 
+// ErrUnknownModel is in the error of a camera whose model is not one of those above, or cannot be used where it is found.
+var ErrUnknownModel = errors.New("unknown camera model")
+
 // Known says whether the id is one of COLMAP's models.
 func (m CameraModel) Known() bool { return m >= 0 && m < numCameraModels }
 
@@ -83,7 +87,7 @@ func ParseCameraModel(name string) (CameraModel, error) {
 			return CameraModel(m), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown camera model %q (COLMAP's names, such as PINHOLE or SIMPLE_RADIAL)", name)
+	return 0, fmt.Errorf("%w %q (COLMAP's names, such as PINHOLE or SIMPLE_RADIAL)", ErrUnknownModel, name)
 }
 
 // Camera is the intrinsic calibration that one or more images share.
@@ -141,4 +145,21 @@ func (c *Camera) Rescaled(width, height int) Camera {
 		p[0], p[1], p[2], p[3] = p[0]*sx, p[1]*sy, p[2]*sx, p[3]*sy
 	}
 	return out
+}
+
+// Key is the same for cameras that are alike in everything but their id.
+func (c *Camera) Key() string { return fmt.Sprint(c.Model, c.Width, c.Height, c.Params) }
+
+// Intrinsics are focal lengths and principal point in pixels, of a model without focal lengths all 0.
+func (c *Camera) Intrinsics() (fx, fy, cx, cy float64) {
+	if !c.Model.Known() || len(c.Params) != c.Model.NumParams() {
+		return 0, 0, 0, 0
+	}
+	switch cameraModels[c.Model].numFocal {
+	case 1:
+		return c.Params[0], c.Params[0], c.Params[1], c.Params[2]
+	case 2:
+		return c.Params[0], c.Params[1], c.Params[2], c.Params[3]
+	}
+	return 0, 0, 0, 0
 }

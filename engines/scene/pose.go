@@ -23,6 +23,11 @@ func (p Rigid3) Center() [3]float64 {
 	return [3]float64{-c[0], -c[1], -c[2]}
 }
 
+// Unapply takes a point in the camera frame to the world.
+func (p Rigid3) Unapply(x [3]float64) [3]float64 {
+	return mulVec(transpose(p.Matrix()), sub(x, p.Translation))
+}
+
 // Rigid3FromCenter is the pose with the world-to-camera rotation R and the camera centre C.
 func Rigid3FromCenter(rotation [3][3]float64, center [3]float64) Rigid3 {
 	t := mulVec(rotation, center)

@@ -51,7 +51,7 @@ func ParseCameras(data []byte) ([]Camera, error) {
 		c := Camera{CameraID: d.u32(), Model: CameraModel(d.u32())}
 		width, height := d.u64(), d.u64()
 		if d.err == nil && !c.Model.Known() {
-			return nil, fmt.Errorf("camera %d has the unknown model %d (COLMAP 4.2 knows 0 to %d)", c.CameraID, int32(c.Model), numCameraModels-1)
+			return nil, fmt.Errorf("camera %d: %w %d (COLMAP 4.2 knows 0 to %d)", c.CameraID, ErrUnknownModel, int32(c.Model), numCameraModels-1)
 		}
 		if d.err == nil && (width == 0 || height == 0 || width > maxSide || height > maxSide) {
 			return nil, fmt.Errorf("camera %d has the size %d×%d", c.CameraID, width, height)

@@ -151,3 +151,31 @@ func (r *Reconstruction) Without(names []string) *Reconstruction {
 	}
 	return out
 }
+
+// DropDangling removes what names something that does not exist: tracks in images or features that are missing or say otherwise,
+// and features of points that are missing. Exporters of other programs leave such behind, and write points without tracks.
+func (r *Reconstruction) DropDangling() {
+	named := make(map[uint32][]bool, len(r.Images)) // features by image that a track holds
+	for i := range r.Images {
+		named[r.Images[i].ImageID] = make([]bool, len(r.Images[i].Points2D))
+	}
+	for i := range r.Points3D {
+		p := &r.Points3D[i]
+		p.Track = slices.DeleteFunc(p.Track, func(e TrackElement) bool {
+			features, im, at := named[e.ImageID], r.Image(e.ImageID), uint64(e.Point2DIdx)
+			if im == nil || at >= uint64(min(len(features), len(im.Points2D))) || features[at] || im.Points2D[at].Point3DID != p.Point3DID {
+				return true
+			}
+			features[e.Point2DIdx] = true
+			return false
+		})
+	}
+	for i := range r.Images {
+		im := &r.Images[i]
+		for k := range im.Points2D {
+			if features := named[im.ImageID]; k >= len(features) || !features[k] {
+				im.Points2D[k].Point3DID = InvalidPoint3DID
+			}
+		}
+	}
+}

@@ -17,6 +17,10 @@ type World struct {
 	North  string `json:"north,omitempty"` // "+z" when GPS determines it
 	// UnitErrorPct is the standard error of the metre in percent, from how far the cameras are from their GPS positions.
 	UnitErrorPct float64 `json:"unit_error_pct,omitempty"`
+	// From takes points from the world that the reconstruction had before.
+	From Similarity `json:"-"`
+	// Given is From where poses were given: it takes their world to this one.
+	Given *Similarity `json:"given,omitempty"`
 }
 
 // Units of [World].
@@ -50,12 +54,15 @@ func (r *Reconstruction) Moved(s Similarity) *Reconstruction {
 //
 // enu may hold where images were taken, by name, in metres to the east, to the north and up. Where these agree with the
 // cameras they decide on the unit, which is then the metre, and on up and north.
-func (r *Reconstruction) Settle(enu map[string][3]float64) (*Reconstruction, World, error) {
+//
+// turned may hold the EXIF orientations of images that do not lie as they are shown, by name: people held the camera level as
+// shown.
+func (r *Reconstruction) Settle(enu map[string][3]float64, turned map[string]int) (*Reconstruction, World, error) {
 	if len(r.Images) == 0 {
 		return nil, World{}, fmt.Errorf("settling the world frame: no images")
 	}
 	world := World{Up: "-y", UpFrom: "cameras", Unit: UnitViewDistance}
-	s := Similarity{Scale: 1 / r.viewDistance(), Rotation: r.level()}
+	s := Similarity{Scale: 1 / r.viewDistance(), Rotation: r.level(turned)}
 	if fit, ok := r.georeference(enu); ok {
 		world.Unit, world.UnitErrorPct = UnitMetre, 100*fit.scaleError
 		s.Scale = fit.similarity.Scale
@@ -77,7 +84,31 @@ func (r *Reconstruction) Settle(enu map[string][3]float64) (*Reconstruction, Wor
 	if !finite(s.Scale, s.Translation[0], s.Translation[1], s.Translation[2]) || !(s.Scale > 0) {
 		return nil, World{}, fmt.Errorf("settling the world frame: the reconstruction has no extent")
 	}
+	world.From = s
 	return r.Moved(s), world, nil
+}
+
+// shown are the axes of a camera, as rows, once its image is turned upright by its EXIF orientation (TIFF 6.0: which sides of the
+// shown picture the stored first row and first column are).
+func shown(m [3][3]float64, orientation int) [3][3]float64 {
+	negative := func(v [3]float64) [3]float64 { return [3]float64{-v[0], -v[1], -v[2]} }
+	switch orientation {
+	case 2:
+		m[0] = negative(m[0])
+	case 3:
+		m[0], m[1] = negative(m[0]), negative(m[1])
+	case 4:
+		m[1] = negative(m[1])
+	case 5:
+		m[0], m[1] = m[1], m[0]
+	case 6:
+		m[0], m[1] = negative(m[1]), m[0]
+	case 7:
+		m[0], m[1] = negative(m[1]), negative(m[0])
+	case 8:
+		m[0], m[1] = m[1], negative(m[0])
+	}
+	return m
 }
 
 // viewDistance is the median over images of the median depth of the points each sees; without points, the largest
@@ -131,12 +162,12 @@ const turned = 0.03
 // People hold cameras level, not upright: the horizon is where the x axes lie, whether one looks down on a table or up
 // to a roof. Up is therefore the direction that is most nearly normal to all x axes, on the side of the images' upper
 // edges. Where the camera never turned, x axes leave a rotation about them open; then the mean upper edge decides.
-func (r *Reconstruction) level() [3][3]float64 {
+func (r *Reconstruction) level(orientations map[string]int) [3][3]float64 {
 	var axes [3][3]float64
 	var up [3]float64
 	first := 0
 	for i := range r.Images {
-		m := r.Images[i].CamFromWorld.Matrix()
+		m := shown(r.Images[i].CamFromWorld.Matrix(), orientations[r.Images[i].Name])
 		addOuter(&axes, m[0], m[0])
 		up = sub(up, m[1])
 		if r.Images[i].Name < r.Images[first].Name {
@@ -158,7 +189,7 @@ func (r *Reconstruction) level() [3][3]float64 {
 	if dot(normal, up) < 0 {
 		normal = sub([3]float64{}, normal)
 	}
-	m := r.Images[first].CamFromWorld.Matrix()
+	m := shown(r.Images[first].CamFromWorld.Matrix(), orientations[r.Images[first].Name])
 	ahead := reject(m[2], normal)
 	if norm(ahead) < 1e-3 { // straight down: the upper edge points ahead
 		ahead = reject(sub([3]float64{}, m[1]), normal)

@@ -34,7 +34,7 @@ var layers = map[string][]string{
 }
 
 // engineOrder lists the engines from the bottom up: one may import only what comes before it.
-var engineOrder = []string{"capturetest", "choose", "tool", "fault", "simd", "sheet", "scene", "splat", "raster", "gpu", "trainer", "clean", "mesh", "frames", "colmap", "depth", "sample"}
+var engineOrder = []string{"capturetest", "choose", "tool", "fault", "simd", "sheet", "scene", "splat", "raster", "gpu", "trainer", "clean", "mesh", "posed", "frames", "colmap", "depth", "sample"}
 
 // adapters speak to the outside world. Only a main and app, where programs are wired, may name one; infra/local offers the same
 // things on one machine.

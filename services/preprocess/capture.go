@@ -11,6 +11,7 @@ import (
 	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/posed"
 	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -100,6 +101,19 @@ func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
 		inputs[placed[i]].ENU = &at
 	}
 	return inputs
+}
+
+// given are the poses that came with the capture, of an attempt's images, with points of its depth maps.
+func (c *capture) given(job *stage.Job, a attempt) (*colmap.Given, error) {
+	known, err := c.Posed(a.images)
+	if err != nil {
+		return nil, err
+	}
+	if bad := posed.AddDepthPoints(known.Model, a.folder, known.Depth); bad > 0 {
+		job.Warn(pipeline.Warning{Code: "depth_unreadable", Message: fmt.Sprintf("%d of %d depth maps could not be read and were left out.", bad, len(known.Depth)),
+			Advice: "Depth maps are read as PNG of 16 bits, with their confidence in a PNG of the same size."})
+	}
+	return &colmap.Given{From: c.Poses(), Model: known.Model, Turned: known.Turned}, nil
 }
 
 // mostImages is how many a second try may use where the client set no bound.

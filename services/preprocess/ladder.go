@@ -26,6 +26,7 @@ type rung struct {
 	edgePx   int
 	features int // most of an image
 	search   colmap.Search
+	given    bool // poses came with the capture
 	every    bool // pair of images is matched, where these are few enough
 }
 
@@ -43,7 +44,7 @@ const (
 
 // first is the rung of the preset.
 func (w work) first() rung {
-	return rung{what: "the preset's images and features", edgePx: withMargin(w.longEdgePx), features: w.features}
+	return rung{what: "the preset's images and features", edgePx: withMargin(w.longEdgePx), features: w.features, given: w.given}
 }
 
 // ladder are the rungs above the first, for a capture whose pictures are sourcePx long at most. A plan that was made smaller for
@@ -74,6 +75,9 @@ func (r rung) plan(images int) colmap.Plan {
 	p := colmap.Plan{MaxImageSize: r.edgePx, MaxNumFeatures: r.features, Search: r.search}
 	if r.every && images <= everyPair {
 		p.Matcher = colmap.Exhaustive
+	}
+	if r.given {
+		p.Matcher = colmap.ByPoses
 	}
 	return p
 }
@@ -154,7 +158,11 @@ func (c Config) search(ctx context.Context, job *stage.Job, capture *capture, w 
 	if hardlyMoves(capture.report.Warnings) != nil {
 		w.posesBudgetS /= 4 // more of what shows no depth is hardly worth its time
 	}
-	return climb(ctx, w, w.ladder(capture.report.DurationS > 0), func(ctx context.Context, r rung, number int, at span, leftS float64) (a attempt, ok bool, err error) {
+	rungs := w.ladder(capture.report.DurationS > 0)
+	if w.given {
+		rungs = nil // nothing is looked for
+	}
+	return climb(ctx, w, rungs, func(ctx context.Context, r rung, number int, at span, leftS float64) (a attempt, ok bool, err error) {
 		dir := job.Dir
 		if number > 1 {
 			if r, ok = c.affordable(w, r, len(capture.selection.Frames), leftS); !ok {

@@ -21,6 +21,7 @@ type work struct {
 	features   int
 	// source is the capture: its images, of the size of its pictures.
 	source       colmap.Size
+	given        bool    // poses came with the capture
 	posesBudgetS float64 // what further tries for poses may take, see rung
 	plan         pipeline.Plan
 }
@@ -64,7 +65,8 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 	w.posesBudgetS = options.PosesBudgetS()
 	size := w.size(images, withMargin(w.longEdgePx))
 	width, height = size.Width, size.Height
-	engine := colmap.Plan{MaxNumFeatures: w.features}
+	w.given = report.Poses != ""
+	engine := w.first().plan(size.Images)
 	if c.MemoryBytes > 0 {
 		w.threads = engine.ThreadsWithin(int64(usable*float64(c.MemoryBytes)), size, w.threads)
 	}

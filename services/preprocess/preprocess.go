@@ -148,6 +148,11 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	plan.WorkPath, plan.OutputPath = a.workPath, filepath.Join(dir, "out")
 	plan.Video, plan.Images = capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0, capture.inputs(a.images)
 	plan.UndistortedSize = undistortedSize(w.longEdgePx, a.rung.edgePx)
+	if w.given {
+		if plan.Given, err = capture.given(job, a); err != nil {
+			return colmap.Result{}, err
+		}
+	}
 	return program.Reconstruct(ctx, plan)
 }
 
