@@ -22,6 +22,7 @@ var (
 	ErrLeaseLost = errors.New("queue: lease lost: another worker may own this task now") // reaped or finished
 	ErrCanceled  = errors.New("queue: request canceled")
 	ErrTerminal  = errors.New("queue: request already ended")
+	ErrActive    = errors.New("queue: request has not ended")
 	// ErrTokenTaken reports that the token belongs to another unfinished request.
 	ErrTokenTaken = errors.New("queue: another request has the token")
 )
@@ -211,6 +212,9 @@ type Upkeep interface {
 	Lost(ctx context.Context, stage pipeline.Stage, worker string, f *pipeline.Failure) (ended []string, err error)
 	// Announced records that the end of a request has been published.
 	Announced(ctx context.Context, requestID string) error
+	// Forget removes an ended request before Config.Keep is over: its token opens nothing any more, its session is free, and its end is
+	// not announced. ErrActive when it has not ended; forgetting one that is not known is no error.
+	Forget(ctx context.Context, requestID string) error
 }
 
 // Overview is what an operator looks at. It reports the current state: a retry that is due counts as ready, and the call publishes its

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,20 +21,23 @@ import (
 
 const tracedID = "06ebef9p01necy1z9yyyj6veq0"
 
-// operatorsAPI answers as a deployment behind IAM does.
-func operatorsAPI(w http.ResponseWriter, r *http.Request) {
+// deployed answers as a deployment behind IAM does.
+func deployed(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Authorization") != "Bearer good":
 		http.Error(w, "no", http.StatusForbidden)
 	case r.URL.Path == "/trace/"+tracedID:
 		serve.WriteJSON(w, http.StatusOK, story.Story{RequestID: tracedID, Status: pipeline.Queued, Now: "It waits for its upload."})
+	case r.URL.Path == "/purge":
+		body, _ := io.ReadAll(r.Body)
+		serve.WriteJSON(w, http.StatusOK, map[string]any{"requests": 2, "objects": 30, "bytes": len(body), "active": strings.Count(string(body), "key:busy"), "waiting": strings.Count(string(body), "key:late"), "dry_run": strings.Contains(string(body), `"dry_run":true`)})
 	default:
 		serve.WriteProblem(w, serve.Problem{Status: http.StatusNotFound, Code: "unknown_request", Detail: "No such request.", Advice: "Check the id."})
 	}
 }
 
 func TestTraceAsksTheOperatorsAPI(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(operatorsAPI))
+	server := httptest.NewServer(http.HandlerFunc(deployed))
 	defer server.Close()
 	data, err := os.MkdirTemp("", "trace-") // a socket's path is short
 	if err != nil {
@@ -44,7 +48,7 @@ func TestTraceAsksTheOperatorsAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	local := httptest.NewUnstartedServer(http.HandlerFunc(operatorsAPI))
+	local := httptest.NewUnstartedServer(http.HandlerFunc(deployed))
 	local.Listener.Close()
 	local.Listener = listener
 	local.Start()
@@ -52,7 +56,7 @@ func TestTraceAsksTheOperatorsAPI(t *testing.T) {
 
 	for _, where := range []string{server.URL, server.URL + "/", data, filepath.Join(data, laptop.OperatorsSocket)} {
 		var out bytes.Buffer
-		cmd := traceCommand{Request: tracedID, Operators: where, Identity: "good"}
+		cmd := traceCommand{Request: tracedID, Operators: operatorsAPI{where, "good"}}
 		if err := cmd.Run(context.Background(), console{out: &out, err: &out}); err != nil || !strings.Contains(out.String(), "It waits for its upload.") {
 			t.Errorf("%s: %v\n%s", where, err, out.String())
 		}
@@ -66,14 +70,40 @@ func TestTraceAsksTheOperatorsAPI(t *testing.T) {
 		cmd  traceCommand
 		says string
 	}{
-		{traceCommand{Request: "00000000000000000000000000", Operators: server.URL, Identity: "good"}, "No such request. Check the id. (unknown_request)"},
-		{traceCommand{Request: tracedID, Operators: server.URL}, "SPLATWORKS_IDENTITY_TOKEN"},
-		{traceCommand{Request: tracedID, Operators: filepath.Join(data, "nothing")}, "--operators"},
+		{traceCommand{Request: "00000000000000000000000000", Operators: operatorsAPI{server.URL, "good"}}, "No such request. Check the id. (unknown_request)"},
+		{traceCommand{Request: tracedID, Operators: operatorsAPI{Operators: server.URL}}, "SPLATWORKS_IDENTITY_TOKEN"},
+		{traceCommand{Request: tracedID, Operators: operatorsAPI{Operators: filepath.Join(data, "nothing")}}, "--operators"},
 		{traceCommand{Request: "no-id"}, "neither the id of a request nor a folder"},
 		{traceCommand{Request: t.TempDir()}, "holds no run"},
 	} {
 		if err := c.cmd.Run(context.Background(), console{}); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: %v, not %q", c.cmd, err, c.says)
+		}
+	}
+}
+
+// TestErase: what was deleted is said, and what is left is an error.
+func TestErase(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(deployed))
+	defer server.Close()
+	t.Setenv("SPLATWORKS_OPERATORS", server.URL)
+	t.Setenv("SPLATWORKS_IDENTITY_TOKEN", "good")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--request", tracedID}, exitOK, "erased 2 requests: 30 objects"},
+		{[]string{"--caller", "key:app", "--dry-run"}, exitOK, "would erase 2 requests"},
+		{[]string{"--caller", "key:app", "--json"}, exitOK, `"objects": 30`},
+		{[]string{"--caller", "key:busy"}, exitFailed, "add --cancel"},
+		{[]string{"--caller", "key:late"}, exitFailed, "two minutes"},
+		{nil, exitBadUsage, "--request or --caller"},
+		{[]string{"--caller", "x", "--request", tracedID}, exitBadUsage, "can't be used together"},
+	} {
+		var out bytes.Buffer
+		if code := run(t.Context(), console{out: &out, err: &out, args: append([]string{"erase"}, c.args...)}); code != c.code || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%v: %d\n%s", c.args, code, out.String())
 		}
 	}
 }

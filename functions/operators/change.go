@@ -68,16 +68,24 @@ func (s *Service) set(r *http.Request) (int, any, error) {
 		return 0, nil, refuse(http.StatusConflict, "illegal_transition", fmt.Sprintf("Nobody may set a request from %s to %q.", state.Status, ask.Status),
 			"Only CANCELED can be set; use retry to start again.")
 	}
-	err = s.Queue.Cancel(ctx, id)
+	err = s.cancel(ctx, state.Request)
 	if err != nil && (state.Status != pipeline.Canceled || !errors.Is(err, queue.ErrTerminal)) {
 		return 0, nil, err
 	}
-	if s.Ended != nil && err == nil { // who ended it announces that, nobody else
-		if err := s.Ended(ctx, state.Request, pipeline.Canceled); err != nil {
-			s.Log.WarnContext(ctx, "end of request not announced", "request_id", id, "stage", state.Stage, "error", err.Error())
+	return s.look(r)
+}
+
+// cancel calls a request off and announces that: who ended it does, nobody else.
+func (s *Service) cancel(ctx context.Context, r pipeline.Request) error {
+	if err := s.Queue.Cancel(ctx, r.ID); err != nil {
+		return err
+	}
+	if s.Ended != nil {
+		if err := s.Ended(ctx, r, pipeline.Canceled); err != nil {
+			s.Log.WarnContext(ctx, "end of request not announced", "request_id", r.ID, "stage", "", "error", err.Error())
 		}
 	}
-	return s.look(r)
+	return nil
 }
 
 // redeliver serves POST /redeliver/{id}: the webhook of an ended request is sent once more.

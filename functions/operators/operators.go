@@ -26,6 +26,7 @@ type Queue interface {
 	queue.Restorer
 	queue.Overview
 	Enqueue(ctx context.Context, t queue.Task) (added bool, err error)
+	Forget(ctx context.Context, requestID string) error                                              // queue.Upkeep
 	After(ctx context.Context, cursor string, n int, wait time.Duration) ([]queue.Transition, error) // queue.Events
 }
 

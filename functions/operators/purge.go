@@ -12,54 +12,122 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-const minPurgeAge = time.Hour
+const (
+	minPurgeAge = time.Hour
+	// settledAfter is how long after its end no worker of a request writes any more: until then it holds a lease, or believes it.
+	settledAfter = 2 * time.Minute
+)
 
-// purge serves POST /purge {"older_than_s": 2592000, "dry_run": true}: everything that requests left which ended so long
-// ago is deleted from all buckets. A request that has not ended is never touched, whatever its age. No request reads another one's
-// objects, since a retry has copies: a retry that copies while its source is deleted has all of it or is refused.
-func (s *Service) purge(r *http.Request) (int, any, error) {
-	var ask struct {
-		OlderThanS float64 `json:"older_than_s"`
-		DryRun     bool    `json:"dry_run"`
+// purgeAsked is the body of POST /purge. At least one of the first three is given; all that are given must be true of a request.
+type purgeAsked struct {
+	OlderThanS float64 `json:"older_than_s"` // since it ended
+	RequestID  string  `json:"request_id"`
+	Caller     string  `json:"caller"` // as records have it: key:NAME, or an address
+	Cancel     bool    `json:"cancel"` // those that have not ended
+	DryRun     bool    `json:"dry_run"`
+}
+
+func (a purgeAsked) named() bool { return a.RequestID != "" || a.Caller != "" }
+
+func (a purgeAsked) check() error {
+	switch age := a.OlderThanS; {
+	case a.RequestID != "" && !pipeline.ValidRequestID(a.RequestID):
+		return refuse(http.StatusBadRequest, "invalid_request_id", fmt.Sprintf("%.40q is not the id of a request.", a.RequestID), "GET /requests lists them.")
+	case a.Cancel && !a.named():
+		return refuse(http.StatusBadRequest, "invalid_cancel", "cancel needs a request_id or a caller.", "Say whose requests are to be canceled.")
+	case age == 0 && a.named():
+		return nil
+	case !(age >= minPurgeAge.Seconds() && age <= 1e9):
+		return refuse(http.StatusBadRequest, "invalid_age", fmt.Sprintf("older_than_s must be between %g and 1e9, unless a request_id or a caller is named.", minPurgeAge.Seconds()), "Think of a month: 2592000.")
 	}
+	return nil
+}
+
+// purgeAnswer is what was deleted, and what was not.
+type purgeAnswer struct {
+	Requests int   `json:"requests"`
+	Objects  int   `json:"objects"`
+	Bytes    int64 `json:"bytes"`
+	Active   int   `json:"active"`  // requests that were named, have not ended, and stay
+	Waiting  int   `json:"waiting"` // that were named and ended just now: their workers may still write
+	DryRun   bool  `json:"dry_run"`
+}
+
+// purge serves POST /purge: everything that requests left which ended so long ago, or that are named by their id or their caller, is
+// deleted from all buckets; of the named ones the queue keeps nothing either. A request that has not ended is never touched, whatever
+// its age; its deletion begins with its end. No request reads another one's objects, since a retry has copies: a retry that
+// copies while its source is deleted has all of it or is refused.
+func (s *Service) purge(r *http.Request) (int, any, error) {
+	var ask purgeAsked
 	if err := read(r, &ask); err != nil {
 		return 0, nil, err
 	}
-	if !(ask.OlderThanS >= minPurgeAge.Seconds() && ask.OlderThanS <= 1e9) {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_age", fmt.Sprintf("older_than_s must be between %g and 1e9.", minPurgeAge.Seconds()), "Think of a month: 2592000.")
-	}
-	ctx := r.Context()
-	old, err := s.endedBefore(ctx, s.Now().Add(-time.Duration(ask.OlderThanS*float64(time.Second))))
-	if err != nil {
+	if err := ask.check(); err != nil {
 		return 0, nil, err
 	}
-	objects, bytes := 0, int64(0)
-	for _, id := range old {
-		n, b, err := s.purgeRequest(ctx, id, ask.DryRun)
+	ctx := r.Context()
+	done := purgeAnswer{DryRun: ask.DryRun}
+	var doomed []string // collected first: deleting while listing would shift pages
+	for record, err := range s.archive().Records(ctx) {
+		if err == nil && ask.means(record.Request) {
+			var now bool
+			if now, err = s.mayGo(ctx, ask, record, &done); err == nil && now {
+				doomed = append(doomed, record.Request.ID)
+			}
+		}
 		if err != nil {
 			return 0, nil, err
 		}
-		objects, bytes = objects+n, bytes+b
 	}
-	s.Log.InfoContext(ctx, "purged", "requests", len(old), "objects", objects, "bytes", bytes, "dry_run", ask.DryRun)
-	return http.StatusOK, map[string]any{"requests": len(old), "objects": objects, "bytes": bytes, "dry_run": ask.DryRun}, nil
+	for _, id := range doomed {
+		n, b, err := s.purgeRequest(ctx, id, ask.DryRun)
+		if err == nil && ask.named() && !ask.DryRun {
+			err = s.Queue.Forget(ctx, id)
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		done.Requests, done.Objects, done.Bytes = done.Requests+1, done.Objects+n, done.Bytes+b
+	}
+	s.Log.InfoContext(ctx, "purged", "requests", done.Requests, "objects", done.Objects, "bytes", done.Bytes, "active", done.Active, "waiting", done.Waiting,
+		"of_request", ask.RequestID, "of_caller", ask.Caller, "dry_run", ask.DryRun)
+	return http.StatusOK, done, nil
 }
 
-// endedBefore lists the requests that are known to have ended before t.
-func (s *Service) endedBefore(ctx context.Context, t time.Time) (old []string, err error) {
-	for record, err := range s.archive().Records(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		ended, err := s.ended(ctx, record)
-		if err != nil {
-			return nil, err
-		}
-		if !ended.IsZero() && ended.Before(t) {
-			old = append(old, record.Request.ID)
-		}
+// means says whether a request is one that was named.
+func (a purgeAsked) means(r pipeline.Request) bool {
+	return (a.RequestID == "" || a.RequestID == r.ID) && (a.Caller == "" || a.Caller == r.Caller)
+}
+
+// mayGo says whether a request can be deleted now, and counts those that were named and cannot. If it is to be canceled, it is.
+func (s *Service) mayGo(ctx context.Context, ask purgeAsked, record queue.Record, done *purgeAnswer) (bool, error) {
+	ended, err := s.ended(ctx, record)
+	if err != nil {
+		return false, err
 	}
-	return old, nil
+	now := s.Now()
+	if ended.IsZero() {
+		if !ask.Cancel {
+			if ask.named() {
+				done.Active++
+			}
+			return false, nil
+		}
+		if !ask.DryRun {
+			if err := s.cancel(ctx, record.Request); err != nil && !errors.Is(err, queue.ErrTerminal) { // it ended meanwhile
+				return false, err
+			}
+		}
+		ended = now
+	}
+	if age := time.Duration(ask.OlderThanS * float64(time.Second)); age > 0 && !ended.Before(now.Add(-age)) {
+		return false, nil
+	}
+	if ended.After(now.Add(-settledAfter)) {
+		done.Waiting++
+		return false, nil
+	}
+	return true, nil
 }
 
 // ended is when a request ended; zero when it has not, or nobody knows.

@@ -16,7 +16,7 @@ const (
 	// Poses: seconds an image and a pair of images with the preview preset.
 	photoS, frameS, pairS = 1, 0.3, 0.09
 	framePairs            = 11  // of each frame of a video
-	allPairs              = 200 // up to so many photos each is compared with each; then with so many
+	allPairs              = 200 // of photos: more are not all compared with each other
 	depthImageS           = 0.6
 	exportS, outputS      = 2, 1
 )
@@ -26,7 +26,7 @@ var posesFactor = map[pipeline.Preset]float64{pipeline.Preview: 1, pipeline.Stan
 
 func (c Capture) video() bool { return c.DurationS > 0 }
 
-// used is how many images of a capture are used: all photos, and of a video what is worth it, as far as can be told from its length.
+// used is how many images of a capture are used: all photos, and of a video what is worth it, as far as its length says.
 func used(c Capture, o pipeline.Options) int {
 	most := o.WithDefaults().MaxImages
 	if c.Images > 0 {

@@ -175,19 +175,39 @@ func (q *Queue) Announced(_ context.Context, requestID string) error {
 	return nil
 }
 
+// Forget implements queue.Upkeep.
+func (q *Queue) Forget(_ context.Context, requestID string) error {
+	q.lock()
+	defer q.mu.Unlock()
+	r := q.requests[requestID]
+	switch {
+	case r == nil:
+		return nil
+	case !r.Status.Terminal():
+		return queue.ErrActive
+	}
+	q.ended = slices.DeleteFunc(q.ended, func(e *request) bool { return e == r })
+	q.remove(r)
+	return nil
+}
+
 // forget removes requests that ended long enough ago.
 func (q *Queue) forget(now time.Time) int {
 	n := 0
 	for ; n < len(q.ended) && !now.Before(q.ended[n].FinishedAt.Add(q.cfg.Keep)); n++ {
-		r := q.ended[n]
-		delete(q.requests, r.ID)
-		delete(q.tokens, r.TokenHash)
-		delete(q.unannounced, r.ID)
-		if q.sessions[r.SessionKey()] == r.ID {
-			delete(q.sessions, r.SessionKey())
-		}
-		q.counts[r.Status]--
+		q.remove(q.ended[n])
 	}
 	q.ended = q.ended[n:]
 	return n
+}
+
+// remove takes an ended request out of everything but the list of those.
+func (q *Queue) remove(r *request) {
+	delete(q.requests, r.ID)
+	delete(q.tokens, r.TokenHash)
+	delete(q.unannounced, r.ID)
+	if q.sessions[r.SessionKey()] == r.ID {
+		delete(q.sessions, r.SessionKey())
+	}
+	q.counts[r.Status]--
 }

@@ -407,6 +407,34 @@ var reaperTests = []test{
 		check(b, "canceled", counts[pipeline.Canceled], err, 0)
 		check(b, "queued", counts[pipeline.Queued], err, 3)
 	}},
+	{"an ended request is forgotten when asked to", func(b *bench) {
+		done, canceled, active := b.submit(), b.submit(), b.submit()
+		b.complete(done)
+		b.must(b.q.Cancel(b.ctx(), canceled.ID))
+		again := b.submit(func(r *pipeline.Request) { r.SessionID = canceled.SessionID })
+		b.is("Forget of an active one", b.q.Forget(b.ctx(), active.ID), queue.ErrActive)
+		for range 2 {
+			b.must(b.q.Forget(b.ctx(), done.ID))
+			b.must(b.q.Forget(b.ctx(), canceled.ID))
+		}
+		_, err := b.q.Lookup(b.ctx(), done.ID)
+		b.is("Lookup", err, queue.ErrNotFound)
+		_, err = b.q.LookupToken(b.ctx(), done.TokenHash)
+		b.is("LookupToken", err, queue.ErrNotFound)
+		b.state(active.ID)
+		b.submit(func(r *pipeline.Request) { r.SessionID = done.SessionID })
+		// The session of the canceled request belongs to another by now.
+		b.is("Submit", b.q.Submit(b.ctx(), b.request(func(r *pipeline.Request) { r.SessionID = again.SessionID })),
+			&queue.DuplicateError{RequestID: again.ID})
+		b.clock.Advance(b.cfg.AnnounceGrace)
+		check(b, "unannounced", len(b.reap().Unannounced), nil, 0)
+		b.clock.Advance(b.cfg.Keep + time.Minute)
+		check(b, "forgotten", b.reap().Forgotten, nil, 0)
+		counts, err := b.q.StatusCounts(b.ctx())
+		check(b, "completed", counts[pipeline.Completed], err, 0)
+		check(b, "canceled", counts[pipeline.Canceled], err, 0)
+		check(b, "queued", counts[pipeline.Queued], err, 3)
+	}},
 	{"many at once", func(b *bench) {
 		const n = 1234
 		for range n {

@@ -71,7 +71,7 @@ func flag(yes bool) int {
 // answers are the words by which scripts refuse.
 var answers = map[string]error{
 	"lost": queue.ErrLeaseLost, "canceled": queue.ErrCanceled, "unknown": queue.ErrNotFound, "finished": queue.ErrTerminal,
-	"token_taken": queue.ErrTokenTaken, "no_room": queue.ErrTooMuch,
+	"token_taken": queue.ErrTokenTaken, "no_room": queue.ErrTooMuch, "active": queue.ErrActive,
 }
 
 // call runs a script as of now, and again while Redis is away or still loading, for no longer than the queue's patience, and while it

@@ -167,6 +167,11 @@ func (q *Queue) Announced(ctx context.Context, requestID string) error {
 	return err
 }
 
+// Forget implements queue.Upkeep.
+func (q *Queue) Forget(ctx context.Context, requestID string) error {
+	return q.do(ctx, "forget", q.now(), requestID)
+}
+
 // Next implements queue.Overview.
 func (q *Queue) Next(ctx context.Context, stage pipeline.Stage, n int) ([]string, error) {
 	if _, err := pipeline.ParseStage(string(stage)); err != nil {

@@ -13,16 +13,6 @@ local function failure_at(stage)
   return cjson.encode(f)
 end
 
-local function forget(id, r)
-  local _, session, caller, token = unpack(cjson.decode(redis.call('GET', '{q4}submission:' .. id)))
-  redis.call('DEL', '{q4}request:' .. id, '{q4}submission:' .. id, '{q4}report:' .. id, '{q4}promised:' .. id)
-  redis.call('ZREM', '{q4}finished', id)
-  local sessions, field = index('{q4}session:', session_key(session, caller))
-  if redis.call('HGET', sessions, field) == id then redis.call('HDEL', sessions, field) end
-  redis.call('HDEL', index('{q4}token:', token))
-  count(r.status, '')
-end
-
 local this_minute = math.floor(now / 60000)
 local minute = redis.call('ZRANGEBYSCORE', '{q4}agenda', '-inf', this_minute, 'LIMIT', 0, 1)[1]
 if not minute then return {0, 0, 0} end

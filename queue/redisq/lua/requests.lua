@@ -34,3 +34,14 @@ local function fail(id, from, stage, failure, code)
   redis.call('HSET', '{q4}request:' .. id, 'lease_lost', '1')
   publish(id, stage, 'FAILED', 'failed', code)
 end
+
+-- forget removes everything about a finished request but its events.
+local function forget(id, r)
+  local _, session, caller, token = unpack(cjson.decode(redis.call('GET', '{q4}submission:' .. id)))
+  redis.call('DEL', '{q4}request:' .. id, '{q4}submission:' .. id, '{q4}report:' .. id, '{q4}promised:' .. id)
+  redis.call('ZREM', '{q4}finished', id)
+  local sessions, field = index('{q4}session:', session_key(session, caller))
+  if redis.call('HGET', sessions, field) == id then redis.call('HDEL', sessions, field) end
+  redis.call('HDEL', index('{q4}token:', token))
+  count(r.status, '')
+end
