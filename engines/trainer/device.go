@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/splatworks/splatworks/engines/gpu"
+	"github.com/splatworks/splatworks/engines/raster"
 )
 
 // device is a graphics card as a machine: the model, its moments and statistics stay there between put and get, and pictures
@@ -20,6 +21,7 @@ type device struct {
 	spare onCard          // for pictures that are not kept
 	room  int64           // bytes for those that are
 	used  int64
+	frame raster.Frame // of draw
 }
 
 // onCard is a picture in the card's memory.
@@ -60,6 +62,13 @@ func (d *device) close() {
 	d.forget()
 	d.spare.free()
 	d.engine.Free(&d.model)
+}
+
+func (d *device) draw(cam *raster.Camera, background [3]float32) (*raster.Frame, error) {
+	if _, err := d.engine.Forward(&d.model, cam, gpu.Options{Degree: d.model.Degree, Background: background}); err != nil {
+		return nil, err
+	}
+	return &d.frame, d.engine.Read(&d.frame)
 }
 
 func (d *device) step(v *visit) (m measured, err error) {

@@ -37,7 +37,18 @@ const maxPSNR = 99.0
 
 // Evaluate compares a cloud with views that it was not trained on. It works for any cloud and any dataset.
 func Evaluate(cloud *splat.Cloud, views []*View, cfg *Config) (*Quality, error) {
-	return evaluate(newEngine(cfg), raster.Pack(cloud), views, cfg)
+	e := newEngine(cfg)
+	return evaluate(e.loss, e.paint(raster.Pack(cloud)), views, cfg)
+}
+
+// painter draws a model through a camera before a background. The frame lasts until its next call.
+type painter func(cam *raster.Camera, background [3]float32) (*raster.Frame, error)
+
+// paint draws with all that the parameters have.
+func (e *engine) paint(p *raster.Params) painter {
+	return func(cam *raster.Camera, background [3]float32) (*raster.Frame, error) {
+		return e.renderer.Forward(p, cam, raster.Options{Degree: p.Degree, Background: background}), nil
+	}
 }
 
 // Worst and Best name the extremes; -1 without views.
@@ -66,7 +77,7 @@ func newEngine(cfg *Config) *engine {
 	return &engine{raster.NewRenderer(workers(cfg), kernels), newPhotometric(kernels, workers(cfg)), kernels}
 }
 
-func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality, error) {
+func evaluate(loss *photometric, draw painter, views []*View, cfg *Config) (*Quality, error) {
 	q := &Quality{}
 	var truth [3]simd.Truth
 	for _, v := range views {
@@ -74,7 +85,10 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 		if pic.hidden() {
 			continue
 		}
-		f := e.renderer.Forward(p, &pic.Camera, raster.Options{Degree: p.Degree, Background: cfg.Background})
+		f, err := draw(&pic.Camera, cfg.Background)
+		if err != nil {
+			return nil, err
+		}
 		squares, fitted, counted := 0.0, 0.0, 0
 		for channel := range f.Color {
 			plane := f.Color[channel]
@@ -93,9 +107,9 @@ func evaluate(e *engine, p *raster.Params, views []*View, cfg *Config) (*Quality
 			fitted += fit.residual()
 		}
 		psnr, fit := psnrOf(squares, counted), psnrOf(fitted, counted)
-		e.loss.truth(pic, &truth)
+		loss.truth(pic, &truth)
 		cover(f, pic)
-		_, ssim := e.loss.measure(f, &truth, 1)
+		_, ssim := loss.measure(f, &truth, 1)
 		ssim = 1 - (1-ssim)*float64(3*len(f.Color[0]))/float64(counted) // hidden pixels agree, and count for nothing
 		q.Views = append(q.Views, ViewQuality{v.Name, psnr, fit, ssim})
 		q.PSNR += psnr

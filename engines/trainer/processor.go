@@ -31,6 +31,10 @@ func (p *processor) get() error { return nil }
 
 func (p *processor) close() {}
 
+func (p *processor) draw(cam *raster.Camera, background [3]float32) (*raster.Frame, error) {
+	return p.paint(p.model.params)(cam, background)
+}
+
 func (p *processor) step(v *visit) (m measured, err error) {
 	if v.level != p.level {
 		p.level = v.level

@@ -54,10 +54,9 @@ func peakMiB() float64 {
 	return float64(u.Maxrss) / 1024
 }
 
-func TestSceneQuality(t *testing.T) {
-	if *sceneDir == "" {
-		t.Skip("give an undistorted scene with -scene")
-	}
+// sceneConfig is what the flags ask for.
+func sceneConfig(t *testing.T) Config {
+	t.Helper()
 	cfg, err := Defaults(Standard)
 	if err != nil {
 		t.Fatal(err)
@@ -70,10 +69,18 @@ func TestSceneQuality(t *testing.T) {
 	if *sceneRAM > 0 {
 		cfg.MemoryBytes = *sceneRAM << 20
 	}
-	debug.SetGCPercent(10) // as the worker has it
 	if *sceneCap > 0 {
 		cfg.MaxGaussians = *sceneCap
 	}
+	return cfg
+}
+
+func TestSceneQuality(t *testing.T) {
+	if *sceneDir == "" {
+		t.Skip("give an undistorted scene with -scene")
+	}
+	cfg := sceneConfig(t)
+	debug.SetGCPercent(10) // as the worker has it
 	data, err := Load(*sceneDir, &cfg)
 	if err != nil {
 		t.Fatal(err)

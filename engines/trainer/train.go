@@ -267,9 +267,6 @@ func (t *training) get() error {
 func (t *training) report(fraction float64) error {
 	if t.cfg.EvaluateEvery > 0 && fraction-t.evaluatedAt >= t.cfg.EvaluateEvery {
 		t.evaluatedAt = fraction
-		if err := t.get(); err != nil {
-			return err
-		}
 		if _, err := t.evaluate(fraction); err != nil {
 			return err
 		}
@@ -320,12 +317,12 @@ func (t *training) save(fraction float64) error {
 	return nil
 }
 
-// evaluate measures the model as it is here.
+// evaluate measures the model as the machine has it.
 func (t *training) evaluate(fraction float64) (*Quality, error) {
 	if len(t.data.Test) == 0 {
 		return nil, nil
 	}
-	q, err := evaluate(t.engine, t.params, t.data.Test, &t.cfg)
+	q, err := evaluate(t.loss, t.machine.draw, t.data.Test, &t.cfg)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
@@ -345,6 +342,9 @@ func (t *training) finish() (*Result, error) {
 	t.prune()
 	if t.params.Len() == 0 {
 		return nil, errors.New("train: every Gaussian vanished; the images show nothing that can be reconstructed (all black, or not of one scene)")
+	}
+	if err := t.machine.put(&t.gaussians); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
 	}
 	held, err := t.evaluate(1)
 	if err != nil {
