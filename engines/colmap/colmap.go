@@ -40,6 +40,9 @@ type Progress struct {
 	Step, Total int     // in the command's own unit: images, blocks or phases; Total is 0 when unknown
 	Message     string  // what is being done, for a person
 	Fraction    float64 // of all that Reconstruct does, 0 to 1, never falling; 0 for single commands
+	ExpectedS   float64 // seconds that Reconstruct is expected to take, by the features counted so far; 0: not known
+
+	features int // root of the mean square of those of the images so far; of feature_extractor
 }
 
 // Run is what one command cost.

@@ -29,22 +29,24 @@ type Estimate struct {
 // What COLMAP takes on one core of a shared AMD EPYC (Zen 4), fitted to fox at 640 and 960 pixels (50 frames) and to
 // sceaux at 960 (11 photos).
 const (
-	extractSPerPixel   = 1.6e-6 // measured 1.55 to 1.77e-6
-	featuresAtPixel    = 1.326  // times pixels to the power of 0.6: 2190 features at 640x360, 3560 at 960x540
-	featuresGrowth     = 0.6    //
-	matchSPerFeature2  = 1.6e-8 // a pair, times the features of both; measured 1.3 to 2.0e-8
+	extractSPerPixel = 1.6e-6 // measured 1.55 to 1.77e-6
+	featuresAtPixel  = 1.326  // times pixels to the power of 0.6: 2190 features at 640x360, 3560 at 960x540
+	featuresGrowth   = 0.6    //
+	// matchSPerFeature2 is a pair, times the features of both: measured 1.6e-8 with 2190 features (fox, an idle machine), 2.0 to 2.8e-8
+	// with 2660 (fox), 3960 to 4300 (banana, sceaux) and 6000 (sceaux) on busy ones; photos of 2100 features took 3.9e-8.
+	matchSPerFeature2 = 2.0e-8
+	// Guided matching compares more of them with each other: 0.085 s more with 2125 features, 0.32 with 4285, 1.3 with 6000.
+	guidedS            = 1.7e-9 // a pair, times its features to the power of
+	guidedGrowth       = 2.3
 	undistortSPerPixel = 8e-8
 	// overLimit is by how much the features of an image exceed their limit: COLMAP stops only after the level of its scale space
 	// with which it is reached, and gives some two orientations (measured 1.0 to 2.3).
 	overLimit = 2
-	// From matchGrowsFrom features on a pair takes more than the square of them: what is looked up no longer fits the caches
-	// (measured 2.0 to 2.2e-8 at 4300 features).
-	matchGrowsFrom = 2200
-	matchGrowth    = 0.3
 	// photoFeatures is how many more features a photo has than a frame of a video of its size, which is softer (measured 1.0 to 2.4).
 	photoFeatures = 1.4
-	guidedCost    = 1.5 // times what matching takes without guided matching
-	affineCost    = 8   // times what extraction takes without affine shape and domain size pooling
+	// lenientFeatures is how many more features are found with lower thresholds (1.4 to 1.8).
+	lenientFeatures = 1.6
+	affineCost      = 8 // times what extraction takes without affine shape and domain size pooling
 	// rigShare is the part of its features that a sensor keeps which sees 90 degrees, where each has 60 for itself.
 	rigShare = 0.58
 	// The global mapper's time grows with the observations, the incremental one's with its repeated adjustment of all.
@@ -70,6 +72,9 @@ func (p Plan) Estimate(size Size, threads int) Estimate {
 	if !size.Frames {
 		features = int(photoFeatures * float64(features))
 	}
+	if p.Search >= SearchLenient {
+		features = int(lenientFeatures * float64(features))
+	}
 	features = min(features, int(overLimit*float64(p.featureLimit(size.Images))))
 	if size.PerFrame > 1 {
 		features = int(float64(features) * rigShare)
@@ -90,7 +95,7 @@ func (p Plan) estimateWith(found int, size Size, threads int) Estimate {
 	features := float64(e.Features)
 
 	extract := n * pixels * extractSPerPixel * search.extractCost
-	match := float64(e.Pairs) * features * features * matchSPerFeature2 * math.Pow(max(features/matchGrowsFrom, 1), matchGrowth) * search.matchCost
+	match := float64(e.Pairs) * pairS(features, search.guided)
 	global := n * features * globalSPerFeature
 	incremental := n * features * incrementalSPerFeature * math.Pow(max(n/incrementalGrowthImages, 1), incrementalGrowth-1)
 	if size.Images > crossCheckSet || e.Matcher == ByPoses {
@@ -117,6 +122,15 @@ func (p Plan) estimateWith(found int, size Size, threads int) Estimate {
 		min(n, matcherCacheSize)*features*descriptorBytes,
 		n*features*mapperBytes))
 	return e
+}
+
+// pairS is what matching two images takes, CPU seconds.
+func pairS(features float64, guided bool) float64 {
+	s := matchSPerFeature2 * features * features
+	if guided {
+		s += guidedS * math.Pow(features, guidedGrowth)
+	}
+	return s
 }
 
 // ThreadsWithin is the largest number of threads, up to most, with which extraction stays within memory; at least 1.

@@ -80,3 +80,28 @@ func TestThreadsWithinMemory(t *testing.T) {
 		t.Errorf("%d threads in nothing", n)
 	}
 }
+
+// TestPairsBesideMeasurements: CPU seconds of one pair, of the real captures, brought to an idle machine by what extraction took beside
+// its own figure there; guided matching in addition.
+func TestPairsBesideMeasurements(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		features float64
+		guided   bool
+		cpuS     float64
+	}{
+		{"fox at 640", 2190, false, 0.077},
+		{"fox at 854", 2660, false, 0.196},
+		{"banana at 504", 4285, false, 0.36},
+		{"banana at 480", 3957, false, 0.41},
+		{"sceaux at 960", 4300, false, 0.39},
+		{"sceaux at 1000", 6000, false, 0.97},
+		{"sceaux at 504", 2125, true, 0.26},
+		{"banana at 504", 4285, true, 0.68},
+		{"sceaux at 1000", 6000, true, 2.3},
+	} {
+		if ratio := pairS(test.features, test.guided) / test.cpuS; !(ratio > 0.6 && ratio < 1.4) {
+			t.Errorf("%s, guided %v: %.2f s are expected of a pair, %.2f were taken", test.name, test.guided, pairS(test.features, test.guided), test.cpuS)
+		}
+	}
+}

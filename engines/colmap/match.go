@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -103,11 +102,7 @@ func (r *reconstructor) count(features []int) {
 	if len(features) == 0 || r.plan.Size.Images == 0 {
 		return
 	}
-	squares := 0.0
-	for _, n := range features {
-		squares += float64(n) * float64(n)
-	}
-	r.expect(int(math.Sqrt(squares / float64(len(features)))))
+	r.expect(rootMeanSquare(features))
 }
 
 // expect estimates with a number of features; 0: not known yet.
@@ -265,9 +260,9 @@ func (r *reconstructor) matchBy(ctx context.Context, matcher Matcher) error {
 			DatabasePath: r.databasePath(), VocabTreePath: tree, NumImages: vocabularyImages, Matching: how,
 		}))
 	}
-	// Progress comes once a block: blocks of a fifth of the images give 25 of them.
+	// Progress comes once a block: blocks of a fifth of the images give 25 of them, of few images 9 to 16.
 	return r.ran(r.colmap.ExhaustiveMatcher(ctx, ExhaustiveMatcherOptions{
-		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 10), 50), Matching: how,
+		DatabasePath: r.databasePath(), BlockSize: min(max(len(r.images)/5, 4), 50), Matching: how,
 	}))
 }
 

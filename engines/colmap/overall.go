@@ -25,6 +25,7 @@ type overall struct {
 	share    int                // commands of the phase that run at the same time
 	parts    map[string]float64 // fraction of each command of the phase
 	weights  [numPhases]float64 // of the whole, 1 together; zero: phaseWeights
+	wholeS   float64            // that the phases are expected to take
 	within   [2]float64         // where the current command begins and ends in the phase; zero: it is all of it
 	base     float64            // of the whole that was done before some of it had to be done again
 	fraction float64
@@ -41,6 +42,7 @@ func (o *overall) expect(phases [numPhases]float64) {
 	if !(sum > 0) {
 		return
 	}
+	o.wholeS = sum
 	for p, s := range phases {
 		o.weights[p] = s / sum
 	}
@@ -102,7 +104,7 @@ func (o *overall) report(p Progress) {
 	}
 	done += weights[o.current] * part
 	o.fraction = max(o.fraction, o.base+(1-o.base)*min(done, 1))
-	p.Fraction = o.fraction
+	p.Fraction, p.ExpectedS = o.fraction, o.wholeS
 	if o.listener != nil {
 		o.listener(p)
 	}

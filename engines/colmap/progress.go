@@ -1,7 +1,10 @@
 package colmap
 
 import (
+	"maps"
+	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -96,7 +99,18 @@ func (w *extractorWatch) line(message string) (Progress, bool) {
 	} else if strings.Contains(message, "BITMAP_ERROR") || strings.Contains(message, "MASK_ERROR") {
 		w.Unreadable = append(w.Unreadable, message)
 	}
-	return w.counter.line(message)
+	p, ok := w.counter.line(message)
+	p.features = rootMeanSquare(slices.Collect(maps.Values(w.Features)))
+	return p, ok
+}
+
+// rootMeanSquare is the number of features that decides on how long pairs take, which grows with their square.
+func rootMeanSquare(features []int) int {
+	squares := 0.0
+	for _, n := range features {
+		squares += float64(n) * float64(n)
+	}
+	return int(math.Sqrt(squares / float64(max(len(features), 1))))
 }
 
 // blockWatch reports exhaustive_matcher's blocks, which come in rows and columns.

@@ -59,8 +59,8 @@ const (
 	// rematchBelow is the part of the images that must be registered after the first matching, or more pairs are matched and
 	// the mappers run again.
 	rematchBelow = 0.8
-	// manyImages is where matching, whose time grows with the square of the features, begins to rule: 0.05 CPU seconds a
-	// pair at 2200 features on an idle core. 2200 features for each of 50 frames gave poses right to 0.07 %.
+	// manyImages is where matching, whose time grows almost with the square of the features, begins to rule: 0.1 to 0.2 CPU seconds a
+	// pair at 2200 features. 2200 features for each of 50 frames gave poses right to 0.07 %.
 	manyImages     = 60
 	featuresOfFew  = 4096
 	featuresOfMany = 2500
@@ -126,12 +126,24 @@ func (c *Colmap) Reconstruct(ctx context.Context, plan Plan) (Result, error) {
 	plan = plan.withDefaults()
 	r := reconstructor{plan: plan, colmap: *c}
 	r.progress.listener = c.Progress
-	r.colmap.Progress = r.progress.report
+	r.colmap.Progress = r.heard
 	if err := r.run(ctx); err != nil {
 		return r.result, err
 	}
 	return r.result, nil
 }
+
+// heard passes on what a command reports. While features are found, those so far correct the plan: their limit bounds them only
+// roughly, and matching takes the larger part of the time.
+func (r *reconstructor) heard(p Progress) {
+	if p.features > 0 && p.Step >= countedFrom && r.plan.Size.Images > 0 {
+		r.expect(p.features)
+	}
+	r.progress.report(p)
+}
+
+// countedFrom is the number of images whose features say something of the others'.
+const countedFrom = 4
 
 // reconstructor is one run of Reconstruct.
 type reconstructor struct {

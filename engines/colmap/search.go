@@ -39,16 +39,15 @@ type thresholds struct {
 	guided           bool
 	affine           bool // affine shape and domain size pooling
 	extractCost      float64
-	matchCost        float64
 	lowestStrongPair int // see strongPair
 }
 
 // thresholds of a level. The lenient ones are half of COLMAP's, or as much less strict, which its documentation suggests where
 // images show little texture or overlap little.
 func (s Search) thresholds() thresholds {
-	t := thresholds{extractCost: 1, matchCost: 1, lowestStrongPair: strongPair}
+	t := thresholds{extractCost: 1, lowestStrongPair: strongPair}
 	if s >= SearchGuided {
-		t.guided, t.matchCost = true, guidedCost
+		t.guided = true
 	}
 	if s >= SearchLenient {
 		t.peak, t.ratio, t.pairInliers = 0.00333, 0.87, 12

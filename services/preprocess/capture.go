@@ -76,8 +76,8 @@ func (c Config) openUpload(ctx context.Context, job *stage.Job, unpacked string)
 func (c *capture) extract(ctx context.Context, pace *pace, dir string, edgePx int) (folder string, images []frames.Image, err error) {
 	folder = filepath.Join(dir, "images")
 	images, err = c.Extract(ctx, c.selection, folder, edgePx, func(done, total int) {
-		pace.report(pipeline.Progress{Step: "extracting frames", Done: float64(done), Total: float64(total), Message: fmt.Sprintf("%d of %d", done, total)},
-			extractShare*float64(done)/float64(max(total, 1)))
+		pace.extracting(pipeline.Progress{Step: "extracting frames", Done: float64(done), Total: float64(total), Message: fmt.Sprintf("%d of %d", done, total)},
+			float64(done)/float64(max(total, 1)))
 	})
 	return folder, images, err
 }

@@ -104,7 +104,7 @@ type attempt struct {
 func (c Config) attempt(ctx context.Context, job *stage.Job, capture *capture, w work, r rung, at span, dir string) (attempt, error) {
 	started := c.Now()
 	size := w.size(len(capture.selection.Frames), r.edgePx)
-	pace := &pace{tell: job.Progress, at: at, wholeS: r.plan(size.Images).Estimate(size, w.threads).WallS}
+	pace := &pace{tell: job.Progress, at: at, planS: r.plan(size.Images).Estimate(size, w.threads).WallS}
 	defer pace.start()()
 	a := attempt{rung: r, span: at, selection: capture.selection}
 	var err error
@@ -134,7 +134,7 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	program := colmap.Colmap{
 		Path: c.Colmap, Threads: w.threads, RandomSeed: int(job.Options.Seed % (1 << 31)),
 		Progress: func(p colmap.Progress) {
-			pace.report(pipeline.Progress{Step: p.Message, Done: float64(p.Step), Total: float64(p.Total)}, extractShare+(1-extractShare)*p.Fraction)
+			pace.looking(pipeline.Progress{Step: p.Message, Done: float64(p.Step), Total: float64(p.Total)}, p.Fraction, p.ExpectedS)
 		},
 	}
 	version, err := program.Version(ctx)
