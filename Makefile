@@ -44,6 +44,10 @@ large: ## A 3 GB video and a 2 GB archive through the filter within 1 GiB of mem
 	@$(TOOLS) go ffmpeg
 	go test ./services/filter -run Large -large -v -count 1 -timeout 60m
 
+captures: ## Reconstruct the real captures in SPLATWORKS_CAPTURES and print their table: PRESETS=preview,standard SEEDS=1,2,3 BASE=commit
+	@$(TOOLS) go ffmpeg colmap
+	@infra/toolchain/captures.sh
+
 fuzz: ## Every fuzz target for FUZZTIME (30s) each
 	@infra/toolchain/fuzz.sh
 
@@ -62,4 +66,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench large fuzz chaos deploy pin teardown clean web web-check
+.PHONY: help build demo test check bench large captures fuzz chaos deploy pin teardown clean web web-check
