@@ -184,6 +184,7 @@ func surface(cloud *splat.Cloud, data *trainer.Dataset, o Options, r *Report) (*
 func shaped(m *Mesh, extent float64, o Options, r *Report) (*Mesh, error) {
 	m.untouched()
 	m = m.trimmed().large(piece)
+	m.smooth(o.Threads)
 	r.Closed = m.closeHoles(hole * extent)
 	r.Extracted = len(m.Faces)
 	if err := o.Progress("simplifying the mesh", 0.6); err != nil {

@@ -6,6 +6,7 @@
 //	volume.go    those depths fused into a truncated signed distance, in sparse blocks of voxels
 //	extract.go   the surface where that distance is zero (cube.go has the cases)
 //	tidy.go      edges and vertices made manifold, small pieces dropped
+//	smooth.go    the noise of the depths evened out
 //	holes.go     small holes closed
 //	decimate.go  edges collapsed until the mesh fits its budget
 //	select.go    for every face the view that its picture comes from

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/raster"
@@ -259,4 +261,39 @@ func TestGarbageIsAnError(t *testing.T) {
 	if _, err := Build(cloud, data, Options{Progress: func(string, float64) error { return stop }}); !errors.Is(err, stop) {
 		t.Errorf("stopped: %v", err)
 	}
+}
+
+// Noise of half a voxel on a sphere becomes less than half of it, and the sphere keeps its size; a border stays where it is.
+func TestSmoothingTakesTheNoise(t *testing.T) {
+	const size = 0.05
+	rng := rand.New(rand.NewPCG(5, 6))
+	m := sampled(sphere, size, 1.4).extract(1)
+	for i, p := range m.Vertices {
+		m.Vertices[i] = scaled(p, 1+0.5*size*(rng.Float64()-0.5))
+	}
+	off := func() (mean, square float64) {
+		for _, p := range m.Vertices {
+			mean += sphere(p) / float64(len(m.Vertices))
+			square += sphere(p) * sphere(p) / float64(len(m.Vertices))
+		}
+		return mean, math.Sqrt(square)
+	}
+	_, before := off()
+	m.smooth(2)
+	if mean, after := off(); !(after < before/2) || !(math.Abs(mean) < 0.02*size) {
+		t.Errorf("%.4f voxels off before, %.4f after, %.4f on average", before/size, after/size, mean/size)
+	}
+	open := sampled(walls, size, 1).extract(1)
+	was := slices.Clone(open.Vertices)
+	open.smooth(1)
+	still := 0
+	for i, p := range open.Vertices {
+		if p == was[i] {
+			still++
+		}
+	}
+	if still < open.Shape().Open {
+		t.Errorf("%d vertices stay, the border has %d", still, open.Shape().Open)
+	}
+	checkSurface(t, "two smooth walls", open, walls, 0.8*size)
 }

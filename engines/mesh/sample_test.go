@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,7 +58,9 @@ func TestMeshOfASplat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%5.1f s  %+v", time.Since(start).Seconds(), tex.Report)
+	cpu, peak := usage(t)
+	t.Logf("%.1f s, of processors %.1f s, peak %d MiB  %+v", time.Since(start).Seconds(), cpu.Seconds(), peak>>20, tex.Report)
+	t.Logf("%d of %d edges are folded over", tex.folded(), 3*len(tex.Faces)/2)
 	if *isSample {
 		measure(t, tex.Mesh)
 	}
@@ -99,6 +102,31 @@ func measure(t *testing.T, m *Mesh) {
 	slices.Sort(off)
 	t.Logf("poses %.3f %% off; the mesh: mean %.3f %% of the scene's size, median %.3f %%, 95th percentile %.3f %%, 99th %.3f %%, largest %.3f %%", fit.PositionRMSEPct,
 		100*sum/float64(len(off))/size, 100*off[len(off)/2]/size, 100*off[len(off)*95/100]/size, 100*off[len(off)*99/100]/size, 100*off[len(off)-1]/size)
+}
+
+// folded counts the edges whose faces look against each other, as they do where one of them is turned over.
+func (m *Mesh) folded() (n int) {
+	for f, beside := range m.beside() {
+		for _, g := range beside {
+			if int(g) > f {
+				a, b := m.normal(f), m.normal(int(g))
+				if dot(a, b) < -0.9*length(a)*length(b) {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// usage is the processor time and the most memory of this program.
+func usage(t *testing.T) (cpu time.Duration, peak int64) {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss << 10
 }
 
 // scattered are random points of the surface, evenly by area.

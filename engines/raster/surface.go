@@ -20,6 +20,9 @@ type Surface struct {
 // behind them, farther than the noise of one surface.
 const surfaceBand = 0.02
 
+// surfaceRest is the transmittance at which a pixel's surface is settled: what is behind it cannot move the median.
+const surfaceRest = 0.02
+
 // sheet is a Gaussian as the rays of a camera meet it. Along the ray t·d, d = (x, y, 1), its density is greatest at
 // t = dᵀPμ / dᵀPd, with P the inverse of its covariance and μ its mean, both in the camera frame; the points where that is form a
 // surface whose normal at μ is along P·μ (the depth and normal of Zhang et al. 2024, "RaDe-GS", section 3, not linearised).
@@ -130,7 +133,7 @@ func (r *Renderer) propose(tile, x, y int, sheets []sheet, list []proposal) []pr
 	rayX := float32((float64(x) + 0.5 - r.cam.Cx) / r.cam.Fx)
 	rayY := float32((float64(y) + 0.5 - r.cam.Cy) / r.cam.Fy)
 	t := float32(1)
-	for k := r.starts[tile]; k < r.starts[tile+1] && t > MinT; k++ {
+	for k := r.starts[tile]; k < r.starts[tile+1] && t > surfaceRest; k++ {
 		if r.masks[k]&block == 0 {
 			continue
 		}
