@@ -99,6 +99,7 @@ type TrainingReport struct {
 // SplatReport describes the result.
 type SplatReport struct {
 	Gaussians  int    `json:"gaussians"`
+	Cropped    int    `json:"cropped,omitempty"` // Gaussians that were outside the box that was asked for
 	SHDegree   int    `json:"sh_degree"`
 	Bytes      int64  `json:"bytes,omitempty"` // of splat.ply
 	RenderMode string `json:"render_mode,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,6 +26,7 @@ type Options struct {
 	Outputs      []string `json:"outputs,omitzero"` // nil: DefaultOutputs; empty: no others
 
 	Cleanup string `json:"cleanup,omitempty"`
+	Crop    string `json:"crop,omitempty"`
 
 	// What training is to expect of the capture. Each costs time or quality where it does not apply (docs/captures.md).
 	Sky                string `json:"sky,omitempty"`
@@ -68,6 +70,9 @@ const (
 	CleanupSafe   = "safe"   // what no image supports, or the images are better without
 	CleanupStrong = "strong" // and what they hardly miss
 )
+
+// CropNone is the value of Options.Crop that is no box.
+const CropNone = "none"
 
 // Values of Options.BackgroundMode.
 const (
@@ -141,11 +146,34 @@ func OptionTable() []Option {
 		{Name: "cleanup", Field: func(o *Options) any { return &o.Cleanup },
 			Values: []string{CleanupOff, CleanupSafe, CleanupStrong}, Default: CleanupSafe,
 			Sentence: "What to remove from the trained splat. off: nothing; safe: what no image supports, or the images are better without; strong: also what they hardly miss."},
+		{Name: "crop", Field: func(o *Options) any { return &o.Crop }, Pattern: "^(none|" + number + "(," + number + "){5})$", Default: CropNone,
+			Rule:     "be none or six numbers with commas between them: the lowest and the highest corner of a box",
+			Sentence: "Box outside of which the splat is cut off. none; or its lowest and its highest corner as six numbers with commas, like -1,-1,-1,1,0.5,1: x right, y down, z forward from the first image, from the middle of what the images look at, in the units of the result (sfm.world in its report)."},
 		{Name: "refine_poses", Field: func(o *Options) any { return &o.RefinePoses },
 			Sentence: "Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A step takes a third longer."},
 		{Name: "compensate_exposure", Field: func(o *Options) any { return &o.CompensateExposure },
 			Sentence: "Even out brightness and white balance between images: for captures with the warning exposure_changes."},
 	}
+}
+
+// number is a decimal number, as a pattern.
+const number = `-?[0-9]{1,9}(\.[0-9]{1,9})?`
+
+// CropBox is the box of Crop, ok where there is one.
+func (o Options) CropBox() (low, high [3]float64, ok bool) {
+	parts := strings.Split(o.Crop, ",")
+	if len(parts) != 6 {
+		return low, high, false
+	}
+	var box [6]float64
+	for i, part := range parts {
+		v, err := strconv.ParseFloat(part, 64)
+		if err != nil {
+			return low, high, false
+		}
+		box[i] = v
+	}
+	return [3]float64(box[:3]), [3]float64(box[3:]), true
 }
 
 // Validate says what is wrong in words for the client.

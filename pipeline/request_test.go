@@ -17,7 +17,7 @@ func TestOptionsValidate(t *testing.T) {
 	// A client reads the field's name in the message.
 	for field, o := range map[string]Options{
 		"preset": {Preset: "ultra"}, "train_budget_s": {TrainBudgetS: -1}, "max_images": {MaxImages: 2}, "long_edge_px": {LongEdgePx: 63},
-		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "projection": {Projection: "fisheye"}, "background_mode": {BackgroundMode: "green"}, "cleanup": {Cleanup: "spotless"}, "outputs": {Outputs: []string{"sog", "sog"}},
+		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "projection": {Projection: "fisheye"}, "background_mode": {BackgroundMode: "green"}, "cleanup": {Cleanup: "spotless"}, "crop": {Crop: "1,2,3"}, "outputs": {Outputs: []string{"sog", "sog"}},
 	} {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%+v: %v", o, err)
@@ -65,5 +65,21 @@ func TestTokenIsAName(t *testing.T) {
 	}
 	if _, err := NewToken(bytes.NewReader(make([]byte, 31))); err == nil {
 		t.Error("a token of 31 bytes")
+	}
+}
+
+func TestCropBox(t *testing.T) {
+	o := Options{Crop: "-1,-2.5,0,1,2,33"}
+	low, high, ok := o.CropBox()
+	if err := o.Validate(); err != nil || !ok || low != [3]float64{-1, -2.5, 0} || high != [3]float64{1, 2, 33} {
+		t.Errorf("%v to %v, %v, %v", low, high, ok, err)
+	}
+	for _, crop := range []string{"1,2,3,4,5", "1,2,3,4,5,6,7", "1,2,3,4,5,x", "1,2,3,4,5,1e400", "nan,1,1,1,1,1", " 1,2,3,4,5,6", ",,,,,"} {
+		if _, _, ok := (Options{Crop: crop}).CropBox(); (Options{Crop: crop}).Validate() == nil || ok && crop[0] != 'n' && crop[0] != ' ' {
+			t.Errorf("%q is taken for a box", crop)
+		}
+	}
+	if _, _, ok := (Options{}).WithDefaults().CropBox(); ok {
+		t.Error("no box is a box")
 	}
 }

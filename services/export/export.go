@@ -34,10 +34,11 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return err
 	}
-	cloud, err := read(trained)
+	whole, err := read(trained)
 	if err != nil {
 		return err
 	}
+	cloud := crop(job, whole)
 
 	job.Progress(pipeline.Progress{Step: "writing splat.ply", Percent: 30})
 	path := filepath.Join(job.Dir, artifacts.Splat.FileName())
@@ -68,7 +69,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 
 	job.Progress(pipeline.Progress{Step: "writing report.json", Percent: 95})
 	part := artifacts.ReportDocument{Splat: &artifacts.SplatReport{
-		Gaussians: cloud.Len(), SHDegree: cloud.Degree, Bytes: size, RenderMode: cloud.Mode.String(),
+		Gaussians: cloud.Len(), Cropped: whole.Len() - cloud.Len(), SHDegree: cloud.Degree, Bytes: size, RenderMode: cloud.Mode.String(),
 	}}
 	if surface != nil {
 		part.Mesh = surface
@@ -81,6 +82,21 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 	return job.PublishJSON(ctx, artifacts.Report, report)
+}
+
+// crop keeps what is in the box that was asked for. The world frame stays, and so do poses and scene.
+func crop(job *stage.Job, cloud *splat.Cloud) *splat.Cloud {
+	low, high, asked := job.Options.CropBox()
+	if !asked {
+		return cloud
+	}
+	inside := cloud.Cropped(low, high)
+	if inside.Len() == 0 {
+		job.Warn(pipeline.Warning{Code: "empty_crop", Message: fmt.Sprintf("Nothing is centred in the box %s, so the splat was not cropped.", job.Options.Crop),
+			Advice: "splatworks info says where the Gaussians are; splatworks convert --crop cuts out another box."})
+		return cloud
+	}
+	return inside
 }
 
 // show makes what is made of the splat and the images together: the film and the mesh, whose report it returns.

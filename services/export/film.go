@@ -42,7 +42,7 @@ func (c Config) load(ctx context.Context, job *stage.Job) (*trainer.Dataset, *tr
 func (c Config) film(ctx context.Context, job *stage.Job, cloud *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) error {
 	painter := trainer.NewPainter(cloud, cfg)
 	path, shows := trainer.Film(data, painter, filmFrames)
-	if !shows {
+	if _, _, cropped := job.Options.CropBox(); !shows && !cropped { // around what was cut out it is dark
 		job.Warn(pipeline.Warning{Code: "empty_film", Message: "The film shows little of the scene: most of it is dark or looks past what the images saw.",
 			Advice: "Look at splat.ply in a viewer, from where images were taken."})
 	}

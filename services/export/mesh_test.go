@@ -152,3 +152,32 @@ func TestAFailedMeshIsAWarning(t *testing.T) {
 		t.Errorf("%+v", report.Warnings)
 	}
 }
+
+// A box cuts the splat and the mesh; one that holds nothing leaves them whole, with a warning.
+func TestCrop(t *testing.T) {
+	input := ball(t, 3)
+	made := func(box string, outputs []string) (*stagetest.World, *artifacts.ReportDocument, *splat.Cloud) {
+		w := stagetest.New(t, pipeline.Options{Outputs: outputs, Crop: box}, export.Stage(export.Config{Threads: 2}))
+		w.GiveAll(input)
+		w.Work()
+		report := w.Report()
+		cloud, err := splat.ReadPLY(bytes.NewReader(w.Body(artifacts.Splat)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w, report, cloud
+	}
+	w, report, cloud := made("-2,-2,-2,2,0.5,2", []string{"mesh"})
+	if n := report.Splat.Cropped; n < 990 || n > 1010 || report.Splat.Gaussians != 4000-n || cloud.Len() != 4000-n || len(w.Body(artifacts.Mesh)) == 0 {
+		t.Errorf("three quarters of a ball are %+v", report.Splat)
+	}
+	for i := range cloud.Len() {
+		if cloud.Means[3*i+1] > 0.5 {
+			t.Fatalf("a Gaussian at y = %g", cloud.Means[3*i+1])
+		}
+	}
+	_, report, cloud = made("5,5,5,6,6,6", []string{})
+	if cloud.Len() != 4000 || !slices.ContainsFunc(report.Warnings, func(w pipeline.Warning) bool { return w.Code == "empty_crop" }) {
+		t.Errorf("an empty box leaves %d Gaussians, %+v", cloud.Len(), report.Warnings)
+	}
+}
