@@ -37,7 +37,7 @@ const (
 	// planWeightS is how many seconds of work must be done before the speed so far counts as much as the plan's: a first image or
 	// a first pair says little of the others.
 	planWeightS = 5
-	// The time left is raised by at most this share, and not again before so many seconds are over.
+	// The time left is raised by at most this share, and again after riseEveryS at the earliest.
 	mostRise   = 0.2
 	riseEveryS = 5
 	// clearlyLess is the factor from which on it is lowered beyond what the clock does.
