@@ -31,8 +31,8 @@ const givenPoses = "given"
 const (
 	// randomPoints is what training begins with where nothing can be triangulated.
 	randomPoints = 5000
-	// nearestGiven is the number of images near by that each is matched with, fartherGiven that of images at twice, four times, …
-	// the rank, for points that are seen under wide angles. Up to allGiven images all pairs are matched.
+	// nearestGiven is the number of images near by that each is matched with. For points that are seen under wide angles come those
+	// farther away by twice the rank each, of which there are about fartherGiven. Up to allGiven images every pair is matched.
 	nearestGiven = 8
 	fartherGiven = 4
 	allGiven     = 25
@@ -72,7 +72,7 @@ func (r *reconstructor) solveGiven(ctx context.Context) (*scene.Reconstruction, 
 func (r *reconstructor) triangulate(ctx context.Context, m *scene.Reconstruction) (*scene.Reconstruction, error) {
 	ids, err := r.extractGiven(ctx, m)
 	if err != nil || len(ids) < minImages {
-		return withoutPoints(m), onlyServer(err)
+		return withoutPoints(m), notOfImages(err)
 	}
 	r.progress.phase(phaseMatch)
 	r.result.Matcher = ByPoses
@@ -81,7 +81,7 @@ func (r *reconstructor) triangulate(ctx context.Context, m *scene.Reconstruction
 		return nil, fmt.Errorf("preparing matching: %w", err)
 	}
 	if err := r.ran(r.colmap.MatchesImporter(ctx, MatchesImporterOptions{DatabasePath: r.databasePath(), MatchListPath: list})); err != nil {
-		return withoutPoints(m), onlyServer(err)
+		return withoutPoints(m), notOfImages(err)
 	}
 	r.progress.phase(phaseMap)
 	input, output := filepath.Join(r.plan.WorkPath, "given"), filepath.Join(r.plan.WorkPath, "triangulated")
@@ -94,7 +94,7 @@ func (r *reconstructor) triangulate(ctx context.Context, m *scene.Reconstruction
 	if err := r.ran(r.colmap.PointTriangulator(ctx, PointTriangulatorOptions{
 		DatabasePath: r.databasePath(), ImagePath: r.rigs.imagePath, InputPath: input, OutputPath: output,
 	})); err != nil {
-		return withoutPoints(m), onlyServer(err)
+		return withoutPoints(m), notOfImages(err)
 	}
 	found, err := scene.Read(output)
 	if err != nil {
@@ -185,8 +185,8 @@ func withThoseLeftOut(found, given *scene.Reconstruction) *scene.Reconstruction 
 	return out
 }
 
-// onlyServer drops a failure that is about the images or a crash, and keeps what ends the work.
-func onlyServer(err error) error {
+// notOfImages drops a failure that is about the images, or of COLMAP because of them, and keeps what ends the work.
+func notOfImages(err error) error {
 	var f *fault.Failure
 	if errors.As(err, &f) && (f.Kind == fault.Input || f.Code == Failed || f.Code == Crashed) {
 		return nil
@@ -228,8 +228,8 @@ func pairsOf(m *scene.Reconstruction) []string {
 			if n <= allGiven || rank < nearestGiven || rank == farther {
 				chosen[[2]int{min(i, k), max(i, k)}] = true
 			}
-			if rank == farther && farther < nearestGiven<<fartherGiven {
-				farther = 3 * farther / 2
+			if rank == farther {
+				farther *= 2
 			}
 		}
 	}

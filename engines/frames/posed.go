@@ -44,8 +44,8 @@ func (c *Capture) takePoses(files []File) ([]File, error) {
 	var err error
 	if c.posed.poses, err = sets[0].Read(func(i int) ([]byte, error) {
 		info, err := os.Stat(files[i].Path)
-		if err == nil && info.Size() > posed.MostBytes {
-			return nil, fail(posed.BadPoses, "Export the poses without the features of images.", "%s is larger than %d MiB.", files[i].Name, posed.MostBytes>>20)
+		if err == nil && info.Size() > posed.MostBytes(files[i].Name) {
+			return nil, fail(posed.BadPoses, "Export the poses without the features of images.", "%s is larger than %d MiB.", files[i].Name, posed.MostBytes(files[i].Name)>>20)
 		}
 		if err != nil {
 			return nil, err

@@ -28,9 +28,16 @@ const (
 	adviceNames  = "The name of an image in the poses must be that of its file. Send the images that the poses were exported with."
 	// mostPoses bounds the work of matching names; more images than that are not accepted either.
 	mostPoses = 20_000
-	// MostBytes is the size of a file of poses up to which it is read.
-	MostBytes = 1 << 30
 )
+
+// MostBytes is the size up to which a file of poses is read: features of 2000 images in a COLMAP model, and far more matrices than are
+// accepted in JSON, which takes ten times its size in memory.
+func MostBytes(name string) int64 {
+	if path.Ext(name) == ".json" {
+		return 64 << 20
+	}
+	return 512 << 20
+}
 
 // Poses is a set, read.
 type Poses struct {
