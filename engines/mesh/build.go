@@ -185,10 +185,11 @@ func shaped(m *Mesh, extent float64, o Options, r *Report) (*Mesh, error) {
 	m.untouched()
 	m = m.trimmed().large(piece)
 	m.smooth(o.Threads)
+	m = m.unfolded()
 	r.Closed = m.closeHoles(hole * extent)
 	r.Extracted = len(m.Faces)
 	if err := o.Progress("simplifying the mesh", 0.6); err != nil {
 		return nil, err
 	}
-	return m.decimated(o.Faces), nil
+	return m.decimated(o.Faces).unfolded(), nil
 }

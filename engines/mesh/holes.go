@@ -9,14 +9,16 @@ const mostHoleEdges = 300
 const turnedOver = 20
 
 // closeHoles closes the holes whose edge is at most most long, each by the triangulation of least area (Barequet and Sharir 1995).
-// The faces around every vertex must be one fan. It returns how many were closed.
+// The faces around every vertex must be one fan. A hole
+// whose patch would fold over stays open. It returns how many were closed.
 func (m *Mesh) closeHoles(most float64) (closed int) {
 	count := m.edgeFaces()
-	next := make(map[int32]int32) // around a hole, counter-clockwise
-	for _, t := range m.Faces {
+	next := make(map[int32]int32)  // around a hole, counter-clockwise
+	beyond := make(map[edge]int32) // the face at each of its edges
+	for f, t := range m.Faces {
 		for k := range 3 {
 			if a, b := t[k], t[(k+1)%3]; count[edgeOf(a, b)] == 1 {
-				next[b] = a
+				next[b], beyond[edgeOf(a, b)] = a, int32(f)
 			}
 		}
 	}
@@ -35,7 +37,7 @@ func (m *Mesh) closeHoles(most float64) (closed int) {
 		if !(around <= most) || len(loop) > mostHoleEdges {
 			continue
 		}
-		if faces := m.patch(loop, count); faces != nil {
+		if faces := m.patch(loop, count); faces != nil && !m.folds(faces, beyond) {
 			m.Faces = append(m.Faces, faces...)
 			for _, t := range faces {
 				for k := range 3 {
@@ -46,6 +48,25 @@ func (m *Mesh) closeHoles(most float64) (closed int) {
 		}
 	}
 	return closed
+}
+
+// against is the cosine between two faces from which on one of them lies on the other: they are turned over.
+const against = -0.8
+
+// opposed says whether the normals of two faces are against each other.
+func opposed(a, b vec) bool { return dot(a, b) < against*length(a)*length(b) }
+
+// folds says whether a patch folds back onto the faces around its hole.
+func (m *Mesh) folds(faces [][3]int32, beyond map[edge]int32) bool {
+	for _, t := range faces {
+		normal := between(m.Vertices[t[0]], m.Vertices[t[1]], m.Vertices[t[2]])
+		for k := range 3 {
+			if f, ok := beyond[edgeOf(t[k], t[(k+1)%3])]; ok && opposed(normal, m.normal(int(f))) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // edgeFaces counts the faces of each edge.

@@ -85,6 +85,24 @@ func TestPiecesThatTouchAreTwo(t *testing.T) {
 	}
 }
 
+// A face that lies on its neighbour goes, and what is left stays a mesh; a hole whose only patch would lie on the faces around it stays open.
+func TestNothingIsFoldedOver(t *testing.T) {
+	m := sampled(sphere, 0.1, 1.4).extract(1)
+	f := m.Faces[len(m.Faces)/2]
+	m.Vertices[f[0]] = add(scaled(sub(m.Vertices[f[1]], m.Vertices[f[0]]), 3), m.Vertices[f[0]]) // far beyond the next vertex
+	if m.folded() == 0 {
+		t.Fatal("nothing is folded over")
+	}
+	flat := m.unfolded()
+	if n, s := flat.folded(), flat.Shape(); n > 0 || s.Crossed > 0 || s.Faces < len(m.Faces)-12 {
+		t.Errorf("%d edges are folded over, %+v", n, s)
+	}
+	fold := &Mesh{Vertices: []vec{{0, 0, 0}, {1, 0, 0}, {0.5, 1, 0}}, Faces: [][3]int32{{0, 1, 2}}}
+	if n := fold.closeHoles(10); n != 0 {
+		t.Error("a single face got a back")
+	}
+}
+
 // The memory bounds the blocks: smaller voxels are refused, and Build takes larger ones.
 func TestMemoryIsBounded(t *testing.T) {
 	views := seen(sphere, 8)

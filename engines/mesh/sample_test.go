@@ -109,8 +109,7 @@ func (m *Mesh) folded() (n int) {
 	for f, beside := range m.beside() {
 		for _, g := range beside {
 			if int(g) > f {
-				a, b := m.normal(f), m.normal(int(g))
-				if dot(a, b) < -0.9*length(a)*length(b) {
+				if opposed(m.normal(f), m.normal(int(g))) {
 					n++
 				}
 			}

@@ -149,3 +149,18 @@ func (m *Mesh) trimmed() *Mesh {
 		return free < 2
 	})
 }
+
+// unfolded is the mesh without the faces that lie on their neighbours.
+func (m *Mesh) unfolded() *Mesh {
+	beside := m.beside()
+	out := m.kept(func(f int) bool {
+		for _, g := range beside[f] {
+			if g >= 0 && opposed(m.normal(f), m.normal(int(g))) {
+				return false
+			}
+		}
+		return true
+	})
+	out.untouched()
+	return out
+}
