@@ -72,6 +72,19 @@ func NewRequestID(now time.Time, random io.Reader) (string, error) {
 	return crockford.EncodeToString(b[:]), nil
 }
 
+// RequestTime is when a request of that id was made, to the millisecond; the zero time for what is no id.
+func RequestTime(id string) time.Time {
+	b, err := crockford.DecodeString(id)
+	if err != nil || len(b) < 6 {
+		return time.Time{}
+	}
+	ms := int64(0)
+	for _, digit := range b[:6] {
+		ms = ms<<8 | int64(digit)
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
 // ValidRequestID says whether s could have come from NewRequestID; it keeps strange object names out of keys and paths.
 func ValidRequestID(s string) bool {
 	if len(s) != requestIDLen {

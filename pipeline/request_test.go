@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestOptionsValidate(t *testing.T) {
@@ -81,5 +82,18 @@ func TestCropBox(t *testing.T) {
 	}
 	if _, _, ok := (Options{}).WithDefaults().CropBox(); ok {
 		t.Error("no box is a box")
+	}
+}
+
+// TestRequestTime reads back when an id was made.
+func TestRequestTime(t *testing.T) {
+	for _, at := range []time.Time{time.UnixMilli(0).UTC(), time.Date(2026, 5, 6, 7, 8, 9, 123e6, time.UTC), time.UnixMilli(1<<48 - 1).UTC()} {
+		id, err := NewRequestID(at, strings.NewReader(strings.Repeat("x", 10)))
+		if got := RequestTime(id); err != nil || !got.Equal(at) {
+			t.Errorf("%v: %v %v", at, got, err)
+		}
+	}
+	if got := RequestTime("no id"); !got.IsZero() {
+		t.Error(got)
 	}
 }

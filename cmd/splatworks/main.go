@@ -39,6 +39,7 @@ type commands struct {
 	Cancel   cancelCommand   `cmd:"" group:"backend" help:"Cancel a request."`
 
 	Trace    traceCommand    `cmd:"" group:"operate" help:"Show where the time of a request went, what it cost, and why it waits or failed."`
+	Usage    usageCommand    `cmd:"" group:"operate" help:"Show or export what callers used in a period."`
 	Erase    eraseCommand    `cmd:"" group:"operate" help:"Delete everything of a request, or of a caller."`
 	Key      keyCommand      `cmd:"" group:"operate" help:"Make an API key for a deployment."`
 	Rebuild  rebuildCommand  `cmd:"" group:"operate" help:"Rebuild the queue of a backend from its buckets."`

@@ -28,6 +28,12 @@ func deployed(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no", http.StatusForbidden)
 	case r.URL.Path == "/trace/"+tracedID:
 		serve.WriteJSON(w, http.StatusOK, story.Story{RequestID: tracedID, Status: pipeline.Queued, Now: "It waits for its upload."})
+	case r.URL.Path == "/usage":
+		row := map[string]any{"caller": "key:app", "requests": 3, "completed": 2, "failed": 1, "canceled": 0, "work_s": 7200, "cost_usd": 0.25}
+		if r.FormValue("by") == "request" {
+			row["request_id"], row["session_id"], row["status"], row["created_at"] = tracedID, "a, \"b\"", "FAILED", r.FormValue("from")+"T00:00:00Z"
+		}
+		serve.WriteJSON(w, http.StatusOK, map[string]any{"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z", "rows": []any{row}})
 	case r.URL.Path == "/purge":
 		body, _ := io.ReadAll(r.Body)
 		serve.WriteJSON(w, http.StatusOK, map[string]any{"requests": 2, "objects": 30, "bytes": len(body), "active": strings.Count(string(body), "key:busy"), "waiting": strings.Count(string(body), "key:late"), "dry_run": strings.Contains(string(body), `"dry_run":true`)})
@@ -103,6 +109,31 @@ func TestErase(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		if code := run(t.Context(), console{out: &out, err: &out, args: append([]string{"erase"}, c.args...)}); code != c.code || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%v: %d\n%s", c.args, code, out.String())
+		}
+	}
+}
+
+// TestUsage is a table, CSV or JSON, by caller or by request.
+func TestUsage(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(deployed))
+	defer server.Close()
+	t.Setenv("SPLATWORKS_OPERATORS", server.URL)
+	t.Setenv("SPLATWORKS_IDENTITY_TOKEN", "good")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{nil, exitOK, "key:app         3          2       1         0           2.00  0.250"},
+		{[]string{"--csv"}, exitOK, "caller,requests,completed,failed,canceled,work_s,cost_usd\nkey:app,3,2,1,0,7200.000,0.250000\n"},
+		{[]string{"--csv", "--by=request", "--from=2026-03-02"}, exitOK, "key:app," + tracedID + ",\"a, \"\"b\"\"\",FAILED,2026-03-02T00:00:00Z,7200.000,0.250000\n"},
+		{[]string{"--json"}, exitOK, `"completed": 2`},
+		{[]string{"--json", "--csv"}, exitBadUsage, "can't be used together"},
+		{[]string{"--by=x"}, exitBadUsage, "must be one of"},
+	} {
+		var out bytes.Buffer
+		if code := run(t.Context(), console{out: &out, err: &out, args: append([]string{"usage"}, c.args...)}); code != c.code || !strings.Contains(out.String(), c.says) {
 			t.Errorf("%v: %d\n%s", c.args, code, out.String())
 		}
 	}

@@ -67,7 +67,7 @@ func (w *world) ofCaller(session, caller string) pipeline.Request {
 	return r
 }
 
-type purged struct{ Requests, Objects, Active, Waiting int }
+type purgeAnswer struct{ Requests, Objects, Active, Waiting int }
 
 // TestACallerIsErased: all that a tenant left goes from every bucket and from the queue, what is at work only when it was canceled and its
 // worker has stopped writing; nothing of another tenant goes. Listings before and after say so.
@@ -84,10 +84,10 @@ func TestACallerIsErased(t *testing.T) {
 			t.Fatalf("%v", before[r.ID])
 		}
 	}
-	erase := func(body string, want purged) {
+	erase := func(body string, want purgeAnswer) {
 		t.Helper()
 		rec := w.call("POST", "/purge", body)
-		var got purged
+		var got purgeAnswer
 		if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || rec.Code != 200 {
 			t.Fatalf("%s: %d %s", body, rec.Code, rec.Body)
 		}
@@ -95,18 +95,18 @@ func TestACallerIsErased(t *testing.T) {
 			t.Errorf("%s: %s, want %+v", body, rec.Body, want)
 		}
 	}
-	erase(`{"caller":"key:app","dry_run":true}`, purged{Requests: 1, Active: 1})
-	erase(`{"caller":"key:app","cancel":true,"dry_run":true}`, purged{Requests: 1, Waiting: 1})
+	erase(`{"caller":"key:app","dry_run":true}`, purgeAnswer{Requests: 1, Active: 1})
+	erase(`{"caller":"key:app","cancel":true,"dry_run":true}`, purgeAnswer{Requests: 1, Waiting: 1})
 	if state, err := w.queue.Lookup(t.Context(), active.ID); err != nil || state.Status.Terminal() || len(w.traceOf(done.ID)) != len(before[done.ID]) {
 		t.Fatalf("a dry run changed something: %+v %v", state, err)
 	}
-	erase(`{"caller":"key:app","cancel":true}`, purged{Requests: 1, Waiting: 1})
+	erase(`{"caller":"key:app","cancel":true}`, purgeAnswer{Requests: 1, Waiting: 1})
 	if len(w.ended) != 1 || len(w.traceOf(active.ID)) == 0 {
 		t.Errorf("%d announced", len(w.ended))
 	}
 	w.time = w.time.Add(3 * time.Minute)
-	erase(`{"caller":"key:app"}`, purged{Requests: 1})
-	erase(`{"caller":"key:app"}`, purged{})
+	erase(`{"caller":"key:app"}`, purgeAnswer{Requests: 1})
+	erase(`{"caller":"key:app"}`, purgeAnswer{})
 	for _, r := range []pipeline.Request{done, active} {
 		if left := w.traceOf(r.ID, r.TokenHash, r.SessionID+`"`); len(left) != 0 {
 			t.Errorf("left of %s: %v, before %v", r.SessionID, left, before[r.ID])
@@ -136,14 +136,14 @@ func TestOneRequestIsErased(t *testing.T) {
 		w.refused("POST", "/purge", body, 400, code)
 	}
 	ask := `{"request_id":"` + gone.ID + `"}`
-	if got := get[purged](w, "POST", "/purge", ask, 200); got.Waiting != 1 || got.Requests != 0 {
+	if got := get[purgeAnswer](w, "POST", "/purge", ask, 200); got.Waiting != 1 || got.Requests != 0 {
 		t.Errorf("it ended just now: %+v", got)
 	}
 	w.time = w.time.Add(3 * time.Minute)
-	if got := get[purged](w, "POST", "/purge", `{"request_id":"`+gone.ID+`","caller":"key:nobody"}`, 200); got != (purged{}) {
+	if got := get[purgeAnswer](w, "POST", "/purge", `{"request_id":"`+gone.ID+`","caller":"key:nobody"}`, 200); got != (purgeAnswer{}) {
 		t.Errorf("of another caller: %+v", got)
 	}
-	if got := get[purged](w, "POST", "/purge", ask, 200); got.Requests != 1 {
+	if got := get[purgeAnswer](w, "POST", "/purge", ask, 200); got.Requests != 1 {
 		t.Errorf("%+v", got)
 	}
 	if left := w.traceOf(gone.ID); len(left) != 0 {

@@ -112,6 +112,7 @@ func (s *Service) Handler() http.Handler {
 	handle(http.MethodPost, "/retry/{id}", LongestCall, s.retry)
 	handle(http.MethodPost, "/redeliver/{id}", callTimeout, s.redeliver)
 	handle(http.MethodGet, "/requests", LongestCall, s.list)
+	handle(http.MethodGet, "/usage", LongestCall, s.usage)
 	handle(http.MethodPost, "/purge", LongestCall, s.purge)
 	handle(http.MethodPost, "/rebuild", LongestCall, s.rebuild)
 	handle(http.MethodPost, "/reap", LongestCall, s.reap)

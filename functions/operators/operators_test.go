@@ -441,6 +441,7 @@ func TestRebuildAndReap(t *testing.T) {
 func TestFaultsAreClosed(t *testing.T) {
 	w := newWorld(t)
 	a := w.submit("a", 0)
+	w.time = w.time.Add(time.Second)
 	service, err := operators.New(operators.Config{Queue: broken{w.queue}, Reaper: brokenReaper{}, Staffing: stage.Staffing{}, Slots: map[pipeline.Stage]int{}, Store: w.store, Buckets: w.buckets,
 		Log: slog.New(slog.DiscardHandler), Now: w.now, Random: w.random})
 	if err != nil {

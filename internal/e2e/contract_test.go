@@ -274,6 +274,9 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	d.refusals("", map[string]string{"PUT /status/{id}": `{"status":"CANCELED"}`})
 	d.call(ask{operation: "GET /queue"})
 	d.call(ask{operation: "GET /metrics"})
+	for _, query := range []string{"", "?by=request", "?by=x", "?from=yesterday"} {
+		d.call(ask{operation: "GET /usage", query: query})
+	}
 	for _, query := range []string{"", "?stage=train&limit=0", "?stage=train"} {
 		d.call(ask{operation: "GET /next", query: query})
 	}
