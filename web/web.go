@@ -95,7 +95,7 @@ func Wrap(next http.Handler, storage ...string) (http.Handler, error) {
 	policy, framed := policy(storage, "'none'"), policy(storage, "*")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, ok := all[r.URL.Path]
-		if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if !ok || r.URL.Path == operators || r.Method != http.MethodGet && r.Method != http.MethodHead {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -104,6 +104,32 @@ func Wrap(next http.Handler, storage ...string) (http.Handler, error) {
 			return
 		}
 		f.serve(w, r, policy)
+	}), nil
+}
+
+// operators is the page for operators among the built files. It is served to nobody but them.
+const operators = "/operate.html"
+
+// Operators serves the operators' page at the root, its files, and leaves every other call to next. It may reach its own origin alone, and
+// none of it may be framed.
+func Operators(next http.Handler) (http.Handler, error) {
+	all, err := files()
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, ok := all[r.URL.Path]
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead || !ok && r.URL.Path != "/":
+			next.ServeHTTP(w, r)
+			return
+		case r.URL.Path == "/":
+			f = all[operators]
+		case r.URL.Path == operators || r.URL.Path == embedded:
+			next.ServeHTTP(w, r)
+			return
+		}
+		f.serve(w, r, "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
 	}), nil
 }
 

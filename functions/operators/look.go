@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
-	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/story"
 	"github.com/splatworks/splatworks/pipeline"
@@ -158,64 +156,4 @@ func limitOf(r *http.Request) (int, error) {
 		return 0, refuse(http.StatusBadRequest, "invalid_limit", fmt.Sprintf("limit must be between 1 and %d.", maxLimit), "Leave it out for 50.")
 	}
 	return n, nil
-}
-
-// list serves GET /requests?status=&stage=&session_id=&cursor=&limit=, oldest first. A next_cursor in the answer means
-// that there may be more: a page also ends, with few requests or none, when it has looked at PageLooks of them.
-func (s *Service) list(r *http.Request) (int, any, error) {
-	q := r.URL.Query()
-	limit, err := limitOf(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	if status := pipeline.Status(q.Get("status")); status != "" && !slices.Contains(everyStatus, status) {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_status", fmt.Sprintf("There is no status %.40q.", status), fmt.Sprintf("Name one of %v.", everyStatus))
-	}
-	if name := q.Get("stage"); name != "" {
-		if _, err := pipeline.ParseStage(name); err != nil {
-			return 0, nil, refuse(http.StatusBadRequest, "invalid_stage", err.Error()+".", "Leave it out for every stage.")
-		}
-	}
-	if cursor := q.Get("cursor"); cursor != "" && !pipeline.ValidRequestID(cursor) {
-		return 0, nil, refuse(http.StatusBadRequest, "invalid_cursor", "cursor is not one that a list answered.", "Start without it.")
-	}
-	found, looks := []Request{}, 0
-	next, err := s.scan(r.Context(), q.Get("cursor"), func(state queue.State) (bool, error) {
-		if (q.Get("status") == "" || q.Get("status") == string(state.Status)) && (q.Get("stage") == "" || q.Get("stage") == string(state.Stage)) &&
-			(q.Get("session_id") == "" || q.Get("session_id") == state.SessionID) {
-			found = append(found, requestOf(state, 0))
-		}
-		looks++
-		return len(found) < limit && looks < s.PageLooks, nil
-	})
-	answer := map[string]any{"requests": found}
-	if next != "" {
-		answer["next_cursor"] = next
-	}
-	return http.StatusOK, answer, err
-}
-
-// scan shows the state of every request that has a record and is known to the queue, in the order of their ids, from
-// after the cursor until see says false. next is where to continue; empty at the end.
-func (s *Service) scan(ctx context.Context, cursor string, see func(queue.State) (more bool, err error)) (next string, err error) {
-	for o, err := range s.Store.List(ctx, s.Buckets.Artifacts, artifacts.RequestPrefix) {
-		if err != nil {
-			return "", fmt.Errorf("list requests: %w", err)
-		}
-		id, ok := artifacts.RecordOf(o.Name)
-		if !ok || id <= cursor {
-			continue
-		}
-		state, err := s.Queue.Lookup(ctx, id)
-		if errors.Is(err, queue.ErrNotFound) {
-			continue // forgotten by the queue, not yet purged
-		}
-		if err != nil {
-			return "", err
-		}
-		if more, err := see(state); err != nil || !more {
-			return id, err
-		}
-	}
-	return "", nil
 }

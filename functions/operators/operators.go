@@ -108,6 +108,7 @@ func (s *Service) Handler() http.Handler {
 	handle(http.MethodPost, "/enqueue", callTimeout, s.enqueue)
 	handle(http.MethodGet, "/status/{id}", callTimeout, s.look)
 	handle(http.MethodGet, "/trace/{id}", callTimeout, s.trace)
+	handle(http.MethodGet, "/objects/{id}", callTimeout, s.objects)
 	handle(http.MethodPut, "/status/{id}", callTimeout, s.set)
 	handle(http.MethodPost, "/retry/{id}", LongestCall, s.retry)
 	handle(http.MethodPost, "/redeliver/{id}", callTimeout, s.redeliver)

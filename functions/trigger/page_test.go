@@ -454,23 +454,11 @@ func (s shot) differs(o shot) bool {
 // look checks the page at hand on a phone and a desktop, in light and dark.
 func (p *person) look(name string) {
 	p.t.Helper()
-	for _, width := range []int{1440, 375} {
-		for _, dark := range []bool{true, false} {
-			p.Resize(width, 812, dark)
-			var wide int
-			p.Eval(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &wide)
-			if wide > 0 {
-				p.t.Errorf("%s at %d: %d pixels wider than the window", name, width, wide)
-			}
-			p.accessible(fmt.Sprintf("%s at %d, dark %v", name, width, dark))
-			if *screenshots != "" {
-				file := filepath.Join(*screenshots, fmt.Sprintf("%s-%d-%v.png", name, width, map[bool]string{true: "dark", false: "light"}[dark]))
-				if err := os.WriteFile(file, p.Screenshot(true), 0o600); err != nil {
-					p.t.Fatal(err)
-				}
-			}
-		}
+	script, err := axe()
+	if err != nil {
+		p.t.Logf("accessibility not checked: %v; infra/toolchain/install.sh axe", err)
 	}
+	p.Look(name, script, *screenshots)
 }
 
 // axe is Deque's checker, once it was read.
@@ -481,18 +469,3 @@ var axe = sync.OnceValues(func() ([]byte, error) {
 	}
 	return os.ReadFile(path)
 })
-
-func (p *person) accessible(where string) {
-	p.t.Helper()
-	script, err := axe()
-	if err != nil {
-		p.t.Logf("accessibility not checked: %v; infra/toolchain/install.sh axe", err)
-		return
-	}
-	p.Eval(string(script)+"; true", nil)
-	var violations []string
-	p.Eval(`axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join('; ')))`, &violations)
-	for _, v := range violations {
-		p.t.Errorf("%s: %s", where, v)
-	}
-}

@@ -280,7 +280,7 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	for _, query := range []string{"", "?stage=train&limit=0", "?stage=train"} {
 		d.call(ask{operation: "GET /next", query: query})
 	}
-	for _, query := range []string{"", "?status=x", "?stage=x", "?cursor=x", "?limit=0"} {
+	for _, query := range []string{"", "?status=x", "?stage=x", "?order=x", "?order=newest&search=a", "?cursor=x", "?limit=0"} {
 		d.call(ask{operation: "GET /requests", query: query})
 	}
 	of := func(operation, id string) string {
@@ -318,6 +318,7 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	d.call(ask{operation: set, query: of(set, again.RequestID), body: `{"status":"CANCELED"}`})
 	d.call(ask{operation: "GET /status/{id}"})
 	d.call(ask{operation: "GET /trace/{id}"})
+	d.call(ask{operation: "GET /objects/{id}"})
 	for _, bad := range []string{`{"older_than_s":1}`, `{"request_id":"x"}`, `{"cancel":true,"older_than_s":1e9}`} {
 		d.call(ask{operation: "POST /purge", body: bad})
 	}
