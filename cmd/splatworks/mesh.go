@@ -30,8 +30,8 @@ and textured from the images. The mesh has y up in .glb and OBJ, z up in .stl.
     splatworks mesh shoe/splat.ply shoe/scene -o shoe.glb`
 }
 
-func (cmd meshCommand) Run(ctx context.Context, c console) error {
-	suffix := strings.ToLower(filepath.Ext(cmd.Out))
+// check refuses what cannot be written, before anything is read.
+func (cmd meshCommand) check(suffix string) error {
 	switch {
 	case suffix != ".glb" && suffix != ".zip" && suffix != ".stl":
 		return usageError{fmt.Errorf("%s: a mesh is written as .glb, .zip or .stl", cmd.Out)}
@@ -39,6 +39,14 @@ func (cmd meshCommand) Run(ctx context.Context, c console) error {
 		return usageError{errors.New("--collision writes .glb")}
 	case cmd.Faces < 4 || cmd.Texture < 64 || cmd.Texture > 16384 || !(cmd.Voxel >= 0) || !(cmd.Metres >= 0):
 		return usageError{errors.New("give 4 --faces or more, a --texture of 64 to 16384 pixels, and no negative sizes")}
+	}
+	return nil
+}
+
+func (cmd meshCommand) Run(ctx context.Context, c console) error {
+	suffix := strings.ToLower(filepath.Ext(cmd.Out))
+	if err := cmd.check(suffix); err != nil {
+		return err
 	}
 	cloud, data, cfg, err := cmd.open(c)
 	if err != nil {

@@ -21,9 +21,9 @@ type Textured struct {
 }
 
 const (
-	margin  = 3       // texels around a chart
-	patchPx = 4       // side of the cell of a face that no view shows
-	least2  = 1.0 / 8 // of the photos' pixels: the smallest texels that are tried
+	margin        = 3       // texels around a chart
+	patchPx       = 4       // side of the cell of a face that no view shows
+	smallestTexel = 1.0 / 8 // texels of a photo pixel at least
 )
 
 // chart is connected faces that one view shows, cut out of its photo.
@@ -119,7 +119,7 @@ func (t *texturing) pack(mostPx int) error {
 	for i := range order {
 		order[i] = i
 	}
-	for t.scale = 1; t.scale > least2; t.scale *= 0.9 {
+	for t.scale = 1; t.scale > smallestTexel; t.scale *= 0.9 {
 		for i := range t.charts {
 			c := &t.charts[i]
 			c.w = int(math.Ceil((c.high[0]-c.low[0])*t.scale)) + 2*margin

@@ -150,10 +150,13 @@ func (m *Mesh) trimmed() *Mesh {
 	})
 }
 
-// unfolded is the mesh without the faces that lie on their neighbours.
+// unfolded is the mesh without the faces that lie on their neighbours or have no area.
 func (m *Mesh) unfolded() *Mesh {
 	beside := m.beside()
 	out := m.kept(func(f int) bool {
+		if !(length(m.normal(f)) > 0) {
+			return false
+		}
 		for _, g := range beside[f] {
 			if g >= 0 && opposed(m.normal(f), m.normal(int(g))) {
 				return false

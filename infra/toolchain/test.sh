@@ -10,7 +10,7 @@ make --no-print-directory check
 # must pass with each of them, so that green on one processor means green on all.
 GOARCH=arm64 go vet ./engines/...
 GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/splatworks
-numeric=(./engines/simd/... ./engines/raster/... ./engines/trainer/... ./engines/splat/... ./engines/clean/... ./engines/mesh/...)
+numeric=(./engines/simd/... ./engines/raster/... ./engines/trainer/... ./engines/splat/... ./engines/clean/...)
 go test -tags noasm -short "${numeric[@]}"
 GODEBUG=cpu.avx512f=off go test -short "${numeric[@]}"
 GODEBUG=cpu.avx2=off,cpu.avx512f=off go test -short ./engines/simd/... ./engines/raster/...
