@@ -8,9 +8,9 @@ import (
 
 // Similarity takes points of one world frame to another: y = Scale·Rotation·x + Translation.
 type Similarity struct {
-	Scale       float64
-	Rotation    [3][3]float64
-	Translation [3]float64
+	Scale       float64       `json:"scale"`
+	Rotation    [3][3]float64 `json:"rotation"`
+	Translation [3]float64    `json:"translation"`
 }
 
 // Apply transforms a point.

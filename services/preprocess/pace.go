@@ -119,7 +119,8 @@ func (p *pace) show() {
 		return
 	}
 	p.step.Percent = p.at.at(p.shown)
-	p.step.Metrics = map[string]float64{LeftMetric: math.Round(p.leftS)}
+	// Something is left until the end is reported; 0 would mean that nothing is known of it.
+	p.step.Metrics = map[string]float64{LeftMetric: max(math.Round(p.leftS), 1)}
 	p.tell(p.step)
 }
 
