@@ -114,33 +114,57 @@ func launchesRefuse(t *testing.T, open Open) {
 
 // Iteration runs every kernel of an iteration with n Gaussians on w × h pixels, and returns how many instances there are.
 func Iteration(e *gpu.Engine, n, w, h int, size float64, depth bool) (instances int, err error) {
-	p := cloud(n, 1, splat.Mip, size)
-	var m gpu.Model
-	blank := raster.NewParams(n, p.Degree, p.Mode)
-	stats := gpu.Statistics{Pulls: make([]float32, n), Views: make([]uint32, n), Extents: make([]float32, n)}
-	if err := e.Put(&m, p, blank, blank, &stats); err != nil {
-		return 0, err
-	}
-	planes, mask := picture(w, h)
-	var img gpu.Image
-	if err := e.Upload(&img, &planes, mask, nil, w, h); err != nil {
-		return 0, err
-	}
-	drawn, err := e.Forward(&m, camera(w, h), gpu.Options{Degree: 1, Depth: depth})
+	it, err := newIteration(e, n, w, h, size, depth)
 	if err != nil {
 		return 0, err
 	}
-	if err := e.Compare(&img, [3]float32{1, 1, 1}, 0.2); err != nil {
+	return it.run()
+}
+
+// iteration is what an iteration needs, on the device.
+type iteration struct {
+	e     *gpu.Engine
+	model gpu.Model
+	image gpu.Image
+	prior gpu.Prior
+	depth bool
+	cam   *raster.Camera
+	rates []float32
+}
+
+func newIteration(e *gpu.Engine, n, w, h int, size float64, depth bool) (*iteration, error) {
+	p := cloud(n, 1, splat.Mip, size)
+	it := &iteration{e: e, depth: depth, cam: camera(w, h), rates: make([]float32, p.Rows())}
+	blank := raster.NewParams(n, p.Degree, p.Mode)
+	stats := gpu.Statistics{Pulls: make([]float32, n), Views: make([]uint32, n), Extents: make([]float32, n)}
+	if err := e.Put(&it.model, p, blank, blank, &stats); err != nil {
+		return nil, err
+	}
+	planes, mask := picture(w, h)
+	if err := e.Upload(&it.image, &planes, mask, nil, w, h); err != nil {
+		return nil, err
+	}
+	return it, e.UploadPrior(&it.prior, make([]float32, w*h), w, h)
+}
+
+func (it *iteration) run() (instances int, err error) {
+	drawn, err := it.e.Forward(&it.model, it.cam, gpu.Options{Degree: 1, Depth: it.depth})
+	if err != nil {
 		return 0, err
 	}
-	if depth {
-		var prior gpu.Prior
-		if err := e.UploadPrior(&prior, make([]float32, w*h), w, h); err != nil {
-			return 0, err
-		}
-		if err := e.CompareDepth(&prior, &img, 1); err != nil {
+	if err := it.e.Compare(&it.image, [3]float32{1, 1, 1}, 0.2); err != nil {
+		return 0, err
+	}
+	if it.depth {
+		if err := it.e.CompareDepth(&it.prior, &it.image, 1); err != nil {
 			return 0, err
 		}
 	}
-	return drawn.Instances, e.Update(&m, make([]float32, p.Rows()))
+	return drawn.Instances, it.e.Update(&it.model, it.rates)
+}
+
+func (it *iteration) free() {
+	it.image.Free()
+	it.prior.Free()
+	it.e.Free(&it.model)
 }

@@ -4,12 +4,18 @@ package opencl_test
 
 import (
 	"errors"
+	"flag"
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/gpu"
 	"github.com/splatworks/splatworks/engines/gpu/gputest"
 	"github.com/splatworks/splatworks/engines/gpu/kernels"
 	"github.com/splatworks/splatworks/engines/gpu/opencl"
+)
+
+var (
+	gaussians = flag.Int("gaussians", 100_000, "of BenchmarkKernels")
+	width     = flag.Int("width", 640, "of its picture, 16:9")
 )
 
 // A driver's own compiler makes of the same source what plain Go computes: a witness beside the PTX interpreter.
@@ -42,5 +48,17 @@ func TestOpenReturnsTheCompilersWords(t *testing.T) {
 	}
 	if _, err := opencl.Open(0, "__kernel void k() { fantasy(); }"); err == nil {
 		t.Error("nonsense compiles")
+	}
+}
+
+// Milliseconds of an iteration and its kernels, at the sizes of docs/gpu.md.
+func BenchmarkKernels(b *testing.B) {
+	d, err := opencl.Open(0, kernels.OpenCL())
+	if err != nil {
+		b.Skip(err)
+	}
+	defer d.Close()
+	for range b.N {
+		gputest.Benchmark(b, d, *gaussians, *width, *width*9/16, 0.002)
 	}
 }

@@ -1,0 +1,66 @@
+package gputest
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/splatworks/splatworks/engines/gpu"
+)
+
+// Timed is a device that waits after each launch, and sums for each kernel what that took by a clock.
+type Timed struct {
+	gpu.Device
+	Clock func() time.Duration
+	Took  map[string]time.Duration
+}
+
+// Launch runs the kernel to its end.
+func (d *Timed) Launch(k gpu.Kernel, groups int, args ...any) error {
+	started := d.Clock()
+	if err := d.Device.Launch(k, groups, args...); err != nil {
+		return err
+	}
+	err := d.Wait()
+	d.Took[k.Name] += d.Clock() - started
+	return err
+}
+
+// Benchmark reports the milliseconds of an iteration with n Gaussians on width × height pixels, and of each of its kernels: those
+// with the wait after each, which an iteration does not have.
+func Benchmark(b *testing.B, d gpu.Device, n, width, height int, size float64) {
+	start := time.Now()
+	clock := func() time.Duration { return time.Since(start) }
+	timed := &Timed{Device: d, Clock: clock, Took: map[string]time.Duration{}}
+	run := func(d gpu.Device, rounds int) time.Duration {
+		it, err := newIteration(gpu.NewEngine(d), n, width, height, size, false)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer it.free()
+		if _, err := it.run(); err != nil { // compiles, allocates
+			b.Fatal(err)
+		}
+		clear(timed.Took)
+		began := clock()
+		for range rounds {
+			if _, err := it.run(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := d.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		return (clock() - began) / time.Duration(rounds)
+	}
+	const rounds = 20
+	whole := run(d, rounds)
+	run(timed, rounds)
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(ms(whole), "iteration-ms")
+	for _, name := range slices.Sorted(maps.Keys(timed.Took)) {
+		b.ReportMetric(ms(timed.Took[name])/rounds, name+"-ms")
+	}
+}
