@@ -4,11 +4,12 @@ import (
 	"math"
 	"testing"
 
+	"github.com/splatworks/splatworks/engines/gpu"
 	"github.com/splatworks/splatworks/engines/gpu/cards"
 )
 
-// A real capture ends on a card where it ends on the processor, at equal iterations: the mean over three seeds within 0.15 dB.
-// Each seed alone may differ by more, as two kinds of kernels of the processor do.
+// A real capture ends on a card where it ends on the processor, at equal iterations and seed, within 0.15 dB: at gentle rates. At
+// the usual ones the processor's own kernels end further apart.
 func TestSceneOnACard(t *testing.T) {
 	if *sceneDir == "" {
 		t.Skip("give an undistorted scene with -scene, and -device opencl or cuda")
@@ -28,29 +29,31 @@ func TestSceneOnACard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const seeds = 3
-	mean := 0.0
-	for seed := range uint64(seeds) {
-		cfg.Seed = *sceneSeed + seed
-		want, err := Train(t.Context(), cfg, data, nil, Hooks{Clock: cpuTime})
+	var quality []float64
+	for _, driver := range []cards.Driver{cards.CPU, driver} {
+		var d gpu.Device
+		if driver != cards.CPU {
+			if d, err = cards.Open(driver); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run := newTraining(cfg, data, Hooks{Clock: cpuTime, Device: d})
+		run.schedule = gentle()
+		run.start()
+		res, err := run.run(t.Context())
+		run.machine.close()
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := cards.Open(driver)
-		if err != nil {
-			t.Fatal(err)
+		if d != nil {
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
 		}
-		got, err := Train(t.Context(), cfg, data, nil, Hooks{Clock: cpuTime, Device: d})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("seed %d: %.3f dB on %s, %.3f dB on the processor", cfg.Seed, got.Held.PSNR, d.Name(), want.Held.PSNR)
-		mean += (got.Held.PSNR - want.Held.PSNR) / seeds
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
+		t.Logf("%s: %.3f dB, SSIM %.4f, %d Gaussians after %d iterations", driver, res.Held.PSNR, res.Held.SSIM, res.Cloud.Len(), res.Iterations)
+		quality = append(quality, res.Held.PSNR)
 	}
-	if !(math.Abs(mean) <= 0.15) {
-		t.Errorf("the card ends %.3f dB from the processor in the mean of %d seeds", mean, seeds)
+	if off := quality[1] - quality[0]; !(math.Abs(off) <= 0.15) {
+		t.Errorf("the card ends %.3f dB from the processor", off)
 	}
 }
