@@ -67,6 +67,9 @@ func TestBuiltFilesFollowFromTheirSources(t *testing.T) {
 
 var loads = regexp.MustCompile(`(?:src|href)="\./([^"]+)"`)
 
+// imports are what a script loads with itself, unlike what it imports later by import().
+var imports = regexp.MustCompile("(?:from|import)[\"'`]\\./([^\"'`]+)[\"'`]")
+
 // TestFirstLoadIsSmall: what a browser loads before anything is chosen, packed. The viewer is not among it.
 func TestFirstLoadIsSmall(t *testing.T) {
 	const most = 15_000
@@ -80,7 +83,13 @@ func TestFirstLoadIsSmall(t *testing.T) {
 		t.Fatalf("the page loads only %v", paths)
 	}
 	total := 0
-	for _, p := range paths {
+	for i := 0; i < len(paths); i++ {
+		p := paths[i]
+		for _, m := range imports.FindAllStringSubmatch(get(h, "GET", p).Body.String(), -1) {
+			if part := "/assets/" + m[1]; strings.HasSuffix(p, ".js") && !slices.Contains(paths, part) {
+				paths = append(paths, part)
+			}
+		}
 		rec := get(h, "GET", p, "Accept-Encoding", "gzip, br")
 		if rec.Code != http.StatusOK || rec.Header().Get("Content-Encoding") != "gzip" {
 			t.Fatalf("%s: %d %v", p, rec.Code, rec.Header())
