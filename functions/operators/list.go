@@ -112,13 +112,17 @@ func (s *Service) recorded(ctx context.Context) (ids []string, err error) {
 	return ids, nil
 }
 
-// objects serves GET /objects/{id}: what a request has in the buckets.
+// objects serves GET /objects/{id}: what a request has in the buckets, also when the queue has forgotten it.
 func (s *Service) objects(r *http.Request) (int, any, error) {
 	id := r.PathValue("id")
 	if !pipeline.ValidRequestID(id) {
 		return 0, nil, queue.ErrNotFound
 	}
-	var found []pipeline.Object
+	_, err := s.Queue.Lookup(r.Context(), id)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return 0, nil, err
+	}
+	known, found := err == nil, []pipeline.Object{}
 	for _, p := range s.filesOf(id) {
 		for o, err := range s.Store.List(r.Context(), p.bucket, p.name) {
 			if err != nil {
@@ -127,7 +131,7 @@ func (s *Service) objects(r *http.Request) (int, any, error) {
 			found = append(found, o)
 		}
 	}
-	if len(found) == 0 {
+	if len(found) == 0 && !known {
 		return 0, nil, queue.ErrNotFound
 	}
 	return http.StatusOK, map[string]any{"objects": found}, nil

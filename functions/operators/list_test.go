@@ -2,6 +2,7 @@ package operators_test
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/http"
 	"slices"
@@ -75,6 +76,12 @@ func TestObjectsOfARequest(t *testing.T) {
 	}
 	if slices.Sort(found); !slices.Contains(found, names[0]) || !slices.Contains(found, names[1]) || len(found) != 3 { // with its upload
 		t.Errorf("objects %v, want %v", found, names)
+	}
+	if err := errors.Join(w.queue.Cancel(t.Context(), a.ID), w.queue.Forget(t.Context(), a.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if forgotten := get[struct{ Objects []pipeline.Object }](w, "GET", "/objects/"+a.ID, "", http.StatusOK); len(forgotten.Objects) != 3 {
+		t.Errorf("the queue has forgotten it, and %d objects are left", len(forgotten.Objects))
 	}
 	w.refused("GET", "/objects/00000000000000000000000000", "", http.StatusNotFound, "unknown_request")
 	w.refused("GET", "/objects/none", "", http.StatusNotFound, "unknown_request")

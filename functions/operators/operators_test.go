@@ -452,9 +452,6 @@ func TestFaultsAreClosed(t *testing.T) {
 	for path, methods := range contract.Doc()["paths"].(map[string]any) {
 		for method := range methods.(map[string]any) {
 			target := strings.ReplaceAll(path, "{id}", a.ID)
-			if path == "/objects/{id}" {
-				continue // it asks the storage alone: TestObjectsOfARequest
-			}
 			if path == "/next" {
 				target += "?stage=filter"
 			}
