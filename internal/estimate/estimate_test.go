@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -198,12 +199,12 @@ var buckets = artifacts.Buckets{Artifacts: "artifacts"}
 // counted is a store that counts what is read, and can fail.
 type counted struct {
 	artifacts.Store
-	opened int
+	opened atomic.Int64 // manifests are read at the same time
 	err    error
 }
 
 func (c *counted) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error) {
-	c.opened++
+	c.opened.Add(1)
 	return c.Store.Open(ctx, o)
 }
 
@@ -245,16 +246,15 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(fresh)
-	store.opened = 0
 	samples, err = h.Samples(t.Context())
 	if err != nil || len(samples) != mostSamples || samples[0].WallS[pipeline.Train] != 130 || samples[99].WallS[pipeline.Train] != 229 {
 		t.Fatalf("%d samples, %v", len(samples), err)
 	}
-	read := store.opened
+	read := store.opened.Load()
 	finish(t, store, now, 3, 500)
 	now = now.Add(fresh)
-	if samples, err = h.Samples(t.Context()); err != nil || samples[99].WallS[pipeline.Train] != 500 || store.opened != read+1 {
-		t.Errorf("%v, %d manifests read for one that is new", err, store.opened-read)
+	if samples, err = h.Samples(t.Context()); err != nil || samples[99].WallS[pipeline.Train] != 500 || store.opened.Load() != read+1 {
+		t.Errorf("%v, %d manifests read for one that is new", err, store.opened.Load()-read)
 	}
 	now = now.Add(fresh)
 	store.err = errors.New("connection refused")

@@ -276,11 +276,23 @@ func TestEventsGoToMatchingTriggersOnly(t *testing.T) {
 	})
 }
 
+// held is a receiver that is reached once a channel is closed.
+type held struct {
+	http.RoundTripper
+	until <-chan struct{}
+}
+
+func (h held) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-h.until
+	return h.RoundTripper.RoundTrip(r)
+}
+
 func TestChaos(t *testing.T) {
 	run := func(dir string, chaos events.Chaos) (subjects []string, longest time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
 			to := &receiver{}
-			r := open(t, dir, events.Options{Transport: to, Chaos: chaos, InFlight: 1})
+			all := make(chan struct{}) // the first delivery waits until all are due: what is delivered while others are emitted is in order
+			r := open(t, dir, events.Options{Transport: held{to, all}, Chaos: chaos, InFlight: 1})
 			defer closeRelay(t, r)
 			for i := range 10 {
 				r.Finalized(object(fmt.Sprint(i))) // no trigger yet: nothing
@@ -290,6 +302,7 @@ func TestChaos(t *testing.T) {
 			for i := range 10 {
 				r.Finalized(object(fmt.Sprint(i)))
 			}
+			close(all)
 			idle(t, r)
 			for _, d := range to.deliveries() {
 				subjects = append(subjects, strings.TrimPrefix(d.subject, "objects/"))
