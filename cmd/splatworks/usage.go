@@ -24,7 +24,7 @@ func (usageCommand) Help() string {
 	return `Requests that were erased or purged are not counted, so export before.
 
     splatworks usage --from 2026-03-01 --to 2026-04-01
-    splatworks usage --by request --csv > march.csv`
+    splatworks usage --by request --csv`
 }
 
 // usageRow is what one caller or one request used.
