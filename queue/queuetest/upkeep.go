@@ -393,19 +393,8 @@ var reaperTests = []test{
 		b.clock.Advance(time.Millisecond)
 		check(b, "forgotten", b.reap().Forgotten, nil, 2)
 		check(b, "forgotten", b.reap().Forgotten, nil, 0)
-		_, err := b.q.Lookup(b.ctx(), done.ID)
-		b.is("Lookup", err, queue.ErrNotFound)
-		_, err = b.q.LookupToken(b.ctx(), done.TokenHash)
-		b.is("LookupToken", err, queue.ErrNotFound)
-		b.state(active.ID)
-		b.submit(func(r *pipeline.Request) { r.SessionID = done.SessionID })
-		// The session of the canceled request belongs to another by now.
-		b.is("Submit", b.q.Submit(b.ctx(), b.request(func(r *pipeline.Request) { r.SessionID = again.SessionID })),
-			&queue.DuplicateError{RequestID: again.ID})
-		counts, err := b.q.StatusCounts(b.ctx())
-		check(b, "completed", counts[pipeline.Completed], err, 0)
-		check(b, "canceled", counts[pipeline.Canceled], err, 0)
-		check(b, "queued", counts[pipeline.Queued], err, 3)
+		b.forgotten(done, active, again)
+		b.threeQueued()
 	}},
 	{"an ended request is forgotten when asked to", func(b *bench) {
 		done, canceled, active := b.submit(), b.submit(), b.submit()
@@ -417,23 +406,12 @@ var reaperTests = []test{
 			b.must(b.q.Forget(b.ctx(), done.ID))
 			b.must(b.q.Forget(b.ctx(), canceled.ID))
 		}
-		_, err := b.q.Lookup(b.ctx(), done.ID)
-		b.is("Lookup", err, queue.ErrNotFound)
-		_, err = b.q.LookupToken(b.ctx(), done.TokenHash)
-		b.is("LookupToken", err, queue.ErrNotFound)
-		b.state(active.ID)
-		b.submit(func(r *pipeline.Request) { r.SessionID = done.SessionID })
-		// The session of the canceled request belongs to another by now.
-		b.is("Submit", b.q.Submit(b.ctx(), b.request(func(r *pipeline.Request) { r.SessionID = again.SessionID })),
-			&queue.DuplicateError{RequestID: again.ID})
+		b.forgotten(done, active, again)
 		b.clock.Advance(b.cfg.AnnounceGrace)
 		check(b, "unannounced", len(b.reap().Unannounced), nil, 0)
 		b.clock.Advance(b.cfg.Keep + time.Minute)
 		check(b, "forgotten", b.reap().Forgotten, nil, 0)
-		counts, err := b.q.StatusCounts(b.ctx())
-		check(b, "completed", counts[pipeline.Completed], err, 0)
-		check(b, "canceled", counts[pipeline.Canceled], err, 0)
-		check(b, "queued", counts[pipeline.Queued], err, 3)
+		b.threeQueued()
 	}},
 	{"many at once", func(b *bench) {
 		const n = 1234
@@ -499,4 +477,26 @@ func (s Suite) fairShare(t *testing.T) {
 	b.ready(caller("b"))
 	b.must(b.claim(pipeline.Filter).GiveBack(b.ctx()))
 	check(b, "task", b.claim(pipeline.Filter).Task().RequestID, nil, a.ID)
+}
+
+// forgotten checks that nothing is left of done: its id and token are unknown and its session is free, while active is as it was and
+// the session of again, which a forgotten request had before, stays taken.
+func (b *bench) forgotten(done, active, again pipeline.Request) {
+	_, err := b.q.Lookup(b.ctx(), done.ID)
+	b.is("Lookup", err, queue.ErrNotFound)
+	_, err = b.q.LookupToken(b.ctx(), done.TokenHash)
+	b.is("LookupToken", err, queue.ErrNotFound)
+	b.state(active.ID)
+	b.submit(func(r *pipeline.Request) { r.SessionID = done.SessionID })
+	// The session of the canceled request belongs to another by now.
+	b.is("Submit", b.q.Submit(b.ctx(), b.request(func(r *pipeline.Request) { r.SessionID = again.SessionID })),
+		&queue.DuplicateError{RequestID: again.ID})
+}
+
+// threeQueued checks that three requests wait and no ended one is counted.
+func (b *bench) threeQueued() {
+	counts, err := b.q.StatusCounts(b.ctx())
+	check(b, "completed", counts[pipeline.Completed], err, 0)
+	check(b, "canceled", counts[pipeline.Canceled], err, 0)
+	check(b, "queued", counts[pipeline.Queued], err, 3)
 }
