@@ -15,8 +15,8 @@ import (
 	"github.com/splatworks/splatworks/web/chromium"
 )
 
-// TestPageShowsTheSplatGrow: the points first, then each version of the splat in the place of the one before, seen from where the person
-// has turned to.
+// TestPageShowsTheSplatGrow: the points first, then each version of the splat in the place of the one before, then the result, seen from
+// where the person has turned to.
 func TestPageShowsTheSplatGrow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser is no short test")
@@ -67,11 +67,22 @@ func TestPageShowsTheSplatGrow(t *testing.T) {
 	if err := w.artifacts.Delete(t.Context(), gone); err != nil {
 		t.Fatal(err)
 	}
-	w.complete(train, m)
+	m, _ = w.complete(train, m)
 	tab.Until(`document.body.innerText.includes('waiting for a worker')`)
 	if !p.canvas().mostly(0) {
 		t.Error("the last one is not shown any more")
 	}
+
+	// The result is another viewer's, of another format, and looked at from the same place. Reset leads to the first view.
+	w.leaveSplat(a.RequestID, m, halfBall(1))
+	tab.Until(`document.querySelector('.viewer.loaded') && document.querySelector('.facts')`)
+	p.comesTrue("the result is on the screen", func() bool { return p.canvas().mostly(1) })
+	p.settled()
+	if now := p.canvas().white(); !(math.Abs(now-turned) < 0.03) {
+		t.Errorf("the result shows its white side by %.3f, the view before by %.3f", now, turned)
+	}
+	tab.Click("Reset")
+	p.comesTrue("the view is reset", func() bool { return math.Abs(p.canvas().white()-before) < 0.03 })
 	for _, fault := range tab.Faults() {
 		t.Errorf("console: %s", fault)
 	}

@@ -293,9 +293,13 @@ func (p *person) watch(w *world, id string) *artifacts.Manifest {
 // leave ends the last stage with files that the page can show.
 func (w *world) leave(id string, before *artifacts.Manifest) {
 	w.t.Helper()
+	w.leaveSplat(id, before, quarters())
+}
+
+func (w *world) leaveSplat(id string, before *artifacts.Manifest, cloud *splat.Cloud) {
+	w.t.Helper()
 	lease := w.claim(id, pipeline.Export, pipeline.Object{Bucket: "inbox-export", Name: artifacts.ManifestName(id, pipeline.Train), Generation: 1})
 	var sog, ply bytes.Buffer
-	cloud := quarters()
 	if err := cloud.WriteSOG(&sog); err != nil {
 		w.t.Fatal(err)
 	}
@@ -399,6 +403,57 @@ func (p *person) scene() {
 	p.Click("Orbit")
 	p.Click("Reset")
 	p.Until(`!document.querySelector('.pad')`)
+	p.measure()
+}
+
+// measure takes the width of the ball, whose radius is 0.35, between two points at its sides.
+func (p *person) measure() {
+	p.t.Helper()
+	for last := -1.0; ; { // the view comes to rest
+		now := p.canvas().colours(0.2, 0.45).left[0]
+		if now == last {
+			break
+		}
+		last = now
+	}
+	p.Click("Measure")
+	p.Until(`document.querySelector('.measured')?.innerText.includes('first point')`)
+	var box struct{ X, Y, Width, Height float64 }
+	p.Eval(`(({x, y, width, height}) => ({x, y, width, height}))(document.querySelector('.stage3d canvas').getBoundingClientRect())`, &box)
+	p.Press(box.X+5, box.Y+5) // beside the ball
+	p.Until(`document.querySelector('.measured').innerText.includes('nothing at that place')`)
+	ball := p.canvas().ball()
+	p.Press(box.X+float64(ball.Min.X)+2, box.Y+float64(ball.Min.Y+ball.Max.Y)/2)
+	p.Until(`document.querySelector('.measured').innerText.includes('second point')`)
+	p.Press(box.X+float64(ball.Max.X)-2, box.Y+float64(ball.Min.Y+ball.Max.Y)/2)
+	p.Until(`document.querySelector('.measured').innerText.includes('units of the model')`)
+	var width float64
+	p.Eval(`parseFloat(document.querySelector('.measured').innerText)`, &width)
+	if !(width > 0.5 && width < 0.7) { // a chord a little inside of what is seen of it
+		p.t.Errorf("a ball of 0.7 units is %g wide", width)
+	}
+	p.Until(`document.querySelector(".line line").style.visibility === "visible"`)
+	p.look("measure")
+	p.Eval(`document.querySelector('.stage3d').focus()`, nil)
+	p.Key("Enter", 13)
+	p.Until(`document.querySelector('.measured').innerText.includes('second point')`)
+	p.Click("Measure")
+	p.Until(`!document.querySelector('.measured, .dot')`)
+}
+
+// ball is where coloured pixels are, in pixels of the picture.
+func (s shot) ball() image.Rectangle {
+	b := s.Bounds()
+	var found image.Rectangle
+	for y := b.Min.Y + b.Dy()/6; y < b.Max.Y-b.Dy()/4; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			r, g, bl, _ := s.At(x, y).RGBA()
+			if max(r, g, bl)-min(r, g, bl) > 60<<8 {
+				found = found.Union(image.Rect(x, y, x+1, y+1))
+			}
+		}
+	}
+	return found.Sub(b.Min)
 }
 
 type shot struct{ image.Image }

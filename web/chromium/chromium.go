@@ -311,6 +311,14 @@ func (b *Tab) Key(key string, code int) {
 	}
 }
 
+// Press clicks with the mouse at a place of the window, in pixels.
+func (b *Tab) Press(x, y float64) {
+	b.t.Helper()
+	for _, kind := range []string{"mouseMoved", "mousePressed", "mouseReleased"} {
+		b.must("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}, nil)
+	}
+}
+
 // Screenshot is a PNG of the window or, when whole, of all of the page.
 func (b *Tab) Screenshot(whole bool) []byte {
 	b.t.Helper()

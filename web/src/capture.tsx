@@ -20,6 +20,8 @@ export function CapturePage({ id, report }: { id: string; report: boolean }) {
   return <Known c={c} report={report} />;
 }
 
+const home = (c: Capture) => `#/c/${c.id}`;
+
 function Known({ c, report }: { c: Capture; report: boolean }) {
   const [status, setStatus] = useState<Status>();
   const [trouble, setTrouble] = useState<Problem>();
@@ -49,7 +51,7 @@ function Known({ c, report }: { c: Capture; report: boolean }) {
   });
 
   if (status?.status === 'COMPLETED' && status.results?.length)
-    return <Results title={c.title} results={status.results} warnings={status.warnings} report={report} home={`#/c/${c.id}`} share={<SharePanel token={c.token} title={c.title} />} />;
+    return <Results title={c.title} results={status.results} warnings={status.warnings} report={report} home={home(c)} share={<SharePanel token={c.token} title={c.title} />} />;
   const uploading = !c.uploaded && !ended(status?.status) && !status?.stage;
   return (
     <section class="capture">
@@ -151,7 +153,7 @@ function Watch({ status: s, c }: { status: Status; c: Capture }) {
           );
         })}
       </ol>
-      <Growing preview={s.preview} title={c.title} />
+      <Growing preview={s.preview} title={c.title} keep={home(c)} />
       {s.failure && <p class="note warn">{s.failure.message} {s.failure.advice}</p>}
       <Notify />
       <p class="muted">You may close this page: the work continues, and you find it under My captures.{c.several && ` It has ${plural(c.parts.length, 'file')}.`}</p>
@@ -161,13 +163,13 @@ function Watch({ status: s, c }: { status: Status; c: Capture }) {
 }
 
 // Growing shows what there is so far. It stays when nothing newer comes: the last one is not there any more once its stage has ended.
-function Growing({ preview, title }: { preview?: Preview; title: string }) {
+function Growing({ preview, title, keep }: { preview?: Preview; title: string; keep: string }) {
   const last = useRef(preview);
   if (preview && !(preview.kind === 'points' && last.current?.kind === 'splat')) last.current = preview;
   const shown = last.current;
   if (!shown) return null;
   return (
-    <Viewer file={shown} title={title} placed otherwise="It is not needed: the work continues.">
+    <Viewer file={shown} title={title} placed keep={keep} otherwise="It is not needed: the work continues.">
       <p class="sofar">{shown.kind === 'points' ? 'Where the pictures were taken, and points seen in several' : 'So far. It gets sharper while it is built'}</p>
     </Viewer>
   );

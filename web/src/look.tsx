@@ -28,7 +28,7 @@ export function Results({ title, results, warnings, report, home, share }: Resul
   return (
     <section class="look">
       <h1>{title}</h1>
-      <Shown results={results} doc={doc} title={title} />
+      <Shown results={results} doc={doc} title={title} keep={home} />
       {doc && <p class="numbers facts"><Facts doc={doc} /><a href={`${home}/report`}>The whole report</a></p>}
       <Warnings list={warnings ?? doc?.warnings} />
       {share}
@@ -56,7 +56,7 @@ export function Embedded({ title, results, page }: { title: string; results: Res
   return (
     <section class="embedded" aria-label={title}>
       <h1 class="visually-hidden">{title}</h1>
-      <Shown results={results} doc={doc} title={title} />
+      <Shown results={results} doc={doc} title={title} keep={page} />
       <a class="button" href={page} target="_blank" rel="noopener">Open</a>
     </section>
   );
@@ -96,9 +96,10 @@ function ReportView({ title, doc, results, home }: { title: string; doc?: Report
 // The kinds that the viewer reads, best first.
 const readable = ['sog', 'compressed-ply', 'splat'];
 
-function Shown({ results, doc, title }: { results: Result[]; doc?: Report | null; title: string }) {
+function Shown({ results, doc, title, keep }: { results: Result[]; doc?: Report | null; title: string; keep: string }) {
   const of = (kind: string) => results.find(r => r.kind === kind);
   const file = readable.map(of).find(Boolean);
   if (!file) return <p class="note warn">No file here that this viewer opens: it reads .sog and .ply.</p>;
-  return <Viewer file={file} poster={of('thumbnail')?.url} placed={doc?.sfm?.world?.unit === 'view_distance'} ready={!of('report') || doc !== undefined} title={title} otherwise="The files below are fine." />;
+  const unit = doc?.sfm?.world?.unit;
+  return <Viewer file={file} poster={of('thumbnail')?.url} placed={unit === 'view_distance'} ready={!of('report') || doc !== undefined} title={title} keep={keep} unit={unit === 'metre' ? unit : 'unknown'} otherwise="The files below are fine." />;
 }

@@ -2,7 +2,11 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytes } from './format';
-import type { File, Scene } from './scene';
+import { Measure, type Unit } from './measure';
+import type { File, Scene, View } from './scene';
+
+// The views that were left, by what they showed: who comes back, or sees a splat become ready, looks from where they were.
+const views = new Map<string, View>();
 
 export type ViewerProps = {
   file: File & { size: number }; title: string;
@@ -10,10 +14,12 @@ export type ViewerProps = {
   ready?: boolean; // to be shown
   poster?: string;
   otherwise: string; // said when it cannot be shown
+  keep?: string; // names the view
+  unit?: Unit; // distances may be measured
   children?: ComponentChildren; // above the scene
 };
 
-export function Viewer({ file, title, placed, ready = true, poster, otherwise, children }: ViewerProps) {
+export function Viewer({ file, title, placed, ready = true, poster, otherwise, keep, unit, children }: ViewerProps) {
   const box = useRef<HTMLDivElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const [scene, setScene] = useState<Scene>();
@@ -22,6 +28,7 @@ export function Viewer({ file, title, placed, ready = true, poster, otherwise, c
   const [wrong, setWrong] = useState('');
   const [mode, setMode] = useState<'orbit' | 'fly'>('orbit');
   const [full, setFull] = useState(false);
+  const [measuring, measure] = useState(false);
   const [tries, again] = useState(0);
 
   useEffect(() => {
@@ -29,13 +36,15 @@ export function Viewer({ file, title, placed, ready = true, poster, otherwise, c
     let gone = false, made: Scene | undefined;
     import('./scene').then(m => m.show(stage.current!, file, placed, {
       progress: setPercent, loaded: () => setLoaded(true), mode: setMode, failed: setWrong,
-    })).then(s => {
+    }, keep === undefined ? undefined : views.get(keep))).then(s => {
       made = s;
       if (gone) s.destroy();
       else setScene(s);
     }).catch(e => setWrong(`The scene cannot be shown here: ${e instanceof Error ? e.message : e}`));
     return () => {
       gone = true;
+      const left = made?.view();
+      if (left && keep !== undefined) views.set(keep, left);
       made?.destroy();
     };
   }, [file.version === undefined ? file.file_name : '', ready, tries]);
@@ -52,6 +61,7 @@ export function Viewer({ file, title, placed, ready = true, poster, otherwise, c
     return () => document.removeEventListener('fullscreenchange', changed);
   }, []);
   const keys = (e: KeyboardEvent) => {
+    if (e.key === 'Enter' && e.target === stage.current) scene?.markMiddle();
     if (scene && !(e.target instanceof HTMLButtonElement && (e.key === ' ' || e.key === 'Enter')) && scene.key(e)) e.preventDefault();
   };
   return (
@@ -69,9 +79,11 @@ export function Viewer({ file, title, placed, ready = true, poster, otherwise, c
           <button type="button" aria-pressed={mode === 'fly'} onClick={() => scene.mode('fly')}>Fly</button>
           <button type="button" onClick={() => scene.reset()}>Reset</button>
           <button type="button" onClick={() => scene.whole()}>Whole</button>
+          {unit && <button type="button" aria-pressed={measuring} onClick={() => measure(!measuring)}>Measure</button>}
           {document.fullscreenEnabled && <button type="button" onClick={() => (full ? document.exitFullscreen() : box.current?.requestFullscreen())}>{full ? 'Leave full screen' : 'Full screen'}</button>}
         </div>
       )}
+      {loaded && scene && unit && measuring && <Measure scene={scene} unit={unit} />}
       {loaded && scene && mode === 'fly' && <Pad scene={scene} />}
       <p class="hint muted">{mode === 'orbit' ? 'Drag to turn, pinch or wheel to come nearer, two fingers or right button to shift.' : 'Drag to look around. Move with the pad, or W A S D.'}</p>
     </div>
