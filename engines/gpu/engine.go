@@ -31,6 +31,13 @@ var (
 	kSumChannels   = Kernel{"sum_channels", 256}
 	kUpdate        = Kernel{"update", 256}
 	kGradients     = Kernel{"gradients", 256}
+	kSurvey        = Kernel{"survey", 256}
+	kAdopt         = Kernel{"adopt", 256}
+	kLayOut        = Kernel{"lay_out", 256}
+	kSplit         = Kernel{"split", 256}
+	kAxisKeys      = Kernel{"axis_keys", 256}
+	kCurveKeys     = Kernel{"curve_keys", 256}
+	kForget        = Kernel{"forget", 256}
 )
 
 // What one group of a kernel takes.
@@ -48,6 +55,7 @@ func groups(n, each int) int { return (n + each - 1) / each }
 //	Forward   project -> prefix sums -> depth order -> instances -> tile order -> blend        (frame.go)
 //	Compare   the loss of the frame and its gradient                                           (loss.go)
 //	Update    blend's gradient -> projection's gradient, Adam and statistics                   (backward.go)
+//	Refine    between iterations: prune, split, lay out along a curve                          (refine.go)
 //
 // Its buffers grow to what the largest frame needs and are reused. An Engine is for one goroutine at a time. Forward waits
 // once for the device, to learn how many instances there are; nothing else does but what reads.

@@ -53,7 +53,7 @@ func benchmarkTraining(b testing.TB, n int, sizePx float64, width, threads int) 
 	for i := range all {
 		all[i] = int32(i)
 	}
-	t.rebuild(all, nil)
+	t.rebuild(all, nil, nil, t.renderer.Workers())
 	// Rates of zero: the cloud stays what it is, the work is the same.
 	t.schedule = schedule{QuarterUntil: -1, HalfUntil: -1, DegreeEvery: 0.05, PositionFinal: 1, SSIM: defaultSchedule.SSIM}
 	if err := errors.Join(t.begin(), t.step(0.5)); err != nil {

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -16,6 +17,14 @@ type statistics struct {
 	extent   []float32 // largest half side on screen, as a part of the longer image side
 }
 
+// resize makes room for n Gaussians, whose values and statistics are to come.
+func (g *gaussians) resize(n int) {
+	for _, array := range []*raster.Params{g.params, g.m, g.v} {
+		array.Resize(n)
+	}
+	g.stats.reset(n)
+}
+
 // widestExtent is the half side on screen, as a part of the longer image side, beyond which a Gaussian is split first.
 const widestExtent = 0.5
 
@@ -23,49 +32,94 @@ func (s *statistics) reset(n int) {
 	s.gradient, s.views, s.extent = make([]float32, n), make([]uint32, n), make([]float32, n)
 }
 
-// refine prunes what cannot be seen or is not finite, and splits the Gaussians with the largest screen gradients until
-// the count is the schedule's. Past the growth that relocates: what was pruned is used again where the images ask for it.
-func (t *training) refine(fraction float64) {
-	t.refinedAt = fraction
-	keep := t.survivors()
-	if fraction >= t.DensifyUntil {
-		t.relocated += t.params.Len() - len(keep)
-	}
-	decay := t.OpacityDecay * (1 - fraction)
-	for _, i := range keep {
-		o := t.params.At(int(i), simd.RowOpacity)
-		*o = logit(max(sigmoid(*o)-decay, 1e-4))
-	}
-	want := min(t.target(t.first, t.cfg.MaxGaussians, fraction), len(keep)+int(t.MaxGrowth*float64(len(keep))))
-	var split []int32
-	if grow := want - len(keep); grow > 0 {
-		split = t.mostWanted(keep, grow)
-	}
-	t.rebuild(keep, split)
+// refinement is what is decided about a refinement; what it finds in the model, it does there.
+type refinement struct {
+	faint float32 // logit of the opacity below which nothing of a Gaussian reaches a pixel
+	decay float64 // off the opacity of the others
+	// split receives how many Gaussians are kept, and how many of them the images pulled at. It returns where the children are
+	// on the local axes (see gaussians.split) of those that are split: of the latter, as many as it has values.
+	split func(kept, wanted int) (signs []uint32)
 }
 
-// prune drops what cannot be drawn, without growing.
-func (t *training) prune() { t.rebuild(t.survivors(), nil) }
+// refined is what a refinement did.
+type refined struct {
+	kept int // Gaussians that were there before
+	lost int // of the others, to NaN or infinities
+}
 
-// survivors lists the Gaussians that are finite and can reach a pixel.
-func (t *training) survivors() []int32 {
-	keep := make([]int32, 0, t.params.Len())
-	for i := range t.params.Len() {
+// refine prunes what cannot be seen or is not finite, and splits the Gaussians with the largest screen gradients until
+// the count is the schedule's. Past the growth that relocates: what was pruned is used again where the images ask for it.
+func (t *training) refine(fraction float64) error {
+	before := t.params.Len()
+	did, err := t.machine.refine(&refinement{
+		faint: logit(t.PruneOpacity), decay: t.OpacityDecay * (1 - fraction),
+		split: func(kept, wanted int) []uint32 {
+			most := min(t.target(t.first, t.cfg.MaxGaussians, fraction), kept+int(t.MaxGrowth*float64(kept)))
+			return t.signs(max(0, min(most-kept, wanted)))
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("train: iteration %d: refine: %w", t.iteration, err)
+	}
+	t.refinedAt, t.rebuilt = fraction, t.iteration
+	t.nonFinite += did.lost
+	if fraction >= t.DensifyUntil {
+		t.relocated += before - did.kept
+	}
+	return nil
+}
+
+// signs draws three bits for each of n splits.
+func (t *training) signs(n int) []uint32 {
+	signs := make([]uint32, n)
+	for i := range signs {
+		for k := range 3 {
+			signs[i] |= uint32(t.rng.Uint64()&1) << k
+		}
+	}
+	return signs
+}
+
+// prune drops what cannot be drawn, without growing. The model is not on a machine then.
+func (t *training) prune() {
+	keep, lost := t.survivors(logit(t.PruneOpacity))
+	t.nonFinite += lost
+	t.rebuild(keep, nil, nil, t.renderer.Workers())
+}
+
+// refine is the definition of what every machine does to a model.
+func (g *gaussians) refine(r *refinement, workers int) refined {
+	keep, lost := g.survivors(r.faint)
+	for _, i := range keep {
+		o := g.params.At(int(i), simd.RowOpacity)
+		*o = logit(max(sigmoid(*o)-r.decay, 1e-4))
+	}
+	wanted := g.mostWanted(keep)
+	signs := r.split(len(keep), len(wanted))
+	did := refined{kept: len(keep), lost: lost}
+	g.rebuild(keep, wanted[:len(signs)], signs, workers)
+	return did
+}
+
+// survivors lists the Gaussians that are finite and can reach a pixel, and counts those that are not finite.
+func (g *gaussians) survivors(faint float32) (keep []int32, lost int) {
+	keep = make([]int32, 0, g.params.Len())
+	for i := range g.params.Len() {
 		switch {
-		case !t.finite(i):
-			t.nonFinite++
-		case sigmoid(*t.params.At(i, simd.RowOpacity)) >= t.PruneOpacity:
+		case !g.finite(i):
+			lost++
+		case *g.params.At(i, simd.RowOpacity) >= faint:
 			keep = append(keep, int32(i))
 		}
 	}
-	return keep
+	return keep, lost
 }
 
 // finite says whether all parameters are numbers and the quaternion has a direction.
-func (t *training) finite(i int) bool {
+func (g *gaussians) finite(i int) bool {
 	norm := float32(0)
-	for row := range t.params.Rows() {
-		v := *t.params.At(i, row)
+	for row := range g.params.Rows() {
+		v := *g.params.At(i, row)
 		if v-v != 0 {
 			return false
 		}
@@ -76,17 +130,17 @@ func (t *training) finite(i int) bool {
 	return norm > 1e-8
 }
 
-// mostWanted returns the n Gaussians with the largest mean screen gradient, after those that fill half the screen: a
-// blob of that size is never the right answer.
-func (t *training) mostWanted(keep []int32, n int) []int32 {
+// mostWanted lists those that the images pull at by their mean screen gradient, the largest first, after those that fill
+// half the screen: a blob of that size is never the right answer.
+func (g *gaussians) mostWanted(keep []int32) []int32 {
 	score := func(i int32) float32 {
 		switch {
-		case t.stats.views[i] == 0:
+		case g.stats.views[i] == 0:
 			return 0
-		case t.stats.extent[i] > widestExtent:
+		case g.stats.extent[i] > widestExtent:
 			return math.MaxFloat32
 		}
-		return t.stats.gradient[i] / float32(t.stats.views[i])
+		return g.stats.gradient[i] / float32(g.stats.views[i])
 	}
 	by := make([]int32, 0, len(keep))
 	for _, i := range keep {
@@ -100,46 +154,45 @@ func (t *training) mostWanted(keep []int32, n int) []int32 {
 		}
 		return int(a - b)
 	})
-	return by[:min(n, len(by))]
+	return by
 }
 
 // rebuild keeps the listed Gaussians, splits some of them, and lays all of them out along a space-filling curve, so that
 // the 16 of a group are seen by the same cameras and the rest of the model stays out of the caches.
-func (t *training) rebuild(keep, split []int32) {
-	n := t.params.Len()
-	arrays := []**raster.Params{&t.params, &t.m, &t.v}
+func (g *gaussians) rebuild(keep, split []int32, signs []uint32, workers int) {
+	n := g.params.Len()
+	arrays := []**raster.Params{&g.params, &g.m, &g.v}
 	for _, array := range arrays {
 		(*array).Resize(n + len(split))
 	}
 	for k, parent := range split {
 		child := n + k
-		t.split(int(parent), child)
-		t.m.Zero(int(parent)) // kept, they cost 0.3 dB
-		t.v.Zero(int(parent))
+		g.split(int(parent), child, signs[k])
+		g.m.Zero(int(parent)) // kept, they cost 0.3 dB
+		g.v.Zero(int(parent))
 		keep = append(keep, int32(child))
 	}
-	order := t.alongCurve(keep)
+	order := g.alongCurve(keep)
 	for _, array := range arrays {
-		old, ordered := *array, t.spare
+		old, ordered := *array, g.spare
 		ordered.Resize(len(order))
-		raster.Each(t.renderer.Workers(), ordered.Groups(), func(_, group int) {
+		raster.Each(workers, ordered.Groups(), func(_, group int) {
 			for to := group * simd.GroupLanes; to < min(len(order), (group+1)*simd.GroupLanes); to++ {
 				ordered.Copy(to, old, int(order[to]))
 			}
 		})
-		*array, t.spare = ordered, old
+		*array, g.spare = ordered, old
 	}
-	t.stats.reset(len(order))
-	t.rebuilt = t.iteration
+	g.stats.reset(len(order))
 }
 
 // alongCurve sorts Gaussians by the Morton code of their means: 10 bits an axis over the box of the middle 98 %.
-func (t *training) alongCurve(list []int32) []int32 {
+func (g *gaussians) alongCurve(list []int32) []int32 {
 	var low, high [3]float32
 	values := make([]float32, len(list))
 	for k := range 3 {
 		for j, i := range list {
-			values[j] = *t.params.At(int(i), simd.RowMean+k)
+			values[j] = *g.params.At(int(i), simd.RowMean+k)
 		}
 		slices.Sort(values)
 		if len(values) > 0 {
@@ -154,7 +207,7 @@ func (t *training) alongCurve(list []int32) []int32 {
 	for j, i := range list {
 		code := uint32(0)
 		for k := range 3 {
-			cell := (*t.params.At(int(i), simd.RowMean+k) - low[k]) / max(high[k]-low[k], 1e-30) * 1023
+			cell := (*g.params.At(int(i), simd.RowMean+k) - low[k]) / max(high[k]-low[k], 1e-30) * 1023
 			code |= interleave(uint32(min(max(cell, 0), 1023))) << k
 		}
 		places[j] = place{code, i}
@@ -181,9 +234,10 @@ func interleave(x uint32) uint32 {
 }
 
 // split makes two of one (Brush): along each local axis the children are at ±√(1−k²)·s and are k·s wide, with
-// k = 1 − (s²/max s²)(1 − 1/√2), so that the longest axis is cut most; both get opacity 1 − (1−o)^(1/√2).
-func (t *training) split(parent, child int) {
-	p := t.params
+// k = 1 − (s²/max s²)(1 − 1/√2), so that the longest axis is cut most; both get opacity 1 − (1−o)^(1/√2). Bit k of signs
+// says that the parent's place moves down axis k and not up.
+func (g *gaussians) split(parent, child int, signs uint32) {
+	p := g.params
 	p.Copy(child, p, parent)
 	var s [3]float64
 	longest := 0.0
@@ -194,7 +248,10 @@ func (t *training) split(parent, child int) {
 	var local [3]float64
 	for k := range 3 {
 		shrink := 1 - s[k]*s[k]/(longest*longest)*(1-1/math.Sqrt2)
-		local[k] = math.Sqrt(max(0, 1-shrink*shrink)) * s[k] * t.sign()
+		local[k] = math.Sqrt(max(0, 1-shrink*shrink)) * s[k]
+		if signs>>k&1 != 0 {
+			local[k] = -local[k]
+		}
 		narrower := float32(math.Log(shrink * s[k]))
 		*p.At(parent, simd.RowScale+k), *p.At(child, simd.RowScale+k) = narrower, narrower
 	}
@@ -205,13 +262,6 @@ func (t *training) split(parent, child int) {
 	}
 	o := logit(min(max(1-math.Pow(1-sigmoid(*p.At(parent, simd.RowOpacity)), 1/math.Sqrt2), 1e-6), 1-1e-6))
 	*p.At(parent, simd.RowOpacity), *p.At(child, simd.RowOpacity) = o, o
-}
-
-func (t *training) sign() float64 {
-	if t.rng.Uint64()&1 == 0 {
-		return 1
-	}
-	return -1
 }
 
 // rotate takes a vector from a Gaussian's local axes to the world.

@@ -14,7 +14,7 @@ type device struct {
 	engine *gpu.Engine
 	model  gpu.Model
 	host   *gaussians
-	same   bool // host is what the card has
+	same   bool // host is what the card has; its size always is
 
 	level int             // of the pyramid, in the last visit
 	kept  map[int]*onCard // by image, of that level
@@ -56,6 +56,13 @@ func (d *device) get() error {
 	d.same = true
 	s := gpu.Statistics{Pulls: d.host.stats.gradient, Views: d.host.stats.views, Extents: d.host.stats.extent}
 	return d.engine.Get(&d.model, d.host.params, d.host.m, d.host.v, &s)
+}
+
+func (d *device) refine(r *refinement) (refined, error) {
+	d.same = false
+	did, err := d.engine.Refine(&d.model, &gpu.Refinement{Faint: r.faint, Decay: float32(r.decay), Wide: widestExtent, Split: r.split})
+	d.host.resize(d.model.Len())
+	return refined{did.Kept, did.Lost}, err
 }
 
 func (d *device) close() {

@@ -222,7 +222,9 @@ func TestDeviceStepsLikeTheProcessor(t *testing.T) {
 					t.Fatal(err)
 				}
 				if run.iteration%20 == 19 {
-					run.refine(fraction)
+					if err := run.refine(fraction); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 		})

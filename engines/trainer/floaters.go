@@ -24,7 +24,7 @@ func (t *training) removeFloaters() int {
 	if len(keep) == 0 {
 		return 0
 	}
-	t.rebuild(keep, nil)
+	t.rebuild(keep, nil, nil, t.renderer.Workers())
 	return removed
 }
 

@@ -3,7 +3,7 @@ package trainer
 import "github.com/splatworks/splatworks/engines/raster"
 
 // machine does what every iteration does to pixels and Gaussians. The processor is one (processor.go), a graphics card another
-// (device.go). What is decided about an iteration, and what happens between iterations (refinement, checkpoints, previews), is
+// (device.go). What is decided about iterations and refinements, and what happens between them (checkpoints, previews), is
 // done here, on the model that get brings back, whichever machine it is.
 type machine interface {
 	// put hands over the model, at the start and whenever something else than step changed it.
@@ -12,6 +12,9 @@ type machine interface {
 	get() error
 	// step draws a view, compares, differentiates, and updates what the view saw and its statistics.
 	step(*visit) (measured, error)
+	// refine prunes, splits and lays out the model anew, as gaussians.refine does. What was put has the new size then, and its
+	// content only after get.
+	refine(*refinement) (refined, error)
 	// draw shows the model through a camera before a background. The frame lasts until the next call of any method.
 	draw(cam *raster.Camera, background [3]float32) (*raster.Frame, error)
 	// close releases what the machine holds.

@@ -89,7 +89,8 @@ func roomForMoments(cfg *Config, d *Dataset) int64 {
 //	images       what is left: of those that do not fit, one at a time is copied to the card, at each visit
 
 // bytesPerGaussianOnCard is 59 parameters and two moments, three statistics, the record with its box, key, ranks and slot, what
-// sorting takes turns with, and about 5 instances of 68 bytes, in buffers that are a quarter longer.
+// sorting takes turns with, and about 5 instances of 68 bytes, in buffers that are a quarter longer. A refinement needs no more: it lays
+// out an array in the memory of the instances' gradients, and lists take that of a frame.
 const bytesPerGaussianOnCard = (59*4*3 + 12 + 64 + 28 + 24 + 5*68) * 5 / 4
 
 // bytesPerPixelOnCard is the frame's five planes, the gradient by four of them, and the parts of the loss.

@@ -64,7 +64,7 @@ func TestTrainingHoldsWhatThePlanCounts(t *testing.T) {
 		for run.iteration < cfg.Iterations {
 			err := run.step(run.fraction())
 			if run.iteration++; run.iteration%10 == 0 {
-				err = errors.Join(err, run.refineHere(run.fraction()))
+				err = errors.Join(err, run.refine(run.fraction()))
 			}
 			if err != nil {
 				t.Fatal(err)

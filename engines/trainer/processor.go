@@ -65,6 +65,10 @@ func (p *processor) step(v *visit) (m measured, err error) {
 	return m, nil
 }
 
+func (p *processor) refine(r *refinement) (refined, error) {
+	return p.model.refine(r, p.renderer.Workers()), nil
+}
+
 // update differentiates, and moves each group as soon as its gradient is there.
 func (p *processor) update(up *raster.Upstream, f *raster.Frame, v *visit) {
 	g := p.model

@@ -182,7 +182,7 @@ func (t *training) start() {
 	t.first = t.params.Len()
 	t.m.Resize(t.first)
 	t.v.Resize(t.first)
-	t.rebuild(t.survivors(), nil)
+	t.prune()
 }
 
 // begin hands the model to the machine; run does it first.
@@ -232,7 +232,7 @@ func (t *training) run(ctx context.Context) (*Result, error) {
 		}
 		t.iteration++
 		if t.refineDue(fraction) {
-			if err := t.refineHere(fraction); err != nil {
+			if err := t.refine(fraction); err != nil {
 				return nil, err
 			}
 		}
@@ -241,18 +241,6 @@ func (t *training) run(ctx context.Context) (*Result, error) {
 		}
 	}
 	return t.finish()
-}
-
-// refineHere brings the model back from the machine, refines it and hands it over again.
-func (t *training) refineHere(fraction float64) error {
-	if err := t.get(); err != nil {
-		return err
-	}
-	t.refine(fraction)
-	if err := t.machine.put(&t.gaussians); err != nil {
-		return fmt.Errorf("train: iteration %d: %w", t.iteration, err)
-	}
-	return nil
 }
 
 // get brings the model back from the machine. It must not be changed after it unless it is put again.

@@ -26,6 +26,7 @@ func Run(t *testing.T, open Open) {
 		"the depth loss has the sign of the difference": depthLossHasTheSignOfTheDifference,
 		"updates match Adam":                            updatesMatchAdam,
 		"updates repeat":                                updatesRepeat,
+		"refinements repeat":                            refinementsRepeat,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}
@@ -119,6 +120,19 @@ func Iteration(e *gpu.Engine, n, w, h int, size float64, depth bool) (instances 
 		return 0, err
 	}
 	return it.run()
+}
+
+// Gradients runs the kernel that only tests need: the gradients of a frame without a step.
+func Gradients(e *gpu.Engine, n, w, h int, size float64) error {
+	it, err := newIteration(e, n, w, h, size, false)
+	if err != nil {
+		return err
+	}
+	if _, err := it.run(); err != nil {
+		return err
+	}
+	_, err = e.Gradients(&it.model)
+	return err
 }
 
 // iteration is what an iteration needs, on the device.

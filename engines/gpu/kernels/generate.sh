@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 out=${1:-kernels.ptx}
 source=$(mktemp)
 trap 'rm -f "$source" "$source.ptx"' EXIT
-cat prelude_ptx.h types.cl project.cl sort.cl tiles.cl blend.cl loss.cl update.cl > "$source"
+cat prelude_ptx.h types.cl project.cl sort.cl tiles.cl blend.cl loss.cl update.cl refine.cl > "$source"
 # PTX ISA 6.4 for sm_75 runs on every card since Turing: the driver compiles it for the one at hand.
 clang-19 -x cl -cl-std=CL2.0 -target nvptx64-nvidia-cuda -Xclang -target-cpu -Xclang sm_75 -Xclang -target-feature -Xclang +ptx64 \
 	-O3 -cl-mad-enable -cl-no-signed-zeros -S -o "$source.ptx" "$source"

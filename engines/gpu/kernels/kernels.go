@@ -1,4 +1,4 @@
-// Package kernels holds the kernels of the GPU trainer: one source in OpenCL C 1.2 (*.cl, in the order of an iteration), two
+// Package kernels holds the kernels of the GPU trainer: one source in OpenCL C 1.2 (*.cl, in the order of an iteration, then refinement), two
 // preludes that give its words to clang's PTX target and to OpenCL drivers, and the PTX that clang made of it. Package gpu
 // launches them and says in which order.
 //
@@ -35,10 +35,12 @@ var (
 	loss string
 	//go:embed update.cl
 	update string
+	//go:embed refine.cl
+	refine string
 )
 
 // source is the kernels without a prelude, in the order of generate.sh.
-func source() string { return types + project + sort + tiles + blend + loss + update }
+func source() string { return types + project + sort + tiles + blend + loss + update + refine }
 
 // OpenCL is the source for an OpenCL driver, complete.
 func OpenCL() string { return preludeOpenCL + source() }
