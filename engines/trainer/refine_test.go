@@ -45,7 +45,7 @@ func trained(n, degree int) *gaussians {
 	return g
 }
 
-// upTo splits those that are wanted most, at most so many, by signs of a seed.
+// upTo splits those that are wanted most, at most that number, by signs of a seed.
 func upTo(most int, seed uint64) func(kept, wanted int) []uint32 {
 	return func(_, wanted int) []uint32 {
 		rng := rand.New(rand.NewPCG(seed, 1))
