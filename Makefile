@@ -51,6 +51,10 @@ captures: ## Reconstruct the real captures in SPLATWORKS_CAPTURES and print thei
 fuzz: ## Every fuzz target for FUZZTIME (30s) each
 	@infra/toolchain/fuzz.sh
 
+viewers: ## Open every format in three.js, Spark, PlayCanvas and Babylon.js in a headless Chromium: two minutes
+	@$(TOOLS) go chromium node viewers
+	go test ./internal/e2e -run TestViewers -viewers -v -count 1 -timeout 20m
+
 chaos: ## Break a running backend in every way that internal/e2e knows: twenty minutes
 	go test ./internal/e2e -run TestChaos -chaos -v -timeout 60m
 
@@ -66,4 +70,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench large captures fuzz chaos deploy pin teardown clean web web-check
+.PHONY: help build demo test check bench large captures fuzz viewers chaos deploy pin teardown clean web web-check

@@ -18,9 +18,9 @@ type Folder struct {
 }
 
 var folders = []Folder{
-	{"sog-folder", sogMetaName, "PlayCanvas, SuperSplat", "what a SOG bundle has, as files",
+	{"sog-folder", sogMetaName, "PlayCanvas, SuperSplat, Babylon.js", "what a SOG bundle has, as files",
 		func(c *Cloud, dir string, _ int) error { return c.Picked(c.mortonOrder()).writeSOGFolder(dir) }, readSOGFolder},
-	{"streamed-sog", streamedName, "PlayCanvas, SuperSplat", "levels of detail as SOG, which load by distance",
+	{"streamed-sog", streamedName, "PlayCanvas, SuperSplat, Babylon.js", "levels of detail as SOG, which load by distance",
 		(*Cloud).writeStreamed, readStreamed},
 	{"3d-tiles", tilesetName, "CesiumJS", "levels of detail as GLB, in a tree of tiles",
 		(*Cloud).writeTiles, readTiles},

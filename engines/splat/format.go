@@ -37,7 +37,7 @@ var formats = []Format{
 		(*Cloud).WritePLY, stream(ReadPLY), func(b []byte) bool { return bytes.HasPrefix(b, []byte("ply")) }},
 	{"spz-v3", ".v3.spz", "Spark, three.js, Babylon.js, Scaniverse", "exact values: 4 to 8 bits of colour, 24 of position",
 		(*Cloud).WriteSPZ3, stream(ReadSPZ), func(b []byte) bool { return bytes.HasPrefix(b, []byte{0x1f, 0x8b}) }},
-	{"spz", ".spz", "three.js, PlayCanvas, SuperSplat", "exact values: 4 to 8 bits of colour, 24 of position",
+	{"spz", ".spz", "three.js, PlayCanvas, SuperSplat, Babylon.js", "exact values: 4 to 8 bits of colour, 24 of position",
 		(*Cloud).WriteSPZ, stream(ReadSPZ), func(b []byte) bool { return bytes.HasPrefix(b, []byte("NGSP")) }},
 	{"sog", ".sog", "PlayCanvas, SuperSplat, Spark, Babylon.js", "exact values: 8 bits each, 16 of position, view-dependent colour from a palette",
 		(*Cloud).WriteSOG, ReadSOG, func(b []byte) bool { return bytes.HasPrefix(b, []byte("PK")) }},
@@ -45,9 +45,9 @@ var formats = []Format{
 		(*Cloud).WriteGLBSPZ, stream(ReadGLB), func(b []byte) bool {
 			return bytes.HasPrefix(b, []byte("glTF")) && bytes.Contains(b, []byte(khrSPZ))
 		}},
-	{"glb", ".glb", "PlayCanvas, Babylon.js, glTF viewers (as points)", "",
+	{"glb", ".glb", "three.js, PlayCanvas, Babylon.js, glTF viewers (as points)", "",
 		(*Cloud).WriteGLB, stream(ReadGLB), func(b []byte) bool { return bytes.HasPrefix(b, []byte("glTF")) }},
-	{"splat", ".splat", "older web viewers", "view-dependent colour, render mode, exact colours and rotations",
+	{"splat", ".splat", "three.js, Spark, Babylon.js, older web viewers", "view-dependent colour, render mode, exact colours and rotations",
 		(*Cloud).WriteSplat, func(r io.ReaderAt, size int64) (*Cloud, error) {
 			return ReadSplat(io.NewSectionReader(r, 0, size), size)
 		},

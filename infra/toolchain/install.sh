@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [onnxruntime] [chromium] [node] [splat_transform] [axe]
+# install.sh [go] [compiler] [ffmpeg] [redis] [colmap] [onnxruntime] [chromium] [node] [splat_transform] [axe] [viewers]
 #
 # Makes the native tools available that Splatworks drives. Without arguments: ffmpeg redis colmap.
 #
@@ -12,6 +12,7 @@
 #                if npm is there. The program needs a C compiler at its build to be able to load it
 #   splat_transform
 #                PlayCanvas's converter, with npm, if npm is there: an independent reader for the tests of our files
+#   viewers      three.js, Spark, PlayCanvas and Babylon.js, with npm, if npm is there: for `make viewers`, which opens our files in them
 #   axe          Deque's checks of accessibility, with npm, if npm is there: for the tests of the page
 #
 # A second run takes well under a second. An interrupted download continues where it stopped. Settings:
@@ -123,6 +124,23 @@ install_axe() {
 	npm install --prefix "$AXE" --silent --no-audit --no-fund --ignore-scripts axe-core@4 >/dev/null 2>&1 &&
 		chmod +x "$AXE/node_modules/axe-core/axe.min.js" || # tools are looked for as programs are
 		say "axe: npm could not install it, left out"
+}
+
+VIEWERS=$TOOLS/viewers
+
+# The versions of which docs/formats.md says what they open. @adobe/spz is what Babylon.js fetches to read SPZ.
+install_viewers() {
+	if [ -x "$VIEWERS/node_modules/three/build/three.module.js" ]; then return 0; fi
+	if ! have npm; then
+		say "viewers: no npm here, left out"
+		return 0
+	fi
+	mkdir -p "$VIEWERS"
+	say "viewers: installing them with npm (273 MB when unpacked)"
+	npm install --prefix "$VIEWERS" --silent --no-audit --no-fund --ignore-scripts three@0.187.0 @sparkjsdev/spark@2.2.0 \
+		playcanvas@2.23.3 babylonjs@9.28.0 babylonjs-loaders@9.28.0 @adobe/spz@0.2.3 >/dev/null 2>&1 &&
+		chmod +x "$VIEWERS/node_modules/three/build/three.module.js" || # tools are looked for as programs are
+		say "viewers: npm could not install them, left out"
 }
 
 ONNXRUNTIME=$TOOLS/onnxruntime
@@ -385,9 +403,9 @@ unpack_colmap() {
 [ $# -gt 0 ] || set -- ffmpeg redis colmap
 for target in "$@"; do
 	case $target in
-	go | compiler | ffmpeg | redis | colmap | onnxruntime | chromium | node | splat_transform | axe) ;;
+	go | compiler | ffmpeg | redis | colmap | onnxruntime | chromium | node | splat_transform | axe | viewers) ;;
 	-h | --help) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap onnxruntime chromium node splat_transform axe" ;;
+	*) fail "unknown tool '$target'; known: go compiler ffmpeg redis colmap onnxruntime chromium node splat_transform axe viewers" ;;
 	esac
 done
 
@@ -397,6 +415,7 @@ if [ "$(uname -s)" = Darwin ]; then
 		case $target in
 		chromium) say "  brew install --cask chromium" ;;
 		compiler) say "  xcode-select --install" ;;
+		viewers) say "  npm install --prefix ~/.cache/splatworks/viewers three@0.187.0 @sparkjsdev/spark@2.2.0 playcanvas@2.23.3 babylonjs@9.28.0 babylonjs-loaders@9.28.0 @adobe/spz@0.2.3" ;;
 		axe) say "  npm install --prefix ~/.cache/splatworks/axe axe-core" ;;
 		splat_transform) say "  npm install --prefix ~/.cache/splatworks/splat-transform @playcanvas/splat-transform" ;;
 		*) say "  brew install $target" ;;
