@@ -55,7 +55,7 @@ say "bootstrap: init, validate, plan"
 cd "$work/terraform"
 {
 	printf '{"project_id": "p", "region": "europe-west4", "depth_runtime": "cuda", "valkey_token": "t", "images": {'
-	for kind in static media preprocess depth valkey; do printf '"%s": "i@%s", ' $kind $digest; done
+	for kind in static media preprocess depth train-cuda valkey; do printf '"%s": "i@%s", ' $kind $digest; done
 	printf '"train": "i@%s"}}\n' $digest
 } >build.auto.tfvars.json
 for environment in dev prod; do

@@ -11,10 +11,11 @@ locals {
   labels = merge({ app = var.name }, var.labels)
 
   # Each stage with its GPU, if it was given one.
-  gpus = { for stage, gpu in { depth = var.depth_gpu } : stage => gpu if gpu != null }
+  gpus = { for stage, gpu in { depth = var.depth_gpu, train = var.train_gpu } : stage => gpu if gpu != null }
   stages = {
     for name, stage in var.stages : name => !contains(keys(local.gpus), name) ? merge(stage, { gpu = tostring(null) }) : merge(stage, {
       gpu                                                                                          = local.gpus[name].type
+      image                                                                                        = name == "train" ? "train-cuda" : stage.image # depth's has both kinds under one name
       cpu                                                                                          = local.gpus[name].cpu
       memory_gib                                                                                   = local.gpus[name].memory_gib
       timeout_s                                                                                    = local.gpus[name].timeout_s

@@ -7,6 +7,6 @@ resource "google_cloud_quotas_quota_preference" "gpu" {
   quota_id      = "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion"
   dimensions    = { region = var.region }
   contact_email = var.request_gpu_quota.contact_email
-  justification = "Depth estimation jobs on Cloud Run"
+  justification = "Depth estimation and training jobs on Cloud Run"
   quota_config { preferred_value = tostring(1000 * var.request_gpu_quota.gpus) } # milliGPU
 }

@@ -29,7 +29,7 @@ variable "labels" {
 # ---- what runs
 
 variable "images" {
-  description = "Image reference by kind, pinned by digest: static, media, preprocess, depth, train, and valkey for the queue's own machine. The build writes images.auto.tfvars.json."
+  description = "Image reference by kind, pinned by digest: static, media, preprocess, depth, train, train-cuda with train_gpu, and valkey for the queue's own machine. The build writes images.auto.tfvars.json."
   type        = map(string)
 
   validation {
@@ -75,7 +75,7 @@ variable "bring_up" {
 }
 
 variable "stages" {
-  description = "The pipeline's stages by name. next is the stage whose inbox takes this one's manifest; the stage that nobody names as next takes the uploads. A GPU is given to depth by depth_gpu."
+  description = "The pipeline's stages by name. next is the stage whose inbox takes this one's manifest; the stage that nobody names as next takes the uploads. depth_gpu and train_gpu give these two GPUs."
   type = map(object({
     image          = string           # a kind in images
     cpu            = number           # vCPU: 1, 2, 4, 6 or 8
@@ -121,6 +121,14 @@ variable "stages" {
   }
 }
 
+locals {
+  # The least machine that Cloud Run gives each type of GPU.
+  least_with_gpu = {
+    "nvidia-l4"           = { cpu = 4, memory_gib = 16 }
+    "nvidia-rtx-pro-6000" = { cpu = 20, memory_gib = 80 }
+  }
+}
+
 variable "gpu_quota" {
   description = "GPUs the project was granted in the region, without zonal redundancy (quota NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion, which counts milliGPU: 1000 is one)."
   type        = number
@@ -156,18 +164,18 @@ variable "depth_gpu" {
   default = null
 
   validation {
-    # Slots = executions = quota: a worker that finds no GPU would hold its slot for nothing.
+    # Slots = executions = quota: a worker that finds no GPU would hold its slot for nothing. Training's are counted below.
     condition     = try(var.depth_gpu.executions, 0) <= var.gpu_quota
     error_message = "depth_gpu wants ${try(var.depth_gpu.executions, 0)} GPUs, and gpu_quota is ${var.gpu_quota}. A new project's quota is often zero: ask for it (request_gpu_quota, or IAM & Admin > Quotas), set gpu_quota to what was granted, or leave depth_gpu out to work on CPUs."
   }
   validation {
-    condition     = var.depth_gpu == null ? true : contains(["nvidia-l4", "nvidia-rtx-pro-6000"], var.depth_gpu.type)
+    condition     = var.depth_gpu == null ? true : contains(keys(local.least_with_gpu), var.depth_gpu.type)
     error_message = "depth_gpu.type must be nvidia-l4 or nvidia-rtx-pro-6000: Cloud Run has no other."
   }
   validation {
     condition = var.depth_gpu == null ? true : (
-      var.depth_gpu.cpu >= lookup({ "nvidia-rtx-pro-6000" = 20 }, var.depth_gpu.type, 4)
-      && var.depth_gpu.memory_gib >= lookup({ "nvidia-rtx-pro-6000" = 80 }, var.depth_gpu.type, 16)
+      var.depth_gpu.cpu >= try(local.least_with_gpu[var.depth_gpu.type].cpu, 0)
+      && var.depth_gpu.memory_gib >= try(local.least_with_gpu[var.depth_gpu.type].memory_gib, 0)
     )
     error_message = "An nvidia-l4 instance takes at least 4 vCPU and 16 GiB, an nvidia-rtx-pro-6000 instance at least 20 vCPU and 80 GiB: set depth_gpu.cpu and depth_gpu.memory_gib."
   }
@@ -181,6 +189,46 @@ variable "depth_gpu" {
   }
   validation {
     condition     = var.depth_gpu == null ? true : lookup(var.prices.gpu_s, var.depth_gpu.type, 0) > 0
+    error_message = "prices.gpu_s has no price for this GPU: look up what a second of it costs in the region and add it, or every estimate would leave it out."
+  }
+}
+
+variable "train_gpu" {
+  description = "Set it to train on GPUs: executions workers at once, each with one. The build then makes the image train-cuda, which holds the kernels and loads the machine's driver. type and least machine are as in depth_gpu, and so is timeout_s over 3600."
+  type = object({
+    executions = number
+    type       = optional(string, "nvidia-l4")
+    cpu        = optional(number, 4)
+    memory_gib = optional(number, 16)
+    timeout_s  = optional(number, 3600)
+  })
+  default = null
+
+  validation {
+    condition     = var.train_gpu == null ? true : try(var.depth_gpu.executions, 0) + var.train_gpu.executions <= var.gpu_quota
+    error_message = "train_gpu and depth_gpu want ${try(var.depth_gpu.executions, 0) + try(var.train_gpu.executions, 0)} GPUs, and gpu_quota is ${var.gpu_quota}. Ask for more (request_gpu_quota, or IAM & Admin > Quotas), set gpu_quota to what was granted, or leave one of them out to work on CPUs."
+  }
+  validation {
+    condition     = var.train_gpu == null ? true : contains(keys(local.least_with_gpu), var.train_gpu.type)
+    error_message = "train_gpu.type must be nvidia-l4 or nvidia-rtx-pro-6000: Cloud Run has no other."
+  }
+  validation {
+    condition = var.train_gpu == null ? true : (
+      var.train_gpu.cpu >= try(local.least_with_gpu[var.train_gpu.type].cpu, 0)
+      && var.train_gpu.memory_gib >= try(local.least_with_gpu[var.train_gpu.type].memory_gib, 0)
+    )
+    error_message = "An nvidia-l4 instance takes at least 4 vCPU and 16 GiB, an nvidia-rtx-pro-6000 instance at least 20 vCPU and 80 GiB: set train_gpu.cpu and train_gpu.memory_gib."
+  }
+  validation {
+    condition     = var.train_gpu == null ? true : var.train_gpu.executions >= 1 && var.train_gpu.timeout_s >= 3600 && var.train_gpu.timeout_s <= 43200
+    error_message = "train_gpu.executions must be at least 1, and timeout_s from 3600, as one training may take 50 minutes, to 43200 (12 h), the most that a GPU task has."
+  }
+  validation {
+    condition     = var.train_gpu == null ? true : contains(keys(var.images), "train-cuda")
+    error_message = "train_gpu is set, and images names no train-cuda. The build makes that image when train_gpu is in the settings that it reads: deploy with make deploy, without IMAGES."
+  }
+  validation {
+    condition     = var.train_gpu == null ? true : lookup(var.prices.gpu_s, var.train_gpu.type, 0) > 0
     error_message = "prices.gpu_s has no price for this GPU: look up what a second of it costs in the region and add it, or every estimate would leave it out."
   }
 }

@@ -1,6 +1,10 @@
 package cost
 
-import "github.com/splatworks/splatworks/pipeline"
+import (
+	"slices"
+
+	"github.com/splatworks/splatworks/pipeline"
+)
 
 // Plan is one way to run a reconstruction.
 type Plan struct {
@@ -21,6 +25,7 @@ var (
 	slots    = map[string]int{"filter": 4, "preprocess": 2, "depth": 1, "train": 2, "export": 4}
 	gpuSizes = map[string]Machine{
 		"depth": {VCPU: 4, MemoryGiB: 16, L4: true},
+		"train": {VCPU: 4, MemoryGiB: 16, L4: true},
 	}
 )
 
@@ -46,15 +51,15 @@ func scaled(frames float64, trainS float64) map[string]Work {
 }
 
 // Plans are the rows of the table: a small and a large capture on CPUs, which is what a first deployment runs on, and the
-// large one with depth on an L4.
+// large one with depth, and with training too, on an L4. A preset's training time is the same on a GPU: it makes more of it.
 func Plans() []Plan {
-	plan := func(name string, leftGiB float64, work map[string]Work, gpus bool) Plan {
+	plan := func(name string, leftGiB float64, work map[string]Work, gpus ...string) Plan {
 		p := Plan{Name: name, LeftGiB: leftGiB}
 		for _, s := range pipeline.Stages() {
 			stage := string(s)
 			m := sizes[stage]
-			if g, ok := gpuSizes[stage]; gpus && ok {
-				m = g
+			if slices.Contains(gpus, stage) {
+				m = gpuSizes[stage]
 			}
 			p.Stages = append(p.Stages, Stage{Name: stage, Machine: m, Work: work[stage]})
 		}
@@ -64,9 +69,10 @@ func Plans() []Plan {
 	// Ten milliseconds an image is what others report for this model on larger cards; loading it dominates.
 	gpu["depth"] = Work{WallS: 300 * 0.02}
 	return []Plan{
-		plan("50 frames, CPU", 0.2, work50, false),
-		plan("300 frames, CPU, high", 1, scaled(300, 300), false),
-		plan("300 frames, depth on L4, high", 1, gpu, true),
+		plan("50 frames, CPU", 0.2, work50),
+		plan("300 frames, CPU, high", 1, scaled(300, 300)),
+		plan("300 frames, depth on L4, high", 1, gpu, "depth"),
+		plan("300 frames, depth and training on L4, high", 1, gpu, "depth", "train"),
 	}
 }
 

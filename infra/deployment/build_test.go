@@ -138,7 +138,7 @@ func TestValkeyToken(t *testing.T) {
 func images(t *testing.T, runtime string, environment []string, rules []rule, kinds ...string) (outcome, string) {
 	t.Helper()
 	out := t.TempDir()
-	for name, text := range map[string]string{"runtime": runtime, "static": "r/static@sha256:1", "static.json": `  "containerimage.digest": "sha256:11"`, "depth.json": `  "containerimage.digest": "sha256:22"`, "media.json": `  "containerimage.digest": "sha256:33"`, "preprocess.json": `  "containerimage.digest": "sha256:44"`} {
+	for name, text := range map[string]string{"runtime": runtime, "static": "r/static@sha256:1", "static.json": `  "containerimage.digest": "sha256:11"`, "depth.json": `  "containerimage.digest": "sha256:22"`, "media.json": `  "containerimage.digest": "sha256:33"`, "preprocess.json": `  "containerimage.digest": "sha256:44"`, "train-cuda.json": `  "containerimage.digest": "sha256:55"`} {
 		if err := os.WriteFile(filepath.Join(out, name), []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -267,6 +267,13 @@ func TestScanIsAdvisory(t *testing.T) {
 	if n := len(o.called("golang:1", "govulncheck", "-mode=binary")); n != 2 {
 		t.Errorf("the programs of %d images are looked at, want static's and depth's", n)
 	}
+
+	if err := os.WriteFile(filepath.Join(out, "train-cuda"), []byte("r/train-cuda@sha256:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o = run(t, []rule{bill}, environment, "infra/docker/scan.sh", "high"); len(o.called("docker create r/train-cuda@sha256:1")) != 1 {
+		t.Errorf("the programs of train-cuda are not looked at: %q", o.Calls)
+	}
 }
 
 // TestKept: digests and providers of a deployment are kept, what runs is tagged, and an earlier build's are found again.
@@ -290,7 +297,7 @@ func TestKept(t *testing.T) {
 // TestWhatRunsIsTagged runs the last step of a build after the one that wrote the images.
 func TestWhatRunsIsTagged(t *testing.T) {
 	out := t.TempDir()
-	for name, content := range map[string]string{"engine": "vm", "runtime": "cuda", "depth.runtime": "cuda", "static": "r/static@sha256:1", "media": "r/media@sha256:2", "preprocess": "r/preprocess@sha256:3", "depth": "r/depth@sha256:4", "train": "r/train@sha256:5", "valkey": "r/valkey@sha256:6", "base.GO_IMAGE": "golang@sha256:7"} {
+	for name, content := range map[string]string{"engine": "vm", "runtime": "cuda", "training": "cuda", "depth.runtime": "cuda", "static": "r/static@sha256:1", "media": "r/media@sha256:2", "preprocess": "r/preprocess@sha256:3", "depth": "r/depth@sha256:4", "train": "r/train@sha256:5", "train-cuda": "r/train-cuda@sha256:8", "valkey": "r/valkey@sha256:6", "base.GO_IMAGE": "golang@sha256:7"} {
 		if err := os.WriteFile(filepath.Join(out, name), []byte(content+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +308,7 @@ func TestWhatRunsIsTagged(t *testing.T) {
 	}
 	o := run(t, nil, []string{"STATE=gs://s/splatworks/dev", "OUT=" + out, "PROJECT_ID=p", "_REGION=r"}, script)
 	o.ended(t, 0, `"depth_runtime": "cuda"`, `"train": "r/train@sha256:5"`, "IMAGES=b1")
-	for _, kind := range []string{"static", "media", "preprocess", "depth", "train", "valkey"} {
+	for _, kind := range []string{"static", "media", "preprocess", "depth", "train", "train-cuda", "valkey"} {
 		if len(o.called("docker tags add r/"+kind+"@sha256:", "r/"+kind+":running-splat")) != 1 {
 			t.Errorf("%s is not tagged as running", kind)
 		}

@@ -24,7 +24,7 @@ var notSet = map[string]string{
 	"DEPTH_MODELS":          "depth's image sets it, which holds them",
 	"ONNXRUNTIME_LIBRARY":   "the same",
 	"DEPTH_PROVIDER":        "auto is right for both of depth's images",
-	"TRAIN_DEVICE":          "auto is right: train's image knows no graphics card",
+	"TRAIN_DEVICE":          "auto is right for both of train's images",
 }
 
 // notOurs lists the variables that terraform sets for somebody else than app.

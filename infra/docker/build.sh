@@ -1,8 +1,8 @@
 #!/bin/sh
 # build.sh KIND: builds and pushes one image with Docker's BuildKit, with the layer cache in a repository beside the images,
 # and notes its digest in $OUT/KIND. Run by cloudbuild.yaml in the project's root; a person may run it too. KIND is bases
-# (first: the builder and the digests of the base images), static, media, preprocess, depth, train, or valkey, which is copied
-# and not built.
+# (first: the builder and the digests of the base images), static, media, preprocess, depth, train, train-cuda (for training on
+# a card), or valkey, which is copied and not built.
 #
 #   REPOSITORY                                  where images go: REGION-docker.pkg.dev/PROJECT/splatworks
 #   OUT                                         folder of the notes; OUT/runtime says cuda when depth is to use a GPU
@@ -72,6 +72,7 @@ static) arguments=$(base GO_IMAGE) ;;
 media) arguments="$(base DEBIAN_IMAGE) $(static) $snapshot" ;;
 preprocess) arguments="$(base DEBIAN_SID_IMAGE) $(static) $snapshot" ;;
 train) arguments=$(static) ;;
+train-cuda) arguments=$(base GO_IMAGE) ;;
 depth)
 	arguments="$(base GO_IMAGE) $(base DEBIAN_IMAGE) $snapshot"
 	if [ -z "${MODEL_URL:-}" ]; then
@@ -94,7 +95,7 @@ valkey)
 	echo "build.sh: $(cat "$OUT/valkey")"
 	exit 0
 	;;
-*) echo "build.sh: bases, static, media, preprocess, depth, train or valkey" >&2; exit 1 ;;
+*) echo "build.sh: bases, static, media, preprocess, depth, train, train-cuda or valkey" >&2; exit 1 ;;
 esac
 
 # What was built before a refused pull or push is in the builder's own cache, so a repetition is short.

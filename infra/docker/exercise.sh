@@ -2,15 +2,27 @@
 # exercise.sh KIND [PROGRAM]: runs an image's installation where no container engine is: in a fresh root of the same
 # distribution, made by mmdebstrap. Prints the sizes, lists what the image's tools say, and, with PROGRAM (a receiver built
 # with CGO_ENABLED=0), starts it in
-# the root (measure.sh). Needs root, redis-server and the mmdebstrap package.
+# the root (measure.sh). Needs root, redis-server and the mmdebstrap package. train-cuda needs Go and no mmdebstrap: its root is
+# made by card.sh, with the libraries of this machine, and the receiver in it is started.
 set -eu
 kind=$1
 program=${2:-}
 here=$(cd "$(dirname "$0")" && pwd)
+if [ "$kind" = train-cuda ]; then
+	root=$(mktemp -d)
+	trap 'rm -rf "$root"' EXIT
+	chmod 755 "$root"
+	(cd "$here/../.." && sh infra/docker/card.sh "$root")
+	echo "$kind: the image's root is $(du -sm "$root" | cut -f1) MB, $(tar cf - -C "$root" . | gzip | wc -c | awk '{ printf "%.1f", $1 / 1e6 }') MB compressed"
+	echo "$kind: $(cd "$root" && find lib lib64 -type f | sort | tr '\n' ' ')"
+	env -i HOME=/tmp LD_LIBRARY_PATH=/usr/local/nvidia/lib64 /usr/sbin/chroot --userspec=65532:65532 "$root" /app/splatworks doctor --json || true
+	"$here/measure.sh" "$root/app/train" "$root"
+	exit
+fi
 case $kind in
 preprocess) suite=sid ;;
 media | depth) suite=trixie ;;
-*) echo "exercise.sh: media, preprocess or depth" >&2; exit 1 ;;
+*) echo "exercise.sh: media, preprocess, depth or train-cuda" >&2; exit 1 ;;
 esac
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Label: Debian' | head -n 1)
 root=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # scan.sh [SEVERITY]: reports known vulnerabilities of the images that $OUT names: of the Debian ones by their SBOM, Debian's
-# development suite included; of the Go programs by the binaries in static and depth. A scanner that cannot be had or fails is
+# development suite included; of the Go programs by the binaries in static, depth and train-cuda. A scanner that cannot be had or fails is
 # said and ends nothing: a registry's bad day must not stop a deployment. With a SEVERITY (low, medium, high, critical) a
 # finding of at least that severity, one in a program that is called, or a scan that did not happen ends the build.
 set -u
@@ -30,7 +30,9 @@ for image in media:debian:13 depth:debian:13 preprocess:debian:unstable; do
 	packages "${image%%:*}" "${image#*:}"
 	note "packages of ${image%%:*}" $?
 done
-for kind in static depth; do
+kinds="static depth"
+[ ! -e "$OUT/train-cuda" ] || kinds="$kinds train-cuda" # built on request
+for kind in $kinds; do
 	echo "== programs of $kind"
 	programs $kind
 	note "programs of $kind" $?

@@ -15,6 +15,7 @@ image() {
 	if [ "$what" = write ]; then cat "$OUT/$1"; else printf 'none@sha256:%064d' 0; fi
 }
 kinds="static media preprocess depth train"
+[ "$(cat "$OUT/training")" != cuda ] || kinds="$kinds train-cuda"
 [ "$(cat "$OUT/engine")" != vm ] || kinds="$kinds valkey"
 runtime=$(cat "$OUT/runtime")
 [ "$what" != write ] || runtime=$(cat "$OUT/depth.runtime")

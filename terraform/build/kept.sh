@@ -33,7 +33,7 @@ fetch)
 	;;
 keep)
 	build=$2 name=$3
-	sed -n 's/^ *"[a-z]*": "\(.*@sha256:.*\)",\{0,1\}$/\1/p' build.auto.tfvars.json | while read -r image; do
+	sed -n 's/^ *"[a-z-]*": "\(.*@sha256:.*\)",\{0,1\}$/\1/p' build.auto.tfvars.json | while read -r image; do
 		gcloud artifacts docker tags add "$image" "${image%@*}:running-$name"
 	done
 	gcloud storage cp build.auto.tfvars.json "$STATE/images/$build.json"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # settings.sh ENVIRONMENT [WHAT]: reads the environment's settings (environments/ENVIRONMENT.tfvars, then
 # ENVIRONMENT.settings.tfvars) as terraform will, refuses what terraform would refuse, and prints what others need of them.
-# WHAT is owner (the default: the variables of owner/ as JSON), runtime (cuda when depth is to run on GPUs, else cpu) or
-# engine (the queue's). Needs terraform and nothing else: no provider, no cloud, no state.
+# WHAT is owner (the default: the variables of owner/ as JSON), runtime (cuda when depth is to run on GPUs, else cpu), training
+# (the same of training) or engine (the queue's). Needs terraform and nothing else: no provider, no cloud, no state.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 environment=$1
@@ -21,11 +21,14 @@ cat >"$work/outputs.tf" <<-'END'
 	output "runtime" {
 	  value = var.depth_gpu == null ? "cpu" : "cuda"
 	}
+	output "training" {
+	  value = var.train_gpu == null ? "cpu" : "cuda"
+	}
 END
 # What the build will give, in values that say yes to everything.
 {
 	printf '{"project_id": "p", "region": "r", "depth_runtime": "cuda", "images": {'
-	for kind in static media preprocess depth train; do printf '"%s": "i@sha256:%064d", ' $kind 0; done
+	for kind in static media preprocess depth train train-cuda; do printf '"%s": "i@sha256:%064d", ' $kind 0; done
 	printf '"valkey": "i@sha256:%064d"}}\n' 0
 } >"$work/build.auto.tfvars.json"
 

@@ -142,6 +142,109 @@ run "an_unknown_gpu_is_refused" {
   expect_failures = [var.depth_gpu]
 }
 
+run "training_on_a_gpu_by_one_variable" {
+  command = plan
+  variables {
+    gpu_quota     = 3
+    depth_gpu     = { executions = 1 }
+    depth_runtime = "cuda"
+    train_gpu     = { executions = 2 }
+    images        = merge(var.images, { "train-cuda" = "repo/train-cuda@sha256:6666666666666666666666666666666666666666666666666666666666666666" })
+  }
+
+  assert {
+    condition     = [for name, stage in output.stages : name if stage.job.accelerator == "nvidia-l4"] == ["depth", "train"]
+    error_message = "Exactly depth and train must have got L4 GPUs."
+  }
+  assert {
+    condition     = output.stages["train"].job.image == var.images["train-cuda"] && output.stages["depth"].job.image == var.images["depth"]
+    error_message = "Training on a GPU needs the image that can."
+  }
+  assert {
+    condition     = output.stages["train"].job.limits == tomap({ cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }) && output.stages["train"].job.timeout == "3600s"
+    error_message = "A GPU worker gets one GPU, what goes with it, and an hour."
+  }
+  assert {
+    condition     = local.environment.SLOTS == "depth:1,export:4,filter:4,preprocess:2,train:2"
+    error_message = "The queue's slots must be the GPUs that the stage has."
+  }
+  assert {
+    condition     = format("%.7f", local.usd_per_s["train"]) == "0.0002907"
+    error_message = "A worker must know what a second of its machine costs, the GPU included."
+  }
+}
+
+run "training_without_a_gpu_keeps_its_image" {
+  command = plan
+
+  assert {
+    condition     = output.stages["train"].job.image == var.images["train"]
+    error_message = "On CPUs training runs in the static image."
+  }
+}
+
+run "training_and_depth_share_the_quota" {
+  command = plan
+  variables {
+    gpu_quota     = 2
+    depth_gpu     = { executions = 1 }
+    depth_runtime = "cuda"
+    train_gpu     = { executions = 2 }
+    images        = merge(var.images, { "train-cuda" = "repo/train-cuda@sha256:6666666666666666666666666666666666666666666666666666666666666666" })
+  }
+  expect_failures = [var.train_gpu]
+}
+
+run "training_on_a_gpu_without_its_image_is_refused" {
+  command = plan
+  variables {
+    gpu_quota = 1
+    train_gpu = { executions = 1 }
+  }
+  expect_failures = [var.train_gpu]
+}
+
+run "a_training_machine_too_small_for_its_gpu_is_refused" {
+  command = plan
+  variables {
+    gpu_quota = 1
+    train_gpu = { executions = 1, type = "nvidia-rtx-pro-6000", cpu = 20, memory_gib = 64 }
+    prices    = { gpu_s = { "nvidia-rtx-pro-6000" = 0.001 } }
+    images    = merge(var.images, { "train-cuda" = "repo/train-cuda@sha256:6666666666666666666666666666666666666666666666666666666666666666" })
+  }
+  expect_failures = [var.train_gpu]
+}
+
+run "a_training_gpu_without_a_price_is_refused" {
+  command = plan
+  variables {
+    gpu_quota = 1
+    train_gpu = { executions = 1, type = "nvidia-rtx-pro-6000", cpu = 20, memory_gib = 80 }
+    images    = merge(var.images, { "train-cuda" = "repo/train-cuda@sha256:6666666666666666666666666666666666666666666666666666666666666666" })
+  }
+  expect_failures = [var.train_gpu]
+}
+
+run "a_training_job_shorter_than_a_training_is_refused" {
+  command = plan
+  variables {
+    gpu_quota = 1
+    train_gpu = { executions = 1, timeout_s = 1800 }
+    images    = merge(var.images, { "train-cuda" = "repo/train-cuda@sha256:6666666666666666666666666666666666666666666666666666666666666666" })
+  }
+  expect_failures = [var.train_gpu]
+}
+
+run "an_unknown_training_gpu_is_refused" {
+  command = plan
+  variables {
+    gpu_quota = 1
+    train_gpu = { executions = 1, type = "nvidia-t4" }
+    images    = merge(var.images, { "train-cuda" = "repo/train-cuda@sha256:6666666666666666666666666666666666666666666666666666666666666666" })
+  }
+  expect_failures = [var.train_gpu]
+}
+
 run "an_upload_that_memory_cannot_hold_is_refused" {
   command = plan
   variables {

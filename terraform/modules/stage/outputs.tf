@@ -21,6 +21,7 @@ output "job" {
   description = "The worker job, as far as its settings matter to the queue and to the bill."
   value = {
     name        = google_cloud_run_v2_job.worker.name
+    image       = google_cloud_run_v2_job.worker.template[0].template[0].containers[0].image
     max_retries = google_cloud_run_v2_job.worker.template[0].template[0].max_retries
     timeout     = google_cloud_run_v2_job.worker.template[0].template[0].timeout
     limits      = google_cloud_run_v2_job.worker.template[0].template[0].containers[0].resources[0].limits
