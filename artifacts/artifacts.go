@@ -45,6 +45,7 @@ const (
 	SOG           Kind = "sog"
 	GLB           Kind = "glb"
 	CompressedPLY Kind = "compressed-ply"
+	Viewer        Kind = "viewer"         // HTML: a viewer with the result in it, for browsers, from a disk too: web
 	Mesh          Kind = "mesh"           // GLB: its surface, textured: engines/mesh
 	MeshOBJ       Kind = "mesh_obj"       // zip: the same as OBJ, MTL and JPEG
 	MeshSTL       Kind = "mesh_stl"       // STL: the same for printers
@@ -77,6 +78,7 @@ var files = map[Kind]struct{ name, contentType string }{
 	SOG:           {"splat.sog", "application/octet-stream"},
 	GLB:           {"splat.glb", "model/gltf-binary"},
 	CompressedPLY: {"splat.compressed.ply", "application/octet-stream"},
+	Viewer:        {"viewer.html", "text/html; charset=utf-8"},
 	Mesh:          {"mesh.glb", "model/gltf-binary"},
 	MeshOBJ:       {"mesh.zip", "application/zip"},
 	MeshSTL:       {"mesh.stl", "model/stl"},
@@ -94,12 +96,12 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Mesh, MeshOBJ, MeshSTL, MeshCollision, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
 }
 
 // ForShares lists the kinds that a share shows: the result, and none of the client's own pictures.
 func ForShares() []Kind {
-	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Mesh, MeshOBJ, MeshSTL, MeshCollision, Orbit, Thumbnail, Report}
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Orbit, Thumbnail, Report}
 }
 
 // Buckets are the names a deployment chose.

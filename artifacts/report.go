@@ -103,6 +103,15 @@ type SplatReport struct {
 	SHDegree   int    `json:"sh_degree"`
 	Bytes      int64  `json:"bytes,omitempty"` // of splat.ply
 	RenderMode string `json:"render_mode,omitempty"`
+	View       *View  `json:"view,omitempty"`
+}
+
+// View is where the film starts and the thumbnail was taken: a good first view for a viewer. It is in the world of the splat
+// (docs/conventions.md); the horizon is level.
+type View struct {
+	Position [3]float64 `json:"position"`
+	Target   [3]float64 `json:"target"`  // in the middle of the picture, at the median depth of what is seen
+	FOVDeg   float64    `json:"fov_deg"` // of the picture's longer side
 }
 
 // QualityReport is measured on images that training never saw.

@@ -81,16 +81,19 @@ const (
 	BackgroundEmpty  = "empty"
 )
 
-// OutputMesh is the value of Options.Outputs that is no format of the splat: its surface, as files of its own.
-const OutputMesh = "mesh"
+// Values of Options.Outputs that are no formats of the splat.
+const (
+	OutputViewer = "viewer" // a page for browsers with the splat in it
+	OutputMesh   = "mesh"   // its surface, as files of its own
+)
 
-// OutputFormats are the values of Options.Outputs: the names of engines/splat, and OutputMesh.
+// OutputFormats are the values of Options.Outputs: the names of engines/splat, OutputViewer and OutputMesh.
 func OutputFormats() []string {
-	return []string{"spz", "spz-v3", "sog", "glb", "compressed-ply", OutputMesh}
+	return []string{"spz", "spz-v3", "sog", "glb", "compressed-ply", OutputViewer, OutputMesh}
 }
 
-// DefaultOutputs open in every web viewer that does not read PLY.
-func DefaultOutputs() []string { return []string{"spz", "sog"} }
+// DefaultOutputs open in every web viewer that does not read PLY, and without any.
+func DefaultOutputs() []string { return []string{"spz", "sog", OutputViewer} }
 
 // Limits of Options in any deployment; MinTrainBudgetS is the shortest training that makes anything.
 const (
@@ -134,7 +137,7 @@ func OptionTable() []Option {
 			Rule:     "be auto, off or the name of a model: up to 64 lower-case letters, digits, dots, dashes and underscores",
 			Sentence: "Depth maps for training. auto: of the default model, if there is one; off: none; or a model by its name."},
 		{Name: "outputs", Field: func(o *Options) any { return &o.Outputs }, Values: OutputFormats(), Default: DefaultOutputs(),
-			Sentence: "What is made of the splat besides PLY: other formats, and mesh, its surface as a textured mesh (minutes more); an empty list: PLY alone."},
+			Sentence: "What is made of the splat besides PLY: other formats; viewer, a page with the splat in it, which a browser opens from a disk; mesh, its surface as a textured mesh (minutes more); an empty list: PLY alone."},
 		{Name: "projection", Field: func(o *Options) any { return &o.Projection },
 			Values: []string{ProjectionAuto, ProjectionFlat, ProjectionSphere}, Default: ProjectionAuto,
 			Sentence: "What pictures that are twice as wide as high show. auto: what the metadata say, or else what the pictures of a video look like; flat: what an ordinary lens sees; sphere: all directions (equirectangular)."},

@@ -7,7 +7,7 @@ import { defineConfig, type Plugin } from 'vite';
 // by machines that have no Node.
 function inputs(): string {
   const folders = ['public', 'src'].flatMap(dir => readdirSync(dir).map(name => join(dir, name)));
-  const files = ['index.html', 'operate.html', 'package-lock.json', 'tsconfig.json', 'vite.config.ts', ...folders].sort();
+  const files = ['index.html', 'operate.html', 'viewer.html', 'package-lock.json', 'tsconfig.json', 'vite.config.ts', ...folders].sort();
   const sum = createHash('sha256');
   for (const file of files) sum.update(`${file}\n`).update(createHash('sha256').update(readFileSync(file)).digest());
   return sum.digest('hex') + '\n';
@@ -31,6 +31,6 @@ export default defineConfig({
     modulePreload: false,
     chunkSizeWarningLimit: 2500,
     reportCompressedSize: false,
-    rollupOptions: { input: ['index.html', 'operate.html'] },
+    rollupOptions: { input: ['index.html', 'operate.html', 'viewer.html'] },
   },
 });

@@ -41,7 +41,12 @@ var files = sync.OnceValues(func() (map[string]file, error) {
 		}
 		sum := sha256.Sum256(body)
 		all[strings.TrimPrefix(name, "dist")] = file{contentType: typeOf(name), tag: `"` + hex.EncodeToString(sum[:12]) + `"`, plain: body,
-			packed: sync.OnceValue(func() []byte { return pack(body) })}
+			packed: sync.OnceValue(func() []byte {
+				if packed := pack(body); len(packed) < len(body) {
+					return packed
+				}
+				return nil
+			})}
 		return nil
 	})
 	if err != nil {
@@ -79,9 +84,6 @@ func pack(body []byte) []byte {
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is one of gzip's
 	_, _ = z.Write(body)                                  // to memory
 	_ = z.Close()
-	if b.Len() >= len(body) {
-		return nil
-	}
 	return b.Bytes()
 }
 
@@ -95,7 +97,7 @@ func Wrap(next http.Handler, storage ...string) (http.Handler, error) {
 	policy, framed := policy(storage, "'none'"), policy(storage, "*")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, ok := all[r.URL.Path]
-		if !ok || r.URL.Path == operators || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if !ok || r.URL.Path == operators || r.URL.Path == standalone || r.Method != http.MethodGet && r.Method != http.MethodHead {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -107,8 +109,12 @@ func Wrap(next http.Handler, storage ...string) (http.Handler, error) {
 	}), nil
 }
 
-// operators is the page for operators among the built files. It is served to nobody but them.
-const operators = "/operate.html"
+const (
+	// operators is the page for operators among the built files. It is served to nobody but them.
+	operators = "/operate.html"
+	// standalone is the page around which Standalone writes a file. It is served to nobody.
+	standalone = "/viewer.html"
+)
 
 // Operators serves the operators' page at the root, its files, and leaves every other call to next. It may reach its own origin alone, and
 // none of it may be framed.
@@ -125,7 +131,7 @@ func Operators(next http.Handler) (http.Handler, error) {
 			return
 		case r.URL.Path == "/":
 			f = all[operators]
-		case r.URL.Path == operators || r.URL.Path == embedded:
+		case r.URL.Path == operators || r.URL.Path == standalone || r.URL.Path == embedded:
 			next.ServeHTTP(w, r)
 			return
 		}

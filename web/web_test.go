@@ -35,7 +35,7 @@ func get(h http.Handler, method, path string, headers ...string) *httptest.Respo
 
 // TestBuiltFilesFollowFromTheirSources: dist/ was built from what is in this folder. `make web` builds it.
 func TestBuiltFilesFollowFromTheirSources(t *testing.T) {
-	inputs := []string{"index.html", "operate.html", "package-lock.json", "tsconfig.json", "vite.config.ts"}
+	inputs := []string{"index.html", "operate.html", "viewer.html", "package-lock.json", "tsconfig.json", "vite.config.ts"}
 	for _, dir := range []string{"public", "src"} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
@@ -138,7 +138,7 @@ func TestHeaders(t *testing.T) {
 // TestOtherCallsPass: the API keeps its paths and its methods.
 func TestOtherCallsPass(t *testing.T) {
 	h := serve(t)
-	for _, call := range [][2]string{{"GET", "/status"}, {"POST", "/"}, {"GET", "/index.html"}, {"GET", "/operate.html"}, {"GET", "/inputs.sha256"}, {"GET", "/assets/"}, {"GET", "/../web.go"}, {"DELETE", "/icon.svg"}} {
+	for _, call := range [][2]string{{"GET", "/status"}, {"POST", "/"}, {"GET", "/index.html"}, {"GET", "/operate.html"}, {"GET", "/viewer.html"}, {"GET", "/inputs.sha256"}, {"GET", "/assets/"}, {"GET", "/../web.go"}, {"DELETE", "/icon.svg"}} {
 		if rec := get(h, call[0], "http://localhost"+call[1]); rec.Code != http.StatusTeapot {
 			t.Errorf("%s %s: %d", call[0], call[1], rec.Code)
 		}

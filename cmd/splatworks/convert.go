@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/splatworks/splatworks/engines/splat"
+	"github.com/splatworks/splatworks/web"
 )
 
 type convertCommand struct {
@@ -28,6 +30,7 @@ func (convertCommand) Help() string {
 	var b strings.Builder
 	b.WriteString(`    splatworks convert out/splat.ply room.sog
     splatworks convert --count 200000 out/splat.ply phone.spz
+    splatworks convert out/splat.ply room.html
     splatworks convert out/splat.ply streamed/lod-meta.json
     splatworks convert --crop=-1,-1,-1,1,1,1 --rotate 1,0,0,180 out/splat.ply toy.glb
 
@@ -36,6 +39,7 @@ A crop is applied first, then up, rotation, scale and translation, then the coun
 	for _, f := range splat.Formats() {
 		fmt.Fprintf(&b, "\n    %-16s %s", f.Suffix, f.Opens)
 	}
+	fmt.Fprintf(&b, "\n    %-16s every browser, from a disk too: a viewer and the splat in one page", pageSuffix)
 	b.WriteString("\n\nFolders, by the name of their first file:\n")
 	for _, f := range splat.Folders() {
 		fmt.Fprintf(&b, "\n    %-16s %s: %s", f.File, f.Opens, f.Keeps)
@@ -48,13 +52,9 @@ func (cmd convertCommand) Run(c console) error {
 		return usageError{errors.New("name at least one splat to read, and the file to write")}
 	}
 	inputs, out := cmd.Files[:len(cmd.Files)-1], cmd.Files[len(cmd.Files)-1]
-	folder, toFolder := splat.FolderOf(out)
-	var format splat.Format
-	if !toFolder {
-		var err error
-		if format, err = splat.FormatOf(out); err != nil {
-			return usageError{err}
-		}
+	write, err := cmd.writer(out)
+	if err != nil {
+		return usageError{err}
 	}
 	if cmd.Levels > splat.MostLevels {
 		return usageError{fmt.Errorf("--levels %d: up to %d are possible", cmd.Levels, splat.MostLevels)}
@@ -74,19 +74,48 @@ func (cmd convertCommand) Run(c console) error {
 	if cloud, err = cmd.edit(cloud); err != nil {
 		return err
 	}
-	if toFolder {
-		if err := folder.Write(filepath.Dir(out), cloud, cmd.Levels); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(c.out, "%s: %d Gaussians\n", out, cloud.Len())
-		return err
-	}
-	size, err := writeSplat(out, format, cloud)
+	size, err := write(cloud)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "%s: %d Gaussians, %s\n", out, cloud.Len(), megabytes(size))
+	said := fmt.Sprintf("%s: %d Gaussians", out, cloud.Len())
+	if size > 0 {
+		said += ", " + megabytes(size)
+	}
+	_, err = fmt.Fprintln(c.out, said)
 	return err
+}
+
+// writer is how a splat is written to out, by the end of that name. The size of a folder is not counted: 0.
+func (cmd convertCommand) writer(out string) (func(*splat.Cloud) (size int64, err error), error) {
+	if folder, ok := splat.FolderOf(out); ok {
+		return func(cloud *splat.Cloud) (int64, error) { return 0, folder.Write(filepath.Dir(out), cloud, cmd.Levels) }, nil
+	}
+	if strings.HasSuffix(strings.ToLower(out), pageSuffix) {
+		return func(cloud *splat.Cloud) (int64, error) { return writePage(out, cloud) }, nil
+	}
+	format, err := splat.FormatOf(out)
+	if err != nil {
+		return nil, fmt.Errorf("%w, or %s", err, pageSuffix)
+	}
+	return func(cloud *splat.Cloud) (int64, error) { return writeSplat(out, format, cloud) }, nil
+}
+
+// pageSuffix is that of a page with a viewer and the splat in it.
+const pageSuffix = ".html"
+
+func writePage(path string, cloud *splat.Cloud) (size int64, err error) {
+	sog, err := splat.FormatNamed("sog")
+	if err != nil {
+		return 0, err
+	}
+	var held bytes.Buffer
+	if err := sog.Write(&held, cloud); err != nil {
+		return 0, err
+	}
+	title := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	page := web.Standalone{Title: title, Name: "splat" + sog.Suffix}
+	return writeWhole(path, func(w io.Writer) error { return page.Write(w, &held) })
 }
 
 // edit applies what was asked for.

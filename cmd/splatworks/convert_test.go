@@ -56,6 +56,17 @@ func TestConvertThroughEveryFormat(t *testing.T) {
 	}
 }
 
+func TestConvertToAPage(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "a room.HTML")
+	if code, stdout, stderr := called(t, "convert", line(t, 5), out); code != exitOK || !strings.Contains(stdout, "5 Gaussians") {
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+	}
+	page, err := os.ReadFile(out)
+	if err != nil || !strings.Contains(string(page), `data-title="a room" data-name="splat.sog" data-view="null" data-unit=""`) {
+		t.Errorf("%v, %.300s", err, page)
+	}
+}
+
 func TestConvertToFolders(t *testing.T) {
 	in := line(t, 50)
 	for _, f := range splat.Folders() {

@@ -64,7 +64,11 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 		wall, cpu = wall+s.WallS, cpu+s.CPUS
 	}
 	fmt.Fprintf(w, "  %-12s %9.1f %9.1f\n", "together", wall, cpu)
-	fmt.Fprintf(w, "\n  %s\n  look at it: splatworks view %s\n", filepath.Join(dir, artifacts.Splat.FileName()), dir)
+	fmt.Fprintf(w, "\n  %s\n  look at it: ", filepath.Join(dir, artifacts.Splat.FileName()))
+	if page := filepath.Join(dir, artifacts.Viewer.FileName()); isFile(page) {
+		fmt.Fprintf(w, "open %s in a browser, or ", page)
+	}
+	fmt.Fprintf(w, "splatworks view %s\n", dir)
 }
 
 // expectations says what came of the options about the capture; nothing where they were left out and found nothing.

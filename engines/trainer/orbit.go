@@ -281,3 +281,19 @@ func anyNormal(v [3]float64) [3]float64 {
 	}
 	return unit(cross(v, axis), [3]float64{0, 0, 1})
 }
+
+// DepthAhead is the median depth, along the optical axis of cam, of the sparse points in the middle half of its picture, in world
+// units; Extent where it sees none there.
+func (d *Dataset) DepthAhead(cam *raster.Camera) float64 {
+	var depths []float64
+	for _, p := range d.Points {
+		u, v, z := project(cam, p.XYZ)
+		if z > cam.Near && math.Abs(u-cam.Cx) < float64(cam.Width)/4 && math.Abs(v-cam.Cy) < float64(cam.Height)/4 {
+			depths = append(depths, z)
+		}
+	}
+	if len(depths) == 0 {
+		return d.Extent
+	}
+	return median(depths)
+}

@@ -25,9 +25,9 @@ var layers = map[string][]string{
 	"engines":   {"engines"},
 	"internal":  {"pipeline", "queue", "artifacts", "internal", "engines/fault", "engines/tool"},
 	"functions": {"pipeline", "queue", "artifacts", "internal", "functions", "client"},
-	"services":  {"pipeline", "queue", "artifacts", "engines", "internal"},
+	"services":  {"pipeline", "queue", "artifacts", "engines", "internal", "web"}, // export puts the viewer into a file
 	"client":    {"pipeline", "client"},
-	"web":       {"web"},
+	"web":       {"web", "artifacts"},
 	"infra":     {"pipeline", "queue", "artifacts", "engines", "internal", "infra"},
 	"adapters":  {"pipeline", "internal", "adapters"},
 	"app":       {"pipeline", "queue", "artifacts", "internal", "functions", "adapters", "web"},

@@ -62,17 +62,20 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 
-	surface, err := c.show(ctx, job, cloud)
+	made, err := c.show(ctx, job, cloud)
 	if err != nil {
+		return err
+	}
+	if err := viewer(ctx, job, cloud, made.view); err != nil {
 		return err
 	}
 
 	job.Progress(pipeline.Progress{Step: "writing report.json", Percent: 95})
 	part := artifacts.ReportDocument{Splat: &artifacts.SplatReport{
-		Gaussians: cloud.Len(), Cropped: whole.Len() - cloud.Len(), SHDegree: cloud.Degree, Bytes: size, RenderMode: cloud.Mode.String(),
+		Gaussians: cloud.Len(), Cropped: whole.Len() - cloud.Len(), SHDegree: cloud.Degree, Bytes: size, RenderMode: cloud.Mode.String(), View: made.view,
 	}}
-	if surface != nil {
-		part.Mesh = surface
+	if made.mesh != nil {
+		part.Mesh = made.mesh
 	}
 	if err := job.Report(part); err != nil {
 		return err
@@ -99,22 +102,29 @@ func crop(job *stage.Job, cloud *splat.Cloud) *splat.Cloud {
 	return inside
 }
 
-// show makes what is made of the splat and the images together: the film and the mesh, whose report it returns.
-func (c Config) show(ctx context.Context, job *stage.Job, cloud *splat.Cloud) (*mesh.Report, error) {
+// shown is what is said of the film and of the mesh; nil where there is none.
+type shown struct {
+	view *artifacts.View
+	mesh *mesh.Report
+}
+
+// show makes what is made of the splat and the images together: the film and the mesh.
+func (c Config) show(ctx context.Context, job *stage.Job, cloud *splat.Cloud) (made shown, err error) {
 	job.Progress(pipeline.Progress{Step: "filming the splat", Percent: 35})
 	data, cfg, err := c.load(ctx, job)
 	if err == nil {
-		err = c.film(ctx, job, cloud, data, cfg)
+		made.view, err = c.film(ctx, job, cloud, data, cfg)
 	}
 	if ctx.Err() != nil {
-		return nil, err
+		return made, err
 	}
 	if err != nil {
 		// An extra must not cost the result.
 		job.Warn(pipeline.Warning{Code: "no_film", Message: fmt.Sprintf("The film of the result could not be made: %v.", err),
 			Advice: "The splat itself is complete."})
 	}
-	return c.mesh(ctx, job, cloud, data)
+	made.mesh, err = c.mesh(ctx, job, cloud, data)
+	return made, err
 }
 
 func read(path string) (*splat.Cloud, error) {

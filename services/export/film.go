@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/splat"
 	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -38,8 +40,9 @@ func (c Config) load(ctx context.Context, job *stage.Job) (*trainer.Dataset, *tr
 	return data, &cfg, nil
 }
 
-// film publishes a walk around the splat, for people who would rather look than read, and its first picture.
-func (c Config) film(ctx context.Context, job *stage.Job, cloud *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) error {
+// film publishes a walk around the splat, for people who would rather look than read, and its first picture, whose view it returns
+// unless that picture shows little.
+func (c Config) film(ctx context.Context, job *stage.Job, cloud *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) (*artifacts.View, error) {
 	painter := trainer.NewPainter(cloud, cfg)
 	path, shows := trainer.Film(data, painter, filmFrames)
 	if _, _, cropped := job.Options.CropBox(); !shows && !cropped { // around what was cut out it is dark
@@ -52,16 +55,35 @@ func (c Config) film(ctx context.Context, job *stage.Job, cloud *splat.Cloud, da
 		return painter.Paint(&path[i])
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := job.Publish(ctx, artifacts.Orbit, target); err != nil {
-		return err
+		return nil, err
 	}
 	thumbnail := filepath.Join(job.Dir, artifacts.Thumbnail.FileName())
 	if err := writeJPEG(thumbnail, painter.Paint(&path[0])); err != nil {
-		return err
+		return nil, err
 	}
-	return job.Publish(ctx, artifacts.Thumbnail, thumbnail)
+	if err := job.Publish(ctx, artifacts.Thumbnail, thumbnail); err != nil {
+		return nil, err
+	}
+	if !shows {
+		return nil, nil
+	}
+	return viewOf(&path[0], data), nil
+}
+
+// viewOf is the view of a camera of the film.
+func viewOf(cam *raster.Camera, data *trainer.Dataset) *artifacts.View {
+	v := &artifacts.View{Position: cam.Center(), FOVDeg: 2 * 180 / math.Pi * math.Atan(float64(cam.Width)/2/cam.Fx)}
+	if cam.Height > cam.Width {
+		v.FOVDeg = 2 * 180 / math.Pi * math.Atan(float64(cam.Height)/2/cam.Fy)
+	}
+	depth := data.DepthAhead(cam)
+	for k := range 3 {
+		v.Target[k] = v.Position[k] + depth*cam.R[2][k]
+	}
+	return v
 }
 
 func writeJPEG(path string, img image.Image) (err error) {

@@ -22,7 +22,7 @@ var kinds = map[string]artifacts.Kind{
 // formats publishes the splat in every format that was asked for. One that fails is a warning: an extra must not cost the result.
 func formats(ctx context.Context, job *stage.Job, cloud *splat.Cloud) error {
 	for _, name := range job.Options.Outputs {
-		if name == pipeline.OutputMesh {
+		if _, ok := kinds[name]; !ok {
 			continue
 		}
 		job.Progress(pipeline.Progress{Step: "writing " + kinds[name].FileName(), Percent: 32})

@@ -23,7 +23,7 @@ func TestEveryOutputHasAFormatAndAnArtifact(t *testing.T) {
 			t.Errorf("%s is stored as %q", name, kind.FileName())
 		}
 	}
-	if len(kinds) != len(splatFormats()) || len(kinds)+1 != len(pipeline.OutputFormats()) {
+	if len(kinds) != len(splatFormats()) || len(kinds)+2 != len(pipeline.OutputFormats()) {
 		t.Errorf("%d artifacts for %d outputs", len(kinds), len(pipeline.OutputFormats()))
 	}
 	for _, kind := range meshes() {
@@ -40,7 +40,7 @@ func TestEveryOutputHasAFormatAndAnArtifact(t *testing.T) {
 
 // splatFormats are the outputs that are formats of the splat.
 func splatFormats() []string {
-	return slices.DeleteFunc(pipeline.OutputFormats(), func(name string) bool { return name == pipeline.OutputMesh })
+	return slices.DeleteFunc(pipeline.OutputFormats(), func(name string) bool { return name == pipeline.OutputMesh || name == pipeline.OutputViewer })
 }
 
 func TestTheFileHoldsEveryGaussian(t *testing.T) {

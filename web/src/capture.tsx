@@ -8,7 +8,7 @@ import { Results } from './look';
 import { Bar, Trouble, Warnings } from './parts';
 import { stageName, stageWhat } from './stages';
 import { missing, start, useTransfer } from './transfer';
-import { Viewer } from './viewer';
+import { nearFirstCamera, Viewer } from './viewer';
 import './look.css';
 
 const SharePanel = later(() => import('./share').then(m => m.SharePanel));
@@ -169,7 +169,7 @@ function Growing({ preview, title, keep }: { preview?: Preview; title: string; k
   const shown = last.current;
   if (!shown) return null;
   return (
-    <Viewer file={shown} title={title} placed keep={keep} otherwise="It is not needed: the work continues.">
+    <Viewer file={shown} title={title} start={nearFirstCamera} keep={keep} otherwise="It is not needed: the work continues.">
       <p class="sofar">{shown.kind === 'points' ? 'Where the pictures were taken, and points seen in several' : 'So far. It gets sharper while it is built'}</p>
     </Viewer>
   );

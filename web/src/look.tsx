@@ -7,10 +7,10 @@ import { later } from './later';
 import './look.css';
 import { Warnings } from './parts';
 import type { Report } from './report';
-import { Viewer } from './viewer';
+import { nearFirstCamera, Viewer } from './viewer';
 
 const about: Record<string, string> = {
-  sog: 'For the web: this viewer, SuperSplat, PlayCanvas', splat: 'The standard file: every splat viewer and editor', spz: 'Small: three.js, Scaniverse, SuperSplat',
+  viewer: 'A page that opens in a browser, without a server', sog: 'For the web: this viewer, SuperSplat, PlayCanvas', splat: 'The standard file: every splat viewer and editor', spz: 'Small: three.js, Scaniverse, SuperSplat',
   'spz-v3': 'Small, for older readers such as Spark', glb: 'glTF with Gaussian splats', 'compressed-ply': 'Smaller PLY: SuperSplat, Spark',
   orbit: 'A film around it', thumbnail: 'A picture', report: 'All numbers, for programs', sparse_model: 'Camera poses, as COLMAP keeps them',
   scene: 'Undistorted pictures with poses, for other trainers', cameras: 'Where the cameras were', capture_report: 'What was good and bad about the capture',
@@ -96,10 +96,13 @@ function ReportView({ title, doc, results, home }: { title: string; doc?: Report
 // The kinds that the viewer reads, best first.
 const readable = ['sog', 'compressed-ply', 'splat'];
 
+// startOf is where the film starts. What was cut out, and what another tool placed, is shown whole.
+const startOf = (doc?: Report | null) => doc?.splat?.view ?? (doc?.sfm?.world?.unit === 'view_distance' && !doc.splat?.cropped ? nearFirstCamera : undefined);
+
 function Shown({ results, doc, title, keep }: { results: Result[]; doc?: Report | null; title: string; keep: string }) {
   const of = (kind: string) => results.find(r => r.kind === kind);
   const file = readable.map(of).find(Boolean);
   if (!file) return <p class="note warn">No file here that this viewer opens: it reads .sog and .ply.</p>;
   const unit = doc?.sfm?.world?.unit;
-  return <Viewer file={file} poster={of('thumbnail')?.url} placed={unit === 'view_distance'} ready={!of('report') || doc !== undefined} title={title} keep={keep} unit={unit === 'metre' ? unit : 'unknown'} otherwise="The files below are fine." />;
+  return <Viewer file={file} poster={of('thumbnail')?.url} start={startOf(doc)} ready={!of('report') || doc !== undefined} title={title} keep={keep} unit={unit === 'metre' ? unit : 'unknown'} otherwise="The files below are fine." />;
 }

@@ -2,6 +2,7 @@
 import type { Result, Warning } from './api';
 import { bytes, count, day, duration } from './format';
 import { Warnings } from './parts';
+import type { Start } from './scene';
 import { stageName } from './stages';
 
 type Stage = { stage: string; attempt?: number; started_at?: string; finished_at?: string; wall_s?: number; cpu_s?: number; peak_rss_bytes?: number; cost_usd?: number };
@@ -11,7 +12,7 @@ export type Report = {
   sfm?: { mapper: string; points: number; reprojection_error_px: number; mean_track_length: number; reason?: string; world?: { unit?: string; up?: string } };
   depth?: { model?: string; skipped?: string; images?: number; aligned: number; residual?: number };
   training?: { background_mode: string; sky_gaussians: number; refined_poses?: number; refined_deg?: number; exposure_stops?: number };
-  splat?: { gaussians: number; sh_degree: number; bytes?: number };
+  splat?: { gaussians: number; sh_degree: number; bytes?: number; cropped?: number; view?: Start };
   quality?: { psnr_db: number; ssim: number; held_out: number; width: number; height: number; iterations?: number };
   stages?: Stage[]; cost_usd?: number; warnings?: Warning[];
 };

@@ -11,6 +11,8 @@ export type File = { url: string; file_name: string; version?: string };
 export type Point = [number, number, number];
 // Where the camera is and what it turns about, in the viewer's coordinates, to come back to.
 export type View = { position: Point; target: Point; fly: boolean };
+// Where to begin: a camera and what is in its middle, in the splat's own coordinates, with the angle of the picture's longer side.
+export type Start = { position: Point; target: Point; fov_deg: number };
 export type Scene = {
   swap: (file: File) => Promise<void>;
   view: () => View | undefined; // before anything is shown there is none
@@ -23,11 +25,12 @@ export type Scene = {
   listen: (on: boolean) => void; key: (e: KeyboardEvent) => boolean; destroy: () => void;
 };
 
-// show fills box with the splat in file. placed: the splat is where Splatworks puts it (docs/conventions.md), around the origin and
-// one unit from the first camera, which looks along z. The viewer turns every splat by half a turn about z, so that y is up.
+// show fills box with the splat in file, seen from start. The viewer turns every splat by half a turn about z, so that y is up.
 // at: the view to begin with, instead of the first.
-export async function show(box: HTMLElement, file: File, placed: boolean, on: Events, at?: View): Promise<Scene> {
-  const first: View | undefined = placed ? { position: [0, 0.15, -1.05], target: [0, 0, 0], fly: false } : undefined;
+export async function show(box: HTMLElement, file: File, start: Start | undefined, on: Events, at?: View): Promise<Scene> {
+  const point = (p: Point): Point => turned(new Vec3(p)).toArray() as Point;
+  const first: View | undefined = start && { position: point(start.position), target: point(start.target), fly: false };
+  const camera = (view?: View) => (view ? [{ initial: { position: view.position, target: view.target, fov: start?.fov_deg ?? 60 } }] : []);
   const contents = get(file);
   await contents; // the viewer would wait for it without an end
   const v = await createViewer({
@@ -70,8 +73,6 @@ export async function show(box: HTMLElement, file: File, placed: boolean, on: Ev
     destroy: () => v.destroy(),
   };
 }
-
-const camera = (view?: View) => (view ? [{ initial: { position: view.position, target: view.target, fov: 60 } }] : []);
 
 const cameraOf = (v: ViewerHandle) => v.app.root.findByName('camera') as Entity & { camera: CameraComponent };
 

@@ -3,23 +3,27 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytes } from './format';
 import { Measure, type Unit } from './measure';
-import type { File, Scene, View } from './scene';
+import type { File, Scene, Start, View } from './scene';
 
 // The views that were left, by what they showed: who comes back, or sees a splat become ready, looks from where they were.
 const views = new Map<string, View>();
 
+// nearFirstCamera is a start where Splatworks placed the splat and says no more: the first camera is one unit from the origin.
+export const nearFirstCamera: Start = { position: [0, -0.15, -1.05], target: [0, 0, 0], fov_deg: 60 };
+
 export type ViewerProps = {
   file: File & { size: number }; title: string;
-  placed: boolean; // see scene.ts
+  start?: Start; // else all of it is in sight
   ready?: boolean; // to be shown
   poster?: string;
   otherwise: string; // said when it cannot be shown
   keep?: string; // names the view
   unit?: Unit; // distances may be measured
+  load?: () => Promise<typeof import('./scene')>; // the viewer's code, which is large
   children?: ComponentChildren; // above the scene
 };
 
-export function Viewer({ file, title, placed, ready = true, poster, otherwise, keep, unit, children }: ViewerProps) {
+export function Viewer({ file, title, start, ready = true, poster, otherwise, keep, unit, load = () => import('./scene'), children }: ViewerProps) {
   const box = useRef<HTMLDivElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const [scene, setScene] = useState<Scene>();
@@ -34,7 +38,7 @@ export function Viewer({ file, title, placed, ready = true, poster, otherwise, k
   useEffect(() => {
     if (!stage.current || !ready) return;
     let gone = false, made: Scene | undefined;
-    import('./scene').then(m => m.show(stage.current!, file, placed, {
+    load().then(m => m.show(stage.current!, file, start, {
       progress: setPercent, loaded: () => setLoaded(true), mode: setMode, failed: setWrong,
     }, keep === undefined ? undefined : views.get(keep))).then(s => {
       made = s;
