@@ -18,7 +18,6 @@ import (
 	"github.com/splatworks/splatworks/cmd/splatworks/machine"
 	"github.com/splatworks/splatworks/cmd/splatworks/reconstruct"
 	"github.com/splatworks/splatworks/engines/gpu/cards"
-	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -53,7 +52,7 @@ func (cmd runCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(options.Fits(reconstruct.TimeLimit), checkDepth(options.Depth), checkDevice(cmd.Device, options)); err != nil {
+	if err := errors.Join(options.Fits(reconstruct.TimeLimit), checkDepth(options.Depth), checkDevice(cmd.Device)); err != nil {
 		return usageError{err}
 	}
 	if err := os.Setenv(machine.DeviceVariable, cmd.Device); err != nil { // the stages are programs of their own
@@ -155,14 +154,11 @@ func (cmd runCommand) tidy(ctx context.Context, c console, r *reconstruct.Recons
 	return r.Remove()
 }
 
-// checkDevice refuses a card that is not here, or that cannot do what is asked for; auto finds out by itself.
-func checkDevice(name string, o pipeline.Options) error {
+// checkDevice refuses a card that is not here; auto finds out by itself.
+func checkDevice(name string) error {
 	driver, err := cards.ParseDriver(name)
 	if err != nil || driver == cards.Auto || driver == cards.CPU {
 		return err
-	}
-	if err := trainer.DeviceTrains(&trainer.Config{RefinePoses: o.RefinePoses}); err != nil {
-		return fmt.Errorf("--device %s: %w", name, err)
 	}
 	if err := cards.Find(driver); err != nil {
 		return fmt.Errorf("--device %s: %w", name, err)

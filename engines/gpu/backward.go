@@ -1,6 +1,9 @@
 package gpu
 
-import "github.com/splatworks/splatworks/engines/simd"
+import (
+	"github.com/splatworks/splatworks/engines/raster"
+	"github.com/splatworks/splatworks/engines/simd"
+)
 
 // step is the Step of types.cl.
 type step struct {
@@ -15,9 +18,31 @@ func (e *Engine) Update(m *Model, lr []float32) error {
 	s := step{HalfW: float32(e.frame.Width) / 2, HalfH: float32(e.frame.Height) / 2, Longer: float32(max(e.frame.Width, e.frame.Height))}
 	copy(s.LR[:], lr)
 	grads := e.blendBackward()
-	e.launch(kUpdate, groups(m.lanes(), perGroup), m.params.buffer, m.m.buffer, m.v.buffer, ByValue(&e.view), ByValue(&s), e.splats.buffer, grads,
-		e.firstSlot.buffer, e.counts.buffer, m.pulls.buffer, m.views.buffer, m.extents.buffer)
+	all := groups(m.lanes(), perGroup)
+	args := []any{m.params.buffer, m.m.buffer, m.v.buffer, ByValue(&e.view), ByValue(&s), e.splats.buffer, grads,
+		e.firstSlot.buffer, e.counts.buffer, m.pulls.buffer, m.views.buffer, m.extents.buffer}
+	if !e.pose {
+		e.launch(kUpdate, all, args...)
+		return e.finish()
+	}
+	poses, sums := e.grown(&e.poses, 4*6*all), e.grown(&e.poseSums, 4*6)
+	e.launch(kUpdatePoses, all, append(args, poses)...)
+	e.launch(kSumChannels, 6, poses, sums, uint32(6*all), uint32(6), uint32(0))
 	return e.finish()
+}
+
+// PoseGradient waits and returns the gradient by the camera of a frame drawn with Options.Pose, after Update. It is the sum of what
+// raster.Renderer.PoseGradient has for each group.
+func (e *Engine) PoseGradient() (pose raster.Pose[float32], err error) {
+	var world [6]float32 // torque, force
+	read(e, e.poseSums.buffer, world[:])
+	for i := range 3 {
+		for j := range 3 {
+			pose.Omega[i] += e.view.R[i][j] * world[j]
+			pose.Tau[i] += e.view.R[i][j] * world[3+j]
+		}
+	}
+	return pose, e.finish()
 }
 
 // Gradients waits and returns what Update would step along: rows in the layout of raster.Params, 0 for what is not visible.

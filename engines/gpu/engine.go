@@ -30,6 +30,7 @@ var (
 	kDepthLoss     = Kernel{"depth_loss", 256}
 	kSumChannels   = Kernel{"sum_channels", 256}
 	kUpdate        = Kernel{"update", 256}
+	kUpdatePoses   = Kernel{"update_poses", 256}
 	kGradients     = Kernel{"gradients", 256}
 	kSurvey        = Kernel{"survey", 256}
 	kAdopt         = Kernel{"adopt", 256}
@@ -63,9 +64,9 @@ type Engine struct {
 	d   Device
 	err error // the first of the launches since begin
 
-	view  kernelView
-	depth bool
-	frame Drawn
+	view        kernelView
+	depth, pose bool // of the last frame's Options
+	frame       Drawn
 
 	// By Gaussian, unused lanes included.
 	splats, boxes, counts, visible, keys, ranks, firstSlot room
@@ -81,6 +82,8 @@ type Engine struct {
 	image, inverseDepth, transmittance, upstream, upstreamDepth, parts room
 	sums                                                               [4]room // of groups: L1, SSIM, drawn, depth
 	results                                                            room
+
+	poses, poseSums room // of groups, and of all: torque and force
 
 	// The buffers that the last frame's sorts left their results in.
 	sortedSlots Buffer
@@ -231,7 +234,7 @@ func (e *Engine) Free(m *Model) {
 		&e.splats, &e.boxes, &e.counts, &e.visible, &e.keys, &e.ranks, &e.firstSlot,
 		&e.order, &e.depthKeys, &e.order2, &e.depthKeys2, &e.ordered, &e.places,
 		&e.tiles, &e.slots, &e.tiles2, &e.slots2, &e.owners, &e.grads, &e.starts, &e.totals, &e.sortCounts, &e.sortBefore,
-		&e.image, &e.inverseDepth, &e.transmittance, &e.upstream, &e.upstreamDepth, &e.parts, &e.results,
+		&e.image, &e.inverseDepth, &e.transmittance, &e.upstream, &e.upstreamDepth, &e.parts, &e.results, &e.poses, &e.poseSums,
 	}
 	for i := range e.scans {
 		rooms = append(rooms, &e.scans[i].totals, &e.scans[i].before)

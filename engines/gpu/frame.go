@@ -10,6 +10,7 @@ type Options struct {
 	Degree     int        // of the SH evaluated, at most the model's
 	Background [3]float32 // colour behind everything
 	Depth      bool       // draw the inverse depth; Update takes its gradient
+	Pose       bool       // Update finds the gradient by the camera too
 }
 
 // Drawn says what a frame shows.
@@ -21,7 +22,7 @@ type Drawn struct {
 // Forward draws the model into the engine's frame, as raster.Renderer.Forward does.
 func (e *Engine) Forward(m *Model, cam *raster.Camera, o Options) (Drawn, error) {
 	e.setView(m, cam, o.Degree)
-	e.depth = o.Depth
+	e.depth, e.pose = o.Depth, o.Pose
 	e.frame = Drawn{Width: cam.Width, Height: cam.Height}
 	e.project(m)
 	e.bin()

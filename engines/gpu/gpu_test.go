@@ -36,7 +36,7 @@ func BenchmarkKernels(b *testing.B) {
 	const n, width, height = 2000, 160, 90
 	for b.Loop() {
 		d := interpreter(b)
-		instances, err := gputest.Iteration(gpu.NewEngine(d), n, width, height, 0.03, false)
+		instances, err := gputest.Iteration(gpu.NewEngine(d), n, width, height, 0.03, gpu.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/engines/gpu"
-	"github.com/splatworks/splatworks/engines/raster"
 )
 
 // DeviceTrial is what a visit to one view, at full size and from the same start, was on a device and on the processor.
@@ -15,6 +14,7 @@ type DeviceTrial struct {
 	Device, Processor time.Duration // the quickest of a few
 	LossApart         float64       // of the processor's loss
 	GradientApart     float64       // ‖difference‖ / ‖processor's‖
+	PoseApart         float64       // the same of the gradient by the camera, with Config.RefinePoses
 }
 
 // What approximate units and another order of sums may change in a visit.
@@ -25,58 +25,75 @@ const (
 
 // TryDevice makes it. What the device holds is released again.
 func TryDevice(cfg Config, data *Dataset, d gpu.Device, clock func() time.Duration) (trial DeviceTrial, err error) {
-	cfg.RefinePoses = false
 	run := newTraining(cfg, data, Hooks{Clock: clock})
 	run.start()
 	run.lr = make([]float32, run.params.Rows())
 	v := run.visit(1)
 	card := newDevice(d, &cfg, data)
 	defer card.close()
-	got, loss, took, err := run.try(card, &v)
+	got, err := run.try(card, &v)
 	if err != nil {
 		return trial, fmt.Errorf("try %s: %w", d.Name(), err)
 	}
-	want, wantedLoss, limit, err := run.try(run.machine, &v)
+	want, err := run.try(run.machine, &v)
 	if err != nil {
 		return trial, err
 	}
+	trial = DeviceTrial{Device: got.quickest, Processor: want.quickest, LossApart: math.Abs(got.loss-want.loss) / want.loss}
+	trial.GradientApart = normApart(got.moments, want.moments)
+	if cfg.RefinePoses {
+		trial.PoseApart = normApart(got.pose[:], want.pose[:])
+	}
+	return trial, nil
+}
+
+// normApart is ‖got − want‖ / ‖want‖.
+func normApart[F float32 | float64](got, want []F) float64 {
 	off, norm := 0.0, 0.0
-	for i, w := range want.Data() {
-		diff := float64(got.Data()[i]) - float64(w)
+	for i, w := range want {
+		diff := float64(got[i]) - float64(w)
 		off += diff * diff
 		norm += float64(w) * float64(w)
 	}
-	return DeviceTrial{Device: took, Processor: limit, LossApart: math.Abs(loss-wantedLoss) / wantedLoss, GradientApart: math.Sqrt(off / norm)}, nil
+	return math.Sqrt(off / norm)
 }
 
-// try has a machine make a visit a few times. It returns the first moments and the loss of the first: a tenth of the gradient.
-func (t *training) try(m machine, v *visit) (moments *raster.Params, loss float64, quickest time.Duration, err error) {
+// tried is what a machine made of a visit.
+type tried struct {
+	moments  []float32 // the first, of every Gaussian: a tenth of the gradient
+	loss     float64
+	pose     [6]float64 // gradient by the camera
+	quickest time.Duration
+}
+
+// try has a machine make a visit a few times. It returns what the first found, and the time of the quickest.
+func (t *training) try(m machine, v *visit) (first tried, err error) {
 	model := t.gaussians.clone()
 	if err := m.put(model); err != nil {
-		return nil, 0, 0, err
+		return first, err
 	}
 	for i := range 3 {
 		start := t.hooks.Clock()
 		seen, err := m.step(v)
 		if err != nil {
-			return nil, 0, 0, err
+			return first, err
 		}
 		took := t.hooks.Clock() - start
 		if i == 0 {
+			first = tried{loss: seen.loss, pose: poseGradient(seen.pose, t.data.Extent), quickest: took}
 			if err := m.get(); err != nil {
-				return nil, 0, 0, err
+				return first, err
 			}
-			loss, quickest = seen.loss, took
-			moments = model.m.Clone()
+			first.moments = slices.Clone(model.m.Data())
 		}
-		quickest = min(quickest, took)
+		first.quickest = min(first.quickest, took)
 	}
-	return moments, loss, quickest, nil
+	return first, nil
 }
 
 // Agrees says whether the device computes what the processor does.
 func (t DeviceTrial) Agrees() bool {
-	return t.LossApart <= mostLossApart && t.GradientApart <= mostGradientApart
+	return t.LossApart <= mostLossApart && t.GradientApart <= mostGradientApart && t.PoseApart <= mostGradientApart
 }
 
 // clone copies what the steps change.

@@ -1,7 +1,6 @@
 package trainer
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/splatworks/splatworks/engines/gpu"
@@ -29,14 +28,6 @@ type onCard struct {
 	image gpu.Image
 	prior gpu.Prior
 	shown [3]float64 // mean of each channel
-}
-
-// DeviceTrains says why a graphics card cannot train with a configuration; nil: it can.
-func DeviceTrains(cfg *Config) error {
-	if cfg.RefinePoses {
-		return errors.New("a graphics card cannot refine camera poses yet: leave refine_poses out, or train on the processor")
-	}
-	return nil
 }
 
 func newDevice(d gpu.Device, cfg *Config, data *Dataset) *device {
@@ -88,7 +79,7 @@ func (d *device) step(v *visit) (m measured, err error) {
 	if v.gains != nil {
 		gains = *v.gains
 	}
-	drawn, err := d.engine.Forward(&d.model, &v.camera, gpu.Options{Degree: v.degree, Background: v.background, Depth: v.prior != nil})
+	drawn, err := d.engine.Forward(&d.model, &v.camera, gpu.Options{Degree: v.degree, Background: v.background, Depth: v.prior != nil, Pose: v.poses})
 	if err != nil {
 		return m, err
 	}
@@ -114,6 +105,13 @@ func (d *device) step(v *visit) (m measured, err error) {
 		m.drawn[channel] = sums.Drawn[channel] / float64(gains[channel]) / pixels
 	}
 	m.shown = pic.shown
+	if v.poses {
+		pose, err := d.engine.PoseGradient()
+		if err != nil {
+			return m, err
+		}
+		m.pose = []raster.Pose[float32]{pose}
+	}
 	return m, nil
 }
 

@@ -43,15 +43,20 @@ func (p *poses) apply(cam *raster.Camera, image int, extent float64) raster.Came
 	return moved
 }
 
-// step moves a camera against the sum of the parts and fixes the gauge.
-func (p *poses) step(d *Dataset, parts []raster.Pose[float32], image int, rate float64) {
-	var gradient [6]float64
+// poseGradient is the sum of the parts: by ω, and by τ in units of the extent.
+func poseGradient(parts []raster.Pose[float32], extent float64) (gradient [6]float64) {
 	for i := range parts {
 		for k := range 3 {
 			gradient[k] += float64(parts[i].Omega[k])
-			gradient[3+k] += float64(parts[i].Tau[k]) * d.Extent
+			gradient[3+k] += float64(parts[i].Tau[k]) * extent
 		}
 	}
+	return gradient
+}
+
+// step moves a camera against the sum of the parts and fixes the gauge.
+func (p *poses) step(d *Dataset, parts []raster.Pose[float32], image int, rate float64) {
+	gradient := poseGradient(parts, d.Extent)
 	s := p.of(image)
 	change, first, second := s[0:6], s[6:12], s[12:18]
 	s[18]++

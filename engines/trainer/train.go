@@ -25,7 +25,7 @@ type Hooks struct {
 	// Save stores a checkpoint: it calls write once with where the bytes go, and puts them in place only when write
 	// returns nil (a temporary file and a rename, or an object that appears when it is complete).
 	Save func(write func(io.Writer) error) error
-	// Device runs the iterations, where it can; nil: the processor does. Everything else happens on the processor. Train
+	// Device runs the iterations and refinements; nil: the processor does. Everything else happens on the processor. Train
 	// does not close it.
 	Device gpu.Device
 	// Stop, when closed, asks the run to save a checkpoint and return ErrStopped within one iteration and the time of
@@ -132,9 +132,6 @@ func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hoo
 		return nil, fmt.Errorf("train: max_gaussians %d needs %d MiB; memory_bytes leaves room for %d", cfg.MaxGaussians, 2*int64(cfg.MaxGaussians)*bytesPerGaussian>>20, most)
 	}
 	if hooks.Device != nil {
-		if err := DeviceTrains(&cfg); err != nil {
-			return nil, fmt.Errorf("train: %w", err)
-		}
 		if most := MostOnCard(hooks.Device.Memory()); cfg.MaxGaussians > most {
 			return nil, fmt.Errorf("train: %w: max_gaussians is %d, it has room for %d", gpu.ErrMemory, cfg.MaxGaussians, most)
 		}

@@ -47,12 +47,6 @@ func (c Config) choose(job *stage.Job, cfg *trainer.Config, data *trainer.Datase
 	case auto && job.Earlier != nil && job.Earlier.Code == cardFailed:
 		return processor("the graphics card failed in the attempt before this one")
 	default:
-		if err := trainer.DeviceTrains(cfg); err != nil {
-			if !auto {
-				job.Warn(pipeline.Warning{Code: "card_not_used", Message: fmt.Sprintf("Training is on the processor: %v.", err), Advice: "Leave the option out to train on the card."})
-			}
-			return processor(err.Error())
-		}
 		d, reason, err := c.open(auto, cfg, data)
 		if err != nil && auto {
 			return processor(err.Error())
@@ -89,7 +83,7 @@ func (c Config) open(quicker bool, cfg *trainer.Config, data *trainer.Dataset) (
 	}
 	if !trial.Agrees() {
 		return nil, "", errors.Join(fault.New(fault.Broken, cardWrong, "Train on the processor; another version of the card's driver may help.",
-			"%s does not compute what the processor does: the loss of a view is off by %.1g, its gradient by %.1g.", card.Name(), trial.LossApart, trial.GradientApart), card.Close())
+			"%s does not compute what the processor does: the loss of a view is off by %.1g, its gradient by %.1g, that by the camera by %.1g.", card.Name(), trial.LossApart, trial.GradientApart, trial.PoseApart), card.Close())
 	}
 	measured := fmt.Sprintf("a view takes it %.3g ms, the processor %.3g ms", milliseconds(trial.Device), milliseconds(trial.Processor))
 	if quicker && trial.Device >= trial.Processor {

@@ -26,6 +26,7 @@ func Run(t *testing.T, open Open) {
 		"the depth loss has the sign of the difference": depthLossHasTheSignOfTheDifference,
 		"updates match Adam":                            updatesMatchAdam,
 		"updates repeat":                                updatesRepeat,
+		"pose gradients match plain Go":                 poseGradientsMatchPlainGo,
 		"refinements repeat":                            refinementsRepeat,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
@@ -114,8 +115,8 @@ func launchesRefuse(t *testing.T, open Open) {
 }
 
 // Iteration runs every kernel of an iteration with n Gaussians on w × h pixels, and returns how many instances there are.
-func Iteration(e *gpu.Engine, n, w, h int, size float64, depth bool) (instances int, err error) {
-	it, err := newIteration(e, n, w, h, size, depth)
+func Iteration(e *gpu.Engine, n, w, h int, size float64, o gpu.Options) (instances int, err error) {
+	it, err := newIteration(e, n, w, h, size, o)
 	if err != nil {
 		return 0, err
 	}
@@ -124,7 +125,7 @@ func Iteration(e *gpu.Engine, n, w, h int, size float64, depth bool) (instances 
 
 // Gradients runs the kernel that only tests need: the gradients of a frame without a step.
 func Gradients(e *gpu.Engine, n, w, h int, size float64) error {
-	it, err := newIteration(e, n, w, h, size, false)
+	it, err := newIteration(e, n, w, h, size, gpu.Options{})
 	if err != nil {
 		return err
 	}
@@ -137,18 +138,19 @@ func Gradients(e *gpu.Engine, n, w, h int, size float64) error {
 
 // iteration is what an iteration needs, on the device.
 type iteration struct {
-	e     *gpu.Engine
-	model gpu.Model
-	image gpu.Image
-	prior gpu.Prior
-	depth bool
-	cam   *raster.Camera
-	rates []float32
+	e       *gpu.Engine
+	model   gpu.Model
+	image   gpu.Image
+	prior   gpu.Prior
+	options gpu.Options
+	cam     *raster.Camera
+	rates   []float32
 }
 
-func newIteration(e *gpu.Engine, n, w, h int, size float64, depth bool) (*iteration, error) {
+func newIteration(e *gpu.Engine, n, w, h int, size float64, o gpu.Options) (*iteration, error) {
 	p := cloud(n, 1, splat.Mip, size)
-	it := &iteration{e: e, depth: depth, cam: camera(w, h), rates: make([]float32, p.Rows())}
+	o.Degree = p.Degree
+	it := &iteration{e: e, options: o, cam: camera(w, h), rates: make([]float32, p.Rows())}
 	blank := raster.NewParams(n, p.Degree, p.Mode)
 	stats := gpu.Statistics{Pulls: make([]float32, n), Views: make([]uint32, n), Extents: make([]float32, n)}
 	if err := e.Put(&it.model, p, blank, blank, &stats); err != nil {
@@ -162,14 +164,14 @@ func newIteration(e *gpu.Engine, n, w, h int, size float64, depth bool) (*iterat
 }
 
 func (it *iteration) run() (instances int, err error) {
-	drawn, err := it.e.Forward(&it.model, it.cam, gpu.Options{Degree: 1, Depth: it.depth})
+	drawn, err := it.e.Forward(&it.model, it.cam, it.options)
 	if err != nil {
 		return 0, err
 	}
 	if err := it.e.Compare(&it.image, [3]float32{1, 1, 1}, 0.2); err != nil {
 		return 0, err
 	}
-	if it.depth {
+	if it.options.Depth {
 		if err := it.e.CompareDepth(&it.prior, &it.image, 1); err != nil {
 			return 0, err
 		}

@@ -34,7 +34,7 @@ func Benchmark(b *testing.B, d gpu.Device, n, width, height int, size float64) {
 	clock := func() time.Duration { return time.Since(start) }
 	timed := &Timed{Device: d, Clock: clock, Took: map[string]time.Duration{}}
 	run := func(d gpu.Device, rounds int) time.Duration {
-		it, err := newIteration(gpu.NewEngine(d), n, width, height, size, false)
+		it, err := newIteration(gpu.NewEngine(d), n, width, height, size, gpu.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -15,7 +15,8 @@
 INLINE void carry_back(__global float *restrict params, __global float *restrict m, __global float *restrict v, const View *view,
                        const Step *step, __global const Splat *restrict splats, __global const Grad *restrict grads,
                        __global const uint *restrict first_slot, __global const uint *restrict counts,
-                       __global float *restrict pulls, __global uint *restrict views, __global float *restrict extents, const bool apply) {
+                       __global float *restrict pulls, __global uint *restrict views, __global float *restrict extents, const bool apply,
+                       float *pose) {
     uint i = GROUP_ID * 256 + LOCAL_ID;
     if (i >= view->n) return;
     uint count = counts[i], at = (i / 16) * view->stride + i % 16;
@@ -147,9 +148,10 @@ INLINE void carry_back(__global float *restrict params, __global float *restrict
     float gz = -view->fx * x * iz2 * gu - view->fy * y * iz2 * gv - iz_sum * iz2 - view->fx * iz2 * dj11 - view->fy * iz2 * dj22;
     if (in_x) { gx -= view->fx * iz2 * dj13; gz += 2 * view->fx * x * iz2 * iz * dj13; } else gz += view->fx * tx * iz2 * dj13;
     if (in_y) { gy -= view->fy * iz2 * dj23; gz += 2 * view->fy * y * iz2 * iz * dj23; } else gz += view->fy * ty * iz2 * dj23;
-    gm0 += view->r[0] * gx + view->r[3] * gy + view->r[6] * gz;
-    gm1 += view->r[1] * gx + view->r[4] * gy + view->r[7] * gz;
-    gm2 += view->r[2] * gx + view->r[5] * gy + view->r[8] * gz;
+    float gs0 = view->r[0] * gx + view->r[3] * gy + view->r[6] * gz; // by the mean, but for what the colours do
+    float gs1 = view->r[1] * gx + view->r[4] * gy + view->r[7] * gz;
+    float gs2 = view->r[2] * gx + view->r[5] * gy + view->r[8] * gz;
+    gm0 += gs0; gm1 += gs1; gm2 += gs2;
     UPDATE(0, mx, gm0); UPDATE(1, my, gm1); UPDATE(2, mz, gm2);
     float dm[9];
 #pragma unroll
@@ -163,6 +165,13 @@ INLINE void carry_back(__global float *restrict params, __global float *restrict
     float dqx = 2 * (-2 * qx * (dm[4] + dm[8]) + qy * (dm[1] + dm[3]) + qz * (dm[2] + dm[6]) + qw * (dm[7] - dm[5]));
     float dqy = 2 * (qx * (dm[1] + dm[3]) - 2 * qy * (dm[0] + dm[8]) + qz * (dm[5] + dm[7]) + qw * (dm[2] - dm[6]));
     float dqz = 2 * (qx * (dm[2] + dm[6]) + qy * (dm[5] + dm[7]) - 2 * qz * (dm[0] + dm[4]) + qw * (dm[3] - dm[1]));
+    if (pose) {
+        float ox = mx - view->center[0], oy = my - view->center[1], oz = mz - view->center[2];
+        pose[0] = oy * gs2 - oz * gs1 + 0.5f * (qw * dqx - dw * qx + qy * dqz - qz * dqy);
+        pose[1] = oz * gs0 - ox * gs2 + 0.5f * (qw * dqy - dw * qy + qz * dqx - qx * dqz);
+        pose[2] = ox * gs1 - oy * gs0 + 0.5f * (qw * dqz - dw * qz + qx * dqy - qy * dqx);
+        pose[3] = gm0; pose[4] = gm1; pose[5] = gm2;
+    }
     along = qw * dw + qx * dqx + qy * dqy + qz * dqz;
     float len = 1.0f / inq;
     UPDATE(6, qw * len, (dw - qw * along) * inq);
@@ -177,11 +186,36 @@ KERNEL(256) update(__global float *restrict params, __global float *restrict m, 
                    const Step step, __global const Splat *restrict splats, __global const Grad *restrict grads,
                    __global const uint *restrict first_slot, __global const uint *restrict counts,
                    __global float *restrict pulls, __global uint *restrict views, __global float *restrict extents) {
-    carry_back(params, m, v, &view, &step, splats, grads, first_slot, counts, pulls, views, extents, true);
+    carry_back(params, m, v, &view, &step, splats, grads, first_slot, counts, pulls, views, extents, true, 0);
 }
 
-// gradients: the same without a step: the rows of the visible Gaussians go to rows.
+// update_poses: update, and each group's sums of torque and force on the cloud, in the world, of which raster.PoseGradient makes the gradient by
+// the camera.
+KERNEL(256) update_poses(__global float *restrict params, __global float *restrict m, __global float *restrict v, const View view,
+                         const Step step, __global const Splat *restrict splats, __global const Grad *restrict grads,
+                         __global const uint *restrict first_slot, __global const uint *restrict counts,
+                         __global float *restrict pulls, __global uint *restrict views, __global float *restrict extents,
+                         __global float *restrict poses) {
+    __local float sums[6 * 8]; // of each warp
+    WARP_SCRATCH(256)
+    uint t = LOCAL_ID;
+    float pose[6] = {0, 0, 0, 0, 0, 0};
+    carry_back(params, m, v, &view, &step, splats, grads, first_slot, counts, pulls, views, extents, true, pose);
+#pragma unroll
+    for (int k = 0; k < 6; k++) {
+#pragma unroll
+        for (uint d = 16; d > 0; d /= 2) pose[k] += SHUFFLE_XOR(pose[k], d);
+        if (t % 32 == 0) sums[k * 8 + t / 32] = pose[k];
+    }
+    BARRIER();
+    if (t >= 6) return;
+    float sum = 0;
+    for (uint warp = 0; warp < 8; warp++) sum += sums[t * 8 + warp];
+    poses[GROUP_ID * 6 + t] = sum;
+}
+
+// gradients: update without a step: the rows of the visible Gaussians go to rows.
 KERNEL(256) gradients(__global float *restrict params, __global float *restrict rows, const View view, __global const Splat *restrict splats,
                       __global const Grad *restrict grads, __global const uint *restrict first_slot, __global const uint *restrict counts) {
-    carry_back(params, rows, rows, &view, 0, splats, grads, first_slot, counts, 0, 0, 0, false);
+    carry_back(params, rows, rows, &view, 0, splats, grads, first_slot, counts, 0, 0, 0, false, 0);
 }
