@@ -59,7 +59,7 @@ func groups(n, each int) int { return (n + each - 1) / each }
 //	Refine    between iterations: prune, split, lay out along a curve                          (refine.go)
 //
 // Its buffers grow to what the largest frame needs and are reused. An Engine is for one goroutine at a time. Forward waits
-// once for the device, to learn how many instances there are; nothing else does but what reads.
+// once for the device, to learn how many instances there are, Refine a few times; nothing else does but what reads.
 type Engine struct {
 	d   Device
 	err error // the first of the launches since begin
@@ -82,6 +82,7 @@ type Engine struct {
 	image, inverseDepth, transmittance, upstream, upstreamDepth, parts room
 	sums                                                               [4]room // of groups: L1, SSIM, drawn, depth
 	results                                                            room
+	compared                                                           []bool // since Losses: each says whether its depth was, too
 
 	poses, poseSums room // of groups, and of all: torque and force
 
@@ -248,6 +249,7 @@ func (e *Engine) Free(m *Model) {
 		}
 		*r = room{}
 	}
+	e.compared = nil
 }
 
 func padded[T any](v []T, n int) []T { return append(make([]T, 0, n), v...)[:n] }

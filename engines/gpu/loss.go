@@ -57,6 +57,9 @@ type lossArgument struct {
 	Width, Height, Across, Masked uint32
 }
 
+// MostLosses is the number of comparisons whose sums wait on the device until Losses reads them.
+const MostLosses = 32
+
 // Losses are the sums of a comparison, over all pixels and channels.
 type Losses struct {
 	L1, SSIM float64    // Σ|x−y| and ΣSSIM
@@ -64,7 +67,7 @@ type Losses struct {
 	Depth    float64    // Σ|D−prior|
 }
 
-// Where the sums of each are in results.
+// Where the sums of each comparison are in its part of results.
 const (
 	sumL1 = iota
 	sumSSIM
@@ -75,12 +78,16 @@ const (
 
 // Compare enqueues the loss (1−λ)·L1 + λ·(1−SSIM) of the frame with an image, means over all values, and its gradient by the
 // frame, which Update reads. The frame counts times gain, a factor for each channel; pixels that the mask hides count
-// as equal and have no gradient.
+// as equal and have no gradient. The sums wait for Losses, at most those of MostLosses comparisons.
 func (e *Engine) Compare(img *Image, gain [3]float32, lambda float64) error {
 	w, h := e.frame.Width, e.frame.Height
 	if img.width != w || img.height != h {
 		return fmt.Errorf("gpu: an image of %dx%d against a frame of %dx%d", img.width, img.height, w, h)
 	}
+	if len(e.compared) == MostLosses {
+		return fmt.Errorf("gpu: nothing read the losses of the last %d comparisons", MostLosses)
+	}
+	e.compared = append(e.compared, false)
 	values := float64(3 * w * h)
 	arg := lossArgument{Gain: gain, L1: float32((1 - lambda) / values), SSIM: float32(lambda / values), Width: uint32(w), Height: uint32(h), Across: uint32(groups(w, simd.TileSize))}
 	if img.masked {
@@ -89,17 +96,17 @@ func (e *Engine) Compare(img *Image, gain [3]float32, lambda float64) error {
 	n := 3 * groups(w, simd.TileSize) * groups(h, simd.TileSize)
 	parts, upstream := e.grown(&e.parts, 9*4*w*h), e.grown(&e.upstream, 12*w*h)
 	l1, ssim, drawn := e.grown(&e.sums[sumL1], 4*n), e.grown(&e.sums[sumSSIM], 4*n), e.grown(&e.sums[sumDrawn], 4*n)
-	results := e.grown(&e.results, 4*resultFloats)
+	results := e.grown(&e.results, 4*resultFloats*MostLosses)
 	e.launch(kWindows, n, e.image.buffer, img.truth.buffer, img.mask.buffer, ByValue(&arg), parts, ssim)
 	e.launch(kLossGradient, n, e.image.buffer, img.truth.buffer, img.mask.buffer, ByValue(&arg), parts, upstream, l1, drawn)
 	for k, sums := range []Buffer{l1, ssim, drawn} {
-		e.launch(kSumChannels, 3, sums, results, uint32(n), uint32(3), uint32(3*k))
-	}
-	if e.err == nil {
-		e.err = results.Write(4*3*sumDepth, make([]byte, 4)) // until CompareDepth adds its own
+		e.launch(kSumChannels, 3, sums, results, uint32(n), uint32(3), uint32(e.result(3*k)))
 	}
 	return e.finish()
 }
+
+// result is where a sum of the last comparison is in results.
+func (e *Engine) result(sum int) int { return (len(e.compared)-1)*resultFloats + sum }
 
 // Prior is an inverse depth in device memory; NaN where nothing is known.
 type Prior struct {
@@ -145,21 +152,29 @@ func (e *Engine) CompareDepth(p *Prior, img *Image, each float32) error {
 	n := groups(w*h, perGroup)
 	sums := e.grown(&e.sums[sumDepth], 4*n)
 	e.launch(kDepthLoss, n, e.inverseDepth.buffer, p.values.buffer, img.mask.buffer, ByValue(&arg), e.grown(&e.upstreamDepth, 4*w*h), sums)
-	e.launch(kSumChannels, 1, sums, e.results.buffer, uint32(n), uint32(1), uint32(3*sumDepth))
+	e.launch(kSumChannels, 1, sums, e.results.buffer, uint32(n), uint32(1), uint32(e.result(3*sumDepth)))
+	e.compared[len(e.compared)-1] = true
 	return e.finish()
 }
 
-// Losses waits for the last Compare and returns its sums.
-func (e *Engine) Losses() (l Losses, err error) {
-	var r [resultFloats]float32
-	read(e, e.results.buffer, r[:])
-	for channel := range 3 {
-		l.L1 += float64(r[3*sumL1+channel])
-		l.SSIM += float64(r[3*sumSSIM+channel])
-		l.Drawn[channel] = float64(r[3*sumDrawn+channel])
+// Losses waits and returns the sums of the comparisons since the last call, in their order.
+func (e *Engine) Losses() ([]Losses, error) {
+	all := make([]float32, resultFloats*len(e.compared))
+	read(e, e.results.buffer, all)
+	list := make([]Losses, len(e.compared))
+	for i, depth := range e.compared {
+		l, r := &list[i], all[i*resultFloats:]
+		for channel := range 3 {
+			l.L1 += float64(r[3*sumL1+channel])
+			l.SSIM += float64(r[3*sumSSIM+channel])
+			l.Drawn[channel] = float64(r[3*sumDrawn+channel])
+		}
+		if depth {
+			l.Depth = float64(r[3*sumDepth])
+		}
 	}
-	l.Depth = float64(r[3*sumDepth])
-	return l, e.finish()
+	e.compared = e.compared[:0]
+	return list, e.finish()
 }
 
 // SetUpstream gives Update the gradient of a loss that was computed elsewhere.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What a graphics card does, in one run of under ten minutes: its name, every kernel against plain Go, milliseconds of an
-# iteration and its kernels, and a capture trained on it and on the processor. docs/gpu.md has the floors to compare with.
+# What a graphics card does, in one run of under ten minutes: its name, every kernel against plain Go, refinement against the
+# processor's, milliseconds of an iteration and its kernels, and a capture trained on it and on the processor. docs/gpu.md has the
+# floors to compare with.
 #
 #   engines/gpu/measure.sh build           the programs, into out/gpu, on a machine with Go
 #   engines/gpu/measure.sh run [SCENE]     on the machine with the card, which needs nothing but those
@@ -31,7 +32,7 @@ run)
     fi
     ;;
 *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

@@ -78,9 +78,13 @@ func (t *training) try(m machine, v *visit) (first tried, err error) {
 		if err != nil {
 			return first, err
 		}
+		losses, err := m.losses(true)
+		if err != nil {
+			return first, err
+		}
 		took := t.hooks.Clock() - start
 		if i == 0 {
-			first = tried{loss: seen.loss, pose: poseGradient(seen.pose, t.data.Extent), quickest: took}
+			first = tried{loss: losses[0], pose: poseGradient(seen.pose, t.data.Extent), quickest: took}
 			if err := m.get(); err != nil {
 				return first, err
 			}

@@ -21,6 +21,19 @@ type device struct {
 	room  int64           // bytes for those that are
 	used  int64
 	frame raster.Frame // of draw
+
+	compared []comparison // of the steps whose sums nothing has read
+	known    []float64    // losses that nothing has asked for
+	heard    bool         // a loss was known: the first is waited for, so that there is one to report
+}
+
+// comparison makes a step's loss of what the card sums up.
+type comparison struct {
+	ssim, pixels, depth float64 // depth: weight of each pixel's
+}
+
+func (c *comparison) loss(sums *gpu.Losses) float64 {
+	return (1-c.ssim)*sums.L1/(3*c.pixels) + c.ssim*(1-sums.SSIM/(3*c.pixels)) + sums.Depth*c.depth
 }
 
 // onCard is a picture in the card's memory.
@@ -96,15 +109,17 @@ func (d *device) step(v *visit) (m measured, err error) {
 	if err := d.engine.Update(&d.model, v.rates); err != nil {
 		return m, err
 	}
-	sums, err := d.engine.Losses()
-	if err != nil {
-		return m, err
+	d.compared = append(d.compared, comparison{v.ssim, pixels, float64(each)})
+	if v.gains != nil || len(d.compared) == gpu.MostLosses || !d.heard {
+		sums, err := d.hear()
+		if err != nil {
+			return m, err
+		}
+		for channel := range m.drawn {
+			m.drawn[channel] = sums.Drawn[channel] / float64(gains[channel]) / pixels
+		}
+		m.shown = pic.shown
 	}
-	m.loss = (1-v.ssim)*sums.L1/(3*pixels) + v.ssim*(1-sums.SSIM/(3*pixels)) + sums.Depth*float64(each)
-	for channel := range m.drawn {
-		m.drawn[channel] = sums.Drawn[channel] / float64(gains[channel]) / pixels
-	}
-	m.shown = pic.shown
 	if v.poses {
 		pose, err := d.engine.PoseGradient()
 		if err != nil {
@@ -113,6 +128,31 @@ func (d *device) step(v *visit) (m measured, err error) {
 		m.pose = []raster.Pose[float32]{pose}
 	}
 	return m, nil
+}
+
+// hear waits for the losses of all steps. It returns the sums of the last.
+func (d *device) hear() (last gpu.Losses, err error) {
+	sums, err := d.engine.Losses()
+	if err != nil {
+		return last, err
+	}
+	for i := range sums {
+		last = sums[i]
+		d.known = append(d.known, d.compared[i].loss(&last))
+	}
+	d.compared, d.heard = d.compared[:0], true
+	return last, nil
+}
+
+func (d *device) losses(all bool) ([]float64, error) {
+	if all && len(d.compared) > 0 {
+		if _, err := d.hear(); err != nil {
+			return nil, err
+		}
+	}
+	known := d.known
+	d.known = nil
+	return known, nil
 }
 
 // upload makes sure that the visit's picture is on the card. Those of the level that are visited first stay there while

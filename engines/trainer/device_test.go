@@ -198,19 +198,19 @@ func TestDeviceStepsLikeTheProcessor(t *testing.T) {
 					if err := card.put(model); err != nil {
 						t.Fatal(err)
 					}
-					got, err := card.step(&v)
+					got, loss, err := stepped(card, &v)
 					if err == nil {
 						err = card.get()
 					}
 					if err != nil {
 						t.Fatal(err)
 					}
-					want, err := run.machine.step(&v)
+					want, wantedLoss, err := stepped(run.machine, &v)
 					if err != nil {
 						t.Fatal(err)
 					}
-					if !(math.Abs(got.loss-want.loss) <= 1e-4*want.loss) {
-						t.Errorf("iteration %d: the loss is %v, the processor's %v", run.iteration, got.loss, want.loss)
+					if !(math.Abs(loss-wantedLoss) <= 1e-4*wantedLoss) {
+						t.Errorf("iteration %d: the loss is %v, the processor's %v", run.iteration, loss, wantedLoss)
 					}
 					if everything {
 						card, cpu := poseGradient(got.pose, d.Extent), poseGradient(want.pose, d.Extent)
@@ -224,7 +224,7 @@ func TestDeviceStepsLikeTheProcessor(t *testing.T) {
 						}
 					}
 					compareSteps(t, model, &run.gaussians, before)
-				} else if _, err := run.machine.step(&v); err != nil {
+				} else if _, _, err := stepped(run.machine, &v); err != nil {
 					t.Fatal(err)
 				}
 				if run.iteration%20 == 19 {
@@ -235,6 +235,19 @@ func TestDeviceStepsLikeTheProcessor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stepped makes a step and waits for its loss.
+func stepped(m machine, v *visit) (measured, float64, error) {
+	seen, err := m.step(v)
+	if err != nil {
+		return seen, 0, err
+	}
+	losses, err := m.losses(true)
+	if err != nil || len(losses) != 1 {
+		return seen, 0, fmt.Errorf("%d losses of a step: %w", len(losses), err)
+	}
+	return seen, losses[0], nil
 }
 
 // gentle is a schedule of a tenth of the usual rates. At the usual ones a rounding is enough for another choice of what is

@@ -12,6 +12,9 @@ type machine interface {
 	get() error
 	// step draws a view, compares, differentiates, and updates what the view saw and its statistics.
 	step(*visit) (measured, error)
+	// losses are those of the steps since the last call, in their order: of all of them, or of as many of the first as are known without
+	// waiting.
+	losses(all bool) ([]float64, error)
 	// refine prunes, splits and lays out the model anew, as gaussians.refine does. What was put has the new size then, and its
 	// content only after get.
 	refine(*refinement) (refined, error)
@@ -38,9 +41,8 @@ type visit struct {
 	poses      bool        // the gradient by the camera is wanted
 }
 
-// measured is what an iteration found out.
+// measured is what the next iteration needs of this one.
 type measured struct {
-	loss         float64
 	drawn, shown [3]float64             // means of each channel of the drawing, before its gain, and of the picture
 	pose         []raster.Pose[float32] // parts of the gradient by the camera, to be added in this order
 }

@@ -16,6 +16,7 @@ type processor struct {
 	most      int // Gaussians
 	depthGrad []float32
 	parts     []raster.Pose[float32] // of the groups
+	known     []float64              // losses
 }
 
 func newProcessor(e *engine, cfg *Config, data *Dataset) *processor {
@@ -48,13 +49,14 @@ func (p *processor) step(v *visit) (m measured, err error) {
 	cover(f, v.picture)
 	l1, ssim := p.loss.measure(f, truth, v.ssim)
 	p.loss.hide(v.picture.Mask)
-	m.loss = (1-v.ssim)*l1 + v.ssim*(1-ssim)
+	loss := (1-v.ssim)*l1 + v.ssim*(1-ssim)
 	up := raster.Upstream{Color: p.loss.grad}
 	if v.prior != nil {
 		var depth float64
 		depth, up.InverseDepth = p.depthLoss(f, v.prior, v.picture.solid(), v.depth)
-		m.loss += depth
+		loss += depth
 	}
+	p.known = append(p.known, loss)
 	if v.gains != nil {
 		m.drawn, m.shown = unexpose(p.renderer.Workers(), f, &p.loss.grad, &v.picture.Pix, v.gains)
 	}
@@ -63,6 +65,12 @@ func (p *processor) step(v *visit) (m measured, err error) {
 		m.pose = p.parts
 	}
 	return m, nil
+}
+
+func (p *processor) losses(bool) ([]float64, error) {
+	known := p.known
+	p.known = nil
+	return known, nil
 }
 
 func (p *processor) refine(r *refinement) (refined, error) {

@@ -1,7 +1,6 @@
 package trainer
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -197,38 +196,4 @@ func TestRefinementsStayOnTheDevice(t *testing.T) {
 	if keep, lost := run.survivors(logit(run.PruneOpacity)); lost > 0 || len(keep) < run.params.Len()/2 {
 		t.Errorf("of %d Gaussians that come back %d are not finite and %d can be seen", run.params.Len(), lost, len(keep))
 	}
-}
-
-// reads is a device that notes how much is read back at once.
-type reads struct {
-	gpu.Device
-	largest int64
-}
-
-type readBuffer struct {
-	gpu.Buffer
-	d *reads
-}
-
-func (b readBuffer) Read(at int, data []byte) error {
-	b.d.largest = max(b.d.largest, int64(len(data)))
-	return b.Buffer.Read(at, data)
-}
-
-func (d *reads) Alloc(bytes int) (gpu.Buffer, error) {
-	b, err := d.Device.Alloc(bytes)
-	return readBuffer{b, d}, err
-}
-
-func (d *reads) Launch(k gpu.Kernel, groups int, args ...any) error {
-	args = slices.Clone(args)
-	for i, arg := range args {
-		if b, wrapped := arg.(readBuffer); wrapped {
-			args[i] = b.Buffer
-		}
-	}
-	if err := d.Device.Launch(k, groups, args...); err != nil {
-		return fmt.Errorf("%s: %w", k.Name, err)
-	}
-	return nil
 }

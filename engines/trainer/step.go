@@ -12,15 +12,26 @@ func (t *training) step(fraction float64) error {
 	if err != nil {
 		return fmt.Errorf("train: iteration %d: %w", t.iteration, err)
 	}
-	if t.iteration == 0 {
-		t.lossMean = m.loss
-	}
-	t.lossMean += (m.loss - t.lossMean) * min(1, 1/float64(len(t.data.Train)))
 	if t.cfg.Exposure {
 		t.exposure.move(&m, v.image, fraction)
 	}
 	if t.cfg.RefinePoses {
 		t.poses.step(t.data, m.pose, v.image, t.PoseRate*math.Pow(t.PoseFinal, fraction))
+	}
+	return t.hear(false)
+}
+
+// hear follows the losses: all of them, or those that the machine knows already.
+func (t *training) hear(all bool) error {
+	losses, err := t.machine.losses(all)
+	if err != nil {
+		return fmt.Errorf("train: iteration %d: %w", t.iteration, err)
+	}
+	for _, loss := range losses {
+		if t.lossMean == 0 { // the first
+			t.lossMean = loss
+		}
+		t.lossMean += (loss - t.lossMean) * min(1, 1/float64(len(t.data.Train)))
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ type walk struct {
 	order     []int // of the views in this epoch
 	cursor    int
 	iteration int
-	lossMean  float64 // of about the last epoch
+	lossMean  float64 // of about the last epoch, of what the machine has reported
 }
 
 // changes are what happened to the Gaussians on the way, and how good they were.
@@ -292,7 +292,7 @@ func (t *training) save(fraction float64) error {
 	if t.hooks.Save == nil {
 		return nil
 	}
-	if err := t.get(); err != nil {
+	if err := errors.Join(t.hear(true), t.get()); err != nil {
 		return err
 	}
 	if err := t.hooks.Save(t.write); err != nil {

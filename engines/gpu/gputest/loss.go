@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/splatworks/splatworks/engines/gpu"
@@ -58,10 +59,7 @@ func lossMatchesPlainGo(t *testing.T, open Open) {
 			if err := e.Compare(&img, c.gain, lambda); err != nil {
 				t.Fatal(err)
 			}
-			losses, err := e.Losses()
-			if err != nil {
-				t.Fatal(err)
-			}
+			losses := lossesOfOne(t, e)
 			got, err := e.Upstream()
 			if err != nil {
 				t.Fatal(err)
@@ -84,6 +82,54 @@ func lossMatchesPlainGo(t *testing.T, open Open) {
 			}
 			t.Logf("gradient off by %.1e of its norm, L1 by %.1e, SSIM by %.1e", off, math.Abs(losses.L1-l1)/n, math.Abs(losses.SSIM-ssim)/n)
 		})
+	}
+}
+
+// lossesOfOne are those of the only comparison since the last call.
+func lossesOfOne(t *testing.T, e *gpu.Engine) gpu.Losses {
+	t.Helper()
+	list, err := e.Losses()
+	if err != nil || len(list) != 1 {
+		t.Fatalf("losses of %d comparisons, want one: %v", len(list), err)
+	}
+	return list[0]
+}
+
+// The losses of many comparisons wait until they are read, in their order, with and without depth; one more than there is room for is an
+// error.
+func lossesWaitToBeRead(t *testing.T, open Open) {
+	e := gpu.NewEngine(open(t))
+	var want []gpu.Losses
+	for _, each := range []bool{true, false} { // reads after each, or once
+		it, err := newIteration(e, 5, 6, 5, 0.5, gpu.Options{Depth: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for row := range it.rates {
+			it.rates[row] = 0.01
+		}
+		for k := range gpu.MostLosses {
+			it.options.Depth = k%3 == 0
+			if _, err := it.run(); err != nil {
+				t.Fatal(err)
+			}
+			if each {
+				want = append(want, lossesOfOne(t, e))
+			}
+		}
+		if each {
+			continue
+		}
+		if _, err := it.run(); err == nil {
+			t.Error("one comparison too many is no error")
+		}
+		got, err := e.Losses()
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v\n%+v, read one by one they are\n%+v", err, got, want)
+		}
+	}
+	if want[0] == want[3] || want[0].Depth == 0 || want[1].Depth != 0 {
+		t.Errorf("%+v: the case shows nothing", want)
 	}
 }
 
@@ -151,10 +197,7 @@ func depthLossHasTheSignOfTheDifference(t *testing.T, open Open) {
 		if err := e.CompareDepth(&prior, &img, each); err != nil {
 			t.Fatal(err)
 		}
-		losses, err := e.Losses()
-		if err != nil {
-			t.Fatal(err)
-		}
+		losses := lossesOfOne(t, e)
 		var f raster.Frame
 		if err := e.Read(&f); err != nil {
 			t.Fatal(err)

@@ -24,6 +24,7 @@ func Run(t *testing.T, open Open) {
 		"garbage stays where it is":                     garbageStaysWhereItIs,
 		"loss matches plain Go":                         lossMatchesPlainGo,
 		"the depth loss has the sign of the difference": depthLossHasTheSignOfTheDifference,
+		"losses wait to be read":                        lossesWaitToBeRead,
 		"updates match Adam":                            updatesMatchAdam,
 		"updates repeat":                                updatesRepeat,
 		"pose gradients match plain Go":                 poseGradientsMatchPlainGo,

@@ -43,6 +43,9 @@ func Benchmark(b *testing.B, d gpu.Device, n, width, height int, size float64) {
 			b.Fatal(err)
 		}
 		clear(timed.Took)
+		if _, err := it.e.Losses(); err != nil {
+			b.Fatal(err)
+		}
 		began := clock()
 		for range rounds {
 			if _, err := it.run(); err != nil {
