@@ -20,7 +20,7 @@ build)
     ;;
 run)
     "$out/$driver.test" -test.run 'MatchesPlainGo' -test.v -test.timeout 3m | grep -E '^(---|    ---|ok|PASS|FAIL)|off|_test.go'
-    "$out/trainer.test" -test.run TestRefinesOnACard -test.v -device "$driver" | grep -E '^(---|    ---|ok|PASS|FAIL)|_test.go'
+    "$out/trainer.test" -test.run 'TestRefinesOnACard|TestPoseRefinementHelpsOnACard' -test.v -device "$driver" | grep -E '^(---|    ---|ok|PASS|FAIL)|_test.go'
     for size in ${SIZES:-100000:640 1000000:1344 3000000:1600}; do
         echo "== ${size%:*} Gaussians, ${size#*:} pixels wide"
         timeout 100 "$out/$driver.test" -test.run '^$' -test.bench Kernels -test.benchtime 1x -gaussians "${size%:*}" -width "${size#*:}"

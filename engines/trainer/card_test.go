@@ -38,6 +38,11 @@ func TestRefinesOnACard(t *testing.T) {
 	refinesLikeTheProcessor(t, d)
 }
 
+func TestPoseRefinementHelpsOnACard(t *testing.T) {
+	_, d := opened(t)
+	poseRefinementHelps(t, d)
+}
+
 // A real capture ends on a card where it ends on the processor, at equal iterations and seed, within 0.15 dB: at gentle rates and without
 // refinements. With them rounding decides what is split, and the processor's own kernels end as far apart.
 func TestSceneOnACard(t *testing.T) {

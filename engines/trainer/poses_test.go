@@ -6,12 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/gpu"
 	"github.com/splatworks/splatworks/engines/raster"
 )
 
 // Cameras that structure from motion left a pixel off are brought back: the held-out images, whose poses are right, are
 // drawn better, and the changes take away most of what was wrong.
-func TestPoseRefinementHelps(t *testing.T) {
+func TestPoseRefinementHelps(t *testing.T) { poseRefinementHelps(t, nil) }
+
+func poseRefinementHelps(t *testing.T, device gpu.Device) {
 	psnr := map[bool]float64{}
 	for _, on := range []bool{false, true} {
 		rng := rand.New(rand.NewPCG(7, 7))
@@ -32,10 +35,11 @@ func TestPoseRefinementHelps(t *testing.T) {
 		}
 		cfg := testConfig(800)
 		cfg.RefinePoses = on
-		run := newTraining(cfg, d, Hooks{Clock: ticking(time.Millisecond)})
+		run := newTraining(cfg, d, Hooks{Clock: ticking(time.Millisecond), Device: device})
 		run.PoseRate = 2e-3 // few visits to each image, and far to go
 		run.start()
 		res, err := run.run(t.Context())
+		run.machine.close()
 		if err != nil {
 			t.Fatal(err)
 		}
