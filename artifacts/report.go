@@ -116,13 +116,16 @@ type View struct {
 
 // QualityReport is measured on images that training never saw.
 type QualityReport struct {
-	PSNRdB     float64 `json:"psnr_db"`
-	SSIM       float64 `json:"ssim"`
-	HeldOut    int     `json:"held_out"`        // images measured; 0 means that the training images were, for want of enough
-	Trial      bool    `json:"trial,omitempty"` // they were left out of a shorter training before, since the splat needed every image
-	Width      int     `json:"width"`
-	Height     int     `json:"height"`
-	Iterations int     `json:"iterations,omitempty"`
+	PSNRdB float64 `json:"psnr_db"`
+	// CorrectedPSNRdB allows each channel of each image a gain and an offset of its own, so that the camera's exposure and white
+	// balance do not count.
+	CorrectedPSNRdB float64 `json:"corrected_psnr_db,omitempty"`
+	SSIM            float64 `json:"ssim"`
+	HeldOut         int     `json:"held_out"`        // images measured; 0 means that the training images were, for want of enough
+	Trial           bool    `json:"trial,omitempty"` // they were left out of a shorter training before, since the splat needed every image
+	Width           int     `json:"width"`
+	Height          int     `json:"height"`
+	Iterations      int     `json:"iterations,omitempty"`
 }
 
 // NewReport lays the stages' parts over one another.

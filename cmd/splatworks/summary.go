@@ -55,7 +55,7 @@ func printSummary(w io.Writer, r *artifacts.ReportDocument, dir string) {
 		if q.HeldOut == 0 {
 			on = "the training images, too few to hold any out"
 		}
-		fmt.Fprintf(w, "  quality       PSNR %.2f dB, SSIM %.3f on %s at %dx%d\n", q.PSNRdB, q.SSIM, on, q.Width, q.Height)
+		fmt.Fprintf(w, "  quality       PSNR %.2f dB (%.2f with colours corrected), SSIM %.3f on %s at %dx%d\n", q.PSNRdB, q.CorrectedPSNRdB, q.SSIM, on, q.Width, q.Height)
 	}
 	fmt.Fprintf(w, "\n  %-12s %9s %9s %10s\n", "stage", "seconds", "CPU s", "peak")
 	var wall, cpu float64

@@ -75,6 +75,10 @@ const (
 // floats are the shares of rounds of looking for floaters.
 var floats = []float64{0.7, 0.5, 0.3}
 
+// roundsFrom are the shares of the whole work at which each round begins; after the last one a strong cleaning goes on. Most clouds
+// need one or two.
+var roundsFrom = [...]float64{0.1, 0.6, 0.75, 0.85}
+
 // bounds are how many dB a step may cost.
 var bounds = map[Level]float64{Safe: 0.02, Strong: 0.05}
 
@@ -98,6 +102,10 @@ type cleaning struct {
 	views  []*trainer.View
 	space  *space
 	report *Report
+	watch  func(share float64) error
+	// The part of the work that is at hand, as shares of all of it, and the images looked at in it.
+	from, to float64
+	images   int
 
 	cloud   *splat.Cloud
 	quality *trainer.Quality
@@ -105,16 +113,18 @@ type cleaning struct {
 }
 
 // Run cleans a cloud that was trained on data with cfg. It returns the cloud that remains, its quality, and what was done; the
-// cloud that came in is unchanged.
-func Run(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, level Level) (*splat.Cloud, *trainer.Quality, *Report, error) {
-	k := &cleaning{data: data, cfg: cfg, views: data.Test, space: spaceOf(data), cloud: c}
+// cloud that came in is unchanged. watch is called before each image that is looked at, with the share of the work that is done: it
+// never falls, leaps where a part is not needed, and ends the work with its error.
+func Run(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, level Level, watch func(share float64) error) (*splat.Cloud, *trainer.Quality, *Report, error) {
+	k := &cleaning{data: data, cfg: cfg, views: data.Test, space: spaceOf(data), cloud: c, watch: watch}
 	k.report = &Report{Level: level, HeldOut: len(data.Test), Before: c.Len(), After: c.Len(), Steps: []Step{}}
 	if len(k.views) == 0 {
 		k.views = data.Train
 	}
 	var err error
-	if k.quality, err = trainer.Evaluate(c, k.views, cfg); err != nil {
-		return nil, nil, nil, fmt.Errorf("measure quality: %w", err)
+	k.part(0, roundsFrom[0])
+	if k.quality, err = k.measure(c); err != nil {
+		return nil, nil, nil, err
 	}
 	k.report.PSNR = k.quality.PSNR
 	if level != Off && len(k.quality.Views) > 0 { // masks may hide every image: nothing could be proved
@@ -126,10 +136,39 @@ func Run(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, level Level
 	return k.cloud, k.quality, k.report, nil
 }
 
+// part says which share of the whole work comes next.
+func (k *cleaning) part(from, to float64) { k.from, k.to, k.images = from, to, 0 }
+
+// looked is called before each image. How often that will be is not known: the steps that find nothing measure nothing. So the share
+// comes ever nearer to the end of the part, half of it by its usual number of images.
+func (k *cleaning) looked() error {
+	usual := float64(len(k.data.Train) + len(k.views))
+	share := k.from + (k.to-k.from)*float64(k.images)/(float64(k.images)+usual)
+	k.images++
+	return k.watch(share)
+}
+
+func (k *cleaning) measure(c *splat.Cloud) (*trainer.Quality, error) {
+	q, err := trainer.EvaluateWatched(c, k.views, k.cfg, k.looked)
+	if err != nil {
+		return nil, fmt.Errorf("measure quality: %w", err)
+	}
+	return q, nil
+}
+
+// gather looks at all training images.
+func (k *cleaning) gather() (err error) {
+	k.found, err = gather(k.cloud, k.data, k.cfg, k.looked)
+	return err
+}
+
 func (k *cleaning) steps(level Level) error {
 	bound := bounds[level]
-	k.found = gather(k.cloud, k.data, k.cfg)
 	for round := range floats {
+		k.part(roundsFrom[round], roundsFrom[round+1])
+		if err := k.gather(); err != nil {
+			return err
+		}
 		removed, last := 0, round == len(floats)-1
 		for _, step := range []struct {
 			reason Reason
@@ -152,7 +191,6 @@ func (k *cleaning) steps(level Level) error {
 		if removed*200 <= k.cloud.Len() || last { // another look costs as much as the first
 			break
 		}
-		k.found = gather(k.cloud, k.data, k.cfg)
 	}
 	if level == Strong {
 		return k.spare()
@@ -192,9 +230,9 @@ func (k *cleaning) step(reason Reason, bound float64, takes func(i int) bool) (i
 		return 0, nil
 	}
 	left := k.cloud.Picked(keep)
-	q, err := trainer.Evaluate(left, k.views, k.cfg)
+	q, err := k.measure(left)
 	if err != nil {
-		return 0, fmt.Errorf("measure quality: %w", err)
+		return 0, err
 	}
 	s := Step{Reason: reason, Removed: removed, Before: k.quality.PSNR, After: q.PSNR}
 	if !(q.PSNR >= k.quality.PSNR-bound) {
@@ -215,7 +253,10 @@ func (k *cleaning) step(reason Reason, bound float64, takes func(i int) bool) (i
 
 // spare removes what the images miss least: as large a share as costs no more than the bound.
 func (k *cleaning) spare() error {
-	k.found = gather(k.cloud, k.data, k.cfg)
+	k.part(roundsFrom[len(floats)], 1)
+	if err := k.gather(); err != nil {
+		return err
+	}
 	effects := make([]float64, k.cloud.Len())
 	for i := range effects {
 		effects[i] = k.found[i].Effect

@@ -2,6 +2,7 @@ package clean
 
 import (
 	"context"
+	"errors"
 	"image"
 	"image/color"
 	"image/png"
@@ -117,9 +118,31 @@ func TestPlantedFloatersGo(t *testing.T) {
 // cleaned cleans dirty, which is clean with floaters behind, and returns the PSNR of what remains.
 func cleaned(t *testing.T, clean, dirty *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, trained float64, level Level) float64 {
 	t.Helper()
-	got, q, report, err := Run(dirty, data, cfg, level)
+	last, calls := 0.0, 0
+	got, q, report, err := Run(dirty, data, cfg, level, func(share float64) error {
+		if !(share >= last && share < 1) {
+			t.Fatalf("%g of the work is done after %g", share, last)
+		}
+		last, calls = share, calls+1
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if calls < len(data.Train)+len(data.Test) {
+		t.Errorf("%d calls for %d images", calls, len(data.Train)+len(data.Test))
+	}
+	stop := errors.New("stopped")
+	for _, at := range []int{1, len(data.Test) + 2, calls} { // in measuring, in gathering, in the last step
+		left := at
+		if _, _, _, err := Run(dirty, data, cfg, level, func(float64) error {
+			if left--; left == 0 {
+				return stop
+			}
+			return nil
+		}); !errors.Is(err, stop) || left != 0 {
+			t.Errorf("stopped at image %d of %d: %v", at, calls, err)
+		}
 	}
 	left, planted := 0, dirty.Len()-clean.Len()
 	for i := range got.Len() {

@@ -36,12 +36,16 @@ type evidence struct {
 }
 
 // gather draws the cloud at every training view and compares. About as long as a pass of training over the images.
-func gather(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) []evidence {
+// each is called before each of them and ends it with its error.
+func gather(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, each func() error) ([]evidence, error) {
 	params := raster.Pack(c)
 	renderer := raster.NewRenderer(cfg.Threads, simd.Best().Kernels())
 	level := levelOf(data)
 	all, one := make([]evidence, c.Len()), make([]raster.Evidence, c.Len())
 	for _, v := range data.Train {
+		if err := each(); err != nil {
+			return nil, err
+		}
 		pic := &v.Levels[level]
 		f := renderer.Forward(params, &pic.Camera, raster.Options{Degree: c.Degree, Background: cfg.Background})
 		clear(one)
@@ -53,7 +57,7 @@ func gather(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) []eviden
 			}
 		}
 	}
-	return all
+	return all, nil
 }
 
 // imageOf is a picture in the frame's scale. Where exposure was compensated in training, its channels are brought to the means

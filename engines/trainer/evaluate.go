@@ -37,8 +37,19 @@ const maxPSNR = 99.0
 
 // Evaluate compares a cloud with views that it was not trained on. It works for any cloud and any dataset.
 func Evaluate(cloud *splat.Cloud, views []*View, cfg *Config) (*Quality, error) {
+	return EvaluateWatched(cloud, views, cfg, func() error { return nil })
+}
+
+// EvaluateWatched is Evaluate, which calls watch before each view and ends with its error.
+func EvaluateWatched(cloud *splat.Cloud, views []*View, cfg *Config, watch func() error) (*Quality, error) {
 	e := newEngine(cfg)
-	return evaluate(e.loss, e.paint(raster.Pack(cloud)), views, cfg)
+	paint := e.paint(raster.Pack(cloud))
+	return evaluate(e.loss, func(cam *raster.Camera, background [3]float32) (*raster.Frame, error) {
+		if err := watch(); err != nil {
+			return nil, err
+		}
+		return paint(cam, background)
+	}, views, cfg)
 }
 
 // painter draws a model through a camera before a background. The frame lasts until its next call.

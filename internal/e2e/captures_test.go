@@ -30,23 +30,24 @@ var capturesToRun = []string{"fox/fox.mp4", "sceaux", "banana", "brighton", "flo
 
 // captureRun is one reconstruction in the file.
 type captureRun struct {
-	Capture  string   `json:"capture"`
-	Preset   string   `json:"preset"`
-	Seed     string   `json:"seed"`
-	Base     bool     `json:"base,omitempty"` // by the other program
-	Failure  string   `json:"failure,omitempty"`
-	Input    int      `json:"input"`
-	Used     int      `json:"used"`
-	Placed   int      `json:"placed"`
-	PosesS   float64  `json:"poses_s"`
-	PosesCPU float64  `json:"poses_cpu_s"`
-	PlannedS float64  `json:"poses_planned_s"`
-	TrainS   float64  `json:"train_s"`
-	PSNR     float64  `json:"psnr_db"`
-	SSIM     float64  `json:"ssim"`
-	HeldOut  int      `json:"held_out"`
-	Count    int      `json:"gaussians"`
-	Warnings []string `json:"warnings"`
+	Capture   string   `json:"capture"`
+	Preset    string   `json:"preset"`
+	Seed      string   `json:"seed"`
+	Base      bool     `json:"base,omitempty"` // by the other program
+	Failure   string   `json:"failure,omitempty"`
+	Input     int      `json:"input"`
+	Used      int      `json:"used"`
+	Placed    int      `json:"placed"`
+	PosesS    float64  `json:"poses_s"`
+	PosesCPU  float64  `json:"poses_cpu_s"`
+	PlannedS  float64  `json:"poses_planned_s"`
+	TrainS    float64  `json:"train_s"`
+	PSNR      float64  `json:"psnr_db"`
+	Corrected float64  `json:"corrected_psnr_db"`
+	SSIM      float64  `json:"ssim"`
+	HeldOut   int      `json:"held_out"`
+	Count     int      `json:"gaussians"`
+	Warnings  []string `json:"warnings"`
 }
 
 func (r captureRun) key() string { return fmt.Sprint(r.Capture, r.Preset, r.Seed, r.Base) }
@@ -133,7 +134,7 @@ func (r *captureRun) fill(d artifacts.ReportDocument, failure *pipeline.Failure)
 		r.Input, r.Used, r.Placed = d.Images.Input, d.Images.Used, d.Images.Registered
 	}
 	if d.Quality != nil {
-		r.PSNR, r.SSIM, r.HeldOut = d.Quality.PSNRdB, d.Quality.SSIM, d.Quality.HeldOut
+		r.PSNR, r.Corrected, r.SSIM, r.HeldOut = d.Quality.PSNRdB, d.Quality.CorrectedPSNRdB, d.Quality.SSIM, d.Quality.HeldOut
 	}
 	if d.Splat != nil {
 		r.Count = d.Splat.Gaussians
@@ -181,22 +182,22 @@ func readRuns(t *testing.T) (runs []captureRun) {
 // captureTable is the table in Markdown.
 func captureTable(runs []captureRun) string {
 	var b strings.Builder
-	b.WriteString("| capture | preset | seed | images: in, used, placed | poses: planned, s, CPU s | train, s | PSNR | SSIM | on | Gaussians | warnings |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| capture | preset | seed | images: in, used, placed | poses: planned, s, CPU s | train, s | PSNR | corrected | SSIM | on | Gaussians | warnings |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range runs {
 		name := r.Capture
 		if r.Base {
 			name += " (base)"
 		}
 		if r.Failure != "" {
-			fmt.Fprintf(&b, "| %s | %s | %s | FAILED %s | | | | | | | |\n", name, r.Preset, r.Seed, r.Failure)
+			fmt.Fprintf(&b, "| %s | %s | %s | FAILED %s | | | | | | | | |\n", name, r.Preset, r.Seed, r.Failure)
 			continue
 		}
 		on := fmt.Sprintf("%d held out", r.HeldOut)
 		if r.HeldOut == 0 {
 			on = "training images"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %d, %d, %d | %.0f, %.0f, %.0f | %.0f | %.1f dB | %.3f | %s | %d | %s |\n", name, r.Preset, r.Seed, r.Input, r.Used, r.Placed,
-			r.PlannedS, r.PosesS, r.PosesCPU, r.TrainS, r.PSNR, r.SSIM, on, r.Count, strings.Join(r.Warnings, ", "))
+		fmt.Fprintf(&b, "| %s | %s | %s | %d, %d, %d | %.0f, %.0f, %.0f | %.0f | %.1f dB | %.1f dB | %.3f | %s | %d | %s |\n", name, r.Preset, r.Seed, r.Input, r.Used, r.Placed,
+			r.PlannedS, r.PosesS, r.PosesCPU, r.TrainS, r.PSNR, r.Corrected, r.SSIM, on, r.Count, strings.Join(r.Warnings, ", "))
 	}
 	return b.String()
 }
@@ -205,11 +206,11 @@ func captureTable(runs []captureRun) string {
 func TestCaptureTable(t *testing.T) {
 	failed, good := captureRun{Capture: "a", Preset: "preview", Seed: "1"}, captureRun{Capture: "b", Preset: "preview", Seed: "1", Base: true}
 	failed.fill(artifacts.ReportDocument{}, &pipeline.Failure{Code: "no_sparse_model"})
-	good.fill(artifacts.ReportDocument{Images: &artifacts.ImagesReport{Input: 20, Used: 18, Registered: 17}, Quality: &artifacts.QualityReport{PSNRdB: 21.44, SSIM: 0.7, HeldOut: 3},
+	good.fill(artifacts.ReportDocument{Images: &artifacts.ImagesReport{Input: 20, Used: 18, Registered: 17}, Quality: &artifacts.QualityReport{PSNRdB: 21.44, CorrectedPSNRdB: 21.96, SSIM: 0.7, HeldOut: 3},
 		Splat: &artifacts.SplatReport{Gaussians: 5}, Stages: []artifacts.StageRecord{{Stage: pipeline.Preprocess, WallS: 30, CPUS: 55}},
 		Warnings: []pipeline.Warning{{Code: "few_images"}}}, nil)
 	table := captureTable([]captureRun{failed, good})
-	for _, row := range []string{"| a | preview | 1 | FAILED no_sparse_model |", "| b (base) | preview | 1 | 20, 18, 17 | 0, 30, 55 | 0 | 21.4 dB | 0.700 | 3 held out | 5 | few_images |"} {
+	for _, row := range []string{"| a | preview | 1 | FAILED no_sparse_model |", "| b (base) | preview | 1 | 20, 18, 17 | 0, 30, 55 | 0 | 21.4 dB | 22.0 dB | 0.700 | 3 held out | 5 | few_images |"} {
 		if !strings.Contains(table, row) {
 			t.Errorf("no %s in\n%s", row, table)
 		}

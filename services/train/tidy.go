@@ -25,8 +25,10 @@ func tidy(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer
 	if level == clean.Off {
 		return nil, nil
 	}
-	job.Progress(pipeline.Progress{Step: "cleaning the splat", Percent: 97})
-	cloud, quality, report, err := clean.Run(result.Cloud, data, &cfg, level)
+	cloud, quality, report, err := clean.Run(result.Cloud, data, &cfg, level, func(share float64) error {
+		job.Progress(pipeline.Progress{Step: "cleaning the splat", Percent: percentCleaning + (percentSaving-percentCleaning)*share})
+		return ctx.Err()
+	})
 	if err != nil {
 		return nil, fmt.Errorf("clean the splat: %w", err)
 	}

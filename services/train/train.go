@@ -95,8 +95,12 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 // images, and the report says so.
 const fewImages = 16
 
-// percentTraining of the stage is where training begins.
-const percentTraining = 2
+// Percent of the stage where training begins, and what follows it.
+const (
+	percentTraining = 2
+	percentCleaning = 94
+	percentSaving   = 98
+)
 
 // leastBudget is the shortest training time of which anything can come.
 const leastBudget = time.Second / 10
@@ -194,7 +198,7 @@ func forward(job *stage.Job, e trainer.Event) {
 	switch e := e.(type) {
 	case trainer.Progress:
 		job.Progress(pipeline.Progress{
-			Step: "training", Done: float64(e.Iteration), Total: float64(e.TotalIterations), Percent: percentTraining + 95*e.Fraction,
+			Step: "training", Done: float64(e.Iteration), Total: float64(e.TotalIterations), Percent: percentTraining + (percentCleaning-percentTraining)*e.Fraction,
 			Message: fmt.Sprintf("%d Gaussians, %.0f steps a second", e.Gaussians, e.IterationsPerSec),
 			Metrics: map[string]float64{"gaussians": float64(e.Gaussians), "loss": e.Loss, "iterations_per_s": e.IterationsPerSec},
 		})
@@ -207,7 +211,7 @@ func forward(job *stage.Job, e trainer.Event) {
 }
 
 func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result, cleanup *clean.Report, trial *trial, on device) error {
-	job.Progress(pipeline.Progress{Step: "saving the splat", Percent: 98})
+	job.Progress(pipeline.Progress{Step: "saving the splat", Percent: percentSaving})
 	if err := publishCloud(ctx, job, artifacts.Trained, result.Cloud); err != nil {
 		return err
 	}
@@ -248,7 +252,7 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 		judge(job, q, heldOut)
 	}
 	document := artifacts.ReportDocument{Training: expected(cfg, result, on), Quality: &artifacts.QualityReport{
-		PSNRdB: q.PSNR, SSIM: q.SSIM, HeldOut: heldOut, Trial: trial != nil, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
+		PSNRdB: q.PSNR, CorrectedPSNRdB: q.ColorFitPSNR, SSIM: q.SSIM, HeldOut: heldOut, Trial: trial != nil, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
 	}}
 	if cleanup != nil {
 		document.Cleanup = cleanup

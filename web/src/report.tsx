@@ -13,7 +13,7 @@ export type Report = {
   depth?: { model?: string; skipped?: string; images?: number; aligned: number; residual?: number };
   training?: { background_mode: string; sky_gaussians: number; refined_poses?: number; refined_deg?: number; exposure_stops?: number };
   splat?: { gaussians: number; sh_degree: number; bytes?: number; cropped?: number; view?: Start };
-  quality?: { psnr_db: number; ssim: number; held_out: number; width: number; height: number; iterations?: number };
+  quality?: { psnr_db: number; corrected_psnr_db?: number; ssim: number; held_out: number; width: number; height: number; iterations?: number };
   stages?: Stage[]; cost_usd?: number; warnings?: Warning[];
 };
 
@@ -29,7 +29,7 @@ export function ReportPage({ title, doc, results }: { title: string; doc: Report
       <p class="muted">{end && day(end)}{doc.request_id && <> · request <code>{doc.request_id}</code></>}</p>
       <dl class="tiles">
         {share !== undefined && <div><dt>Pictures placed</dt><dd>{Math.round(100 * share)} %</dd><dd>{images!.registered} of {images!.used} used, out of {images!.input}</dd></div>}
-        {quality && <div><dt>Likeness</dt><dd>{quality.psnr_db.toFixed(2)} dB</dd><dd>PSNR on {quality.held_out ? `${quality.held_out} pictures that training never saw` : 'the training pictures: too few to hold any out'}</dd></div>}
+        {quality && <div><dt>Likeness</dt><dd>{quality.psnr_db.toFixed(2)} dB</dd><dd>PSNR on {quality.held_out ? `${quality.held_out} pictures that training never saw` : 'the training pictures: too few to hold any out'}{quality.corrected_psnr_db ? `; ${quality.corrected_psnr_db.toFixed(2)} dB with exposure and white balance corrected` : ''}</dd></div>}
         {quality && <div><dt>Structure</dt><dd>{quality.ssim.toFixed(3)}</dd><dd>SSIM at {quality.width} × {quality.height}; 1 is the same picture</dd></div>}
         {stages.length > 0 && <div><dt>Time</dt><dd>{duration(sum(s => s.wall_s))}</dd><dd>{duration(sum(s => s.cpu_s))} of processor time{doc.cost_usd ? `, about ${doc.cost_usd.toFixed(2)} USD` : ''}</dd></div>}
       </dl>
