@@ -75,7 +75,7 @@ const (
 // floats are the shares of rounds of looking for floaters.
 var floats = []float64{0.7, 0.5, 0.3}
 
-// roundsFrom are the shares of the whole work at which each round begins; after the last one a strong cleaning goes on. Most clouds
+// roundsFrom are the shares of the whole work at which each round begins; after the last one a strong cleaning continues. Most clouds
 // need one or two.
 var roundsFrom = [...]float64{0.1, 0.6, 0.75, 0.85}
 
