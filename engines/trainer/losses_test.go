@@ -22,6 +22,7 @@ func TestLossesAreNotWaitedFor(t *testing.T) {
 		for _, waits := range []bool{true, false} {
 			device := &reads{Device: interpreted(t)}
 			run := newTraining(cfg, d, Hooks{Clock: ticking(1), Device: device})
+			run.schedule.QuarterUntil, run.schedule.QuarterEpochs = 2, cfg.Iterations // small pictures
 			var losses []float64
 			run.machine = &listening{run.machine, &losses}
 			run.start()
