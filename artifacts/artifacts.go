@@ -39,6 +39,7 @@ const (
 	Uncleaned     Kind = "uncleaned"      // PLY before the cleaning, where that removed something
 	TrainReport   Kind = "train_report"   // JSON: held-out quality, curves
 	Comparison    Kind = "comparison"     // JPEG: the worst and the best measured view beside what the splat shows there
+	Pairs         Kind = "pairs"          // JPEG: some measured views, each beside what the splat shows there, as quality.pairs in the report says
 	Splat         Kind = "splat"          // PLY: the result
 	SPZ           Kind = "spz"            // the result once more, in other formats: engines/splat
 	SPZv3         Kind = "spz-v3"
@@ -67,6 +68,7 @@ var files = map[Kind]struct{ name, contentType string }{
 	DepthMaps:     {"depth_maps.tar", "application/x-tar"},
 	DepthGrid:     {"depth_grid.jpg", "image/jpeg"},
 	Comparison:    {"comparison.jpg", "image/jpeg"},
+	Pairs:         {"pairs.jpg", "image/jpeg"},
 	Checkpoint:    {"train.checkpoint", "application/octet-stream"},
 	Preview:       {"preview.compressed.ply", "application/octet-stream"},
 	Trained:       {"trained.ply", "application/octet-stream"},
@@ -96,10 +98,10 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison}
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison, Pairs}
 }
 
-// ForShares lists the kinds that a share shows: the result, and none of the client's own pictures.
+// ForShares lists the kinds that every share shows: the result, and none of the client's own pictures.
 func ForShares() []Kind {
 	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Orbit, Thumbnail, Report}
 }

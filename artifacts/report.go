@@ -126,6 +126,18 @@ type QualityReport struct {
 	Width           int     `json:"width"`
 	Height          int     `json:"height"`
 	Iterations      int     `json:"iterations,omitempty"`
+	Pairs           []Pair  `json:"pairs,omitempty"` // some of the measured views, worst and best among them: the rows of pairs.jpg
+}
+
+// Pair is a measured view in pairs.jpg, in pixels from the upper left corner: the photograph is at (0, Y), what the splat shows there at (X, Y).
+type Pair struct {
+	Name   string  `json:"name"`
+	PSNRdB float64 `json:"psnr_db"`
+	SSIM   float64 `json:"ssim"`
+	X      int     `json:"x"`
+	Y      int     `json:"y"`
+	Width  int     `json:"width"`
+	Height int     `json:"height"`
 }
 
 // NewReport lays the stages' parts over one another.

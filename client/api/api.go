@@ -207,6 +207,7 @@ type Result struct {
 type ShareAsked struct {
 	Title      string `json:"title,omitempty"`        // shown with the result; at most 200 bytes
 	ExpiresInS int64  `json:"expires_in_s,omitempty"` // seconds; absent: until it is revoked or the results are deleted
+	Photos     bool   `json:"photos,omitempty"`       // some photographs may be seen, too: pairs.jpg
 }
 
 // Share is a link that shows the result of a request and can do nothing else.
@@ -215,6 +216,7 @@ type Share struct {
 	Title      string    `json:"title,omitempty"`
 	CreatedAt  time.Time `json:"created_at"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	Photos     bool      `json:"photos,omitempty"`
 	ShareToken string    `json:"share_token,omitempty"` // shown once, when the share is made
 	URL        string    `json:"url,omitempty"`         // of the page that shows the result; once, where there is a page
 }

@@ -12,14 +12,15 @@ type shareCommand struct {
 	Remote remote        `embed:""`
 	Title  string        `placeholder:"TEXT" help:"Shown with the result."`
 	For    time.Duration `placeholder:"168h" help:"How long the link works; default: until it is revoked or the results are deleted."`
+	Photos bool          `help:"Up to six of your photographs may be seen, too, each beside what the splat shows there."`
 	List   bool          `xor:"what" help:"List the links of the request."`
 	Revoke string        `xor:"what" placeholder:"ID" help:"Revoke the link with this id."`
 	JSON   bool          `help:"Print JSON for scripts."`
 }
 
 func (shareCommand) Help() string {
-	return `The link shows the splat, the film, the picture and the report to everyone who has it, and none of the pictures that you took. It
-is printed once.
+	return `The link shows the splat, the film, the picture and the report to everyone who has it, and none of the pictures that you took
+without --photos. It is printed once.
 
     splatworks share --token TOKEN --title Kitchen --for 168h
     splatworks share --token TOKEN --list
@@ -36,7 +37,7 @@ func (cmd shareCommand) Run(ctx context.Context, c console) error {
 	case cmd.For < 0 || cmd.For > 0 && cmd.For < time.Second:
 		return usageError{fmt.Errorf("--for must be a second or more")}
 	}
-	s, err := api.Share(ctx, token, client.ShareAsked{Title: cmd.Title, ExpiresInS: int64(cmd.For.Seconds())})
+	s, err := api.Share(ctx, token, client.ShareAsked{Title: cmd.Title, ExpiresInS: int64(cmd.For.Seconds()), Photos: cmd.Photos})
 	if err != nil {
 		return err
 	}

@@ -51,11 +51,7 @@ func WriteComparison(w io.Writer, cloud *splat.Cloud, views []*View, q *Quality,
 			fmt.Sprintf("difference, %d times", comparisonGain),
 		}
 		for k, img := range []*image.NRGBA{shown, drawn, difference(shown, drawn)} {
-			for i, m := range pic.Mask {
-				if m < maskHalf {
-					img.SetNRGBA(i%pic.Camera.Width, i/pic.Camera.Width, color.NRGBA{90, 90, 90, 255})
-				}
-			}
+			hide(img, pic)
 			x := comparisonGap + k*(comparisonWidth+comparisonGap)
 			drawing.Photo(image.Rect(x, top, x+comparisonWidth, top+height), img)
 			drawing.Write(image.Pt(x, top+height+17), sheet.Ink, captions[k])
@@ -66,6 +62,15 @@ func WriteComparison(w io.Writer, cloud *splat.Cloud, views []*View, q *Quality,
 		return fmt.Errorf("drawing the comparison: %w", err)
 	}
 	return nil
+}
+
+// hide greys what a picture's mask hides.
+func hide(img *image.NRGBA, pic *Picture) {
+	for i, m := range pic.Mask {
+		if m < maskHalf {
+			img.SetNRGBA(i%pic.Camera.Width, i/pic.Camera.Width, color.NRGBA{90, 90, 90, 255})
+		}
+	}
 }
 
 func viewNamed(views []*View, name string) *Picture {

@@ -138,6 +138,7 @@ func TestPage(t *testing.T) {
 	w.leave(id, m)
 	tab.Until(`document.querySelector('.viewer.loaded') && document.querySelector('.facts')`)
 	p.scene()
+	p.compare()
 	p.look("look")
 	p.share(address)
 	tab.Eval(`location.hash += '/report'`, nil)
@@ -151,6 +152,22 @@ func TestPage(t *testing.T) {
 			t.Errorf("console: %s", fault)
 		}
 	}
+}
+
+// estimate reads what the capture will take, and that more work takes longer.
+func (p *person) estimate() {
+	p.t.Helper()
+	seconds := func() (s float64) {
+		p.Until(`document.querySelector('.estimate')?.innerText.includes('A rough guess') && document.querySelector('.estimate').innerText.includes('Four of five')`)
+		p.Eval(`(([, n, unit]) => n * {seconds: 1, minutes: 60, hours: 3600}[unit])(document.querySelector('.estimate strong').innerText.match(/About ([\d.]+) (\w+) after/))`, &s)
+		return s
+	}
+	standard := seconds()
+	p.look("estimate")
+	p.Eval(`document.querySelector('[name=effort][value=high]').click()`, nil)
+	p.comesTrue("the best takes longer", func() bool { return seconds() > 1.5*standard })
+	p.Eval(`document.querySelector('[name=effort][value=standard]').click()`, nil)
+	p.comesTrue("less takes less again", func() bool { return seconds() == standard })
 }
 
 // TestPageShowsAFailure with its sentence and advice, and cancels what still runs.
@@ -171,6 +188,7 @@ func TestPageShowsAFailure(t *testing.T) {
 	tab.Choose("input[type=file]", photos[0])
 	tab.Until(`document.body.innerText.includes('At least three photos')`)
 	tab.Choose("input[type=file]", photos...)
+	p.estimate()
 	tab.Click("Start")
 	tab.Until(`document.querySelectorAll('.stages li').length === 5`)
 	id := p.requestID()
@@ -218,6 +236,10 @@ func (p *person) upload(capture string, front *storageFront) {
 	p.Choose("input[type=file]", capture)
 	p.Until(`document.querySelector('form .primary')`)
 	p.look("chosen")
+	var estimates int
+	if p.Eval(`document.querySelectorAll('.estimate').length`, &estimates); estimates > 0 {
+		p.t.Error("there is an estimate of a video that cannot be read")
+	}
 	p.Click("Start")
 	p.Until(`document.body.innerText.includes('No connection.')`)
 	p.look("uploading")
@@ -236,6 +258,9 @@ func (p *person) share(address string) {
 	p.Click("Make a link")
 	p.Until(`document.querySelector('.made') && document.querySelectorAll('.share li').length === 1`)
 	p.look("share")
+	p.Eval(`document.querySelector('.share input[type=checkbox]').click()`, nil)
+	p.Eval(`document.querySelector('.share form button').click()`, nil)
+	p.Until(`document.querySelectorAll('.share li').length === 2 && document.querySelector('.share li:last-child').innerText.includes('with photographs')`)
 	var link, embed string
 	p.Eval(`document.querySelectorAll('.made input')[0].value`, &link)
 	p.Eval(`document.querySelectorAll('.made input')[1].value.match(/src="([^"]+)"/)[1]`, &embed)
@@ -250,13 +275,14 @@ func (p *person) share(address string) {
 	if !strings.Contains(text, "A title "+hostile) || strings.Contains(text, "comparison.jpg") || !strings.Contains(text, "splat.sog") || strings.Contains(text, "My captures") {
 		p.t.Errorf("a guest reads:\n%s", text)
 	}
+	guest.Until(`document.querySelector('.compare canvas')`)
 	guest.look("shared")
 	guest.Go(embed)
 	guest.Until(`document.querySelector('.embedded .viewer.loaded')`)
 	guest.look("embedded")
 	p.Eval(`window.confirm = () => true`, nil)
-	p.Eval(`document.querySelector('.share li button').click()`, nil)
-	p.Until(`document.querySelectorAll('.share li').length === 0 && !document.querySelector('.made')`)
+	p.Eval(`document.querySelector('.share li:last-child button').click()`, nil)
+	p.Until(`document.querySelectorAll('.share li').length === 1 && !document.querySelector('.made')`)
 	guest.Go(address + "/#" + strings.SplitN(embed, "#", 2)[1])
 	guest.Until(`document.querySelector('[role=alert]')?.innerText.includes('was revoked')`)
 	guest.look("revoked")
@@ -310,8 +336,10 @@ func (w *world) leaveSplat(id string, before *artifacts.Manifest, cloud *splat.C
 		Images: &artifacts.ImagesReport{Input: 600, Used: 50, Registered: 48},
 		SfM: &artifacts.SfMReport{Mapper: "global_mapper", Points: 4468, ReprojectionErrorPx: 0.61, MeanTrackLength: 7.2, Reason: "more images than the other model " + hostile,
 			World: map[string]string{"unit": "view_distance"}},
-		Splat:   &artifacts.SplatReport{Gaussians: cloud.Len(), SHDegree: 0, Bytes: int64(ply.Len())},
-		Quality: &artifacts.QualityReport{PSNRdB: 28.25, SSIM: 0.912, HeldOut: 6, Width: 640, Height: 360},
+		Splat: &artifacts.SplatReport{Gaussians: cloud.Len(), SHDegree: 0, Bytes: int64(ply.Len())},
+		Quality: &artifacts.QualityReport{PSNRdB: 28.25, SSIM: 0.912, HeldOut: 6, Width: 640, Height: 360,
+			Pairs: []artifacts.Pair{{Name: "a" + hostile + ".jpg", PSNRdB: 24.1, SSIM: 0.87, X: 160, Width: 160, Height: 90},
+				{Name: "b.jpg", PSNRdB: 31.3, SSIM: 0.95, X: 160, Y: 96, Width: 160, Height: 84}}},
 		Stages: []artifacts.StageRecord{{Stage: pipeline.Filter, WallS: 3.2, CPUS: 5.1, PeakRSSBytes: 1 << 28}, {Stage: pipeline.Preprocess, WallS: 41, CPUS: 80, PeakRSSBytes: 1 << 30},
 			{Stage: pipeline.Train, WallS: 75, CPUS: 148, PeakRSSBytes: 1 << 30}},
 		Warnings: []pipeline.Warning{{Code: "few_images", Message: "Only 12 images " + hostile, Advice: "Film for longer."}}})
@@ -321,7 +349,7 @@ func (w *world) leaveSplat(id string, before *artifacts.Manifest, cloud *splat.C
 	m := &artifacts.Manifest{Version: artifacts.ManifestVersion, Request: lease.Request(), Stage: pipeline.Export, Fence: lease.Fence(),
 		Inputs: before.Known(), History: append(before.History, artifacts.StageRecord{Stage: pipeline.Export, Attempt: 1, StartedAt: w.now(), FinishedAt: w.now()})}
 	for kind, content := range map[artifacts.Kind][]byte{artifacts.Splat: ply.Bytes(), artifacts.SOG: sog.Bytes(), artifacts.Report: report,
-		artifacts.Thumbnail: picture(320, 180), artifacts.Comparison: picture(640, 180)} {
+		artifacts.Thumbnail: picture(320, 180), artifacts.Comparison: picture(640, 180), artifacts.Pairs: columns(160, 180)} {
 		o, err := w.artifacts.Put(w.t.Context(), "artifacts", artifacts.Path(id, pipeline.Export, lease.Fence(), kind), bytes.NewReader(content), artifacts.PutOptions{ContentType: kind.ContentType()})
 		if err != nil {
 			w.t.Fatal(err)
@@ -370,6 +398,19 @@ func picture(width, height int) []byte {
 	for y := range height {
 		for x := range width {
 			img.Set(x, y, color.RGBA{uint8(255 * x / width), uint8(255 * y / height), 120, 255})
+		}
+	}
+	var b bytes.Buffer
+	_ = jpeg.Encode(&b, img, nil) // to memory
+	return b.Bytes()
+}
+
+// columns is a sheet of pairs: what is on the left is red, what is on the right is blue.
+func columns(width, height int) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, 2*width, height))
+	for y := range height {
+		for x := range 2 * width {
+			img.Set(x, y, map[bool]color.RGBA{true: {200, 30, 30, 255}, false: {30, 30, 200, 255}}[x < width])
 		}
 	}
 	var b bytes.Buffer
@@ -441,6 +482,29 @@ func (p *person) measure() {
 	p.Until(`!document.querySelector('.measured, .dot')`)
 }
 
+// compare lays the splat over its photograph, by the keyboard.
+func (p *person) compare() {
+	p.t.Helper()
+	p.Until(`document.querySelector('.compare canvas')?.width === 160 && document.querySelector('.compare').innerText.includes('24.1 dB')`)
+	// red is the share that shows the photograph.
+	red := func() float64 {
+		h := p.part(".compare canvas").colours(0.1, 0.3)
+		return (h.left[0] + h.right[0]) / (h.left[0] + h.right[0] + h.left[2] + h.right[2])
+	}
+	p.comesTrue("half of it is the photograph", func() bool { return math.Abs(red()-0.5) < 0.04 })
+	p.Eval(`document.querySelector('.compare input[type=range]').focus()`, nil)
+	p.Key("Home", 36)
+	p.comesTrue("all of it is the splat", func() bool { return red() < 0.04 })
+	p.Key("End", 35)
+	p.comesTrue("all of it is the photograph", func() bool { return red() > 0.96 })
+	p.Eval(`document.querySelector('.compare select').focus()`, nil)
+	p.Key("ArrowDown", 40)
+	p.Until(`document.querySelector('.compare canvas').height === 84 && document.querySelector('.compare').innerText.includes('31.3 dB')`)
+	p.Eval(`document.querySelector('.compare input[type=range]').focus()`, nil)
+	p.Key("PageDown", 34)
+	p.Key("PageDown", 34)
+}
+
 // ball is where coloured pixels are, in pixels of the picture.
 func (s shot) ball() image.Rectangle {
 	b := s.Bounds()
@@ -461,9 +525,14 @@ type shot struct{ image.Image }
 // canvas is what the viewer shows at the moment.
 func (p *person) canvas() shot {
 	p.t.Helper()
-	p.Eval(`document.querySelector('.viewer').scrollIntoView({block: 'start'})`, nil)
+	return p.part(".stage3d canvas")
+}
+
+// part is what the window shows of an element.
+func (p *person) part(selector string) shot {
+	p.t.Helper()
 	var box struct{ X, Y, Width, Height float64 }
-	p.Eval(`(({x, y, width, height}) => ({x, y, width, height}))(document.querySelector('.stage3d canvas').getBoundingClientRect())`, &box)
+	p.Eval(fmt.Sprintf(`(e => { e.scrollIntoView({block: 'start'}); const {x, y, width, height} = e.getBoundingClientRect(); return {x, y, width, height} })(document.querySelector(%q))`, selector), &box)
 	img, err := png.Decode(bytes.NewReader(p.Screenshot(false)))
 	if err != nil {
 		p.t.Fatal(err)

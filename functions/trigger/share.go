@@ -31,6 +31,7 @@ type shareRecord struct {
 	Title     string          `json:"title,omitempty"`
 	CreatedAt time.Time       `json:"created_at"`
 	ExpiresAt time.Time       `json:"expires_at,omitzero"`
+	Photos    bool            `json:"photos,omitempty"`
 	Manifest  pipeline.Object `json:"manifest"`
 }
 
@@ -109,7 +110,7 @@ func (s *Service) putShare(ctx context.Context, state queue.State, ask api.Share
 	if err != nil {
 		return api.Share{}, err
 	}
-	record := shareRecord{Title: ask.Title, CreatedAt: createdAt(s.Now()), Manifest: state.Manifest}
+	record := shareRecord{Title: ask.Title, CreatedAt: createdAt(s.Now()), Photos: ask.Photos, Manifest: state.Manifest}
 	if ask.ExpiresInS > 0 {
 		record.ExpiresAt = record.CreatedAt.Add(time.Duration(ask.ExpiresInS) * time.Second)
 	}
@@ -124,7 +125,12 @@ func (s *Service) putShare(ctx context.Context, state queue.State, ask api.Share
 }
 
 func (record shareRecord) document(id string) api.Share {
-	return api.Share{ShareID: id, Title: record.Title, CreatedAt: record.CreatedAt, ExpiresAt: record.ExpiresAt}
+	return api.Share{ShareID: id, Title: record.Title, CreatedAt: record.CreatedAt, ExpiresAt: record.ExpiresAt, Photos: record.Photos}
+}
+
+// shows says whether a share shows artifacts of a kind.
+func (record shareRecord) shows(kind artifacts.Kind) bool {
+	return slices.Contains(artifacts.ForShares(), kind) || record.Photos && kind == artifacts.Pairs
 }
 
 // sharesOf are the records of a request's shares.

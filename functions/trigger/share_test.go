@@ -57,11 +57,21 @@ func TestShareShowsTheResultAndNothingElse(t *testing.T) {
 	}
 	all := w.status(owner.CallbackToken).Results
 	own := map[artifacts.Kind]bool{artifacts.Scene: true, artifacts.SparseModel: true, artifacts.ContactSheet: true, artifacts.Comparison: true, artifacts.CaptureReport: true,
-		artifacts.Cameras: true, artifacts.DepthGrid: true}
+		artifacts.Cameras: true, artifacts.DepthGrid: true, artifacts.Pairs: true}
+	if !hasKind(all, string(artifacts.Pairs)) {
+		t.Fatal("the result has no pairs")
+	}
 	for _, r := range all {
 		if found := hasKind(shown.Results, r.Kind); found == own[artifacts.Kind(r.Kind)] {
 			t.Errorf("%s is shown: %v", r.Kind, found)
 		}
+	}
+
+	// One that is asked for with photographs shows the pairs, and nothing else of the client's.
+	open := w.share(owner.CallbackToken, `{"photos":true}`)
+	with := decode[api.Shared](t, w.call("GET", "/shared", "", bearer(open.ShareToken))).Results
+	if !open.Photos || !hasKind(with, string(artifacts.Pairs)) || len(with) != len(shown.Results)+1 {
+		t.Errorf("with photographs: %+v", with)
 	}
 
 	// The token of a share is good for nothing else, and others open nothing.

@@ -81,7 +81,7 @@ func (s *Service) openShare(ctx context.Context, token string) (api.Shared, erro
 	}
 	doc := api.Shared{Title: record.Title, CreatedAt: record.CreatedAt, ExpiresAt: record.ExpiresAt, Results: []api.Result{}}
 	for _, result := range left.results {
-		if slices.Contains(artifacts.ForShares(), artifacts.Kind(result.Kind)) {
+		if record.shows(artifacts.Kind(result.Kind)) {
 			doc.Results = append(doc.Results, result)
 		}
 	}

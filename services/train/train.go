@@ -236,28 +236,45 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 			return fmt.Errorf("measure quality: %w", err)
 		}
 	}
+	var pairs []artifacts.Pair
 	if len(q.Views) > 0 { // masks may hide every view
 		if heldOut == 0 {
 			views = data.Train
 		}
-		var sheet bytes.Buffer
-		if err := trainer.WriteComparison(&sheet, cloud, views, q, &cfg); err != nil {
+		var err error
+		if pairs, err = publishViews(ctx, job, &cfg, cloud, views, q); err != nil {
 			return err
 		}
-		if err := job.PublishFrom(ctx, artifacts.Comparison, &sheet); err != nil {
-			return err
-		}
-	}
-	if len(q.Views) > 0 {
 		judge(job, q, heldOut)
 	}
 	document := artifacts.ReportDocument{Training: expected(cfg, result, on), Quality: &artifacts.QualityReport{
-		PSNRdB: q.PSNR, CorrectedPSNRdB: q.ColorFitPSNR, SSIM: q.SSIM, HeldOut: heldOut, Trial: trial != nil, Width: q.Width, Height: q.Height, Iterations: result.Iterations,
+		PSNRdB: q.PSNR, CorrectedPSNRdB: q.ColorFitPSNR, SSIM: q.SSIM, HeldOut: heldOut, Trial: trial != nil, Width: q.Width, Height: q.Height, Iterations: result.Iterations, Pairs: pairs,
 	}}
 	if cleanup != nil {
 		document.Cleanup = cleanup
 	}
 	return job.Report(document)
+}
+
+// publishViews leaves measured views beside what the splat shows there: two as a sheet to look at, some for pages to compare.
+func publishViews(ctx context.Context, job *stage.Job, cfg *trainer.Config, cloud *splat.Cloud, views []*trainer.View, q *trainer.Quality) ([]artifacts.Pair, error) {
+	var sheet bytes.Buffer
+	if err := trainer.WriteComparison(&sheet, cloud, views, q, cfg); err != nil {
+		return nil, err
+	}
+	if err := job.PublishFrom(ctx, artifacts.Comparison, &sheet); err != nil {
+		return nil, err
+	}
+	sheet.Reset()
+	drawn, err := trainer.WritePairs(&sheet, cloud, views, q, cfg)
+	if err != nil {
+		return nil, err
+	}
+	var pairs []artifacts.Pair
+	for _, p := range drawn {
+		pairs = append(pairs, artifacts.Pair{Name: p.Name, PSNRdB: p.PSNR, SSIM: p.SSIM, X: p.X, Y: p.Y, Width: p.Width, Height: p.Height})
+	}
+	return pairs, job.PublishFrom(ctx, artifacts.Pairs, &sheet)
 }
 
 // What a splat must reach on images that training never saw for a person not to be disappointed by it: below, views between

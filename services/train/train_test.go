@@ -237,6 +237,9 @@ func TestSmallCapturesAreMeasuredByATrial(t *testing.T) {
 		if len(w.Body(artifacts.Comparison)) == 0 {
 			t.Errorf("%d images: no comparison", images)
 		}
+		if want := min(6, max(heldOut, 1)); len(r.Quality.Pairs) < want || len(w.Body(artifacts.Pairs)) == 0 {
+			t.Errorf("%d images: %d pairs in %d bytes", images, len(r.Quality.Pairs), len(w.Body(artifacts.Pairs)))
+		}
 	}
 }
 

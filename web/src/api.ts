@@ -51,7 +51,7 @@ export async function post<T>(path: string, body: unknown, token?: string, heade
   return answer.json();
 }
 
-export type Share = { share_id: string; title?: string; created_at: string; expires_at?: string; share_token?: string; url?: string };
+export type Share = { share_id: string; title?: string; created_at: string; expires_at?: string; photos?: boolean; share_token?: string; url?: string };
 
 export const shares = (token: string): Promise<{ shares: Share[] }> => call('/shares', { headers: bearer(token) }).then(a => a.json());
 export const remove = (path: string, token: string) => call(path, { method: 'DELETE', headers: bearer(token) });

@@ -1,6 +1,7 @@
 // What was chosen: what can be said of it early, two questions, and the start.
 import { useEffect, useState } from 'preact/hooks';
 import { type Options, Problem } from './api';
+import { Estimate } from './estimate';
 import { check, type Check, checkVideo, isPhoto, isVideo } from './files';
 import { plural } from './format';
 import { Trouble } from './parts';
@@ -76,6 +77,7 @@ export function Chosen({ files }: { files: File[] }) {
             <label class="check"><input type="checkbox" checked={answers.sphere} onChange={e => set({ sphere: e.currentTarget.checked })} />It was made with a 360° camera. Most are recognised without this.</label>
             <label class="check"><input type="checkbox" checked={answers.light} onChange={e => set({ light: e.currentTarget.checked })} />The brightness changes on the way</label>
           </details>
+          <Estimate amount={found.amount} options={options(answers)} apiKey={apiKey} />
           {problem?.code === 'unauthorized' && <label class="field">Access key<input type="password" autocomplete="off" value={apiKey} onInput={e => setKey(e.currentTarget.value)} /></label>}
           <Trouble problem={problem} />
           <button class="primary" disabled={busy}>{busy ? 'Starting…' : 'Start'}</button>

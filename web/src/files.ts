@@ -1,4 +1,5 @@
 // What can be said of files before they are sent. The backend has the last word; docs/captures.md says what it takes.
+import type { Amount } from './estimate';
 
 const video: Record<string, string> = { mp4: 'video/mp4', m4v: 'video/mp4', mov: 'video/quicktime', webm: 'video/webm', mkv: 'video/x-matroska', avi: '', ts: '', mts: '' };
 const photo: Record<string, string> = { jpg: 'image/jpeg', jpeg: 'image/jpeg', png: 'image/png', webp: 'image/webp', heic: 'image/heic', heif: 'image/heic' };
@@ -12,7 +13,7 @@ export const contentType = (f: { name: string }) => {
   return e === 'zip' ? 'application/zip' : video[e] || photo[e] || 'application/octet-stream';
 };
 
-export type Check = { problem?: string; hints: string[] };
+export type Check = { problem?: string; hints: string[]; amount?: Amount };
 
 const mostBytes = 10 * 2 ** 30;
 
@@ -30,7 +31,7 @@ export function check(files: File[]): Check {
   const photos = files.filter(isPhoto).length;
   if (photos === files.length && photos > 0 && photos < 3) return { problem: 'At least three photos are needed; twenty or more make a place.', hints };
   if (photos === files.length && photos > 0 && photos < 20) hints.push('Twenty photos or more, each overlapping the last, give a better result.');
-  return { hints };
+  return { hints, amount: photos === files.length && photos > 0 ? { images: photos } : undefined };
 }
 
 // checkVideo reads length and size of a video, where the browser can play its format.
@@ -54,7 +55,7 @@ export function checkVideo(file: File): Promise<Check> {
       if (v.duration > 1200 && Number.isFinite(v.duration)) return done({ problem: 'The video is longer than 20 minutes. Cut it, or film again: one or two minutes are plenty.', hints });
       if (v.duration < 10) hints.push('The video is short. Half a minute to two minutes, walking slowly, gives a better result.');
       if (Math.max(v.videoWidth, v.videoHeight) < 640) hints.push(`The picture is small (${v.videoWidth} by ${v.videoHeight}). Film at 1080p or more for detail.`);
-      done({ hints });
+      done({ hints, amount: Number.isFinite(v.duration) ? { video_s: v.duration } : undefined });
     };
     v.src = url;
   });

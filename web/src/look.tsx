@@ -15,6 +15,7 @@ const about: Record<string, string> = {
   orbit: 'A film around it', thumbnail: 'A picture', report: 'All numbers, for programs', sparse_model: 'Camera poses, as COLMAP keeps them',
   scene: 'Undistorted pictures with poses, for other trainers', cameras: 'Where the cameras were', capture_report: 'What was good and bad about the capture',
   contact_sheet: 'The pictures that were chosen', depth_grid: 'Pictures beside their depth', comparison: 'Worst and best view, beside their photographs',
+  pairs: 'Photographs on the left, the splat on the right',
 };
 const pictures = ['comparison', 'contact_sheet', 'cameras', 'depth_grid'];
 
@@ -24,13 +25,14 @@ export function Results({ title, results, warnings, report, home, share }: Resul
   const of = (kind: string) => results.find(r => r.kind === kind);
   const doc = useReport(of('report')?.url);
   if (report) return <ReportView title={title} doc={doc} results={results} home={home} />;
-  const film = of('orbit');
+  const film = of('orbit'), pairs = of('pairs');
   return (
     <section class="look">
       <h1>{title}</h1>
       <Shown results={results} doc={doc} title={title} keep={home} />
       {doc && <p class="numbers facts"><Facts doc={doc} /><a href={`${home}/report`}>The whole report</a></p>}
       <Warnings list={warnings ?? doc?.warnings} />
+      {pairs && doc?.quality?.pairs?.length && <Compare url={pairs.url} pairs={doc.quality.pairs} heldOut={doc.quality.held_out > 0} />}
       {share}
       {film && <section aria-label="Film"><h2>Film</h2><video controls playsInline loop preload="metadata" src={film.url} poster={of('thumbnail')?.url} aria-label="A film around the result" /></section>}
       <section aria-label="Files">
@@ -82,6 +84,7 @@ function useReport(url?: string): Report | null | undefined {
   return doc;
 }
 
+const Compare = later(() => import('./compare').then(m => m.Compare));
 const ReportPage = later(() => import('./report').then(m => m.ReportPage));
 
 function ReportView({ title, doc, results, home }: { title: string; doc?: Report | null; results: Result[]; home: string }) {

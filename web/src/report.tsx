@@ -1,5 +1,6 @@
 // report.json for people, on the screen and on paper.
 import type { Result, Warning } from './api';
+import type { Pair } from './compare';
 import { bytes, count, day, duration } from './format';
 import { Warnings } from './parts';
 import type { Start } from './scene';
@@ -13,7 +14,7 @@ export type Report = {
   depth?: { model?: string; skipped?: string; images?: number; aligned: number; residual?: number };
   training?: { background_mode: string; sky_gaussians: number; refined_poses?: number; refined_deg?: number; exposure_stops?: number };
   splat?: { gaussians: number; sh_degree: number; bytes?: number; cropped?: number; view?: Start };
-  quality?: { psnr_db: number; corrected_psnr_db?: number; ssim: number; held_out: number; width: number; height: number; iterations?: number };
+  quality?: { psnr_db: number; corrected_psnr_db?: number; ssim: number; held_out: number; width: number; height: number; iterations?: number; pairs?: Pair[] };
   stages?: Stage[]; cost_usd?: number; warnings?: Warning[];
 };
 

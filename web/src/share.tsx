@@ -11,6 +11,7 @@ export function SharePanel({ token, title }: { token: string; title: string }) {
   const [made, setMade] = useState<Share>();
   const [name, setName] = useState('');
   const [term, setTerm] = useState('');
+  const [photos, setPhotos] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
   // attempt runs a call and shows what went wrong with it.
@@ -30,7 +31,7 @@ export function SharePanel({ token, title }: { token: string; title: string }) {
   const make = (e: Event) => {
     e.preventDefault();
     void attempt(async () => {
-      setMade(await post<Share>('/shares', { title: name || undefined, expires_in_s: term ? Number(term) : undefined }, token));
+      setMade(await post<Share>('/shares', { title: name || undefined, expires_in_s: term ? Number(term) : undefined, photos: photos || undefined }, token));
       await read();
     });
   };
@@ -45,10 +46,11 @@ export function SharePanel({ token, title }: { token: string; title: string }) {
   return (
     <section class="share" aria-label="Share">
       <h2>Share</h2>
-      <p class="muted">Everyone who has the link can look around, watch the film, read the report and download the splat. The pictures you took stay yours.</p>
+      <p class="muted">Everyone who has the link can look around, watch the film, read the report and download the splat. The pictures you took stay yours, unless you allow some.</p>
       <form onSubmit={make}>
         <label class="field">Title for those who look<input value={name} maxLength={100} placeholder={title} onInput={e => setName(e.currentTarget.value)} /></label>
         <label class="field">The link works for<select value={term} onChange={e => setTerm(e.currentTarget.value)}>{terms.map(([v, words]) => <option key={v} value={v}>{words}</option>)}</select></label>
+        <label class="check"><input type="checkbox" checked={photos} onChange={e => setPhotos(e.currentTarget.checked)} />With up to six of your photographs, to compare</label>
         <p><button type="submit" class="primary" disabled={busy}>Make a link</button></p>
       </form>
       <Trouble problem={problem} />
@@ -57,7 +59,7 @@ export function SharePanel({ token, title }: { token: string; title: string }) {
         <ul class="captures" aria-label="Links">
           {list.map(s => (
             <li key={s.share_id}>
-              <span class="grow"><strong>{s.title || 'Without a title'}</strong> <span class="muted">made {day(s.created_at)}{s.expires_at && `, works until ${day(s.expires_at)}`}</span></span>
+              <span class="grow"><strong>{s.title || 'Without a title'}</strong> <span class="muted">made {day(s.created_at)}{s.expires_at && `, works until ${day(s.expires_at)}`}{s.photos && ', with photographs'}</span></span>
               <button type="button" class="quiet" disabled={busy} aria-label={`Revoke the link ${s.title || ''} of ${day(s.created_at)}`} onClick={() => revoke(s)}>Revoke</button>
             </li>
           ))}
