@@ -72,33 +72,46 @@ func (l *listening) losses(all bool) ([]float64, error) {
 	return losses, err
 }
 
-// reads is a device that notes what is read back: how often, and how much at once.
+// reads is a device that notes what is read back, how often and how much at once, and the most memory in use.
 type reads struct {
 	gpu.Device
-	count   int
-	largest int64
+	count          int
+	largest        int64
+	used, mostUsed int64
 }
 
 type readBuffer struct {
 	gpu.Buffer
-	d *reads
+	d     *reads
+	bytes int64
 }
 
-func (b readBuffer) Read(at int, data []byte) error {
+func (b *readBuffer) Read(at int, data []byte) error {
 	b.d.count++
 	b.d.largest = max(b.d.largest, int64(len(data)))
 	return b.Buffer.Read(at, data)
 }
 
+func (b *readBuffer) Free() {
+	b.d.used -= b.bytes
+	b.bytes = 0
+	b.Buffer.Free()
+}
+
 func (d *reads) Alloc(bytes int) (gpu.Buffer, error) {
 	b, err := d.Device.Alloc(bytes)
-	return readBuffer{b, d}, err
+	if err != nil {
+		return nil, err
+	}
+	d.used += int64(bytes)
+	d.mostUsed = max(d.mostUsed, d.used)
+	return &readBuffer{b, d, int64(bytes)}, nil
 }
 
 func (d *reads) Launch(k gpu.Kernel, groups int, args ...any) error {
 	args = slices.Clone(args)
 	for i, arg := range args {
-		if b, wrapped := arg.(readBuffer); wrapped {
+		if b, wrapped := arg.(*readBuffer); wrapped {
 			args[i] = b.Buffer
 		}
 	}
