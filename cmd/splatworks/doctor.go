@@ -15,14 +15,19 @@ import (
 )
 
 type doctorCommand struct {
-	JSON bool `help:"Print JSON for scripts."`
+	JSON   bool   `help:"Print JSON for scripts."`
+	GPU    bool   `name:"gpu" help:"Look at graphics cards alone: draw a picture on one and on the processor, and compare."`
+	Device string `default:"auto" enum:"auto,cuda,opencl" help:"With --gpu: the driver whose card is checked; auto: any card that is not the processor."`
 }
 
 func (doctorCommand) Help() string {
-	return "Exits with 1 while anything is missing that is not optional."
+	return "Exits with 1 while anything is missing that is not optional; with --gpu while no card can train."
 }
 
 func (cmd doctorCommand) Run(ctx context.Context, c console) error {
+	if cmd.GPU {
+		return cmd.checkCard(c)
+	}
 	reports := append(toolchain.Check(ctx), depthModel())
 	found, without := graphicsCards()
 	missing := 0

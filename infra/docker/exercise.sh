@@ -15,7 +15,7 @@ if [ "$kind" = train-cuda ]; then
 	(cd "$here/../.." && sh infra/docker/card.sh "$root")
 	echo "$kind: the image's root is $(du -sm "$root" | cut -f1) MB, $(tar cf - -C "$root" . | gzip | wc -c | awk '{ printf "%.1f", $1 / 1e6 }') MB compressed"
 	echo "$kind: $(cd "$root" && find lib lib64 -type f | sort | tr '\n' ' ')"
-	env -i HOME=/tmp LD_LIBRARY_PATH=/usr/local/nvidia/lib64 /usr/sbin/chroot --userspec=65532:65532 "$root" /app/splatworks doctor --json || true
+	env -i HOME=/tmp LD_LIBRARY_PATH=/usr/local/nvidia/lib64 /usr/sbin/chroot --userspec=65532:65532 "$root" /app/splatworks doctor --gpu --json || true # there is no card in it
 	"$here/measure.sh" "$root/app/train" "$root"
 	exit
 fi
