@@ -197,6 +197,9 @@ func WebhookLockName(requestID string) string   { return WebhookPrefix(requestID
 // WebhookKeysName is where a deployment keeps the keys that webhooks are signed with.
 const WebhookKeysName = "webhooks/keys.json"
 
+// NotesName is where the notes at places of a request's splat are: beside its other artifacts, which they go with.
+func NotesName(requestID string) string { return requestID + "/notes.json" }
+
 // SharePrefix holds the shares of a request: what opens each, as a hash, and until when.
 func SharePrefix(requestID string) string { return "shares/" + requestID + "/" }
 

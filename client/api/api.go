@@ -203,6 +203,18 @@ type Result struct {
 	ExpiresAt   time.Time `json:"expires_at"`
 }
 
+// Note is a few words at a place of the splat.
+type Note struct {
+	Position []float64 `json:"position"` // x, y, z in the splat's own coordinates
+	Text     string    `json:"text"`     // at most 500 bytes
+}
+
+// Notes are all notes of a request: the answer of GET /notes, and the body and the answer of PUT /notes.
+type Notes struct {
+	Notes   []Note `json:"notes"`             // at most 50
+	Version string `json:"version,omitempty"` // of what is stored; PUT replaces that version alone. Absent: nothing was stored yet
+}
+
 // ShareAsked asks for a link that shows the result of a request: the body of POST /shares.
 type ShareAsked struct {
 	Title      string `json:"title,omitempty"`        // shown with the result; at most 200 bytes
@@ -232,6 +244,7 @@ type Shared struct {
 	CreatedAt time.Time `json:"created_at"` // of the share
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	Results   []Result  `json:"results"`
+	Notes     []Note    `json:"notes,omitempty"`
 }
 
 // Problem is every error answer: RFC 9457 with a stable code and advice.

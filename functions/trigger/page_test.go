@@ -139,6 +139,7 @@ func TestPage(t *testing.T) {
 	tab.Until(`document.querySelector('.viewer.loaded') && document.querySelector('.facts')`)
 	p.scene()
 	p.compare()
+	p.notes()
 	p.look("look")
 	p.share(address)
 	tab.Eval(`location.hash += '/report'`, nil)
@@ -260,7 +261,7 @@ func (p *person) share(address string) {
 	p.look("share")
 	p.Eval(`document.querySelector('.share input[type=checkbox]').click()`, nil)
 	p.Eval(`document.querySelector('.share form button').click()`, nil)
-	p.Until(`document.querySelectorAll('.share li').length === 2 && document.querySelector('.share li:last-child').innerText.includes('with photographs')`)
+	p.Until(`document.querySelectorAll('.share li').length === 2 && document.querySelector('.share').innerText.includes(', with photographs')`)
 	var link, embed string
 	p.Eval(`document.querySelectorAll('.made input')[0].value`, &link)
 	p.Eval(`document.querySelectorAll('.made input')[1].value.match(/src="([^"]+)"/)[1]`, &embed)
@@ -276,12 +277,15 @@ func (p *person) share(address string) {
 		p.t.Errorf("a guest reads:\n%s", text)
 	}
 	guest.Until(`document.querySelector('.compare canvas')`)
+	guest.Until(`document.querySelectorAll('.pin').length === 1`)
+	guest.Click("1")
+	guest.Until(`document.querySelector('.note-text').innerText.includes('Second')`)
 	guest.look("shared")
 	guest.Go(embed)
 	guest.Until(`document.querySelector('.embedded .viewer.loaded')`)
 	guest.look("embedded")
 	p.Eval(`window.confirm = () => true`, nil)
-	p.Eval(`document.querySelector('.share li:last-child button').click()`, nil)
+	p.Eval(`[...document.querySelectorAll('.share li')].find(e => e.innerText.includes(', with photographs')).querySelector('button').click()`, nil)
 	p.Until(`document.querySelectorAll('.share li').length === 1 && !document.querySelector('.made')`)
 	guest.Go(address + "/#" + strings.SplitN(embed, "#", 2)[1])
 	guest.Until(`document.querySelector('[role=alert]')?.innerText.includes('was revoked')`)
@@ -503,6 +507,41 @@ func (p *person) compare() {
 	p.Eval(`document.querySelector('.compare input[type=range]').focus()`, nil)
 	p.Key("PageDown", 34)
 	p.Key("PageDown", 34)
+}
+
+// notes writes two, by the mouse and by the keyboard, moves the one and deletes the other; what remains is there after a reload.
+func (p *person) notes() {
+	p.t.Helper()
+	write := func(text string) {
+		p.Eval(`(i => { i.value = `+quoted(text)+`; i.dispatchEvent(new Event('input', {bubbles: true})); })(document.querySelector('.notes input'))`, nil)
+		p.Click("Choose its place")
+		p.Until(`document.querySelector('.viewer [role=status]')?.innerText.includes('Click the place')`)
+	}
+	p.canvas()
+	var box struct{ X, Y, Width, Height float64 }
+	middle := func() {
+		p.Eval(`(e => { e.scrollIntoView({block: 'start'}); const {x, y, width, height} = e.getBoundingClientRect(); return {x, y, width, height} })(document.querySelector('.stage3d canvas'))`, &box)
+		p.Press(box.X+box.Width/2, box.Y+box.Height/2)
+	}
+	write("First " + hostile)
+	middle()
+	p.Until(`document.querySelectorAll('.pin').length === 1 && document.querySelector('.notes li').innerText.includes('First <img')`)
+	write("Second")
+	p.Key("Enter", 13) // the scene has the focus
+	p.Until(`document.querySelectorAll('.pin').length === 2`)
+	p.look("notes")
+	p.Eval(`document.querySelector('.notes li [aria-label^=Move]').click()`, nil)
+	p.Until(`document.querySelector('.viewer [role=status]')?.innerText.includes('Click the place')`)
+	var before, after string
+	at := `document.querySelector('.pin').style.transform`
+	p.Eval(at, &before)
+	p.Eval(`document.querySelector('.stage3d canvas').scrollIntoView({block: 'start'})`, nil)
+	p.Press(box.X+0.4*box.Width, box.Y+box.Height/2)
+	p.comesTrue("the first is moved", func() bool { p.Eval(at, &after); return after != before })
+	p.Eval(`document.querySelector('.notes li [aria-label^=Delete]').click()`, nil)
+	p.Until(`document.querySelectorAll('.pin').length === 1 && !document.querySelector('.notes').innerText.includes('First')`)
+	p.Reload()
+	p.Until(`document.querySelectorAll('.pin').length === 1 && document.querySelector('.notes li').innerText.includes('Second')`)
 }
 
 // ball is where coloured pixels are, in pixels of the picture.

@@ -37,7 +37,7 @@ type shareRecord struct {
 
 func shareID(token string) string { return pipeline.HashToken(token)[:shareIDLen] }
 
-// shareOwner finds the request of a call about its shares, and whether it may be shared. If not, it has answered.
+// shareOwner finds the request of a call about its shares or notes, and admits the call. If not, it has answered.
 func (s *Service) shareOwner(ctx context.Context, w http.ResponseWriter, r *http.Request) (queue.State, bool) {
 	w.Header().Set("Cache-Control", "no-store")
 	state, ok := s.authorized(ctx, w, r)

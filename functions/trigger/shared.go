@@ -85,7 +85,9 @@ func (s *Service) openShare(ctx context.Context, token string) (api.Shared, erro
 			doc.Results = append(doc.Results, result)
 		}
 	}
-	return doc, nil
+	n, err := s.readNotes(ctx, requestID)
+	doc.Notes = n.Notes
+	return doc, err
 }
 
 // preview is what messengers and search engines see of a share; people are led to the page at once. Nothing runs in it.

@@ -204,6 +204,8 @@ func (s *Service) Handler() http.Handler {
 	mux.Handle(http.MethodGet, "/shares", s.shares)
 	mux.Handle(http.MethodDelete, "/shares/{share_id}", s.unshare)
 	mux.Handle(http.MethodGet, "/shared", s.shared)
+	mux.Handle(http.MethodGet, "/notes", s.notes)
+	mux.Handle(http.MethodPut, "/notes", s.putNotes)
 	if s.Page {
 		mux.Handle(http.MethodGet, sharePage, s.sharePage)
 		mux.Handle(http.MethodGet, sharePicture, s.sharePicture)

@@ -145,6 +145,8 @@ const (
 	getShares    = "GET /shares"
 	getShared    = "GET /shared"
 	deleteShare  = "DELETE /shares/{share_id}"
+	getNotes     = "GET /notes"
+	putNotes     = "PUT /notes"
 	photo        = "this is no photo"
 )
 
@@ -159,7 +161,7 @@ func (b *backend) checkContract(done accepted) {
 	defer hook.Close()
 
 	good := map[string]string{postTrigger: `{"session_id":"contract","callback_url":"` + hook.URL + `"}`,
-		postUploads: `{"files":[{"name":"1.jpg"}]}`, postComplete: `{"names":["1.jpg"]}`, postShares: `{}`, postEstimate: `{"images":12}`}
+		postUploads: `{"files":[{"name":"1.jpg"}]}`, postComplete: `{"names":["1.jpg"]}`, postShares: `{}`, putNotes: `{"notes":[]}`, postEstimate: `{"images":12}`}
 	public.refusals(done.CallbackToken, good)
 	triggered := func(body string, headers ...string) accepted {
 		t.Helper()
@@ -241,7 +243,7 @@ func (d *driven) refusals(token string, good map[string]string) {
 	}
 }
 
-// checkShares gets the answers about shares of a COMPLETED request, and of one that waits, and returns the token of a share.
+// checkShares gets the answers about shares and notes of a COMPLETED request, and of one that waits, and returns the token of a share.
 func (d *driven) checkShares(done, waiting string) (token string) {
 	type share struct {
 		ID    string `json:"share_id"`
@@ -259,6 +261,12 @@ func (d *driven) checkShares(done, waiting string) (token string) {
 	}
 	for d.call(ask{operation: postShares, token: done}).Code == http.StatusCreated {
 	}
+	d.call(ask{operation: putNotes, token: done, body: `{"notes":[{"position":[0,0,0],"text":""}]}`})
+	d.call(ask{operation: putNotes, token: waiting, body: `{"notes":[]}`})
+	for range 2 { // the second has not read the first
+		d.call(ask{operation: putNotes, token: done, body: `{"notes":[{"position":[0,0,0.5],"text":"here"}]}`})
+	}
+	d.call(ask{operation: getNotes, token: done})
 	for d.call(ask{operation: getShared, token: brief.Token}).Code == http.StatusOK {
 		time.Sleep(50 * time.Millisecond) // until its second is over
 	}

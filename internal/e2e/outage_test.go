@@ -52,6 +52,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 		ask{operation: postComplete, token: several, body: good[postComplete]},
 		ask{operation: postShares, token: done.CallbackToken}, ask{operation: getShares, token: done.CallbackToken},
 		ask{operation: deleteShare, token: done.CallbackToken}, ask{operation: getShared, token: share},
+		ask{operation: getNotes, token: done.CallbackToken}, ask{operation: putNotes, token: done.CallbackToken, body: good[putNotes]},
 		ask{operation: postEstimate, body: good[postEstimate], headers: withKey})
 
 	storage.shut.Store(0)
@@ -71,7 +72,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	resume := redis.pause()
 	defer resume()
 	bodies := map[string]string{
-		postTrigger: `{"session_id":"unlimited"}`, postUploads: good[postUploads], postComplete: good[postComplete], postEstimate: good[postEstimate],
+		postTrigger: `{"session_id":"unlimited"}`, postUploads: good[postUploads], postComplete: good[postComplete], postEstimate: good[postEstimate], putNotes: good[putNotes],
 		"POST /enqueue": fmt.Sprintf(`{"request_id":%q,"stage":"filter","input":{"bucket":"inbox-filter","name":"%s/input"}}`, done.RequestID, done.RequestID),
 		"POST /purge":   `{"older_than_s":1e9,"dry_run":true}`,
 	}
@@ -114,7 +115,7 @@ func (d *driven) checkFloods(redis redisServer, unsigned, flood string, good map
 	}
 	for d.call(ask{operation: postEstimate, body: good[postEstimate], headers: withKey}).Code == http.StatusOK {
 	}
-	changes := []string{postUploads, postComplete, "POST /cancel", postShares, getShares, deleteShare}
+	changes := []string{postUploads, postComplete, "POST /cancel", postShares, getShares, deleteShare, getNotes, putNotes}
 	for _, operation := range changes {
 		d.call(ask{operation: operation, token: flood, body: good[operation]})
 	}

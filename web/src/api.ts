@@ -53,9 +53,18 @@ export async function post<T>(path: string, body: unknown, token?: string, heade
 
 export type Share = { share_id: string; title?: string; created_at: string; expires_at?: string; photos?: boolean; share_token?: string; url?: string };
 
+export type Note = { position: [number, number, number]; text: string };
+export type Notes = { notes: Note[]; version?: string };
+
+export const notes = (token: string): Promise<Notes> => call('/notes', { headers: bearer(token) }).then(a => a.json());
+export const putNotes = (token: string, n: Notes): Promise<Notes> =>
+  call('/notes', { method: 'PUT', body: JSON.stringify(n), headers: { 'Content-Type': 'application/json', ...bearer(token) } }).then(a => a.json());
+
+export type Opened = { title?: string; results: Result[]; notes?: Note[] };
+
 export const shares = (token: string): Promise<{ shares: Share[] }> => call('/shares', { headers: bearer(token) }).then(a => a.json());
 export const remove = (path: string, token: string) => call(path, { method: 'DELETE', headers: bearer(token) });
-export const opened = (shareToken: string): Promise<{ title?: string; results: Result[] }> => call('/shared', { headers: bearer(shareToken) }).then(a => a.json());
+export const opened = (shareToken: string): Promise<Opened> => call('/shared', { headers: bearer(shareToken) }).then(a => a.json());
 
 export const cancel = (token: string) => post<Status>('/cancel', {}, token);
 

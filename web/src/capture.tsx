@@ -51,7 +51,7 @@ function Known({ c, report }: { c: Capture; report: boolean }) {
   });
 
   if (status?.status === 'COMPLETED' && status.results?.length)
-    return <Results title={c.title} results={status.results} warnings={status.warnings} report={report} home={home(c)} share={<SharePanel token={c.token} title={c.title} />} />;
+    return <Results title={c.title} results={status.results} token={c.token} warnings={status.warnings} report={report} home={home(c)} share={<SharePanel token={c.token} title={c.title} />} />;
   const uploading = !c.uploaded && !ended(status?.status) && !status?.stage;
   return (
     <section class="capture">

@@ -1,13 +1,15 @@
 // What came out: the splat to move through, the film, the files, and the report.
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { call, type Result, type Warning } from './api';
+import { call, type Note, type Result, type Warning } from './api';
 import { bytes } from './format';
 import { later } from './later';
 import './look.css';
+import { useNotes } from './notes';
 import { Warnings } from './parts';
 import type { Report } from './report';
-import { nearFirstCamera, Viewer } from './viewer';
+import type { Scene } from './scene';
+import { nearFirstCamera, Viewer, type ViewerProps } from './viewer';
 
 const about: Record<string, string> = {
   viewer: 'A page that opens in a browser, without a server', sog: 'For the web: this viewer, SuperSplat, PlayCanvas', splat: 'The standard file: every splat viewer and editor', spz: 'Small: three.js, Scaniverse, SuperSplat',
@@ -19,20 +21,24 @@ const about: Record<string, string> = {
 };
 const pictures = ['comparison', 'contact_sheet', 'cameras', 'depth_grid'];
 
-export type ResultsProps = { title: string; results: Result[]; warnings?: Warning[]; report: boolean; home: string; share?: ComponentChildren };
+// token: of who may write notes. notes: those that a guest reads.
+export type ResultsProps = { title: string; results: Result[]; token?: string; notes?: Note[]; warnings?: Warning[]; report: boolean; home: string; share?: ComponentChildren };
 
-export function Results({ title, results, warnings, report, home, share }: ResultsProps) {
+export function Results({ title, results, token, notes, warnings, report, home, share }: ResultsProps) {
   const of = (kind: string) => results.find(r => r.kind === kind);
   const doc = useReport(of('report')?.url);
+  const [scene, setScene] = useState<Scene>();
+  const { pins, list, placing } = useNotes(scene, token, notes);
   if (report) return <ReportView title={title} doc={doc} results={results} home={home} />;
   const film = of('orbit'), pairs = of('pairs');
   return (
     <section class="look">
       <h1>{title}</h1>
-      <Shown results={results} doc={doc} title={title} keep={home} />
+      <Shown results={results} doc={doc} title={title} keep={home} onScene={setScene} busy={placing}>{pins}</Shown>
       {doc && <p class="numbers facts"><Facts doc={doc} /><a href={`${home}/report`}>The whole report</a></p>}
       <Warnings list={warnings ?? doc?.warnings} />
       {pairs && doc?.quality?.pairs?.length && <Compare url={pairs.url} pairs={doc.quality.pairs} heldOut={doc.quality.held_out > 0} />}
+      {list}
       {share}
       {film && <section aria-label="Film"><h2>Film</h2><video controls playsInline loop preload="metadata" src={film.url} poster={of('thumbnail')?.url} aria-label="A film around the result" /></section>}
       <section aria-label="Files">
@@ -52,13 +58,15 @@ export function Results({ title, results, warnings, report, home, share }: Resul
 }
 
 // Embedded is the viewer alone, for a frame on another page.
-export function Embedded({ title, results, page }: { title: string; results: Result[]; page: string }) {
+export function Embedded({ title, results, notes, page }: { title: string; results: Result[]; notes?: Note[]; page: string }) {
+  const [scene, setScene] = useState<Scene>();
+  const { pins } = useNotes(scene, undefined, notes);
   const report = results.find(r => r.kind === 'report');
   const doc = useReport(report?.url);
   return (
     <section class="embedded" aria-label={title}>
       <h1 class="visually-hidden">{title}</h1>
-      <Shown results={results} doc={doc} title={title} keep={page} />
+      <Shown results={results} doc={doc} title={title} keep={page} onScene={setScene}>{pins}</Shown>
       <a class="button" href={page} target="_blank" rel="noopener">Open</a>
     </section>
   );
@@ -102,10 +110,12 @@ const readable = ['sog', 'compressed-ply', 'splat'];
 // startOf is where the film starts. What was cut out, and what another tool placed, is shown whole.
 const startOf = (doc?: Report | null) => doc?.splat?.view ?? (doc?.sfm?.world?.unit === 'view_distance' && !doc.splat?.cropped ? nearFirstCamera : undefined);
 
-function Shown({ results, doc, title, keep }: { results: Result[]; doc?: Report | null; title: string; keep: string }) {
+type ShownProps = Pick<ViewerProps, 'title' | 'keep' | 'onScene' | 'busy' | 'children'> & { results: Result[]; doc?: Report | null };
+
+function Shown({ results, doc, ...rest }: ShownProps) {
   const of = (kind: string) => results.find(r => r.kind === kind);
   const file = readable.map(of).find(Boolean);
   if (!file) return <p class="note warn">No file here that this viewer opens: it reads .sog and .ply.</p>;
   const unit = doc?.sfm?.world?.unit;
-  return <Viewer file={file} poster={of('thumbnail')?.url} start={startOf(doc)} ready={!of('report') || doc !== undefined} title={title} keep={keep} unit={unit === 'metre' ? unit : 'unknown'} otherwise="The files below are fine." />;
+  return <Viewer file={file} poster={of('thumbnail')?.url} start={startOf(doc)} ready={!of('report') || doc !== undefined} unit={unit === 'metre' ? unit : 'unknown'} otherwise="The files below are fine." {...rest} />;
 }

@@ -19,13 +19,10 @@ export function Measure({ scene, unit }: { scene: Scene; unit: Unit }) {
   const [points, set] = useState<Point[]>([]);
   const [missed, miss] = useState(false);
   const line = useRef<SVGLineElement>(null);
-  useEffect(() => {
-    scene.marking(at => {
-      miss(!at);
-      if (at) set(now => (now.length === 2 ? [at] : [...now, at]));
-    });
-    return () => scene.marking();
-  }, [scene]);
+  useEffect(() => scene.marking(at => {
+    miss(!at);
+    if (at) set(now => (now.length === 2 ? [at] : [...now, at]));
+  }), [scene]);
   const [a, b] = points;
   useEffect(() => {
     if (!a || !b) return;

@@ -16,8 +16,8 @@ export type Start = { position: Point; target: Point; fov_deg: number };
 export type Scene = {
   swap: (file: File) => Promise<void>;
   view: () => View | undefined; // before anything is shown there is none
-  // marking: clicks on the splat name points instead of turning to them; undefined: there is nothing where the click was.
-  marking: (on?: (at?: Point) => void) => void;
+  // marking: clicks on the splat name points instead of turning to them. No point: there is nothing where the click was.
+  marking: (on: (at?: Point) => void) => () => void; // until what it returns is called
   markMiddle: () => void; // as a click in the middle of the picture
   place: (p: Point) => { x: number; y: number; seen: boolean }; // of a point, in pixels of the box; not seen: behind the camera
   onFrame: (draw: () => void) => () => void; // calls draw after each picture until what it returns is called
@@ -107,7 +107,10 @@ function marker(v: ViewerHandle): Pick<Scene, 'marking' | 'markMiddle' | 'place'
     };
   });
   return {
-    marking: on => { marking = on; },
+    marking: on => {
+      marking = on;
+      return () => { if (marking === on) marking = undefined; };
+    },
     markMiddle: () => void picker?.pick(0.5, 0.5).then(mark),
     place: p => {
       const eye = cameraOf(v), at = turned(new Vec3(p)), on = eye.camera.worldToScreen(at);

@@ -1,11 +1,11 @@
 // What somebody sees who was sent a link: #/s/TOKEN, or framed by another page at /embed#/s/TOKEN.
 import { useEffect, useState } from 'preact/hooks';
-import { offline, opened, Problem, type Result } from './api';
+import { offline, opened, type Opened, Problem } from './api';
 import { Embedded, Results } from './look';
 import { Trouble } from './parts';
 
 export function SharedPage({ token, report, embedded }: { token: string; report: boolean; embedded: boolean }) {
-  const [doc, setDoc] = useState<{ title?: string; results: Result[] }>();
+  const [doc, setDoc] = useState<Opened>();
   const [problem, setProblem] = useState<Problem>();
   const title = doc?.title || 'A place in 3D';
   useEffect(() => {
@@ -24,6 +24,6 @@ export function SharedPage({ token, report, embedded }: { token: string; report:
     return () => { document.title = 'Splatworks'; };
   }, [title]);
   if (!doc) return problem ? <section><h1>Nothing to look at</h1><Trouble problem={problem} /></section> : <p role="status">Loading…</p>;
-  if (embedded) return <Embedded title={title} results={doc.results} page={`./#/s/${token}`} />;
-  return <Results title={title} results={doc.results} report={report} home={`#/s/${token}`} />;
+  if (embedded) return <Embedded title={title} results={doc.results} notes={doc.notes} page={`./#/s/${token}`} />;
+  return <Results title={title} results={doc.results} notes={doc.notes} report={report} home={`#/s/${token}`} />;
 }

@@ -19,11 +19,13 @@ export type ViewerProps = {
   otherwise: string; // said when it cannot be shown
   keep?: string; // names the view
   unit?: Unit; // distances may be measured
+  onScene?: (scene?: Scene) => void; // once there is one to draw on, and when it is gone
+  busy?: boolean; // clicks are asked for by what draws on it
   load?: () => Promise<typeof import('./scene')>; // the viewer's code, which is large
   children?: ComponentChildren; // above the scene
 };
 
-export function Viewer({ file, title, start, ready = true, poster, otherwise, keep, unit, load = () => import('./scene'), children }: ViewerProps) {
+export function Viewer({ file, title, start, ready = true, poster, otherwise, keep, unit, onScene, busy, load = () => import('./scene'), children }: ViewerProps) {
   const box = useRef<HTMLDivElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const [scene, setScene] = useState<Scene>();
@@ -52,6 +54,13 @@ export function Viewer({ file, title, start, ready = true, poster, otherwise, ke
       made?.destroy();
     };
   }, [file.version === undefined ? file.file_name : '', ready, tries]);
+  useEffect(() => {
+    if (loaded) onScene?.(scene);
+    return () => onScene?.();
+  }, [loaded, scene]);
+  useEffect(() => {
+    if (busy) measure(false);
+  }, [busy]);
   useVersions(loaded ? scene : undefined, file);
   useEffect(() => {
     if (wrong) { // a version that did not come: here is another
