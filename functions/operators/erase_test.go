@@ -59,7 +59,8 @@ func (w *world) ofCaller(session, caller string) pipeline.Request {
 	if _, err := artifacts.PutJSON(w.t.Context(), w.store, "artifacts", artifacts.RequestName(r.ID), r, artifacts.PutOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
-	for name, content := range map[string]string{artifacts.WebhookTargetName(r.ID): `{"url":"https://app.example/hook"}`, artifacts.ShareName(r.ID, "s"): `{}`} {
+	for name, content := range map[string]string{artifacts.WebhookTargetName(r.ID): `{"url":"https://app.example/hook"}`, artifacts.ShareName(r.ID, "s"): `{}`,
+		artifacts.NotesName(r.ID): `{"notes":[]}`} {
 		if _, err := w.store.Put(w.t.Context(), "artifacts", name, strings.NewReader(content), artifacts.PutOptions{}); err != nil {
 			w.t.Fatal(err)
 		}
