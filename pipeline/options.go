@@ -27,6 +27,8 @@ type Options struct {
 
 	Cleanup string `json:"cleanup,omitempty"`
 	Crop    string `json:"crop,omitempty"`
+	Up      string `json:"up,omitempty"`
+	Scale   string `json:"scale,omitempty"`
 
 	// What training is to expect of the capture. Each costs time or quality where it does not apply (docs/captures.md).
 	Sky                string `json:"sky,omitempty"`
@@ -73,6 +75,15 @@ const (
 
 // CropNone is the value of Options.Crop that is no box.
 const CropNone = "none"
+
+// Values of Options.Up that are no direction: what decides it.
+const (
+	UpAuto    = "auto"    // GPS where it fits, else the cameras
+	UpCameras = "cameras" // people hold them level
+)
+
+// ScaleAuto is the value of Options.Scale that is no distance: GPS decides where it fits.
+const ScaleAuto = "auto"
 
 // Values of Options.BackgroundMode.
 const (
@@ -152,6 +163,12 @@ func OptionTable() []Option {
 		{Name: "crop", Field: func(o *Options) any { return &o.Crop }, Pattern: "^(none|" + number + "(," + number + "){5})$", Default: CropNone,
 			Rule:     "be none or six numbers with commas between them: the lowest and the highest corner of a box",
 			Sentence: "Box outside of which the splat is cut off. none; or its lowest and its highest corner as six numbers with commas, like -1,-1,-1,1,0.5,1: x right, y down, z forward from the first image, from the middle of what the images look at, in the units of the result (sfm.world in its report)."},
+		{Name: "up", Field: func(o *Options) any { return &o.Up }, Pattern: "^(auto|cameras|" + number + "(," + number + "){2})$", Default: UpAuto,
+			Rule:     "be auto, cameras or three numbers with commas between them: a direction",
+			Sentence: "Which way is up. auto: what GPS says where it fits, else cameras; cameras: people hold them level; or the direction that is to be up, as three numbers with commas in the axes of the result without this option (x right, y down, z forward from the first image)."},
+		{Name: "scale", Field: func(o *Options) any { return &o.Scale }, Pattern: "^(auto|" + positive + "=(" + place + "/" + place + "|" + sights + "/" + sights + "))$", Default: ScaleAuto,
+			Rule:     "be auto, or a distance above 0 and its two ends: METRES=END/END, each end as IMAGE@X,Y+IMAGE@X,Y or, both, as X,Y,Z",
+			Sentence: "How large it is. auto: what GPS says where it fits; or a distance in metres and its two ends, like 1.2=a.jpg@812,430+b.jpg@790,441/a.jpg@1020,455+b.jpg@1003,462: each end where two images show it, in pixels of the pictures as sent (frames of a video are frame_000001.jpg and so on, as in sparse); or, like 1.2=0,0,1/0.3,0,1, as points in the axes and units of the result without this option."},
 		{Name: "refine_poses", Field: func(o *Options) any { return &o.RefinePoses },
 			Sentence: "Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A step takes a third longer."},
 		{Name: "compensate_exposure", Field: func(o *Options) any { return &o.CompensateExposure },
@@ -159,8 +176,14 @@ func OptionTable() []Option {
 	}
 }
 
-// number is a decimal number, as a pattern.
-const number = `-?[0-9]{1,9}(\.[0-9]{1,9})?`
+// Patterns: a decimal number, one above 0, a point, and what two images show at a place.
+const (
+	number   = `-?[0-9]{1,9}(\.[0-9]{1,9})?`
+	positive = `(0{0,3}[1-9][0-9]{0,8}(\.[0-9]{1,9})?|0\.[0-9]{0,8}[1-9][0-9]{0,8})`
+	place    = number + "," + number + "," + number
+	sights   = `[^/]{1,255}@` + pixel + `\+[^/]{1,255}@` + pixel
+	pixel    = `[0-9]{1,6}(\.[0-9]{1,6})?,[0-9]{1,6}(\.[0-9]{1,6})?`
+)
 
 // CropBox is the box of Crop, ok where there is one.
 func (o Options) CropBox() (low, high [3]float64, ok bool) {
@@ -177,6 +200,65 @@ func (o Options) CropBox() (low, high [3]float64, ok bool) {
 		box[i] = v
 	}
 	return [3]float64(box[:3]), [3]float64(box[3:]), true
+}
+
+// UpDirection is the direction of Up, ok where it is one.
+func (o Options) UpDirection() (up [3]float64, ok bool) {
+	up, err := triple(o.Up)
+	return up, err == nil
+}
+
+// Sight is a place on an image, in pixels of the picture as it was sent.
+type Sight struct {
+	Image string
+	X, Y  float64
+}
+
+// Distance is what Scale says: metres between two ends. Each is what two images show or, where there are no images, a point.
+type Distance struct {
+	Metres float64
+	Points [2][3]float64
+	Seen   [2][2]Sight
+}
+
+// KnownDistance is the distance of Scale, ok where there is one.
+func (o Options) KnownDistance() (d Distance, ok bool) {
+	metres, ends, ok := strings.Cut(o.Scale, "=")
+	if !ok || (Options{Scale: o.Scale}).Validate() != nil {
+		return d, false
+	}
+	d.Metres, _ = strconv.ParseFloat(metres, 64) // the pattern has seen all numbers
+	for i, end := range strings.Split(ends, "/") {
+		if point, err := triple(end); err == nil {
+			d.Points[i] = point
+			continue
+		}
+		parts := sightsOf.FindStringSubmatch(end)
+		for k := range 2 {
+			s := &d.Seen[i][k]
+			s.Image = parts[1+3*k]
+			s.X, _ = strconv.ParseFloat(parts[2+3*k], 64)
+			s.Y, _ = strconv.ParseFloat(parts[3+3*k], 64)
+		}
+	}
+	return d, true
+}
+
+// sightsOf takes the two sights of an end apart.
+var sightsOf = regexp.MustCompile(`^(.+)@([0-9.]+),([0-9.]+)\+(.+)@([0-9.]+),([0-9.]+)$`)
+
+// triple reads three numbers with commas between them.
+func triple(s string) (v [3]float64, err error) {
+	parts := strings.Split(s, ",")
+	if len(parts) != 3 {
+		return v, errors.New("not three numbers")
+	}
+	for i, part := range parts {
+		if v[i], err = strconv.ParseFloat(part, 64); err != nil {
+			return v, err
+		}
+	}
+	return v, nil
 }
 
 // Validate says what is wrong in words for the client.

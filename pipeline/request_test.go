@@ -18,7 +18,7 @@ func TestOptionsValidate(t *testing.T) {
 	// A client reads the field's name in the message.
 	for field, o := range map[string]Options{
 		"preset": {Preset: "ultra"}, "train_budget_s": {TrainBudgetS: -1}, "max_images": {MaxImages: 2}, "long_edge_px": {LongEdgePx: 63},
-		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "projection": {Projection: "fisheye"}, "background_mode": {BackgroundMode: "green"}, "cleanup": {Cleanup: "spotless"}, "crop": {Crop: "1,2,3"}, "outputs": {Outputs: []string{"sog", "sog"}},
+		"depth": {Depth: "../model"}, "sky": {Sky: "blue"}, "projection": {Projection: "fisheye"}, "background_mode": {BackgroundMode: "green"}, "cleanup": {Cleanup: "spotless"}, "crop": {Crop: "1,2,3"}, "up": {Up: "north"}, "scale": {Scale: "1=a.jpg"}, "outputs": {Outputs: []string{"sog", "sog"}},
 	} {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%+v: %v", o, err)
@@ -82,6 +82,32 @@ func TestCropBox(t *testing.T) {
 	}
 	if _, _, ok := (Options{}).WithDefaults().CropBox(); ok {
 		t.Error("no box is a box")
+	}
+}
+
+func TestUpAndScale(t *testing.T) {
+	if up, ok := (Options{Up: "0.5,-1,0"}).UpDirection(); !ok || up != [3]float64{0.5, -1, 0} || (Options{Up: "0.5,-1,0"}).Validate() != nil {
+		t.Errorf("%v %v", up, ok)
+	}
+	for _, up := range []string{UpAuto, UpCameras, ""} {
+		if _, ok := (Options{Up: up}).UpDirection(); ok || (Options{Up: up}).Validate() != nil {
+			t.Errorf("%q is a direction", up)
+		}
+	}
+	if d, ok := (Options{Scale: "0.50=-1,0,2.5/3,0,1"}).KnownDistance(); !ok || d != (Distance{Metres: 0.5, Points: [2][3]float64{{-1, 0, 2.5}, {3, 0, 1}}}) {
+		t.Errorf("%+v %v", d, ok)
+	}
+	// Names of files may have everything but a slash.
+	d, ok := (Options{Scale: "12=a+1@2,3.jpg@812,430.5+b c=.jpg@0,7/a+1@2,3.jpg@1020,455+frame_000012.jpg@1003,462"}).KnownDistance()
+	want := Distance{Metres: 12, Seen: [2][2]Sight{{{"a+1@2,3.jpg", 812, 430.5}, {"b c=.jpg", 0, 7}}, {{"a+1@2,3.jpg", 1020, 455}, {"frame_000012.jpg", 1003, 462}}}}
+	if !ok || d != want {
+		t.Errorf("%+v %v", d, ok)
+	}
+	for _, scale := range []string{"0=0,0,0/1,1,1", "0.0=0,0,0/1,1,1", "-1=0,0,0/1,1,1", "1=0,0,0", "1=0,0,0/1,1", "x=0,0,0/1,1,1", "1=0,0,0/a.jpg@1,2+b.jpg@3,4",
+		"1=a.jpg@1,2/b.jpg@3,4", "1=a.jpg@-1,2+b.jpg@3,4/a.jpg@1,2+b.jpg@3,4", "1e3=0,0,0/1,1,1", ScaleAuto} {
+		if _, ok := (Options{Scale: scale}).KnownDistance(); ok || scale != ScaleAuto && (Options{Scale: scale}).Validate() == nil {
+			t.Errorf("%q is a distance", scale)
+		}
 	}
 }
 

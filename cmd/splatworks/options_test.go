@@ -23,9 +23,9 @@ func parsedOptions(t *testing.T, args ...string) (pipeline.Options, error) {
 
 func TestFlagsAreOptions(t *testing.T) {
 	got, err := parsedOptions(t, "--preset=high", "--train-budget=90s", "--max-images=7", "--long-edge=1000", "--seed=18446744073709551615", "--depth=a-model",
-		"--outputs=glb,sog", "--projection=sphere", "--sky=on", "--background-mode=empty", "--cleanup=strong", "--crop=-1,-2,0,1,2,3.5", "--refine-poses", "--compensate-exposure")
+		"--outputs=glb,sog", "--projection=sphere", "--sky=on", "--background-mode=empty", "--cleanup=strong", "--crop=-1,-2,0,1,2,3.5", "--up=0,-1,0.5", "--scale=2=0,0,1/1,0,1", "--refine-poses", "--compensate-exposure")
 	want := pipeline.Options{Preset: pipeline.High, TrainBudgetS: 90, MaxImages: 7, LongEdgePx: 1000, Seed: 1<<64 - 1, Depth: "a-model",
-		Outputs: []string{"glb", "sog"}, Projection: pipeline.ProjectionSphere, Sky: pipeline.SkyOn, BackgroundMode: pipeline.BackgroundEmpty, Cleanup: pipeline.CleanupStrong, Crop: "-1,-2,0,1,2,3.5", RefinePoses: true, CompensateExposure: true}
+		Outputs: []string{"glb", "sog"}, Projection: pipeline.ProjectionSphere, Sky: pipeline.SkyOn, BackgroundMode: pipeline.BackgroundEmpty, Cleanup: pipeline.CleanupStrong, Crop: "-1,-2,0,1,2,3.5", Up: "0,-1,0.5", Scale: "2=0,0,1/1,0,1", RefinePoses: true, CompensateExposure: true}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v: %v", got, want, err)
 	}

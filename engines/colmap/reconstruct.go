@@ -38,6 +38,9 @@ type Plan struct {
 	// Given are poses that the images came with, where they did: none are looked for then.
 	Given *Given
 
+	// Asked is what is known of the world beyond the images.
+	Asked scene.Asked
+
 	// Size says what is reconstructed from, for progress in proportion to what is left; it may be missing.
 	Size Size
 }
@@ -283,9 +286,13 @@ func (r *reconstructor) deliver(ctx context.Context, chosen *scene.Reconstructio
 	if g := r.plan.Given; g != nil {
 		turned = g.Turned
 	}
-	chosen, world, err := chosen.Settle(r.positions(), turned)
+	chosen, world, err := chosen.Settle(r.positions(), turned, r.plan.Asked)
 	if err != nil {
 		return err
+	}
+	if world.Refused != "" {
+		r.warn("scale_not_used", "Name other places or images, or multiply the result with splatworks convert --scale.",
+			"The distance of %g m was not used: %s.", r.plan.Asked.Distance.Metres, world.Refused)
 	}
 	if r.plan.Given != nil {
 		world.Given = &world.From

@@ -387,6 +387,18 @@ func (c *Capture) prefix(source int) string {
 	return photoPrefix
 }
 
+// Shown is the size of the picture that an image was made of, in pixels as it is shown.
+func (c *Capture) Shown(m Image) (width, height int) {
+	switch {
+	case m.View != nil:
+		return m.Width, m.Height
+	case m.Source < len(c.videos):
+		return c.videos[m.Source].Width, c.videos[m.Source].Height
+	}
+	p := c.photos.Photos[m.Index]
+	return p.Width, p.Height
+}
+
 func (c *Capture) writeMasks(ctx context.Context, images []Image, dir string) error {
 	for i := range images {
 		m := &images[i]

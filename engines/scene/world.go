@@ -11,12 +11,19 @@ import (
 // motion finds it only up to a similarity.
 type World struct {
 	Up     string `json:"up"`              // the axis that points away from the ground: always "-y"
-	UpFrom string `json:"up_from"`         // what decided: "gps", or "cameras", which people hold level
+	UpFrom string `json:"up_from"`         // what decided: "gps", "asked", or "cameras", which people hold level
 	Unit   string `json:"unit"`            // "metre", or "view_distance": the median distance at which images see points
 	Origin string `json:"origin"`          // "focus": where the cameras look, or "points": the middle of the points
 	North  string `json:"north,omitempty"` // "+z" when GPS determines it
 	// UnitErrorPct is the standard error of the metre in percent, from how far the cameras are from their GPS positions.
 	UnitErrorPct float64 `json:"unit_error_pct,omitempty"`
+	// ScaleM is how many metres a unit has, where that is known: 1 where the unit is the metre, else what GPS says that is too uncertain
+	// to decide on the unit.
+	ScaleM        float64 `json:"scale_m,omitempty"`
+	ScaleFrom     string  `json:"scale_from,omitempty"`      // what says so: "gps", or "distance", which was asked for
+	ScaleErrorPct float64 `json:"scale_error_pct,omitempty"` // standard error of ScaleM in percent; of a distance, that of its marks
+	// Refused is why what was asked for could not be used, in words for people.
+	Refused string `json:"-"`
 	// From takes points from the world that the reconstruction had before.
 	From Similarity `json:"-"`
 	// Given is From where poses were given: it takes their world to this one.
@@ -57,21 +64,28 @@ func (r *Reconstruction) Moved(s Similarity) *Reconstruction {
 //
 // turned may hold the EXIF orientations of images that do not lie as they are shown, by name: people held the camera level as
 // shown.
-func (r *Reconstruction) Settle(enu map[string][3]float64, turned map[string]int) (*Reconstruction, World, error) {
+//
+// asked overrules both. A distance that cannot be measured is left out, and the reason is World.Refused.
+func (r *Reconstruction) Settle(enu map[string][3]float64, turned map[string]int, asked Asked) (*Reconstruction, World, error) {
 	if len(r.Images) == 0 {
 		return nil, World{}, fmt.Errorf("settling the world frame: no images")
 	}
 	world := World{Up: "-y", UpFrom: "cameras", Unit: UnitViewDistance}
 	s := Similarity{Scale: 1 / r.viewDistance(), Rotation: r.level(turned)}
-	if fit, ok := r.georeference(enu); ok {
+	fit, ok := r.georeference(enu)
+	if ok {
 		world.Unit, world.UnitErrorPct = UnitMetre, 100*fit.scaleError
 		s.Scale = fit.similarity.Scale
-		if fit.upError < upLimit {
+		if fit.upError < upLimit && !asked.Level {
 			world.UpFrom, world.North = "gps", "+z"
 			eastDownNorth := [3][3]float64{{1, 0, 0}, {0, 0, -1}, {0, 1, 0}}
 			s.Rotation = mulMat(eastDownNorth, fit.similarity.Rotation)
 		}
 	}
+	if fit.scaleError > 0 && fit.scaleError < scaleLimit {
+		world.ScaleM, world.ScaleFrom, world.ScaleErrorPct = fit.similarity.Scale/s.Scale, "gps", 100*fit.scaleError
+	}
+	r.obey(asked, &s, &world)
 	center, ok := r.focus()
 	world.Origin = "focus"
 	if !ok {
@@ -86,6 +100,50 @@ func (r *Reconstruction) Settle(enu map[string][3]float64, turned map[string]int
 	}
 	world.From = s
 	return r.Moved(s), world, nil
+}
+
+// obey lets what was asked for overrule the rotation and the scale of s.
+func (r *Reconstruction) obey(asked Asked, s *Similarity, world *World) {
+	if n := norm(asked.Up); n > 0 && finite(n) {
+		s.Rotation = mulMat(turning(unit(asked.Up), [3]float64{0, -1, 0}), s.Rotation)
+		world.UpFrom, world.North = "asked", ""
+	}
+	d := asked.Distance
+	if d == nil {
+		return
+	}
+	was, share := norm(sub(d.Ends[0].Point, d.Ends[1].Point)), 0.0
+	if d.Ends[0].Seen[0].Image != "" {
+		length, of, err := r.length(d)
+		if err != nil {
+			world.Refused = err.Error()
+			return
+		}
+		was, share = s.Scale*length, of
+	}
+	if scale := s.Scale * d.Metres / was; finite(scale) && scale > 0 {
+		s.Scale = scale
+		world.Unit, world.UnitErrorPct = UnitMetre, 0
+		world.ScaleM, world.ScaleFrom, world.ScaleErrorPct = 1, "distance", 100*share
+		return
+	}
+	world.Refused = "its two ends are in the same place"
+}
+
+// turning is the shortest rotation that takes the unit vector a to the unit vector b.
+func turning(a, b [3]float64) [3][3]float64 {
+	axis, cosine := cross(a, b), dot(a, b)
+	if cosine < -1+1e-12 { // half a turn about any normal
+		axis = reject([3]float64{1, 0, 0}, a)
+		if norm(axis) < 0.1 {
+			axis = reject([3]float64{0, 0, 1}, a)
+		}
+		axis = unit(axis)
+		return QuaternionMatrix([4]float64{0, axis[0], axis[1], axis[2]})
+	}
+	w := 1 + cosine
+	n := math.Sqrt(w*w + dot(axis, axis))
+	return QuaternionMatrix([4]float64{w / n, axis[0] / n, axis[1] / n, axis[2] / n})
 }
 
 // shown are the axes of a camera, as rows, once its image is turned upright by its EXIF orientation (TIFF 6.0: which sides of the
@@ -268,8 +326,9 @@ func (r *Reconstruction) middle() [3]float64 {
 
 // What GPS must allow to be decided: the unit to 5 %, up to 3°.
 const (
-	unitLimit = 0.05
-	upLimit   = 0.05
+	unitLimit  = 0.05
+	upLimit    = 0.05
+	scaleLimit = 0.5 // and to be worth saying
 )
 
 // georeferenced is how camera centres fit their GPS positions.

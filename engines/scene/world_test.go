@@ -87,7 +87,7 @@ func TestSettle(t *testing.T) {
 	} {
 		for range 20 {
 			moved := test.capture.Moved(randomSimilarity(rng))
-			settled, world, err := moved.Settle(nil, nil)
+			settled, world, err := moved.Settle(nil, nil, Asked{})
 			if first := moved.Images[0].Center(); !(norm(sub(world.From.Apply(first), settled.Images[0].Center())) < 1e-6*(1+norm(first))) {
 				t.Fatalf("%s: %+v is not where the world came from", name, world.From)
 			}
@@ -135,7 +135,7 @@ func TestSettleWithGPS(t *testing.T) {
 		return enu
 	}
 	moved := capture.Moved(randomSimilarity(rng))
-	settled, world, err := moved.Settle(gps(2), nil)
+	settled, world, err := moved.Settle(gps(2), nil, Asked{})
 	if err != nil || world.Unit != UnitMetre || world.UpFrom != "gps" || world.North != "+z" || !(world.UnitErrorPct > 0.1 && world.UnitErrorPct < 5) {
 		t.Fatalf("%+v, %v", world, err)
 	}
@@ -150,7 +150,7 @@ func TestSettleWithGPS(t *testing.T) {
 		t.Errorf("up and north are off by %.1f°", tilt)
 	}
 	// The same orbit around a vase, with the same receiver.
-	if _, world, err := moved.Settle(gps(100), nil); err != nil || world.Unit != UnitViewDistance || world.UpFrom != "cameras" {
+	if _, world, err := moved.Settle(gps(100), nil, Asked{}); err != nil || world.Unit != UnitViewDistance || world.UpFrom != "cameras" {
 		t.Errorf("%+v, %v", world, err)
 	}
 }
@@ -162,10 +162,10 @@ func TestSettleNeedsAnExtent(t *testing.T) {
 	for i := range still.Images {
 		still.Images[i].CamFromWorld.Translation = [3]float64{}
 	}
-	if _, world, err := still.Settle(nil, nil); err == nil {
+	if _, world, err := still.Settle(nil, nil, Asked{}); err == nil {
 		t.Errorf("no extent gave %+v", world)
 	}
-	if _, _, err := (&Reconstruction{}).Settle(nil, nil); err == nil {
+	if _, _, err := (&Reconstruction{}).Settle(nil, nil, Asked{}); err == nil {
 		t.Error("nothing was settled")
 	}
 }

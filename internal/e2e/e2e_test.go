@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"os/exec"
@@ -135,6 +136,24 @@ func TestSample(t *testing.T) {
 	}
 	if !(c.PositionRMSE < 0.005*radius) {
 		t.Errorf("position error %.3f %% of the orbit radius", 100*c.PositionRMSE/radius)
+	}
+	model, err := scene.Read(filepath.Join(dir, "sparse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := on(knownDistance(t, truth), float64(model.Cameras[0].Width)/float64(truth.Cameras[0].Width))
+	metric, world, err := model.Settle(nil, nil, scene.Asked{Distance: known})
+	if err != nil || world.Refused != "" {
+		t.Fatalf("%v %s", err, world.Refused)
+	}
+	measured, err := scene.Compare(metric, truth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	off := 100 * (measured.Similarity.Scale - 1)
+	t.Logf("a metre by a known distance is off by %.2f %%, said to be %.2f %%", off, world.ScaleErrorPct)
+	if !(math.Abs(off) < 3*world.ScaleErrorPct && world.ScaleErrorPct < 3) {
+		t.Errorf("a metre is off by %.2f %%, said to be %.2f %%", off, world.ScaleErrorPct)
 	}
 	if !(r.Quality.PSNRdB > 24) { // measured above 27 for the preview preset
 		t.Errorf("held-out PSNR %.2f dB", r.Quality.PSNRdB)

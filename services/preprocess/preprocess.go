@@ -147,6 +147,9 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	plan.ImagePath, plan.MaskPath = a.folder, frames.MasksBeside(a.folder)
 	plan.WorkPath, plan.OutputPath = a.workPath, filepath.Join(dir, "out")
 	plan.Video, plan.Images = capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0, capture.inputs(a.images)
+	if plan.Asked, err = asked(job.Options, a.images, capture.Shown); err != nil {
+		return colmap.Result{}, err
+	}
 	plan.UndistortedSize = undistortedSize(w.longEdgePx, a.rung.edgePx)
 	if w.given {
 		if plan.Given, err = capture.given(job, a); err != nil {
