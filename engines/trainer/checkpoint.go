@@ -207,10 +207,13 @@ func readCheckpointHeader(in io.Reader) (*checkpointHeader, error) {
 // accept checks that a checkpoint belongs to this training and takes its header over.
 func (t *training) accept(h *checkpointHeader) error {
 	same := h.Config
-	same.Threads, same.MemoryBytes = t.cfg.Threads, t.cfg.MemoryBytes
+	same.Threads, same.MemoryBytes, same.MaxGaussians = t.cfg.Threads, t.cfg.MemoryBytes, t.cfg.MaxGaussians
 	same.CheckpointEvery, same.EvaluateEvery = t.cfg.CheckpointEvery, t.cfg.EvaluateEvery
 	if same != t.cfg {
 		return fmt.Errorf("%w: it was made with another configuration: %+v", ErrCheckpoint, h.Config)
+	}
+	if t.hooks.KeepGaussians && h.Gaussians <= t.cfg.mostGaussians() {
+		t.cfg.MaxGaussians = max(t.cfg.MaxGaussians, h.Gaussians)
 	}
 	if h.Data != t.data.fingerprint() {
 		return fmt.Errorf("%w: it was made from other images", ErrCheckpoint)

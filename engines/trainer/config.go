@@ -61,6 +61,28 @@ func GaussiansFor(budget time.Duration) int {
 	return int(min(max(1500*min(s, 20)+800*min(max(s-20, 0), 60)+100*max(s-80, 0), 5_000), 500_000))
 }
 
+// GaussiansOnCard is GaussiansFor of a graphics card. By the bytes and instructions of an iteration (docs/gpu.md) a card of 300 GB/s
+// such as an L4 then makes some 7 500 iterations in the 75 s of the standard preset; it was not measured.
+func GaussiansOnCard(budget time.Duration) int {
+	s := budget.Seconds()
+	return int(min(max(15_000*min(s, 20)+12_000*min(max(s-20, 0), 60)+9_000*max(s-80, 0), 5_000), 3_000_000))
+}
+
+// OnCard makes c what a preset is on a graphics card with that memory, in bytes: as many Gaussians as its budget can make use of
+// there, as far as the card has room for them, and the memory of the host that they take.
+func (c *Config) OnCard(memory int64) {
+	c.MaxGaussians = min(GaussiansOnCard(c.Budget), MostOnCard(memory))
+	c.makeRoom(c.MaxGaussians)
+}
+
+// Takeover prepares c for the rest of a run that a card of unknown memory has begun: Hooks.KeepGaussians then keeps what the card
+// made.
+func (c *Config) Takeover() { c.makeRoom(GaussiansOnCard(c.Budget)) }
+
+func (c *Config) makeRoom(gaussians int) {
+	c.MemoryBytes = max(c.MemoryBytes, 2*(int64(gaussians)+1)*bytesPerGaussian)
+}
+
 // Defaults is the Config of a preset. A caller that changes Budget should take MaxGaussians from GaussiansFor.
 func Defaults(p Preset) (Config, error) {
 	c := Config{

@@ -28,6 +28,9 @@ type Hooks struct {
 	// Device runs the iterations and refinements; nil: the processor does. Everything else happens on the processor. Train
 	// does not close it.
 	Device gpu.Device
+	// KeepGaussians lets a run that is resumed have the Gaussians of its checkpoint where they are more than MaxGaussians; it adds
+	// none to them.
+	KeepGaussians bool
 	// Stop, when closed, asks the run to save a checkpoint and return ErrStopped within one iteration and the time of
 	// the save. Cancelling the context saves nothing.
 	Stop <-chan struct{}
@@ -116,7 +119,7 @@ type spending struct {
 }
 
 // Train runs the schedule from its beginning, or from a checkpoint when resume is not nil. A resumed run must have the
-// same data and the same configuration, except Threads, MemoryBytes and the intervals. Cancelling the context ends it
+// same data and the same configuration, except Threads, MaxGaussians, MemoryBytes and the intervals. Cancelling the context ends it
 // at once with the context's error; see Hooks.Stop for an end that can be resumed.
 func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hooks Hooks) (*Result, error) {
 	if err := cfg.Validate(); err != nil {

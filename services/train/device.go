@@ -26,6 +26,40 @@ const (
 type device struct {
 	card         gpu.Device // nil: the processor
 	name, reason string
+	fast         bool // a card that is worth larger models
+	tookOver     bool // from a card that failed
+	keeps        bool // the Gaussians of a checkpoint, however many
+}
+
+// fit makes the configuration that of the device: on a fast card more Gaussians fit into the time. After a full card half of
+// everything is planned, of what is kept there too.
+func (d *device) fit(cfg *trainer.Config, smaller bool) {
+	switch {
+	case d.fast:
+		cfg.OnCard(d.card.Memory())
+		if smaller {
+			cfg.MaxGaussians /= 2
+		}
+	case d.tookOver, d.card != nil && !smaller: // which may have been faster when it made the checkpoint
+		cfg.Takeover()
+		d.keeps = true
+	}
+	if smaller && d.card != nil {
+		d.card = half{d.card}
+	}
+}
+
+// half of a card's memory is to be used.
+type half struct{ gpu.Device }
+
+func (h half) Memory() int64 { return h.Device.Memory() / 2 }
+
+// gaussians that a part of the budget can make use of.
+func (d device) gaussians(budget time.Duration) int {
+	if d.fast {
+		return trainer.GaussiansOnCard(budget)
+	}
+	return trainer.GaussiansFor(budget)
 }
 
 func (d device) close() error {
@@ -45,25 +79,24 @@ func (c Config) choose(job *stage.Job, cfg *trainer.Config, data *trainer.Datase
 	case c.Device == cards.CPU:
 		return processor("as the settings of this machine ask")
 	case auto && job.Earlier != nil && job.Earlier.Code == cardFailed:
-		return processor("the graphics card failed in the attempt before this one")
+		d, err := processor("the graphics card failed in the attempt before this one")
+		d.tookOver = true
+		return d, err
 	default:
-		d, reason, err := c.open(auto, cfg, data)
+		d, err := c.open(auto, cfg, data)
 		if err != nil && auto {
 			return processor(err.Error())
 		}
-		if err != nil {
-			return device{}, err
-		}
-		if d == nil {
-			return processor(reason)
-		}
-		return device{d, d.Name(), reason}, nil
+		return d, err
 	}
 }
 
-// open returns a card that agrees with the processor and, if it must, outdoes it; none with the reason where the processor is
-// quicker.
-func (c Config) open(quicker bool, cfg *trainer.Config, data *trainer.Dataset) (gpu.Device, string, error) {
+// muchQuicker than the processor a card must be to be given the counts of a card: one that is hardly quicker, or is the processor,
+// would only grow what it has no time to train.
+const muchQuicker = 4
+
+// open returns a card that agrees with the processor and, if it must, outdoes it; the processor with the reason where that is quicker.
+func (c Config) open(quicker bool, cfg *trainer.Config, data *trainer.Dataset) (device, error) {
 	open := c.OpenCard
 	if open == nil {
 		open = cards.Open
@@ -74,22 +107,22 @@ func (c Config) open(quicker bool, cfg *trainer.Config, data *trainer.Dataset) (
 	}
 	card, err := open(driver)
 	if err != nil {
-		return nil, "", fault.New(fault.Broken, cardMissing, "Train with 'auto' or 'cpu', or look at what 'splatworks doctor' says about the card.", "No graphics card can train here.").Because(err)
+		return device{}, fault.New(fault.Broken, cardMissing, "Train with 'auto' or 'cpu', or look at what 'splatworks doctor' says about the card.", "No graphics card can train here.").Because(err)
 	}
 	started := c.Now()
 	trial, err := trainer.TryDevice(*cfg, data, card, func() time.Duration { return c.Now().Sub(started) })
 	if err != nil {
-		return nil, "", errors.Join(cardFailure(err), card.Close())
+		return device{}, errors.Join(cardFailure(err), card.Close())
 	}
 	if !trial.Agrees() {
-		return nil, "", errors.Join(fault.New(fault.Broken, cardWrong, "Train on the processor; another version of the card's driver may help.",
+		return device{}, errors.Join(fault.New(fault.Broken, cardWrong, "Train on the processor; another version of the card's driver may help.",
 			"%s does not compute what the processor does: the loss of a view is off by %.1g, its gradient by %.1g, that by the camera by %.1g.", card.Name(), trial.LossApart, trial.GradientApart, trial.PoseApart), card.Close())
 	}
 	measured := fmt.Sprintf("a view takes it %.3g ms, the processor %.3g ms", milliseconds(trial.Device), milliseconds(trial.Processor))
 	if quicker && trial.Device >= trial.Processor {
-		return nil, fmt.Sprintf("%s: %s", card.Name(), measured), card.Close()
+		return device{name: artifacts.ProcessorTrained, reason: fmt.Sprintf("%s: %s", card.Name(), measured)}, card.Close()
 	}
-	return card, measured, nil
+	return device{card: card, name: card.Name(), reason: measured, fast: muchQuicker*trial.Device <= trial.Processor}, nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,6 +1,7 @@
 package train_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/splatworks/splatworks/engines/gpu/cards"
 	"github.com/splatworks/splatworks/engines/gpu/kernels"
 	"github.com/splatworks/splatworks/engines/gpu/ptx"
+	"github.com/splatworks/splatworks/engines/trainer"
 	"github.com/splatworks/splatworks/internal/stage/stagetest"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/services/train"
@@ -131,5 +133,94 @@ func TestAFailedCardIsPassing(t *testing.T) {
 	_, failure := on(t, sceneOf(t, 6, false), cards.OpenCL, pipeline.Options{}, &card{left: 130})
 	if failure == nil || failure.Kind != pipeline.Transient || failure.Code != "card_failed" {
 		t.Errorf("failure %+v", failure)
+	}
+}
+
+// fragile is the PTX interpreter on which something happens once, as soon as ready says so.
+type fragile struct {
+	gpu.Device
+	memory  int64 // it says that it has
+	ready   func() bool
+	fault   error
+	happens *int // times left
+}
+
+func (f *fragile) Memory() int64 { return f.memory }
+
+func (f *fragile) Launch(k gpu.Kernel, groups int, args ...any) error {
+	if *f.happens > 0 && f.ready() {
+		*f.happens--
+		return fmt.Errorf("launch: %w", f.fault)
+	}
+	return f.Device.Launch(k, groups, args...)
+}
+
+// A card that fails in the midst of training costs what was done since the last checkpoint: the next attempt continues there, on
+// the processor with auto. After a full card it continues with half of the memory.
+func TestTheAttemptAfterACard(t *testing.T) {
+	const memory = 1 << 24 // room for some thousand Gaussians
+	for name, test := range map[string]struct {
+		driver   cards.Driver
+		fault    error
+		code     string
+		openings int
+		device   string
+		most     int // Gaussians
+	}{
+		"failed": {cards.Auto, gpu.ErrFailed, "card_failed", 1, artifacts.ProcessorTrained, trainer.GaussiansFor(3 * time.Second)},
+		"full":   {cards.CUDA, gpu.ErrMemory, "card_memory", 2, "PTX interpreter", trainer.MostOnCard(memory) / 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var looks atomic.Int64
+			var w *stagetest.World
+			openings, faults := 0, 1
+			saved := func() bool {
+				_, err := w.Store.Stat(t.Context(), w.Buckets.Artifacts, artifacts.Path(w.Request.ID, pipeline.Train, 1, artifacts.Checkpoint))
+				return err == nil
+			}
+			quick := &card{left: -1, quick: true}
+			w = stagetest.New(t, pipeline.Options{TrainBudgetS: 3, LongEdgePx: 32}, train.Stage(train.Config{
+				Threads: 2, Device: test.driver,
+				Now: func() time.Time {
+					if !quick.busy {
+						looks.Add(1)
+					}
+					quick.busy = false
+					return time.UnixMilli(300 * looks.Load())
+				},
+				OpenCard: func(cards.Driver) (gpu.Device, error) {
+					openings++
+					d, err := ptx.Open(kernels.PTX)
+					quick.Device = &fragile{Device: d, memory: memory, ready: saved, fault: test.fault, happens: &faults}
+					return quick, err
+				},
+			}))
+			w.Give(artifacts.Scene, sceneOf(t, 4, false))
+			w.Work()
+			state, err := w.Queue.Lookup(t.Context(), w.Request.ID)
+			if err != nil || state.Failure == nil || state.Failure.Code != test.code {
+				t.Fatalf("after the first attempt: %+v, %v", state.Failure, err)
+			}
+			w.Later(time.Hour)
+			w.Work()
+			r := w.Report()
+			history := w.Manifest().History
+			at, resumed := history[len(history)-1].Metrics["resumed_at"]
+			if !resumed || !(at > 0) {
+				t.Errorf("resumed at %v: %t", at, resumed)
+			}
+			if r.Training.Device != test.device || openings != test.openings || faults != 0 {
+				t.Errorf("trained on %q because %q; %d openings", r.Training.Device, r.Training.DeviceReason, openings)
+			}
+			var report struct{ Config trainer.Config }
+			if err := json.Unmarshal(w.Body(artifacts.TrainReport), &report); err != nil || report.Config.MaxGaussians != test.most {
+				t.Errorf("at most %d Gaussians, want %d; %v", report.Config.MaxGaussians, test.most, err)
+			}
+			for _, warning := range r.Warnings {
+				if warning.Code == "checkpoint_unusable" {
+					t.Errorf("warned %+v", warning)
+				}
+			}
+		})
 	}
 }

@@ -72,6 +72,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return err
 	}
+	on.fit(&cfg, job.Smaller)
 	trial, err := c.tried(ctx, job, &cfg, data, on)
 	var result *trainer.Result
 	if err == nil {
@@ -154,11 +155,12 @@ func (c Config) train(ctx context.Context, job *stage.Job, cfg trainer.Config, d
 	started, previews := c.Now(), newPreviews(job)
 	defer previews.wait()
 	hooks := trainer.Hooks{
-		Clock:   func() time.Duration { return c.Now().Sub(started) },
-		Device:  on.card,
-		Stop:    job.Stopping(),
-		Events:  func(e trainer.Event) { forward(job, e) },
-		Preview: func(cloud *splat.Cloud) { previews.publish(ctx, cloud) },
+		Clock:         func() time.Duration { return c.Now().Sub(started) },
+		Device:        on.card,
+		Stop:          job.Stopping(),
+		Events:        func(e trainer.Event) { forward(job, e) },
+		Preview:       func(cloud *splat.Cloud) { previews.publish(ctx, cloud) },
+		KeepGaussians: on.keeps,
 		Save: func(write func(io.Writer) error) error {
 			// A checkpoint must reach the store even while the work is being given up.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)

@@ -34,7 +34,7 @@ func (c Config) tried(ctx context.Context, job *stage.Job, cfg *trainer.Config, 
 	}
 	short := *cfg
 	short.Budget = time.Duration(trialShare * float64(cfg.Budget))
-	short.MaxGaussians = min(cfg.MaxGaussians, trainer.GaussiansFor(short.Budget))
+	short.MaxGaussians = min(cfg.MaxGaussians, on.gaussians(short.Budget))
 	short.EvaluateEvery = 0
 	cfg.Budget -= short.Budget
 	// The first and the last image may be the ends of a path, beyond which nobody can see.

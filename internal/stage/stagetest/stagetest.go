@@ -21,7 +21,7 @@ import (
 	"github.com/splatworks/splatworks/queue/memq"
 )
 
-// World is a backend in memory, whose clock stands still, with one request.
+// World is a backend in memory with one request. Its clock stands still but for Later.
 type World struct {
 	Store   *memory.Store
 	Queue   *memq.Queue
@@ -30,17 +30,18 @@ type World struct {
 	Worker  stage.Worker
 	Known   artifacts.ReportDocument // what the stages before reported
 
-	t *testing.T
+	t    *testing.T
+	time time.Time
 }
 
 // New submits a request with options, to be worked on at the stage that is defined.
 func New(t *testing.T, options pipeline.Options, d stage.Definition) *World {
 	t.Helper()
-	now := func() time.Time { return time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) }
-	w := &World{t: t, Store: memory.New(), Buckets: artifacts.Buckets{Inbox: map[pipeline.Stage]string{}, Artifacts: "artifacts"}}
+	w := &World{t: t, time: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), Store: memory.New(), Buckets: artifacts.Buckets{Inbox: map[pipeline.Stage]string{}, Artifacts: "artifacts"}}
 	for _, s := range pipeline.Stages() {
 		w.Buckets.Inbox[s] = "inbox-" + string(s)
 	}
+	now := func() time.Time { return w.time }
 	w.Queue = memq.New(queue.Config{Now: now, Rand: func() float64 { return 0 }})
 	id, err := pipeline.NewRequestID(now(), bytes.NewReader(bytes.Repeat([]byte{7}, 16)))
 	if err != nil {
@@ -111,6 +112,15 @@ func bodyOf(path string) (io.Reader, error) {
 	}
 	data, err := os.ReadFile(path)
 	return bytes.NewReader(data), err
+}
+
+// Later moves the clock while nothing works, and makes ready what is then due.
+func (w *World) Later(d time.Duration) {
+	w.t.Helper()
+	w.time = w.time.Add(d)
+	if _, err := w.Queue.Reap(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // Work lets the worker run until nothing is ready.

@@ -1,0 +1,75 @@
+package trainer
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+)
+
+// Every preset is larger on a card, up to 3 million Gaussians, as far as the card has room; and what it takes of the host fits into
+// the plan.
+func TestPresetsOnACard(t *testing.T) {
+	for preset, want := range map[Preset]int{Preview: 300_000, Standard: 960_000, High: 3_000_000} {
+		for _, memory := range []int64{80 << 30, 24 << 30, 4 << 30, 1 << 30} {
+			processor, err := Defaults(preset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := processor
+			c.OnCard(memory)
+			if c.MaxGaussians != min(want, MostOnCard(memory)) || c.Budget != processor.Budget {
+				t.Errorf("%s with %d GiB: %d Gaussians in %v", preset, memory>>30, c.MaxGaussians, c.Budget)
+			}
+			if c.MaxGaussians > c.mostGaussians() || c.MemoryBytes < processor.MemoryBytes || c.MemoryBytes > 12<<30 {
+				t.Errorf("%s with %d GiB: %d Gaussians in %d bytes of the host", preset, memory>>30, c.MaxGaussians, c.MemoryBytes)
+			}
+			takeover := processor
+			if takeover.Takeover(); takeover.mostGaussians() < c.MaxGaussians || takeover.MaxGaussians != processor.MaxGaussians {
+				t.Errorf("%s: %d Gaussians may be taken over", preset, takeover.mostGaussians())
+			}
+		}
+	}
+	for budget := time.Second; budget < time.Hour; budget *= 2 {
+		if !(GaussiansOnCard(budget) >= GaussiansFor(budget) && GaussiansOnCard(2*budget) >= GaussiansOnCard(budget)) {
+			t.Errorf("%v: %d on a card, %d on the processor", budget, GaussiansOnCard(budget), GaussiansFor(budget))
+		}
+	}
+}
+
+// A run that is resumed under a lower cap is refused, or keeps what it has and adds nothing; under one that fits it continues.
+func TestResumeUnderAnotherCap(t *testing.T) {
+	cfg, d := testConfig(120), synthetic(9, 32, 24)
+	var s saver
+	stop := make(chan struct{})
+	had := 0
+	_, err := Train(t.Context(), cfg, d, nil, Hooks{Clock: ticking(time.Second), Save: s.save, Stop: stop, Events: func(e Event) {
+		if p, ok := e.(Progress); ok && p.Iteration == 60 {
+			had = p.Gaussians
+			close(stop)
+		}
+	}})
+	if !errors.Is(err, ErrStopped) || had < 200 {
+		t.Fatalf("%v with %d Gaussians", err, had)
+	}
+	resume := func(most int, keep bool) (int, error) {
+		other := cfg
+		other.MaxGaussians = most
+		grown := 0
+		_, err := Train(t.Context(), other, d, bytes.NewReader(s.data), Hooks{Clock: ticking(time.Second), KeepGaussians: keep, Events: func(e Event) {
+			if p, ok := e.(Progress); ok {
+				grown = max(grown, p.Gaussians)
+			}
+		}})
+		return grown, err
+	}
+	if _, err := resume(had/2, false); !errors.Is(err, ErrCheckpoint) {
+		t.Errorf("half of what there is: %v", err)
+	}
+	if n, err := resume(had/2, true); err != nil || n != had {
+		t.Errorf("%d Gaussians of %d are kept, %v", n, had, err)
+	}
+	if n, err := resume(cfg.MaxGaussians+100, false); err != nil || n <= had {
+		t.Errorf("%d Gaussians of %d, %v", n, had, err)
+	}
+}
