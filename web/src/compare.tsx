@@ -27,7 +27,7 @@ export function Compare({ url, pairs, heldOut }: { url: string; pairs: Pair[]; h
       <h2>Photograph and splat</h2>
       <p class="muted">{heldOut ? 'Pictures that training never saw: what the splat knows of places between your pictures.' : 'Pictures that training saw: there were too few to leave any out.'}</p>
       {pairs.length > 1 && <label class="field">Picture<select value={chosen} onChange={e => choose(Number(e.currentTarget.value))}>{pairs.map((p, i) => <option key={i} value={i}>{`${p.name}${rank(p)}`}</option>)}</select></label>}
-      <div style={{ maxWidth: `${1.5 * pair.width}px` }}><div class="pair" style={{ '--at': `${percent}%` }}>
+      <div style={{ maxWidth: `min(${1.5 * pair.width}px, ${(75 * pair.width) / pair.height}vh)` }}><div class="pair" style={{ '--at': `${percent}%` }}>
         <canvas ref={canvas} role="img" aria-label={`${pair.name}: photograph on the left, splat on the right`} />
         <span class="edge" aria-hidden="true" />
         <input type="range" min={0} max={100} value={percent} aria-label="Share of the photograph" aria-valuetext={`${percent} % photograph`} onInput={e => slide(Number(e.currentTarget.value))} />
