@@ -26,19 +26,23 @@ const (
 
 // readNotes returns the notes of a request; without a version where none were stored.
 func (s *Service) readNotes(ctx context.Context, requestID string) (api.Notes, error) {
-	none := api.Notes{Notes: []api.Note{}}
-	o, err := s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.NotesName(requestID))
-	if err == nil {
-		n := none
-		if err = artifacts.GetJSON(ctx, s.Store, o, &n, maxNotesBytes); err == nil {
-			n.Version = strconv.FormatInt(o.Generation, 10)
+	for range 3 { // they may be replaced between the two calls
+		o, err := s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.NotesName(requestID))
+		if errors.Is(err, artifacts.ErrNotFound) {
+			return api.Notes{Notes: []api.Note{}}, nil
+		}
+		n := api.Notes{Version: strconv.FormatInt(o.Generation, 10)}
+		if err == nil {
+			err = artifacts.GetJSON(ctx, s.Store, o, &n, maxNotesBytes)
+		}
+		if err == nil {
 			return n, nil
 		}
+		if !errors.Is(err, artifacts.ErrNotFound) {
+			return api.Notes{}, fmt.Errorf("read notes: %w", err)
+		}
 	}
-	if errors.Is(err, artifacts.ErrNotFound) {
-		return none, nil
-	}
-	return none, fmt.Errorf("read notes: %w", err)
+	return api.Notes{}, errors.New("read notes: they are replaced all the time")
 }
 
 // notes serves GET /notes.
@@ -105,10 +109,10 @@ func checkNotes(notes []api.Note) *serve.Problem {
 	}
 	for i, n := range notes {
 		if strings.TrimSpace(n.Text) == "" || len(n.Text) > maxNoteBytes || strings.ContainsFunc(n.Text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }) {
-			return invalid("invalid_notes", fmt.Sprintf("The text of note %d must have between 1 and %d bytes, and no control characters but line breaks.", i, maxNoteBytes), "Correct it.")
+			return invalid("invalid_notes", fmt.Sprintf("The text of note %d must have between 1 and %d bytes, and no control characters but line breaks.", i+1, maxNoteBytes), "Correct it.")
 		}
 		if len(n.Position) != 3 || slices.ContainsFunc(n.Position, func(x float64) bool { return !(math.Abs(x) <= farthestNote) }) {
-			return invalid("invalid_notes", fmt.Sprintf("The position of note %d must be three numbers of at most %g.", i, farthestNote), "Give it in the splat's own coordinates.")
+			return invalid("invalid_notes", fmt.Sprintf("The position of note %d must be three numbers of at most %g.", i+1, farthestNote), "Give it in the splat's own coordinates.")
 		}
 	}
 	return nil

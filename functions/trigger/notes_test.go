@@ -3,11 +3,16 @@ package trigger_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/splatworks/splatworks/adapters/ratelimit"
+	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
 	"github.com/splatworks/splatworks/client/api"
+	"github.com/splatworks/splatworks/functions/trigger"
 )
 
 func noted(text string, position ...float64) api.Note {
@@ -88,4 +93,49 @@ func TestNotesAreBounded(t *testing.T) {
 		w.putNotes(a.CallbackToken, http.StatusBadRequest, "", bad)
 	}
 	w.putNotes(a.CallbackToken, http.StatusOK, "", full...)
+}
+
+// checkNotes gets every answer of the two operations for notes.
+func checkNotes(t *testing.T, check func(operation string, rec *httptest.ResponseRecorder)) {
+	t.Helper()
+	w := newWorld(t, func(c *trigger.Config) {
+		c.Changes = brokenChanges{ratelimittest.NewMemory(ratelimit.Limit{Calls: 20, Window: time.Minute}, c.Now), c.Limiter.(brokenLimiter).w}
+	})
+	owner, waiting := w.trigger("a"), w.trigger("b")
+	w.finish(owner.RequestID)
+	call := func(method, token, body string, headers ...string) int {
+		t.Helper()
+		headers = append([]string{"Content-Type: application/json"}, headers...)
+		if token != "" {
+			headers = append(headers, bearer(token))
+		}
+		rec := w.call(method, "/notes", body, headers...)
+		check(method+" /notes", rec)
+		return rec.Code
+	}
+	note := `{"notes":[{"position":[0,0,1],"text":"a"}]}`
+	for _, body := range []string{`{`, `{"x":1}`, `{"notes":[{"position":[],"text":"a"}]}`, `{"notes":[{"position":[0,0,1],"text":"` + strings.Repeat("x", 70_000) + `"}]}`} {
+		call("PUT", owner.CallbackToken, body)
+	}
+	call("PUT", owner.CallbackToken, note, "Content-Type: text/plain")
+	call("PUT", waiting.CallbackToken, note)
+	call("PUT", owner.CallbackToken, note)
+	call("PUT", owner.CallbackToken, note)
+	for _, method := range []string{"GET", "PUT"} {
+		call(method, "", note)
+		call(method, "x", note)
+		for _, broken := range []string{"lookup", "changes", "stat", "open"} {
+			w.fail(broken, true)
+			if code := call(method, owner.CallbackToken, note); code != http.StatusServiceUnavailable {
+				t.Errorf("%s without %s: %d", method, broken, code)
+			}
+			w.fail(broken, false)
+		}
+		call(method, owner.CallbackToken, note)
+	}
+	for range 20 {
+		w.call("GET", "/notes", "", bearer(owner.CallbackToken))
+	}
+	call("GET", owner.CallbackToken, "")
+	call("PUT", owner.CallbackToken, note)
 }

@@ -77,6 +77,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	checkUploads(t, check)
 	checkLimits(t, check)
 	checkShares(t, check)
+	checkNotes(t, check)
 	checkEstimates(t, check)
 
 	done := w.trigger("done")
