@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/splatworks/splatworks/engines/scene"
 	"github.com/splatworks/splatworks/engines/splat"
 	"github.com/splatworks/splatworks/web"
 )
@@ -23,6 +25,7 @@ type convertCommand struct {
 	Translate string   `placeholder:"X,Y,Z" help:"Move by this, after turning and scaling."`
 	Count     int      `placeholder:"N" help:"Merge Gaussians until at most N are left, those that are missed least first."`
 	Levels    int      `default:"-1" placeholder:"N" help:"Coarser levels of detail in lod-meta.json and tileset.json, each of half as many Gaussians; otherwise as many as it takes to a million Gaussians."`
+	Place     string   `placeholder:"REPORT" help:"Put 3D Tiles on the Earth, where the report.json that came with the splat says that it is (photos with GPS)."`
 	Degree    int      `default:"-1" placeholder:"D" help:"Highest degree of the spherical harmonics to keep, 0 to 3."`
 }
 
@@ -88,8 +91,18 @@ func (cmd convertCommand) Run(c console) error {
 
 // writer is how a splat is written to out, by the end of that name. The size of a folder is not counted: 0.
 func (cmd convertCommand) writer(out string) (func(*splat.Cloud) (size int64, err error), error) {
-	if folder, ok := splat.FolderOf(out); ok {
-		return func(cloud *splat.Cloud) (int64, error) { return 0, folder.Write(filepath.Dir(out), cloud, cmd.Levels) }, nil
+	folder, ok := splat.FolderOf(out)
+	place, err := cmd.place(folder)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return func(cloud *splat.Cloud) (int64, error) {
+			if err := folder.Write(filepath.Dir(out), cloud, cmd.Levels); err != nil || place == nil {
+				return 0, err
+			}
+			return 0, splat.PlaceTiles(filepath.Dir(out), place.EarthFixed)
+		}, nil
 	}
 	if strings.HasSuffix(strings.ToLower(out), pageSuffix) {
 		return func(cloud *splat.Cloud) (int64, error) { return writePage(out, cloud) }, nil
@@ -116,6 +129,32 @@ func writePage(path string, cloud *splat.Cloud) (size int64, err error) {
 	title := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	page := web.Standalone{Title: title, Name: "splat" + sog.Suffix}
 	return writeWhole(path, func(w io.Writer) error { return page.Write(w, &held) })
+}
+
+// place reads where the splat is on the Earth, if that was asked for.
+func (cmd convertCommand) place(folder splat.Folder) (*scene.Place, error) {
+	if cmd.Place == "" {
+		return nil, nil
+	}
+	if folder.Name != "3d-tiles" || cmd.Up != "" || cmd.Rotate != "" || cmd.Translate != "" || cmd.Scale != 1 {
+		return nil, errors.New("--place is for a tileset.json, without --up, --rotate, --scale and --translate: what the report says is about the splat as it came")
+	}
+	text, err := os.ReadFile(cmd.Place)
+	if err != nil {
+		return nil, err
+	}
+	var report struct {
+		SfM struct {
+			World scene.World `json:"world"`
+		} `json:"sfm"`
+	}
+	if err := json.Unmarshal(text, &report); err != nil {
+		return nil, fmt.Errorf("%s is no report: %w", cmd.Place, err)
+	}
+	if report.SfM.World.Place == nil {
+		return nil, fmt.Errorf("%s does not say where the splat is on the Earth: that takes photos with GPS that fit their poses", cmd.Place)
+	}
+	return report.SfM.World.Place, nil
 }
 
 // edit applies what was asked for.

@@ -117,6 +117,34 @@ func TestConvertToACount(t *testing.T) {
 	}
 }
 
+func TestConvertPlacesTiles(t *testing.T) {
+	dir := t.TempDir()
+	report, out := filepath.Join(dir, "report.json"), filepath.Join(dir, "tiles", "tileset.json")
+	if err := os.WriteFile(report, []byte(`{"sfm": {"world": {"place": {"earth_fixed": [0,1,0,0, -1,0,0,0, 0,0,1,0, 6378137,0,0,1]}}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := called(t, "convert", "--place", report, line(t, 10), out); code != exitOK {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil || !strings.Contains(string(text), `"transform":[0,1,0,0,0,0,1,0,1,0,0,0,6378137,0,0,1]`) {
+		t.Errorf("%v: %s", err, text)
+	}
+	nowhere := filepath.Join(dir, "nowhere.json")
+	if err := os.WriteFile(nowhere, []byte(`{"sfm": {"world": {"unit": "metre"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for says, args := range map[string][]string{
+		"is for a tileset.json": {"convert", "--place", report, line(t, 3), filepath.Join(dir, "a.ply")},
+		"without --up":          {"convert", "--place", report, "--scale", "2", line(t, 3), out},
+		"photos with GPS":       {"convert", "--place", nowhere, line(t, 3), out},
+	} {
+		if code, _, stderr := called(t, args...); code != exitBadUsage || !strings.Contains(stderr, says) {
+			t.Errorf("%v: exit %d: %s", args, code, stderr)
+		}
+	}
+}
+
 func TestConvertSaysWhatIsWrong(t *testing.T) {
 	in := line(t, 3)
 	out := filepath.Join(t.TempDir(), "out.ply")

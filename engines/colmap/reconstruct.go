@@ -38,6 +38,8 @@ type Plan struct {
 	// Given are poses that the images came with, where they did: none are looked for then.
 	Given *Given
 
+	// ENUOrigin is where the places of Images (ENU) are measured from.
+	ENUOrigin scene.Geodetic
 	// Asked is what is known of the world beyond the images.
 	Asked scene.Asked
 
@@ -294,6 +296,7 @@ func (r *reconstructor) deliver(ctx context.Context, chosen *scene.Reconstructio
 		r.warn("scale_not_used", "Name other places or images, or multiply the result with splatworks convert --scale.",
 			"The distance of %g m was not used: %s.", r.plan.Asked.Distance.Metres, world.Refused)
 	}
+	world.Place = world.PlaceAt(r.plan.ENUOrigin)
 	if r.plan.Given != nil {
 		world.Given = &world.From
 	}

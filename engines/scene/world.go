@@ -22,6 +22,10 @@ type World struct {
 	ScaleM        float64 `json:"scale_m,omitempty"`
 	ScaleFrom     string  `json:"scale_from,omitempty"`      // what says so: "gps", or "distance", which was asked for
 	ScaleErrorPct float64 `json:"scale_error_pct,omitempty"` // standard error of ScaleM in percent; of a distance, that of its marks
+	// Place is where the world is on the Earth, where GPS determines north; see PlaceAt.
+	Place *Place `json:"place,omitempty"`
+	// enu takes points of the world to metres to the east, to the north and up, where GPS determines these.
+	enu *Similarity
 	// Refused is why what was asked for could not be used, in words for people.
 	Refused string `json:"-"`
 	// From takes points from the world that the reconstruction had before.
@@ -99,6 +103,9 @@ func (r *Reconstruction) Settle(enu map[string][3]float64, turned map[string]int
 		return nil, World{}, fmt.Errorf("settling the world frame: the reconstruction has no extent")
 	}
 	world.From = s
+	if fit.scaleError > 0 && fit.scaleError < unitLimit && fit.upError < upLimit {
+		world.enu = &Similarity{Scale: world.ScaleM, Rotation: mulMat(fit.similarity.Rotation, transpose(s.Rotation)), Translation: fit.similarity.Apply(center)}
+	}
 	return r.Moved(s), world, nil
 }
 

@@ -232,3 +232,34 @@ func TestAnotherProgramReadsOurFolders(t *testing.T) {
 		}
 	}
 }
+
+// TestTilesOnTheEarth: the root's transform takes the axes of tiles (x right, y away, z up) where the matrix takes ours, and the tiles are read
+// as before.
+func TestTilesOnTheEarth(t *testing.T) {
+	dir, c := t.TempDir(), spaced(50)
+	if err := c.writeTiles(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	// North-east-down, as it were, at 0 N 0 E of a sphere: our x is east (earth's y), our y down (-x), our z north (z); one unit is two metres.
+	const radius = 6378137
+	if err := PlaceTiles(dir, [16]float64{0, 2, 0, 0, -2, 0, 0, 0, 0, 0, 2, 0, radius, 0, 0, 1}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, tilesetName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := tilesOf(t, text).Root.Transform
+	for tile, want := range map[[3]float64][3]float64{{}: {radius, 0, 0}, {1, 0, 0}: {radius, 2, 0}, {0, 1, 0}: {radius, 0, 2}, {0, 0, 1}: {radius + 2, 0, 0}} {
+		for k := range 3 {
+			if is := m[k]*tile[0] + m[4+k]*tile[1] + m[8+k]*tile[2] + m[12+k]; is != want[k] {
+				t.Errorf("%v of the tileset is at %g in axis %d, want %g", tile, is, k, want[k])
+			}
+		}
+	}
+	got, _, err := ReadFile(filepath.Join(dir, tilesetName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, "placed tiles", byPlace(got), byPlace(c), tolerances["glb"])
+}

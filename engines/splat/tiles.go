@@ -83,6 +83,31 @@ func (c *Cloud) writeTiles(dir string, coarser int) error {
 	return os.WriteFile(filepath.Join(dir, tilesetName), text, 0o644)
 }
 
+// PlaceTiles puts a tileset that was written to dir on the Earth. earthFixed is a matrix of 4 x 4, columns first, that takes points of the
+// cloud to metres in the earth-fixed axes of WGS 84; the root's transform takes those of tiles, whose axes are the cloud's x, z and -y.
+func PlaceTiles(dir string, earthFixed [16]float64) error {
+	path := filepath.Join(dir, tilesetName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var set tileset
+	if err := json.Unmarshal(text, &set); err != nil {
+		return err
+	}
+	m := earthFixed
+	set.Root.Transform = []float64{
+		m[0], m[1], m[2], 0,
+		m[8], m[9], m[10], 0,
+		0 - m[4], 0 - m[5], 0 - m[6], 0, // no -0
+		m[12], m[13], m[14], 1,
+	}
+	if text, err = json.Marshal(set); err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o644)
+}
+
 // usualSize is the median of the longest standard deviations.
 func (c *Cloud) usualSize() float64 {
 	sizes := make([]float64, c.Len())
@@ -197,6 +222,7 @@ func readTiles(dir string) (*Cloud, error) {
 		return nil, formatErrorf("%s: no root, or %v", tilesetName, err)
 	}
 	var parts []*Cloud
+	set.Root.Transform = nil // where it is on the Earth
 	if err := set.Root.read(dir, &parts); err != nil {
 		return nil, err
 	}

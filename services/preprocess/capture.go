@@ -82,8 +82,8 @@ func (c *capture) extract(ctx context.Context, pace *pace, dir string, edgePx in
 	return folder, images, err
 }
 
-// inputs is what is known of the images, for COLMAP.
-func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
+// inputs is what is known of the images, for COLMAP, and where their places are measured from.
+func (c *capture) inputs(images []frames.Image) ([]colmap.ImageInput, scene.Geodetic) {
 	inputs := make([]colmap.ImageInput, len(images))
 	var places []scene.Geodetic
 	var placed []int
@@ -97,10 +97,11 @@ func (c *capture) inputs(images []frames.Image) []colmap.ImageInput {
 			placed = append(placed, i)
 		}
 	}
-	for i, at := range scene.EastNorthUp(places) {
+	enu, origin := scene.EastNorthUp(places)
+	for i, at := range enu {
 		inputs[placed[i]].ENU = &at
 	}
-	return inputs
+	return inputs, origin
 }
 
 // given are the poses that came with the capture, of an attempt's images, with points of its depth maps.

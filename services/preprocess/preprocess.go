@@ -146,7 +146,8 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	plan.Size = w.size(len(a.selection.Frames), a.rung.edgePx)
 	plan.ImagePath, plan.MaskPath = a.folder, frames.MasksBeside(a.folder)
 	plan.WorkPath, plan.OutputPath = a.workPath, filepath.Join(dir, "out")
-	plan.Video, plan.Images = capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0, capture.inputs(a.images)
+	plan.Video = capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0
+	plan.Images, plan.ENUOrigin = capture.inputs(a.images)
 	if plan.Asked, err = asked(job.Options, a.images, capture.Shown); err != nil {
 		return colmap.Result{}, err
 	}
