@@ -1,5 +1,5 @@
-// Package cards lists the graphics cards of this machine and opens one with the kernels loaded. Without the build tag gpu it
-// knows none.
+// Package cards lists the graphics cards of this machine, opens one with the kernels loaded, and checks one against the processor.
+// Without the build tag gpu it knows none.
 package cards
 
 import (
