@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { Spot } from './spot';
 import type { Point, Scene } from './scene';
 
-// A unit is a metre only where the report says so: photos with GPS positions. Else sizes are known up to one factor.
+// A unit is a metre only where the report says so: by GPS positions, or by a distance that was given. Else sizes are known up to one factor.
 export type Unit = 'metre' | 'unknown';
 
 const between = (a: Point, b: Point) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
@@ -41,7 +41,7 @@ export function Measure({ scene, unit }: { scene: Scene; unit: Unit }) {
       {points.map((p, i) => <Spot key={i} scene={scene} at={p} class="dot" />)}
       <div class="sofar">
         <p role="status" class="measured">{words}</p>
-        {b && !missed && <p>{unit === 'metre' ? 'By the GPS positions of the photos: right to about 5 %.' : 'The true size is not known. One unit is about the distance from which the pictures were taken.'}</p>}
+        {b && !missed && <p>{unit === 'metre' ? 'By the GPS positions of the photos, or a distance that was given. The report says how exact that is.' : 'The true size is not known. One unit is about the distance from which the pictures were taken.'}</p>}
       </div>
     </>
   );
