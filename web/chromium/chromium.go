@@ -306,17 +306,35 @@ func (b *Tab) Click(text string) {
 // Key presses and releases a key on what has the focus.
 func (b *Tab) Key(key string, code int) {
 	b.t.Helper()
-	for _, kind := range []string{"keyDown", "keyUp"} {
-		b.must("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}, nil)
-	}
+	b.Hold(key, code, true)
+	b.Hold(key, code, false)
+}
+
+// Hold presses a key, or releases it.
+func (b *Tab) Hold(key string, code int, down bool) {
+	b.t.Helper()
+	kind := map[bool]string{true: "keyDown", false: "keyUp"}[down]
+	b.must("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}, nil)
 }
 
 // Press clicks with the mouse at a place of the window, in pixels.
 func (b *Tab) Press(x, y float64) {
 	b.t.Helper()
-	for _, kind := range []string{"mouseMoved", "mousePressed", "mouseReleased"} {
-		b.must("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}, nil)
+	b.Drag(x, y, x, y)
+}
+
+// Drag moves the mouse from one place of the window to another with its button held.
+func (b *Tab) Drag(x, y, toX, toY float64) {
+	b.t.Helper()
+	mouse := func(kind string, x, y float64, buttons int) {
+		b.must("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": x, "y": y, "button": "left", "buttons": buttons, "clickCount": 1}, nil)
 	}
+	mouse("mouseMoved", x, y, 0)
+	mouse("mousePressed", x, y, 1)
+	if x != toX || y != toY {
+		mouse("mouseMoved", toX, toY, 1)
+	}
+	mouse("mouseReleased", toX, toY, 0)
 }
 
 // Screenshot is a PNG of the window or, when whole, of all of the page.

@@ -1,10 +1,13 @@
 // The viewer of splats: PlayCanvas's, without its own controls. Loaded only when there is something to look at.
 import { createViewer, type ViewerHandle } from '@playcanvas/supersplat-viewer/viewer';
-import { Asset, type CameraComponent, Entity, Vec3 } from 'playcanvas';
+import { Asset, Entity, Vec3 } from 'playcanvas';
 import '@playcanvas/supersplat-viewer/viewer.css';
 import { defaultPostEffectSettings } from '@playcanvas/supersplat-viewer/settings';
+import { cameraOf, driver, viewOf } from './drive';
+import { drop, readGround, type Walker, walker } from './walk';
 
-export type Events = { progress: (percent: number) => void; loaded: () => void; mode: (m: 'orbit' | 'fly') => void; failed: (why: string) => void };
+export type Mode = 'orbit' | 'fly' | 'walk';
+export type Events = { progress: (percent: number) => void; loaded: () => void; mode: (m: Mode) => void; failed: (why: string) => void };
 // A file of which there are versions is replaced under its address, so no cache may answer for it.
 export type File = { url: string; file_name: string; version?: string };
 // A point in the splat's own coordinates, those of its file.
@@ -22,6 +25,11 @@ export type Scene = {
   place: (p: Point) => { x: number; y: number; seen: boolean }; // of a point, in pixels of the box; not seen: behind the camera
   onFrame: (draw: () => void) => () => void; // calls draw after each picture until what it returns is called
   mode: (m: 'orbit' | 'fly') => void; reset: () => void; whole: () => void; move: (x: number, z: number) => void;
+  // walk stands on the mesh for collisions that is at url, as high as a person where the splat is in metres, else as high as the first
+  // camera. False: there is no floor below the view.
+  walk: (url: string, metres: boolean) => Promise<boolean>;
+  turn: (left: number, up: number) => void; // the head of who walks, in degrees
+  picture: () => Promise<Blob>; // PNG of the view
   listen: (on: boolean) => void; key: (e: KeyboardEvent) => boolean; destroy: () => void;
 };
 
@@ -31,6 +39,7 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
   const point = (p: Point): Point => turned(new Vec3(p)).toArray() as Point;
   const first: View | undefined = start && { position: point(start.position), target: point(start.target), fly: false };
   const camera = (view?: View) => (view ? [{ initial: { position: view.position, target: view.target, fov: start?.fov_deg ?? 60 } }] : []);
+  const away: View = { position: [0, 0, 1], target: [0, 0, 0], fly: false };
   const contents = get(file);
   await contents; // the viewer would wait for it without an end
   const v = await createViewer({
@@ -38,8 +47,8 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
     settings: {
       version: 2, tonemapping: 'none', highPrecisionRendering: false, background: { color: [0.07, 0.07, 0.065] }, postEffectSettings: defaultPostEffectSettings(),
       animTracks: [], cameras: [at ?? first].flatMap(camera), startMode: 'default',
-      // The one that nobody sees is the way back to the first view from another that the viewer began with.
-      annotations: [first].flatMap(camera).map(c => ({ position: c.initial.target, title: '', text: '', camera: c })),
+      // Nobody sees these. They are ways: to any view, and back to the first one from another that the viewer began with.
+      annotations: [away, first].flatMap(camera).map(c => ({ position: c.initial.target, title: '', text: '', camera: c })),
     },
   });
   const points = marker(v);
@@ -55,33 +64,65 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
   if (v.state.loaded) begin();
   else v.events.once('loaded:changed', begin);
   v.events.on('progress:changed', (p: number) => on.progress(p));
-  v.events.on('cameraMode:changed', (m: string) => on.mode(m === 'fly' ? 'fly' : 'orbit'));
+  let walking: Walker | undefined;
+  const ownMode = () => on.mode(v.state.cameraMode === 'fly' ? 'fly' : 'orbit');
+  const drive = driver(v, 0, () => {
+    walking = undefined;
+    ownMode();
+  });
+  v.events.on('cameraMode:changed', () => { if (!drive.driven()) ownMode(); });
+  const walk = async (url: string, metres: boolean) => {
+    const ground = readGround(await (await get({ url, file_name: '' })).arrayBuffer());
+    const from = viewOf(v), starts = first ? [from, first] : [from];
+    const height = metres ? personsEyes : starts.reverse().map(s => drop(ground, s.position)).find(d => d !== undefined);
+    walking = height === undefined ? undefined : walker(ground, height, from) ?? (first && walker(ground, height, first));
+    if (!walking) return false;
+    drive.drive(walking.step);
+    v.state.inputEnabled = false; // keys are the walker's
+    on.mode('walk');
+    return true;
+  };
   return {
+    walk,
+    turn: (left, up) => walking?.turn(left, up),
+    picture: () => picture(v, canvas),
     swap: next => swap(v, next),
     view: () => (v.state.loaded ? viewOf(v) : undefined),
     ...points,
-    mode: m => { v.state.cameraMode = m; },
+    mode: m => {
+      drive.stop();
+      v.state.cameraMode = m;
+    },
     reset: () => {
+      drive.stop();
       if (!at) v.resetCamera();
-      else if (first) v.selectAnnotation(0);
+      else if (first) v.selectAnnotation(1);
       else v.frameScene();
     },
-    whole: () => v.frameScene(),
-    move: (x, z) => v.setMoveInput(x, z),
-    listen: active => { v.state.inputEnabled = active; },
-    key: e => canvas !== null && key(v, canvas, e),
+    whole: () => {
+      drive.stop();
+      v.frameScene();
+    },
+    move: (x, z) => (walking ? walking.move(x, z) : v.setMoveInput(x, z)),
+    listen: active => {
+      v.state.inputEnabled = active && !walking;
+      walking?.rest();
+    },
+    key: e => (walking ? plain(e) && walking.key(e.key, e.type === 'keydown') : e.type === 'keydown' && canvas !== null && key(v, canvas, e)),
     destroy: () => v.destroy(),
   };
 }
 
-const cameraOf = (v: ViewerHandle) => v.app.root.findByName('camera') as Entity & { camera: CameraComponent };
+// personsEyes is how high they are, in metres.
+const personsEyes = 1.6;
 
-// viewOf turns about what is straight ahead and nearest to the middle of the world: the viewer keeps its own point to itself.
-function viewOf(v: ViewerHandle): View {
-  const eye = cameraOf(v), from = eye.getPosition().clone(), ahead = eye.forward.clone();
-  const distance = Math.max(0.2, -from.dot(ahead));
-  const target = from.clone().add(ahead.mulScalar(distance));
-  return { position: [from.x, from.y, from.z], target: [target.x, target.y, target.z], fly: v.state.cameraMode === 'fly' };
+// picture draws the view once more, since what is on the screen cannot be read.
+async function picture(v: ViewerHandle, canvas: HTMLCanvasElement | null): Promise<Blob> {
+  if (!canvas) throw new Error('nothing is shown');
+  const { width, height, data } = await v.captureFrame({ width: canvas.width, height: canvas.height });
+  const sheet = new OffscreenCanvas(width, height);
+  sheet.getContext('2d')!.putImageData(new ImageData(Uint8ClampedArray.from(atob(data), c => c.charCodeAt(0)), width, height), 0, 0);
+  return sheet.convertToBlob({ type: 'image/png' });
 }
 
 // turned is a point of the splat's in the viewer's coordinates, and the other way round: half a turn about z.
@@ -156,12 +197,14 @@ async function swap(v: ViewerHandle, file: File): Promise<void> {
   v.app.renderNextFrame = true;
 }
 
+const plain = (e: KeyboardEvent) => !e.ctrlKey && !e.metaKey && !e.altKey;
+
 const turns: Record<string, [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 // key gives the keyboard what the mouse has: arrows turn, plus and minus go nearer and away. In fly mode the viewer itself
 // moves by W A S D and the arrows.
 function key(v: ViewerHandle, canvas: HTMLCanvasElement, e: KeyboardEvent): boolean {
-  if (!v.state.loaded || e.ctrlKey || e.metaKey || e.altKey) return false;
+  if (!v.state.loaded || !plain(e)) return false;
   const wheel = (deltaX: number, deltaY: number, ctrlKey: boolean) => canvas.dispatchEvent(new WheelEvent('wheel', { deltaX, deltaY, ctrlKey, cancelable: true }));
   if (e.key === '+' || e.key === '=') wheel(0, -120, false);
   else if (e.key === '-') wheel(0, 120, false);

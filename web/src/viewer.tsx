@@ -3,7 +3,8 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytes } from './format';
 import { Measure, type Unit } from './measure';
-import type { File, Scene, Start, View } from './scene';
+import { fileName, save } from './save';
+import type { File, Mode, Scene, Start, View } from './scene';
 
 // The views that were left, by what they showed: who comes back, or sees a splat become ready, looks from where they were.
 const views = new Map<string, View>();
@@ -19,22 +20,24 @@ export type ViewerProps = {
   otherwise: string; // said when it cannot be shown
   keep?: string; // names the view
   unit?: Unit; // distances may be measured
+  ground?: string; // where the mesh is that can be walked on
   onScene?: (scene?: Scene) => void; // once there is one to draw on, and when it is gone
   busy?: boolean; // clicks are asked for by what draws on it
   load?: () => Promise<typeof import('./scene')>; // the viewer's code, which is large
   children?: ComponentChildren; // above the scene
 };
 
-export function Viewer({ file, title, start, ready = true, poster, otherwise, keep, unit, onScene, busy, load = () => import('./scene'), children }: ViewerProps) {
+export function Viewer({ file, title, start, ready = true, poster, otherwise, keep, unit, ground, onScene, busy, load = () => import('./scene'), children }: ViewerProps) {
   const box = useRef<HTMLDivElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const [scene, setScene] = useState<Scene>();
   const [percent, setPercent] = useState(0);
   const [loaded, setLoaded] = useState(false);
   const [wrong, setWrong] = useState('');
-  const [mode, setMode] = useState<'orbit' | 'fly'>('orbit');
+  const [mode, setMode] = useState<Mode>('orbit');
   const [full, setFull] = useState(false);
   const [measuring, measure] = useState(false);
+  const [said, say] = useState('');
   const [tries, again] = useState(0);
 
   useEffect(() => {
@@ -74,13 +77,20 @@ export function Viewer({ file, title, start, ready = true, poster, otherwise, ke
     return () => document.removeEventListener('fullscreenchange', changed);
   }, []);
   const keys = (e: KeyboardEvent) => {
-    if (e.key === 'Enter' && e.target === stage.current) scene?.markMiddle();
+    if (e.type === 'keydown' && e.key === 'Enter' && e.target === stage.current) scene?.markMiddle();
     if (scene && !(e.target instanceof HTMLButtonElement && (e.key === ' ' || e.key === 'Enter')) && scene.key(e)) e.preventDefault();
   };
+  const walk = async () => {
+    say('');
+    if (await scene!.walk(ground!, unit === 'metre').catch(() => undefined) === false) say('There is no floor below. Move over one and press Walk again.');
+    else stage.current?.focus(); // keys move at once
+  };
+  const picture = () => scene!.picture().then(png => save(png, `${fileName(title)}.png`), () => say('This browser does not make the picture.'));
   return (
     <div class={`viewer ${loaded ? 'loaded' : ''}`} ref={box}>
       <div class="stage3d" ref={stage} role="application" tabIndex={0} aria-label={`${title} in 3D. Arrow keys turn, plus and minus move nearer and away, R resets.`}
-        onKeyDown={keys} onFocus={() => scene?.listen(true)} onBlur={() => scene?.listen(false)} />
+        onKeyDown={keys} onKeyUp={keys} onFocus={() => scene?.listen(true)} onBlur={() => scene?.listen(false)} />
+      {loaded && scene && mode === 'walk' && !measuring && !busy && <Head scene={scene} />}
       {!loaded && <div class="cover">
         {poster && <img src={poster} alt="" />}
         {wrong ? <p class="note bad" role="alert">{wrong} {otherwise}</p> : <p role="status">Loading the scene, {bytes(file.size)}<Bar2 percent={percent} /></p>}
@@ -90,16 +100,38 @@ export function Viewer({ file, title, start, ready = true, poster, otherwise, ke
         <div class="controls" role="toolbar" aria-label="View">
           <button type="button" aria-pressed={mode === 'orbit'} onClick={() => scene.mode('orbit')}>Orbit</button>
           <button type="button" aria-pressed={mode === 'fly'} onClick={() => scene.mode('fly')}>Fly</button>
+          {ground && <button type="button" aria-pressed={mode === 'walk'} onClick={walk}>Walk</button>}
           <button type="button" onClick={() => scene.reset()}>Reset</button>
           <button type="button" onClick={() => scene.whole()}>Whole</button>
           {unit && <button type="button" aria-pressed={measuring} onClick={() => measure(!measuring)}>Measure</button>}
+          <button type="button" onClick={picture}>Picture</button>
           {document.fullscreenEnabled && <button type="button" onClick={() => (full ? document.exitFullscreen() : box.current?.requestFullscreen())}>{full ? 'Leave full screen' : 'Full screen'}</button>}
         </div>
       )}
       {loaded && scene && unit && measuring && <Measure scene={scene} unit={unit} />}
-      {loaded && scene && mode === 'fly' && <Pad scene={scene} />}
-      <p class="hint muted">{mode === 'orbit' ? 'Drag to turn, pinch or wheel to come nearer, two fingers or right button to shift.' : 'Drag to look around. Move with the pad, or W A S D.'}</p>
+      {said && <div class="sofar"><p role="status">{said}</p></div>}
+      {loaded && scene && mode !== 'orbit' && <Pad scene={scene} />}
+      <p class="hint muted">{hints[mode]}</p>
     </div>
+  );
+}
+
+const hints: Record<Mode, string> = {
+  orbit: 'Drag to turn, pinch or wheel to come nearer, two fingers or right button to shift.',
+  fly: 'Drag to look around. Move with the pad, or W A S D.',
+  walk: 'Drag to look around. Walk with the pad, the arrow keys, or W A S D.',
+};
+
+// Head turns the one who walks by dragging. It covers the scene, which would turn about a point.
+function Head({ scene }: { scene: Scene }) {
+  const last = useRef<[number, number] | undefined>(undefined);
+  return (
+    <div class="head" onPointerDown={e => { e.currentTarget.setPointerCapture(e.pointerId); last.current = [e.clientX, e.clientY]; }} onPointerUp={() => { last.current = undefined; }}
+      onPointerMove={e => {
+        if (!last.current) return;
+        scene.turn(0.2 * (last.current[0] - e.clientX), 0.2 * (last.current[1] - e.clientY));
+        last.current = [e.clientX, e.clientY];
+      }} />
   );
 }
 
