@@ -18,10 +18,11 @@ import (
 // metricsFormat is Prometheus' text format, https://prometheus.io/docs/instrumenting/exposition_formats.
 const metricsFormat = "text/plain; version=0.0.4; charset=utf-8"
 
-// metrics serves GET /metrics, for Prometheus to scrape: what the queue holds, and what this program uses.
+// metrics serves GET /metrics, for Prometheus to scrape: what the queue holds, what happened in it, and what this program uses.
 func (s *Service) metrics() http.HandlerFunc {
 	program := prometheus.NewRegistry()
 	program.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	happened := newLedger(s.Queue)
 	return serve.Poll(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
 		defer cancel()
@@ -35,7 +36,11 @@ func (s *Service) metrics() http.HandlerFunc {
 			s.problem(w, r, err)
 			return
 		}
-		body, err := written(prometheus.Gatherers{gauges(stages, statuses, s.Slots, s.Now()), program})
+		if err := happened.update(ctx); err != nil {
+			s.problem(w, r, err)
+			return
+		}
+		body, err := written(prometheus.Gatherers{gauges(stages, statuses, s.Slots, s.Now()), happened.registry, program})
 		if err != nil {
 			s.problem(w, r, err)
 			return
