@@ -44,6 +44,9 @@ type Device interface {
 type Buffer interface {
 	// Write copies data to the offset, after what was enqueued before. data may be changed when it returns.
 	Write(at int, data []byte) error
+	// WriteAhead fills the buffer from its start with the parts, one behind the other, as Write does, but need not hold up what is
+	// enqueued after it: only a launch that has the buffer as an argument, a Read and a Write of it wait for the copy.
+	WriteAhead(parts ...[]byte) error
 	// Read waits for what was enqueued before and copies from the offset into data.
 	Read(at int, data []byte) error
 	Free()

@@ -140,6 +140,17 @@ func write[T any](e *Engine, to Buffer, from []T) {
 	}
 }
 
+// writeAhead makes room for the parts and copies them beside what runs.
+func (e *Engine) writeAhead(to *room, parts ...[]byte) {
+	bytes := 0
+	for _, part := range parts {
+		bytes += len(part)
+	}
+	if buffer := e.grown(to, bytes); e.err == nil && bytes > 0 {
+		e.err = buffer.WriteAhead(parts...)
+	}
+}
+
 // finish ends a call: it returns the first error and forgets it.
 func (e *Engine) finish() error {
 	err := e.err

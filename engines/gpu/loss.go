@@ -16,7 +16,8 @@ type Image struct {
 }
 
 // Upload copies a picture's planes of width × height values, and its mask, 128 and more where a pixel counts, nil: all count.
-// Without a mask, alpha, nil or of the same kind, says where inverse depth counts. It reuses img's memory.
+// Without a mask, alpha, nil or of the same kind, says where inverse depth counts. It reuses img's memory. What is enqueued after
+// it waits for the copy only where it uses the image.
 func (e *Engine) Upload(img *Image, planes *[3][]uint8, mask, alpha []uint8, width, height int) error {
 	pixels := width * height
 	if len(planes[0]) != pixels || len(planes[1]) != pixels || len(planes[2]) != pixels || mask != nil && len(mask) != pixels || alpha != nil && len(alpha) != pixels {
@@ -27,13 +28,8 @@ func (e *Engine) Upload(img *Image, planes *[3][]uint8, mask, alpha []uint8, wid
 		mask = alpha
 	}
 	img.solid = mask != nil
-	truth := e.grown(&img.truth, 3*pixels)
-	for channel, plane := range planes {
-		if e.err == nil {
-			e.err = truth.Write(channel*pixels, plane)
-		}
-	}
-	write(e, e.grown(&img.mask, len(mask)), mask)
+	e.writeAhead(&img.truth, planes[:]...)
+	e.writeAhead(&img.mask, mask)
 	return e.finish()
 }
 
@@ -114,13 +110,13 @@ type Prior struct {
 	values        room
 }
 
-// UploadPrior copies width × height values, and reuses p's memory.
+// UploadPrior copies width × height values as Upload does, and reuses p's memory.
 func (e *Engine) UploadPrior(p *Prior, values []float32, width, height int) error {
 	if len(values) != width*height {
 		return fmt.Errorf("gpu: an inverse depth of %dx%d with %d values", width, height, len(values))
 	}
 	p.width, p.height = width, height
-	write(e, e.grown(&p.values, 4*len(values)), values)
+	e.writeAhead(&p.values, bytesOf(values))
 	return e.finish()
 }
 

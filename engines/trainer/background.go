@@ -20,6 +20,9 @@ func (m BackgroundMode) changing(pic *Picture) bool {
 	return m == BackgroundRandom || m == BackgroundEmpty || m == BackgroundAuto && pic.Alpha != nil
 }
 
+// recolors says whether the picture itself is another at each visit.
+func (m BackgroundMode) recolors(pic *Picture) bool { return pic.Alpha != nil && m.changing(pic) }
+
 // scenery is what a visit to an image draws behind the splats, and the image as it is compared.
 // Once says that the picture lasts until the next visit.
 func (t *training) scenery(image int) (background [3]float32, pic *Picture, once bool) {
@@ -30,7 +33,7 @@ func (t *training) scenery(image int) (background [3]float32, pic *Picture, once
 	for k := range background {
 		background[k] = t.rng.Float32()
 	}
-	if pic.Alpha == nil {
+	if !t.cfg.BackgroundMode.recolors(pic) {
 		return background, pic, false
 	}
 	return background, t.recolor(pic, background), true

@@ -1,25 +1,19 @@
 package trainer
 
 import (
-	"fmt"
-
 	"github.com/splatworks/splatworks/engines/gpu"
 	"github.com/splatworks/splatworks/engines/raster"
 )
 
-// device is a graphics card as a machine: the model, its moments and statistics stay there between put and get, and pictures
-// are copied to it at their first visit.
+// device is a graphics card as a machine: the model, its moments and statistics stay there between put and get, and pictures as far
+// as they fit (album.go).
 type device struct {
 	engine *gpu.Engine
 	model  gpu.Model
 	host   *gaussians
 	same   bool // host is what the card has; its size always is
 
-	level int             // of the pyramid, in the last visit
-	kept  map[int]*onCard // by image, of that level
-	spare onCard          // for pictures that are not kept
-	room  int64           // bytes for those that are
-	used  int64
+	album album
 	frame raster.Frame // of draw
 
 	compared []comparison // of the steps whose sums nothing has read
@@ -36,15 +30,9 @@ func (c *comparison) loss(sums *gpu.Losses) float64 {
 	return (1-c.ssim)*sums.L1/(3*c.pixels) + c.ssim*(1-sums.SSIM/(3*c.pixels)) + sums.Depth*c.depth
 }
 
-// onCard is a picture in the card's memory.
-type onCard struct {
-	image gpu.Image
-	prior gpu.Prior
-	shown [3]float64 // mean of each channel
-}
-
 func newDevice(d gpu.Device, cfg *Config, data *Dataset) *device {
-	return &device{engine: gpu.NewEngine(d), level: -1, kept: map[int]*onCard{}, room: roomOnCard(d.Memory(), cfg, data)}
+	e := gpu.NewEngine(d)
+	return &device{engine: e, album: newAlbum(e, cfg, data, roomOnCard(d.Memory(), cfg, data))}
 }
 
 func (d *device) put(model *gaussians) error {
@@ -70,8 +58,7 @@ func (d *device) refine(r *refinement) (refined, error) {
 }
 
 func (d *device) close() {
-	d.forget()
-	d.spare.free()
+	d.album.close()
 	d.engine.Free(&d.model)
 }
 
@@ -84,7 +71,7 @@ func (d *device) draw(cam *raster.Camera, background [3]float32) (*raster.Frame,
 
 func (d *device) step(v *visit) (m measured, err error) {
 	d.same = false
-	pic, err := d.upload(v)
+	pic, err := d.album.open(v)
 	if err != nil {
 		return m, err
 	}
@@ -118,7 +105,9 @@ func (d *device) step(v *visit) (m measured, err error) {
 		for channel := range m.drawn {
 			m.drawn[channel] = sums.Drawn[channel] / float64(gains[channel]) / pixels
 		}
-		m.shown = pic.shown
+		if v.gains != nil {
+			m.shown = d.album.mean(v)
+		}
 	}
 	if v.poses {
 		pose, err := d.engine.PoseGradient()
@@ -153,57 +142,4 @@ func (d *device) losses(all bool) ([]float64, error) {
 	known := d.known
 	d.known = nil
 	return known, nil
-}
-
-// upload makes sure that the visit's picture is on the card. Those of the level that are visited first stay there while
-// there is room; keeping them serves more visits than keeping the latest, as every epoch visits each once.
-func (d *device) upload(v *visit) (*onCard, error) {
-	if v.level != d.level {
-		d.forget()
-		d.level = v.level
-	}
-	if pic := d.kept[v.image]; pic != nil {
-		return pic, nil
-	}
-	pic, p := &d.spare, v.picture
-	size := int64(3*len(p.Pix[0]) + len(p.solid()))
-	if v.prior != nil {
-		size += 4 * int64(len(v.prior.inverseDepth))
-	}
-	if keep := !v.once && d.used+size <= d.room; keep {
-		pic = &onCard{}
-		d.kept[v.image] = pic
-		d.used += size
-	}
-	if err := d.engine.Upload(&pic.image, &p.Pix, p.Mask, p.Alpha, p.Camera.Width, p.Camera.Height); err != nil {
-		return nil, fmt.Errorf("image %d: %w", v.image, err)
-	}
-	if v.prior != nil {
-		cam := &v.prior.Camera
-		if err := d.engine.UploadPrior(&pic.prior, v.prior.inverseDepth, cam.Width, cam.Height); err != nil {
-			return nil, fmt.Errorf("inverse depth of image %d: %w", v.image, err)
-		}
-	}
-	for channel, plane := range p.Pix {
-		sum := 0
-		for _, b := range plane {
-			sum += int(b)
-		}
-		pic.shown[channel] = float64(sum) / float64(len(plane)) / 255
-	}
-	return pic, nil
-}
-
-// forget frees the pictures that are kept.
-func (d *device) forget() {
-	for _, pic := range d.kept {
-		pic.free()
-	}
-	clear(d.kept)
-	d.used = 0
-}
-
-func (o *onCard) free() {
-	o.image.Free()
-	o.prior.Free()
 }

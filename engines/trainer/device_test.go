@@ -358,31 +358,6 @@ func TestCheckpointsPassBetweenMachines(t *testing.T) {
 	}
 }
 
-// Pictures that do not stay on the card for want of room train to the same bytes.
-func TestDeviceStreamsPictures(t *testing.T) {
-	cfg, d := testConfig(9), laden(t, wavy(9))
-	cfg.MaxGaussians, cfg.BackgroundMode = 100, BackgroundFixed // one that changes is another picture at each visit
-	var want []byte
-	for _, room := range []int64{1 << 30, 0} {
-		run := newTraining(cfg, d, Hooks{Clock: ticking(1), Device: interpreted(t)})
-		card := run.machine.(*device)
-		card.room = room
-		run.start()
-		res, err := run.run(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if card.used > room || (room > 0) != (len(card.kept) > 0) {
-			t.Errorf("%d pictures of %d bytes are kept, room for %d", len(card.kept), card.used, room)
-		}
-		if got := plyOf(t, res.Cloud); want == nil {
-			want = got
-		} else if !bytes.Equal(got, want) {
-			t.Errorf("with room for %d bytes of pictures another PLY is written", room)
-		}
-	}
-}
-
 // failing is a device whose launches fail after some.
 type failing struct {
 	gpu.Device

@@ -26,8 +26,9 @@ type machine interface {
 
 // visit is all that is decided about an iteration.
 type visit struct {
-	image      int // in Dataset.Train
-	level      int // of the pyramid
+	image      int   // in Dataset.Train
+	level      int   // of the pyramid
+	next       []int // images of the visits after it, as far as they are decided
 	picture    *Picture
 	once       bool     // the picture is of this visit alone
 	prior      *Picture // has the inverse depth, or nil

@@ -86,7 +86,8 @@ func roomForMoments(cfg *Config, d *Dataset) int64 {
 //	an eighth    to its driver and to what is lost between allocations
 //	model        bytesPerGaussianOnCard for each of MaxGaussians
 //	frame        bytesPerPixelOnCard for each pixel of the largest image
-//	images       what is left: of those that do not fit, one at a time is copied to the card, at each visit
+//	images       what is left, for those of one level. If not all fit, slots for a few of the largest come off it: into these
+//	             the ones that do not stay are copied in turn, before their visits
 
 // bytesPerGaussianOnCard is 59 parameters and two moments, three statistics, the record with its box, key, ranks and slot, what
 // sorting takes turns with, and about 5 instances of 68 bytes, in buffers that are a quarter longer. A refinement needs no more: it lays
@@ -103,6 +104,35 @@ func MostOnCard(memory int64) int { return int(memory / 4 * 3 / bytesPerGaussian
 func roomOnCard(memory int64, cfg *Config, d *Dataset) int64 {
 	_, frame := d.bytes()
 	return max(0, memory-memory/8-int64(cfg.MaxGaussians)*bytesPerGaussianOnCard-bytesPerPixelOnCard*frame)
+}
+
+// bytesOnCard is what a picture takes there.
+func bytesOnCard(p, prior *Picture) int64 {
+	size := int64(3*len(p.Pix[0]) + len(p.solid()))
+	if prior != nil {
+		size += 4 * int64(len(prior.inverseDepth))
+	}
+	return size
+}
+
+// stayOnCard is the part of the room for images in which those of a level stay. An image that is another at each visit never
+// does.
+func stayOnCard(room int64, d *Dataset, level int, mode BackgroundMode) int64 {
+	var all, largest, recolored int64
+	for _, v := range d.Train {
+		pic := &v.Levels[level]
+		size := bytesOnCard(pic, v.prior(level))
+		if mode.recolors(pic) {
+			recolored = max(recolored, size)
+			continue
+		}
+		all += size
+		largest = max(largest, size)
+	}
+	if room -= recolored; all <= room {
+		return all
+	}
+	return max(0, room-(ahead+1)*largest)
 }
 
 // moments keeps the window moments of the training images of one pyramid level: of the first that are asked for while

@@ -192,7 +192,7 @@ func TestRefinementsStayOnTheDevice(t *testing.T) {
 	}
 	_, pixels := d.bytes()
 	const tables = 8 << 10 // of sorts and scans, and losses: nothing of a real cloud
-	plan := int64(cfg.MaxGaussians)*bytesPerGaussianOnCard + pixels*bytesPerPixelOnCard + run.machine.(*device).used + tables
+	plan := int64(cfg.MaxGaussians)*bytesPerGaussianOnCard + pixels*bytesPerPixelOnCard + run.machine.(*device).album.used + tables
 	if !(card.mostUsed <= plan) {
 		t.Errorf("%d bytes were in use, planned are %d", card.mostUsed, plan)
 	}

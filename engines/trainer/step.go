@@ -41,7 +41,7 @@ func (t *training) visit(fraction float64) visit {
 	t.level = t.schedule.level(fraction, t.iteration/len(t.data.Train))
 	image := t.nextView()
 	v := visit{
-		image: image, level: t.level, prior: t.data.Train[image].prior(t.level), degree: t.degree(t.cfg.Degree, fraction),
+		image: image, level: t.level, next: t.order[t.cursor:], prior: t.data.Train[image].prior(t.level), degree: t.degree(t.cfg.Degree, fraction),
 		rates: t.lr, ssim: t.SSIM, depth: t.depthWeight(fraction) * t.data.Extent, poses: t.cfg.RefinePoses,
 	}
 	v.background, v.picture, v.once = t.scenery(image)

@@ -21,12 +21,14 @@ type Device struct {
 	functions       map[string]uintptr
 	packed          []byte
 	buffers         map[*buffer]struct{}
+	ahead           ahead
 }
 
 type buffer struct {
-	d     *Device
-	at    uint64
-	bytes int
+	d      *Device
+	at     uint64
+	bytes  int
+	coming *stage // of a copy that no use of the buffer has waited for
 }
 
 // Open takes a card of Cards and has its driver compile the PTX, which takes a second the first time on a machine.
@@ -85,11 +87,17 @@ func (b *buffer) Write(at int, data []byte) error {
 	if err := b.within(at, len(data)); err != nil || len(data) == 0 {
 		return err
 	}
+	if err := b.arrive(); err != nil {
+		return err
+	}
 	return check("cuMemcpyHtoD", api.toDevice(b.at+uint64(at), unsafe.Pointer(unsafe.SliceData(data)), uintptr(len(data))))
 }
 
 func (b *buffer) Read(at int, data []byte) error {
 	if err := b.within(at, len(data)); err != nil || len(data) == 0 {
+		return err
+	}
+	if err := b.arrive(); err != nil {
 		return err
 	}
 	return check("cuMemcpyDtoH", api.toHost(unsafe.Pointer(unsafe.SliceData(data)), b.at+uint64(at), uintptr(len(data))))
@@ -98,6 +106,10 @@ func (b *buffer) Read(at int, data []byte) error {
 // Free returns the memory. The driver waits for what uses it.
 func (b *buffer) Free() {
 	if b.d != nil {
+		if b.coming != nil {
+			api.synchronizeEvent(b.coming.done)
+			b.coming = nil
+		}
 		api.free(b.at) // an error here is one of an earlier launch, which the next call returns as well
 		delete(b.d.buffers, b)
 		b.d = nil
@@ -124,7 +136,7 @@ func (d *Device) Launch(k gpu.Kernel, groups int, args ...any) error {
 		if !ours || mine.d != d {
 			return 0, errors.New("a buffer of another device, or one that was freed")
 		}
-		return mine.at, nil
+		return mine.at, mine.arrive()
 	})
 	if err != nil {
 		return fmt.Errorf("cuda: %s: %w", k.Name, err)
@@ -159,6 +171,7 @@ func (d *Device) Close() error {
 	for b := range d.buffers {
 		b.Free()
 	}
+	d.ahead.close()
 	var err error
 	if d.module != 0 {
 		err = check("cuModuleUnload", api.unload(d.module))

@@ -18,26 +18,36 @@ var ErrNone = errors.New("no NVIDIA card is at hand")
 
 // api is the part of the driver's interface that is used. Every function returns a CUresult, 0 for success.
 var api struct {
-	init            func(flags uint32) int32
-	driverVersion   func(version *int32) int32
-	deviceCount     func(n *int32) int32
-	deviceGet       func(device *int32, ordinal int32) int32
-	deviceName      func(name *byte, n int32, device int32) int32
-	deviceAttribute func(value *int32, attribute int32, device int32) int32
-	totalMemory     func(bytes *uintptr, device int32) int32
-	primaryRetain   func(context *uintptr, device int32) int32
-	primaryRelease  func(device int32) int32
-	setCurrent      func(context uintptr) int32
-	loadData        func(module *uintptr, image unsafe.Pointer, n uint32, options *int32, values *uintptr) int32
-	unload          func(module uintptr) int32
-	getFunction     func(function *uintptr, module uintptr, name *byte) int32
-	alloc           func(at *uint64, bytes uintptr) int32
-	free            func(at uint64) int32
-	toDevice        func(at uint64, host unsafe.Pointer, n uintptr) int32
-	toHost          func(host unsafe.Pointer, at uint64, n uintptr) int32
-	launch          func(f uintptr, gx, gy, gz, bx, by, bz, shared uint32, stream uintptr, params, extra unsafe.Pointer) int32
-	synchronize     func() int32
-	errorName       func(code int32, name **byte) int32
+	init             func(flags uint32) int32
+	driverVersion    func(version *int32) int32
+	deviceCount      func(n *int32) int32
+	deviceGet        func(device *int32, ordinal int32) int32
+	deviceName       func(name *byte, n int32, device int32) int32
+	deviceAttribute  func(value *int32, attribute int32, device int32) int32
+	totalMemory      func(bytes *uintptr, device int32) int32
+	primaryRetain    func(context *uintptr, device int32) int32
+	primaryRelease   func(device int32) int32
+	setCurrent       func(context uintptr) int32
+	loadData         func(module *uintptr, image unsafe.Pointer, n uint32, options *int32, values *uintptr) int32
+	unload           func(module uintptr) int32
+	getFunction      func(function *uintptr, module uintptr, name *byte) int32
+	alloc            func(at *uint64, bytes uintptr) int32
+	free             func(at uint64) int32
+	toDevice         func(at uint64, host unsafe.Pointer, n uintptr) int32
+	toHost           func(host unsafe.Pointer, at uint64, n uintptr) int32
+	toDeviceAsync    func(at uint64, host unsafe.Pointer, n, stream uintptr) int32
+	allocHost        func(host *unsafe.Pointer, bytes uintptr) int32
+	freeHost         func(host unsafe.Pointer) int32
+	createStream     func(stream *uintptr, flags uint32) int32
+	destroyStream    func(stream uintptr) int32
+	createEvent      func(event *uintptr, flags uint32) int32
+	destroyEvent     func(event uintptr) int32
+	recordEvent      func(event, stream uintptr) int32
+	waitEvent        func(stream, event uintptr, flags uint32) int32
+	synchronizeEvent func(event uintptr) int32
+	launch           func(f uintptr, gx, gy, gz, bx, by, bz, shared uint32, stream uintptr, params, extra unsafe.Pointer) int32
+	synchronize      func() int32
+	errorName        func(code int32, name **byte) int32
 }
 
 // load finds the driver once in a process.
@@ -56,6 +66,10 @@ var load = sync.OnceValue(func() error {
 		{&api.primaryRelease, "cuDevicePrimaryCtxRelease_v2"}, {&api.setCurrent, "cuCtxSetCurrent"}, {&api.loadData, "cuModuleLoadDataEx"},
 		{&api.unload, "cuModuleUnload"}, {&api.getFunction, "cuModuleGetFunction"}, {&api.alloc, "cuMemAlloc_v2"}, {&api.free, "cuMemFree_v2"},
 		{&api.toDevice, "cuMemcpyHtoD_v2"}, {&api.toHost, "cuMemcpyDtoH_v2"}, {&api.launch, "cuLaunchKernel"},
+		{&api.toDeviceAsync, "cuMemcpyHtoDAsync_v2"}, {&api.allocHost, "cuMemAllocHost_v2"}, {&api.freeHost, "cuMemFreeHost"},
+		{&api.createStream, "cuStreamCreate"}, {&api.destroyStream, "cuStreamDestroy_v2"}, {&api.createEvent, "cuEventCreate"},
+		{&api.destroyEvent, "cuEventDestroy_v2"}, {&api.recordEvent, "cuEventRecord"}, {&api.waitEvent, "cuStreamWaitEvent"},
+		{&api.synchronizeEvent, "cuEventSynchronize"},
 		{&api.synchronize, "cuCtxSynchronize"}, {&api.errorName, "cuGetErrorName"},
 	} {
 		// RegisterLibFunc panics where a symbol is missing.

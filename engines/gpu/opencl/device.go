@@ -103,6 +103,18 @@ func (b *buffer) Write(at int, data []byte) error {
 	return check("clEnqueueWriteBuffer", api.enqueueWrite(b.d.queue, b.mem, 1, uintptr(at), uintptr(len(data)), unsafe.Pointer(unsafe.SliceData(data)), 0, nil, nil))
 }
 
+// WriteAhead waits for what was enqueued before, and copies: there is one queue.
+func (b *buffer) WriteAhead(parts ...[]byte) error {
+	at := 0
+	for _, part := range parts {
+		if err := b.Write(at, part); err != nil {
+			return err
+		}
+		at += len(part)
+	}
+	return nil
+}
+
 func (b *buffer) Read(at int, data []byte) error {
 	if err := b.within(at, len(data)); err != nil || len(data) == 0 {
 		return err

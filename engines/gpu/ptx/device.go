@@ -20,6 +20,7 @@ package ptx
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/splatworks/splatworks/engines/gpu"
@@ -97,6 +98,7 @@ type buffer struct {
 	d      *Device
 	id     uint64
 	shadow []blockShadow // of each word
+	ahead  []byte        // what WriteAhead has not written yet
 }
 
 // Name says what this is.
@@ -132,14 +134,35 @@ func (b *buffer) Write(at int, data []byte) error {
 	if err := b.within(at, len(data)); err != nil {
 		return err
 	}
+	b.arrive()
 	b.write(at, data)
 	return nil
+}
+
+// WriteAhead keeps what is written until something uses the buffer, as a card may.
+func (b *buffer) WriteAhead(parts ...[]byte) error {
+	all := slices.Concat(parts...)
+	if err := b.within(0, len(all)); err != nil {
+		return err
+	}
+	b.arrive()
+	b.ahead = all
+	return nil
+}
+
+// arrive ends a copy that WriteAhead began.
+func (b *buffer) arrive() {
+	if b.ahead != nil {
+		b.write(0, b.ahead)
+		b.ahead = nil
+	}
 }
 
 func (b *buffer) Read(at int, data []byte) error {
 	if err := b.within(at, len(data)); err != nil {
 		return err
 	}
+	b.arrive()
 	copy(data, b.data[at:])
 	return nil
 }
@@ -206,6 +229,7 @@ func (d *Device) address(b gpu.Buffer) (uint64, error) {
 	if !ours || mine.d != d {
 		return 0, errors.New("a buffer of another device, or one that was freed")
 	}
+	mine.arrive()
 	return mine.id << addressBits, nil
 }
 
