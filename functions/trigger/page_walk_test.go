@@ -54,8 +54,9 @@ func room() *mesh.Mesh {
 	}
 }
 
-// TestPageWalks on the mesh for collisions: ahead until the wall, back until the floor ends, and on from there by another way to move.
-func TestPageWalks(t *testing.T) {
+// TestPageWalksAndFilms: on the mesh for collisions ahead until the wall, back until the floor ends, and on from there by another way to
+// move; then a picture and a film of it.
+func TestPageWalksAndFilms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser is no short test")
 	}
@@ -98,9 +99,54 @@ func TestPageWalks(t *testing.T) {
 	p.picture()
 	p.Click("Reset")
 	p.comesTrue("the first view is back", func() bool { s := size(); return s > 0.95 && s < 1.05 })
+	p.film()
 	for _, fault := range p.Faults() {
 		t.Errorf("console: %s", fault)
 	}
+}
+
+// film adds the first view and one that is further away, plays the way between them, and records it.
+func (p *person) film() {
+	p.t.Helper()
+	width := func() int { return p.canvas().ball().Dx() }
+	near := width()
+	p.Click("Make a film")
+	p.Click("Add this view")
+	p.Eval(`document.querySelector('.stage3d').focus()`, nil)
+	for range 4 {
+		p.Key("-", 189)
+	}
+	p.comesTrue("minus moves away", func() bool { return width() < near*3/4 })
+	p.Click("Add this view")
+	p.Until(`document.querySelectorAll('.own-film li').length === 2`)
+	p.Eval(`document.querySelector('[aria-label="Show view 1"]').click()`, nil)
+	p.comesTrue("the first view is shown", func() bool { return width() > near*9/10 })
+	p.Eval(`(s => { s.value = '2'; s.dispatchEvent(new Event('change', {bubbles: true})); })(document.querySelector('.own-film select'))`, nil)
+	p.Click("Play")
+	between := false
+	p.comesTrue("the camera arrives at the second view", func() bool {
+		now := width()
+		between = between || now < near*95/100 && now > near*80/100
+		return now < near*3/4
+	})
+	if !between {
+		p.t.Error("the camera was nowhere between the views")
+	}
+	p.Until(`!document.querySelector('.own-film').innerText.includes('Playing')`)
+	p.Click("Record")
+	p.Until(`document.querySelector('.own-film video')?.readyState >= 2`)
+	var seconds float64
+	p.Until(`document.querySelector('.own-film video').duration > 0`)
+	p.Eval(`(v => v.duration === Infinity ? new Promise(done => { v.onseeked = () => done(v.currentTime); v.currentTime = 1e6; }) : v.duration)(document.querySelector('.own-film video'))`, &seconds)
+	if !(seconds > 1 && seconds < 10) {
+		p.t.Errorf("the film of two seconds has %g", seconds)
+	}
+	p.Eval(`document.querySelector('.own-film video').currentTime = 1`, nil)
+	p.comesTrue("the film shows the ball", func() bool { return p.part(".own-film video").ball().Dx() > 60 })
+	p.Eval(`window.saved = undefined`, nil)
+	p.Click("Save the film")
+	p.Until(`window.saved?.name === 'A room.webm'`)
+	p.look("film")
 }
 
 // picture saves the view, which is the one on the screen, under the capture's name.

@@ -19,8 +19,8 @@ export function viewOf(v: ViewerHandle): View {
 }
 
 // place is the annotation of the viewer's settings that goTo writes the view into: the viewer has no other way to a given view.
-export function driver(v: ViewerHandle, place: number, ended: () => void) {
-  let step: Step | undefined;
+export function driver(v: ViewerHandle, place: number) {
+  let step: Step | undefined, ended: () => void;
   const goTo = ({ position, target }: Pose) => {
     const there = v.annotations[place] as { position: Point; camera: { initial: Pose } };
     there.position = target;
@@ -44,7 +44,10 @@ export function driver(v: ViewerHandle, place: number, ended: () => void) {
     [eye.camera.nearClip, eye.camera.farClip] = [0.01, 1000];
   });
   return {
-    drive: (next: Step) => { step = next; },
+    drive: (next: Step, then: () => void) => {
+      stop();
+      [step, ended] = [next, then];
+    },
     driven: () => !!step,
     stop,
     goTo,

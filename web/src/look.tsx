@@ -37,6 +37,7 @@ export function Results({ title, results, token, notes, warnings, report, home, 
       <h1>{title}</h1>
       <Shown results={results} doc={doc} title={title} keep={home} onScene={setScene} busy={placing}>{pins}</Shown>
       {doc && <p class="numbers facts"><Facts doc={doc} /><a href={`${home}/report`}>The whole report</a></p>}
+      {shownFile(results) && <OwnFilm scene={scene} title={title} />}
       <Warnings list={warnings ?? doc?.warnings} />
       {pairs && doc?.quality?.pairs?.length && <Compare url={pairs.url} pairs={doc.quality.pairs} heldOut={doc.quality.held_out > 0} />}
       {list}
@@ -93,6 +94,7 @@ function useReport(url?: string): Report | null | undefined {
   return doc;
 }
 
+const OwnFilm = later(() => import('./film').then(m => m.OwnFilm));
 const Compare = later(() => import('./compare').then(m => m.Compare));
 const ReportPage = later(() => import('./report').then(m => m.ReportPage));
 
@@ -107,6 +109,7 @@ function ReportView({ title, doc, results, home }: { title: string; doc?: Report
 
 // The kinds that the viewer reads, best first.
 const readable = ['sog', 'compressed-ply', 'splat'];
+const shownFile = (results: Result[]) => readable.map(kind => results.find(r => r.kind === kind)).find(Boolean);
 
 // startOf is where the film starts. What was cut out, and what another tool placed, is shown whole.
 const startOf = (doc?: Report | null) => doc?.splat?.view ?? (doc?.sfm?.world?.unit === 'view_distance' && !doc.splat?.cropped ? nearFirstCamera : undefined);
@@ -115,7 +118,7 @@ type ShownProps = Pick<ViewerProps, 'title' | 'keep' | 'onScene' | 'busy' | 'chi
 
 function Shown({ results, doc, ...rest }: ShownProps) {
   const of = (kind: string) => results.find(r => r.kind === kind);
-  const file = readable.map(of).find(Boolean);
+  const file = shownFile(results);
   if (!file) return <p class="note warn">No file here that this viewer opens: it reads .sog and .ply.</p>;
   const unit = doc?.sfm?.world?.unit;
   return <Viewer file={file} poster={of('thumbnail')?.url} start={startOf(doc)} ready={!of('report') || doc !== undefined} unit={unit === 'metre' ? unit : 'unknown'} ground={of('mesh_collision')?.url}

@@ -3,7 +3,7 @@ import { createViewer, type ViewerHandle } from '@playcanvas/supersplat-viewer/v
 import { Asset, Entity, Vec3 } from 'playcanvas';
 import '@playcanvas/supersplat-viewer/viewer.css';
 import { defaultPostEffectSettings } from '@playcanvas/supersplat-viewer/settings';
-import { cameraOf, driver, viewOf } from './drive';
+import { cameraOf, driver, type Pose, type Step, viewOf } from './drive';
 import { drop, readGround, type Walker, walker } from './walk';
 
 export type Mode = 'orbit' | 'fly' | 'walk';
@@ -29,7 +29,10 @@ export type Scene = {
   // camera. False: there is no floor below the view.
   walk: (url: string, metres: boolean) => Promise<boolean>;
   turn: (left: number, up: number) => void; // the head of who walks, in degrees
+  goTo: (pose: Pose) => void;
+  follow: (step: Step) => Promise<void>; // until the step has no more poses, or the person chose another way to move
   picture: () => Promise<Blob>; // PNG of the view
+  canvas: HTMLCanvasElement | null;
   listen: (on: boolean) => void; key: (e: KeyboardEvent) => boolean; destroy: () => void;
 };
 
@@ -66,18 +69,19 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
   v.events.on('progress:changed', (p: number) => on.progress(p));
   let walking: Walker | undefined;
   const ownMode = () => on.mode(v.state.cameraMode === 'fly' ? 'fly' : 'orbit');
-  const drive = driver(v, 0, () => {
-    walking = undefined;
-    ownMode();
-  });
+  const drive = driver(v, 0);
   v.events.on('cameraMode:changed', () => { if (!drive.driven()) ownMode(); });
   const walk = async (url: string, metres: boolean) => {
     const ground = readGround(await (await get({ url, file_name: '' })).arrayBuffer());
     const from = viewOf(v), starts = first ? [from, first] : [from];
     const height = metres ? personsEyes : starts.reverse().map(s => drop(ground, s.position)).find(d => d !== undefined);
-    walking = height === undefined ? undefined : walker(ground, height, from) ?? (first && walker(ground, height, first));
-    if (!walking) return false;
-    drive.drive(walking.step);
+    const up = height === undefined ? undefined : walker(ground, height, from) ?? (first && walker(ground, height, first));
+    if (!up) return false;
+    drive.drive(up.step, () => {
+      walking = undefined;
+      ownMode();
+    });
+    walking = up;
     v.state.inputEnabled = false; // keys are the walker's
     on.mode('walk');
     return true;
@@ -85,7 +89,13 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
   return {
     walk,
     turn: (left, up) => walking?.turn(left, up),
+    goTo: pose => {
+      drive.stop();
+      drive.goTo(pose);
+    },
+    follow: step => new Promise(over => drive.drive(step, over)),
     picture: () => picture(v, canvas),
+    canvas,
     swap: next => swap(v, next),
     view: () => (v.state.loaded ? viewOf(v) : undefined),
     ...points,
