@@ -5,7 +5,7 @@ import { type CameraComponent, type Entity, Vec3 } from 'playcanvas';
 import type { Point, View } from './scene';
 
 export type Pose = { position: Point; target: Point };
-// Step is where the camera is after so many more seconds; undefined ends the drive.
+// Step is where the camera is after a number of seconds more; undefined ends the drive.
 export type Step = (seconds: number) => Pose | undefined;
 
 export const cameraOf = (v: ViewerHandle) => v.app.root.findByName('camera') as Entity & { camera: CameraComponent };
