@@ -31,6 +31,9 @@ demo: ## Install what is missing, reconstruct a sample (or VIDEO=path), show the
 test: ## Every test, as the build machine runs them
 	@infra/toolchain/test.sh
 
+thorough: ## The same with every seed and every case: an hour more
+	@SPLATWORKS_THOROUGH=1 infra/toolchain/test.sh
+
 check: ## Format, vet, tidy modules and import direction; under a minute
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && go vet ./... && go mod tidy -diff) || { echo "in $$m: see above"; exit 1; }; done
@@ -70,4 +73,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test check bench large captures fuzz viewers chaos deploy pin teardown clean web web-check
+.PHONY: help build demo test thorough check bench large captures fuzz viewers chaos deploy pin teardown clean web web-check

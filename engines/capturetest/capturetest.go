@@ -27,3 +27,12 @@ func Find(t testing.TB, name string) string {
 	}
 	return path
 }
+
+// Thorough skips a proof that is too slow for every run, unless the environment variable SPLATWORKS_THOROUGH is set, as by
+// `make thorough`. what says how long it takes.
+func Thorough(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("SPLATWORKS_THOROUGH") == "" {
+		t.Skipf("%s: make thorough", what)
+	}
+}

@@ -146,6 +146,9 @@ func TestFoxThinned(t *testing.T) {
 	c := installed(t)
 	for every, left := range map[int]int{2: 25, 3: 17, 4: 13, 5: 10, 7: 8} {
 		t.Run(fmt.Sprintf("%d_frames", left), func(t *testing.T) {
+			if every != 3 && every != 5 {
+				capturetest.Thorough(t, "half a minute")
+			}
 			folder := foxFrames(t, func(i int) bool { return i%every == 0 })
 			result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, Video: true})
 			if err != nil {
@@ -164,7 +167,7 @@ func TestFoxThinned(t *testing.T) {
 // The synthetic walk, whose true poses are known, of five scenes.
 func TestSampleSeeds(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes three minutes")
+		t.Skip("takes a minute")
 	}
 	c := installed(t)
 	ffmpeg, err := toolchain.Locate("ffmpeg")
@@ -173,6 +176,9 @@ func TestSampleSeeds(t *testing.T) {
 	}
 	for seed := range uint64(5) {
 		t.Run(fmt.Sprintf("seed_%d", seed), func(t *testing.T) {
+			if seed > 1 {
+				capturetest.Thorough(t, "half a minute")
+			}
 			capture, folder := t.TempDir(), t.TempDir()
 			options := sample.Options{Seed: seed, Frames: 40, Width: 480, Height: 270}
 			if err := sample.Write(t.Context(), ffmpeg, options, capture, nil); err != nil {

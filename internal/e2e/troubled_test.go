@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/capturetest"
 	"github.com/splatworks/splatworks/engines/choose"
 	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/frames"
@@ -73,14 +74,18 @@ func TestTroubledCapturesRegister(t *testing.T) {
 		options  sample.Options
 		troubles []sample.Disturbance
 		views    int
+		thorough bool
 	}{
-		{landscape, []sample.Disturbance{sample.MotionBlur}, 1},
-		{landscape, []sample.Disturbance{sample.ExposureSteps, sample.VariableRate}, 1},
-		{portrait, []sample.Disturbance{sample.Rotated, sample.RollingStart}, 1},
-		{landscape, []sample.Disturbance{sample.Static, sample.TenBit}, 1},
-		{sample.Options{Seed: 4, Frames: 12, Width: 1280, Height: 640}, []sample.Disturbance{sample.Spherical}, 6},
+		{landscape, []sample.Disturbance{sample.MotionBlur}, 1, false},
+		{landscape, []sample.Disturbance{sample.ExposureSteps, sample.VariableRate}, 1, true},
+		{portrait, []sample.Disturbance{sample.Rotated, sample.RollingStart}, 1, false},
+		{landscape, []sample.Disturbance{sample.Static, sample.TenBit}, 1, true},
+		{sample.Options{Seed: 4, Frames: 12, Width: 1280, Height: 640}, []sample.Disturbance{sample.Spherical}, 6, false},
 	} {
 		t.Run(fmt.Sprint(test.troubles), func(t *testing.T) {
+			if test.thorough {
+				capturetest.Thorough(t, "half a minute")
+			}
 			o := test.options
 			o.Disturbances = test.troubles
 			f := film(t, o, choose.Options{})
@@ -143,10 +148,8 @@ func TestTroubledCapturesRegister(t *testing.T) {
 // before any of them was filmed (the rule was settled on seeds 3 to 6), and the mean gain must be more than twice its standard
 // error: with six, one in twenty by chance.
 func TestChosenFramesBeatEvenOnes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("trains twelve splats")
-	}
 	need(t, "ffmpeg")
+	capturetest.Thorough(t, "trains twelve splats")
 	var gains []float64
 	for seed := uint64(101); seed <= 106; seed++ {
 		gains = append(gains, gainOfChoosing(t, seed))
