@@ -22,7 +22,7 @@ type Reaper struct {
 		Lost(ctx context.Context, stage pipeline.Stage, worker string, f *pipeline.Failure) (ended []string, err error)
 		queue.Restorer
 	}
-	// Archive, if set, is what a queue is rebuilt from that has lost what it knew.
+	// Archive, if set, is what a queue is rebuilt from that has lost what it knew, and where uploads are found whose event was lost.
 	Archive  *Archive
 	Staffing Staffing
 	// Ended, if set, is called for every request that ended and was not announced, again with later ticks until it has
@@ -32,7 +32,9 @@ type Reaper struct {
 	Now   func() time.Time // the clock; time.Now when nil
 
 	mu          sync.Mutex
-	notRestored time.Time // when the last rebuild failed; zero when it did not
+	notRestored time.Time       // when the last rebuild failed; zero when it did not
+	lookedAt    time.Time       // all uploads
+	begun       map[string]bool // requests that needed no look at their upload any more then
 }
 
 // restorePause follows a rebuild that failed: each reads every record, and ticks come every second on a laptop.
@@ -59,6 +61,11 @@ func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
 		}
 		r.Log.InfoContext(ctx, "lost event redone", "request_id", id, "stage", stage, "manifest", manifest.String())
 		wanting[stage]++
+	}
+	started, err := r.startUploaded(ctx)
+	failed = errors.Join(failed, err)
+	if started > 0 {
+		wanting[pipeline.First()] += started
 	}
 	for stage := range wanting {
 		if err := r.Staffing.Want(ctx, stage); err != nil {

@@ -35,6 +35,56 @@ func TestReaperRedoesLostHandover(t *testing.T) {
 	}
 }
 
+// TestReaperStartsWhatWasUploaded: the event of an upload is lost. The request begins with the next look at the uploads, once, and a
+// request that has ended does not begin.
+func TestReaperStartsWhatWasUploaded(t *testing.T) {
+	w := newWorld(t, nil)
+	var launched []pipeline.Stage
+	reaper := stage.Reaper{Queue: w.queue, Log: w.worker.Log, Now: w.clock, Archive: &stage.Archive{Store: w.store, Buckets: w.buckets},
+		Staffing: stage.Staffing{Slots: w.queue, Limit: map[pipeline.Stage]int{pipeline.Filter: 1}, StartBudget: time.Hour,
+			Launcher: launcher(func(s pipeline.Stage) error { launched = append(launched, s); return nil })}}
+	tick := func() {
+		t.Helper()
+		if _, err := reaper.Tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tick()
+	id, _ := w.upload()
+	w.advance(time.Millisecond) // which makes another id
+	canceled, _ := w.upload()
+	if err := w.queue.Cancel(t.Context(), canceled); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.Put(t.Context(), "inbox-filter", artifacts.UploadName("06gztda6gn2bxw0r414dfn5d61", "input"), strings.NewReader("x"), artifacts.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	tick()
+	if s := w.state(id); s.Stage != "" {
+		t.Fatalf("%s began without a pause between two looks", s.Stage)
+	}
+	w.advance(2 * time.Minute)
+	tick()
+	if s := w.state(id); s.Stage != pipeline.Filter || s.Status != pipeline.Queued || len(launched) != 1 {
+		t.Fatalf("stage %q, %s, launched %v", s.Stage, s.Status, launched)
+	}
+	leases, err := w.queue.Claim(t.Context(), pipeline.Filter, "worker", 1)
+	if err != nil || len(leases) != 1 || leases[0].Task().RequestID != id || leases[0].Task().Input.Bucket != "inbox-filter" {
+		t.Fatal(leases, err)
+	}
+	w.advance(2 * time.Minute)
+	if err := leases[0].Complete(t.Context(), pipeline.Object{Bucket: "inbox-preprocess", Name: artifacts.ManifestName(id, pipeline.Filter), Generation: 1}); err != nil {
+		t.Fatal(err)
+	}
+	tick()
+	if leases, err := w.queue.Claim(t.Context(), pipeline.Filter, "worker", 2); err != nil || len(leases) != 0 {
+		t.Errorf("begun again: %v %v", leases, err)
+	}
+	if s := w.state(canceled); s.Status != pipeline.Canceled || s.Stage != "" {
+		t.Errorf("the canceled request is %s in %q", s.Status, s.Stage)
+	}
+}
+
 func TestReaperAnnouncesWhatItEnds(t *testing.T) {
 	w := newWorld(t, func(context.Context, *stage.Job) error { return nil })
 	id := w.submit()
