@@ -61,6 +61,10 @@ viewers: ## Open every format in three.js, Spark, PlayCanvas and Babylon.js in a
 chaos: ## Break a running backend in every way that internal/e2e knows: twenty minutes
 	go test ./internal/e2e -run TestChaos -chaos -v -timeout 60m
 
+load: ## 2,000 requests under every fault of internal/e2e/load, as a table: hours on two cores. REQUESTS=2000 AT_ONCE=50
+	@$(TOOLS) go redis
+	go test ./internal/e2e/load -run TestLoad -load -requests $(or $(REQUESTS),2000) -at-once $(or $(AT_ONCE),50) -v -count 1 -timeout 12h
+
 deploy: ## The backend in a Google Cloud project: PROJECT=my-project REGION=europe-west4 [ENVIRONMENT=dev]
 	@terraform/deploy.sh "$(PROJECT)" "$(REGION)" "$(or $(ENVIRONMENT),dev)"
 
@@ -73,4 +77,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test thorough check bench large captures fuzz viewers chaos deploy pin teardown clean web web-check
+.PHONY: help build demo test thorough check bench large captures fuzz viewers chaos load deploy pin teardown clean web web-check

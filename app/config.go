@@ -85,6 +85,9 @@ type Config struct {
 	DepthModels   string   `env:"DEPTH_MODELS"`                                 // folder of descriptors and weights
 	DepthProvider string   `env:"DEPTH_PROVIDER, default=auto"`                 // auto, cpu, cuda or webgpu
 	ONNXRuntime   string   `env:"ONNXRUNTIME_LIBRARY"`                          // libonnxruntime.so
+
+	// Now is the clock; nil is time.Now. No environment sets it: tests give a worker a wrong one.
+	Now func() time.Time
 }
 
 // Load reads the configuration through lookup, which is envconfig.OsLookuper() outside tests.

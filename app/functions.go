@@ -192,7 +192,7 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Changes: limiters[2],
 		Limits: p.config.Spending(), KeyLimits: keyLimits, Models: p.models, Waiting: p.config.Concurrent / 2,
-		Log: p.Log, Now: time.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Page: p.config.WebPage, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
+		Log: p.Log, Now: p.config.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Page: p.config.WebPage, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
 	})
 }
 
@@ -208,7 +208,7 @@ func (p *Parts) models() []string {
 func (p *Parts) Notify() (*notify.Service, error) {
 	return notify.New(notify.Config{
 		Store: p.Store, Bucket: p.Buckets.Artifacts, Guard: &notify.Guard{AllowLoopback: p.config.LoopbackWebhooks},
-		Keys: notify.StoredKeys(p.Store, p.Buckets.Artifacts, rand.Reader), Log: p.Log, Now: time.Now,
+		Keys: notify.StoredKeys(p.Store, p.Buckets.Artifacts, rand.Reader), Log: p.Log, Now: p.config.Now,
 	})
 }
 

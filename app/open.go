@@ -56,6 +56,9 @@ func (c Config) Open(ctx context.Context, log *slog.Logger) (*Parts, error) {
 // open makes the parts that a program uses, without calling the queue: it may be out of reach for a while after the start.
 // Close the parts after use.
 func (c Config) open(ctx context.Context, log *slog.Logger, u uses) (*Parts, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	parts := &Parts{Buckets: c.Buckets(), Log: log, Launcher: noLauncher{}, config: c, opened: time.Now()}
 	if err := parts.open(ctx, u); err != nil {
 		parts.Close()
@@ -70,7 +73,7 @@ func (p *Parts) open(ctx context.Context, u uses) (err error) {
 		if p.Redis, err = connectRedis(c); err != nil {
 			return err
 		}
-		if p.Queue, err = redisq.New(p.Redis, queue.Config{LeaseFor: c.LeaseTTL, SlotFor: c.LeaseTTL, FairShare: c.FairShare}); err != nil {
+		if p.Queue, err = redisq.New(p.Redis, queue.Config{Now: c.Now, LeaseFor: c.LeaseTTL, SlotFor: c.LeaseTTL, FairShare: c.FairShare}); err != nil {
 			return err
 		}
 		p.awaited = awaitQueue(p.Queue, p.Redis.Options().Addr, p.Log)

@@ -131,7 +131,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 	w := stage.Worker{
 		Definition: def, ID: name,
 		Tasks: p.Queue, Slots: p.Queue, Limit: p.config.Limits()[def.Stage], Store: p.Store, Buckets: p.Buckets,
-		WorkDir: dir, Room: func() (stage.Space, error) { return stage.FolderSpace(dir, os.Getenv("CLOUD_RUN_JOB") != "") }, Beat: p.config.Heartbeat, Now: time.Now, Log: p.Log,
+		WorkDir: dir, Room: func() (stage.Space, error) { return stage.FolderSpace(dir, os.Getenv("CLOUD_RUN_JOB") != "") }, Beat: p.config.Heartbeat, Now: p.config.Now, Log: p.Log,
 		Ended: p.Ended, USDPerS: p.config.USDPerS, MaxUSD: p.config.MaxUSD,
 	}
 	if p.config.TaskTimeout > 0 {
@@ -162,7 +162,7 @@ func (p *Parts) Ended(ctx context.Context, r pipeline.Request, status pipeline.S
 				p.Log.WarnContext(ctx, "uploads of a request that never began stay until their retention ends", "request_id", r.ID, "stage", state.Stage, "error", err.Error())
 			}
 		}
-		if err := archive.NoteOutcome(ctx, r.ID, queue.Outcome{Status: status, Failure: state.Failure, At: time.Now()}); err != nil {
+		if err := archive.NoteOutcome(ctx, r.ID, queue.Outcome{Status: status, Failure: state.Failure, At: p.config.Now()}); err != nil {
 			return err
 		}
 	}
