@@ -46,6 +46,8 @@ const (
 	SOG           Kind = "sog"
 	GLB           Kind = "glb"
 	CompressedPLY Kind = "compressed-ply"
+	StreamedSOG   Kind = "streamed-sog"   // zip, stored: lod-meta.json and its SOGs, levels of detail
+	Tiles         Kind = "3d-tiles"       // zip, stored: tileset.json and its GLBs, levels of detail
 	Viewer        Kind = "viewer"         // HTML: a viewer with the result in it, for browsers, from a disk too: web
 	Mesh          Kind = "mesh"           // GLB: its surface, textured: engines/mesh
 	MeshOBJ       Kind = "mesh_obj"       // zip: the same as OBJ, MTL and JPEG
@@ -80,6 +82,8 @@ var files = map[Kind]struct{ name, contentType string }{
 	SOG:           {"splat.sog", "application/octet-stream"},
 	GLB:           {"splat.glb", "model/gltf-binary"},
 	CompressedPLY: {"splat.compressed.ply", "application/octet-stream"},
+	StreamedSOG:   {"splat.lod.zip", "application/zip"},
+	Tiles:         {"splat.3dtiles.zip", "application/zip"},
 	Viewer:        {"viewer.html", "text/html; charset=utf-8"},
 	Mesh:          {"mesh.glb", "model/gltf-binary"},
 	MeshOBJ:       {"mesh.zip", "application/zip"},
@@ -98,12 +102,12 @@ func (k Kind) ContentType() string { return files[k].contentType }
 
 // ForClients lists the kinds a client may download once its request is COMPLETED.
 func ForClients() []Kind {
-	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison, Pairs}
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, StreamedSOG, Tiles, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Report, Orbit, Thumbnail, SparseModel, Scene, Cameras, CaptureReport, ContactSheet, DepthGrid, Comparison, Pairs}
 }
 
 // ForShares lists the kinds that every share shows: the result, and none of the client's own pictures.
 func ForShares() []Kind {
-	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Orbit, Thumbnail, Report}
+	return []Kind{Splat, SPZ, SPZv3, SOG, GLB, CompressedPLY, StreamedSOG, Tiles, Viewer, Mesh, MeshOBJ, MeshSTL, MeshCollision, Orbit, Thumbnail, Report}
 }
 
 // Buckets are the names a deployment chose.

@@ -100,7 +100,7 @@ const (
 
 // OutputFormats are the values of Options.Outputs: the names of engines/splat, OutputViewer and OutputMesh.
 func OutputFormats() []string {
-	return []string{"spz", "spz-v3", "sog", "glb", "compressed-ply", OutputViewer, OutputMesh}
+	return []string{"spz", "spz-v3", "sog", "glb", "compressed-ply", "streamed-sog", "3d-tiles", OutputViewer, OutputMesh}
 }
 
 // DefaultOutputs open in every web viewer that does not read PLY, and without any.
@@ -148,7 +148,7 @@ func OptionTable() []Option {
 			Rule:     "be auto, off or the name of a model: up to 64 lower-case letters, digits, dots, dashes and underscores",
 			Sentence: "Depth maps for training. auto: of the default model, if there is one; off: none; or a model by its name."},
 		{Name: "outputs", Field: func(o *Options) any { return &o.Outputs }, Values: OutputFormats(), Default: DefaultOutputs(),
-			Sentence: "What is made of the splat besides PLY: other formats; viewer, a page with the splat in it, which a browser opens from a disk; mesh, its surface as a textured mesh (minutes more); an empty list: PLY alone."},
+			Sentence: "What is made of the splat besides PLY: other formats; streamed-sog and 3d-tiles, levels of detail in a zip (streamed-sog comes with sog from a million Gaussians on); viewer, a page with the splat in it, which a browser opens from a disk; mesh, its surface as a textured mesh (minutes more); an empty list: PLY alone."},
 		{Name: "projection", Field: func(o *Options) any { return &o.Projection },
 			Values: []string{ProjectionAuto, ProjectionFlat, ProjectionSphere}, Default: ProjectionAuto,
 			Sentence: "What pictures that are twice as wide as high show. auto: what the metadata say, or else what the pictures of a video look like; flat: what an ordinary lens sees; sphere: all directions (equirectangular)."},

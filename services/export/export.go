@@ -61,6 +61,9 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err := formats(ctx, job, cloud); err != nil {
 		return err
 	}
+	if err := levels(ctx, job, cloud); err != nil {
+		return err
+	}
 
 	made, err := c.show(ctx, job, cloud)
 	if err != nil {

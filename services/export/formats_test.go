@@ -23,8 +23,13 @@ func TestEveryOutputHasAFormatAndAnArtifact(t *testing.T) {
 			t.Errorf("%s is stored as %q", name, kind.FileName())
 		}
 	}
-	if len(kinds) != len(splatFormats()) || len(kinds)+2 != len(pipeline.OutputFormats()) {
-		t.Errorf("%d artifacts for %d outputs", len(kinds), len(pipeline.OutputFormats()))
+	if len(kinds) != len(splatFormats()) || len(kinds)+len(folders)+2 != len(pipeline.OutputFormats()) {
+		t.Errorf("%d artifacts for %d outputs", len(kinds)+len(folders), len(pipeline.OutputFormats()))
+	}
+	for name, kind := range folders {
+		if !slices.Contains(pipeline.OutputFormats(), name) || kind.ContentType() != "application/zip" || !slices.Contains(artifacts.ForClients(), kind) {
+			t.Errorf("%s is stored as %q", name, kind.FileName())
+		}
 	}
 	for _, kind := range meshes() {
 		if kind.FileName() == "" || kind.ContentType() == "" || !slices.Contains(artifacts.ForClients(), kind) {
@@ -40,7 +45,9 @@ func TestEveryOutputHasAFormatAndAnArtifact(t *testing.T) {
 
 // splatFormats are the outputs that are formats of the splat.
 func splatFormats() []string {
-	return slices.DeleteFunc(pipeline.OutputFormats(), func(name string) bool { return name == pipeline.OutputMesh || name == pipeline.OutputViewer })
+	return slices.DeleteFunc(pipeline.OutputFormats(), func(name string) bool {
+		return name == pipeline.OutputMesh || name == pipeline.OutputViewer || folders[name] != ""
+	})
 }
 
 func TestTheFileHoldsEveryGaussian(t *testing.T) {

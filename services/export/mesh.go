@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -83,16 +84,22 @@ func (c Config) makeMesh(ctx context.Context, job *stage.Job, cloud *splat.Cloud
 
 // unitOf is the unit of the splat, as structure from motion reported it.
 func unitOf(job *stage.Job) (string, error) {
+	world, err := worldOf(job)
+	if err != nil || world.Unit == "" {
+		return scene.UnitViewDistance, err
+	}
+	return world.Unit, nil
+}
+
+// worldOf is what structure from motion reported about the frame of the splat; empty where it did not.
+func worldOf(job *stage.Job) (world scene.World, err error) {
 	report, err := job.ReportSoFar()
+	if err != nil || report.SfM == nil {
+		return world, err
+	}
+	text, err := json.Marshal(report.SfM.World)
 	if err != nil {
-		return "", err
+		return world, err
 	}
-	if report.SfM != nil {
-		if world, ok := report.SfM.World.(map[string]any); ok {
-			if unit, ok := world["unit"].(string); ok {
-				return unit, nil
-			}
-		}
-	}
-	return scene.UnitViewDistance, nil
+	return world, json.Unmarshal(text, &world)
 }
