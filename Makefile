@@ -11,6 +11,7 @@ MODULES := . queue/redisq/bench engines/simd/internal/gen infra/tfcheck
 OUT     ?= out
 PRESET  ?= standard
 VIDEO   ?=
+DEVICE  ?= opencl
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ captures: ## Reconstruct the real captures in SPLATWORKS_CAPTURES and print thei
 	@$(TOOLS) go ffmpeg colmap
 	@infra/toolchain/captures.sh
 
+card: ## A scene of 'run --scene' on PoCL, or a card, against the processor: SCENE=DIR [DEVICE=cuda]; ten minutes
+	go test -tags gpu ./engines/trainer -run 'TestSceneOnACard|TestSeedsEndAlike' -v -timeout 2h -scene $(abspath $(SCENE)) -device $(DEVICE) -its 300 -side 160 -gaussians 3000 -seeds 8
+
 fuzz: ## Every fuzz target for FUZZTIME (30s) each
 	@infra/toolchain/fuzz.sh
 
@@ -77,4 +81,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test thorough check bench large captures fuzz viewers chaos load deploy pin teardown clean web web-check
+.PHONY: help build demo test thorough check bench large captures card fuzz viewers chaos load deploy pin teardown clean web web-check

@@ -192,6 +192,11 @@ func TestLookAtReadsEveryFormat(t *testing.T) {
 			}
 		}
 	}
+	for _, command := range [][]string{{"eval", "a.ply", "scene", "--device", "cuda"}, {"render", "a.ply", "scene", "-o", "out", "--device", "cuda"}} {
+		if code, _, stderr := called(t, command...); code != exitBadUsage || !strings.Contains(stderr, "--device cuda: no graphics card") {
+			t.Errorf("%q where there is no card: %d %s", command, code, stderr)
+		}
+	}
 	if code, _, stderr := called(t, "eval", filepath.Join(t.TempDir(), "absent.ply"), t.TempDir()); code != exitBadUsage {
 		t.Errorf("a splat that is not there: exit %d, %s", code, stderr)
 	}

@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/splatworks/splatworks/engines/frames"
+	"github.com/splatworks/splatworks/engines/gpu"
+	"github.com/splatworks/splatworks/engines/gpu/cards"
 	"github.com/splatworks/splatworks/engines/raster"
 	"github.com/splatworks/splatworks/engines/splat"
 	"github.com/splatworks/splatworks/engines/trainer"
@@ -24,12 +27,16 @@ type lookAt struct {
 	Scene    string `arg:"" help:"A folder with images/ and sparse/: what 'splatworks run --scene' leaves, or COLMAP's image_undistorter."`
 	LongEdge int    `name:"long-edge" default:"4096" help:"Shrink larger images to this longer side, in pixels."`
 	HoldOut  int    `name:"hold-out" default:"8" help:"Hold out every Nth image for evaluation; 0 disables it."`
+	Device   string `default:"auto" enum:"auto,cpu,cuda,opencl" env:"SPLATWORKS_DEVICE" help:"Where to draw: auto (a graphics card, if one is faster), cpu, cuda or opencl (experimental)."`
 }
 
 func (l lookAt) open(c console) (*splat.Cloud, *trainer.Dataset, trainer.Config, error) {
 	cfg, err := trainer.Defaults(trainer.Standard)
 	if err != nil {
 		return nil, nil, cfg, err
+	}
+	if err := checkDevice(l.Device); err != nil {
+		return nil, nil, cfg, usageError{err}
 	}
 	cfg.MaxSide, cfg.HoldOut = l.LongEdge, l.HoldOut
 	cloud, _, err := readSplat(c, l.Splat)
@@ -55,6 +62,53 @@ func readSplat(c console, path string) (*splat.Cloud, splat.Format, error) {
 	return cloud, format, nil
 }
 
+// paint makes a painter of the cloud on the device that was asked for. A card must draw a view as the processor does; with auto it
+// must be quicker, too, and where it is not, the processor draws and a line says why.
+func (l lookAt) paint(c console, cloud *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) (p *trainer.Painter, done func() error, err error) {
+	done = func() error { return nil }
+	p, driver := trainer.NewPainter(cloud, cfg), cards.Driver(l.Device)
+	if driver == cards.CPU || cards.Find(driver) != nil { // open has refused a card that was asked for and is not here
+		return p, done, nil
+	}
+	card, err := cards.Open(driver)
+	if err == nil {
+		err = takes(p, card, driver == cards.Auto, viewsOf(data)[0])
+		if err == nil {
+			return p, card.Close, nil
+		}
+		err = errors.Join(err, card.Close())
+	}
+	if driver != cards.Auto {
+		return nil, done, err
+	}
+	p.Release()
+	fmt.Fprintf(c.err, "The processor draws: %v.\n", err)
+	return p, done, nil
+}
+
+// takes has a card draw for the painter, unless it is wrong or, where it must be quicker, is not.
+func takes(p *trainer.Painter, card gpu.Device, quicker bool, view *trainer.View) error {
+	started := time.Now()
+	drawn, err := p.Use(card, &view.Levels[0].Camera, func() time.Duration { return time.Since(started) })
+	switch {
+	case err != nil:
+		return err
+	case !drawn.Agrees():
+		return fmt.Errorf("%s does not draw what the processor does: colours are off by %.1g of 1", card.Name(), drawn.Apart)
+	case quicker && drawn.Device >= drawn.Processor:
+		return fmt.Errorf("a view takes %s %v, the processor %v", card.Name(), drawn.Device, drawn.Processor)
+	}
+	return nil
+}
+
+// viewsOf are the held-out views, or all where none are.
+func viewsOf(data *trainer.Dataset) []*trainer.View {
+	if len(data.Test) > 0 {
+		return data.Test
+	}
+	return data.Train
+}
+
 type evalCommand struct {
 	lookAt `embed:""`
 	JSON   bool `help:"Print JSON for scripts."`
@@ -70,12 +124,16 @@ func (cmd evalCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
-	views, on := data.Test, "held-out"
-	if len(views) == 0 {
-		views, on = data.Train, "training"
+	views, on := viewsOf(data), "held-out"
+	if len(data.Test) == 0 {
+		on = "training"
 	}
-	q, err := trainer.Evaluate(cloud, views, &cfg)
+	painter, done, err := cmd.paint(c, cloud, data, &cfg)
 	if err != nil {
+		return err
+	}
+	q, err := painter.Evaluate(views, &cfg)
+	if err := errors.Join(err, done()); err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -104,7 +162,15 @@ func (cmd renderCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	painter := trainer.NewPainter(cloud, &cfg)
+	painter, done, err := cmd.paint(c, cloud, data, &cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(cmd.render(ctx, c, painter, data), painter.Err(), done())
+}
+
+// render draws a film or pictures.
+func (cmd renderCommand) render(ctx context.Context, c console, painter *trainer.Painter, data *trainer.Dataset) error {
 	if strings.EqualFold(filepath.Ext(cmd.Out), ".mp4") {
 		path, shows := trainer.Film(data, painter, cmd.Frames)
 		if !shows {
@@ -112,14 +178,10 @@ func (cmd renderCommand) Run(ctx context.Context, c console) error {
 		}
 		return cmd.film(ctx, c, painter, path)
 	}
-	views := data.Test
-	if len(views) == 0 {
-		views = data.Train
-	}
 	if err := os.MkdirAll(cmd.Out, 0o755); err != nil {
 		return err
 	}
-	for _, v := range views {
+	for _, v := range viewsOf(data) {
 		name := strings.TrimSuffix(filepath.Base(v.Name), filepath.Ext(v.Name)) + ".png"
 		if err := writePNG(filepath.Join(cmd.Out, name), painter.Paint(&v.Levels[0].Camera)); err != nil {
 			return err

@@ -223,11 +223,11 @@ func (m *Model) lanes() int { return groups(m.n, simd.GroupLanes) * simd.GroupLa
 
 // Put copies a cloud, its moments and its statistics to the device. All are of the same size and degree.
 func (e *Engine) Put(m *Model, params, first, second *raster.Params, s *Statistics) error {
-	m.Degree, m.Mode, m.n = params.Degree, params.Mode, params.Len()
+	e.show(m, params)
 	for _, part := range []struct {
 		to   *room
 		from *raster.Params
-	}{{&m.params, params}, {&m.m, first}, {&m.v, second}} {
+	}{{&m.m, first}, {&m.v, second}} {
 		data := part.from.Data()
 		write(e, e.grown(part.to, 4*len(data)), data)
 	}
@@ -237,6 +237,18 @@ func (e *Engine) Put(m *Model, params, first, second *raster.Params, s *Statisti
 	write(e, e.grown(&m.views, 4*lanes), padded(s.Views, lanes))
 	write(e, e.grown(&m.extents, 4*lanes), padded(s.Extents, lanes))
 	return e.finish()
+}
+
+// Show copies a cloud that is to be drawn and no more.
+func (e *Engine) Show(m *Model, params *raster.Params) error {
+	e.show(m, params)
+	return e.finish()
+}
+
+func (e *Engine) show(m *Model, params *raster.Params) {
+	m.Degree, m.Mode, m.n = params.Degree, params.Mode, params.Len()
+	data := params.Data()
+	write(e, e.grown(&m.params, 4*len(data)), data)
 }
 
 // Free releases the model's memory and the engine's.

@@ -63,10 +63,15 @@ func (d *device) close() {
 }
 
 func (d *device) draw(cam *raster.Camera, background [3]float32) (*raster.Frame, error) {
-	if _, err := d.engine.Forward(&d.model, cam, gpu.Options{Degree: d.model.Degree, Background: background}); err != nil {
+	return drawOn(d.engine, &d.model, cam, background, &d.frame)
+}
+
+// drawOn draws a model with all that its parameters have, into f.
+func drawOn(e *gpu.Engine, m *gpu.Model, cam *raster.Camera, background [3]float32, f *raster.Frame) (*raster.Frame, error) {
+	if _, err := e.Forward(m, cam, gpu.Options{Degree: m.Degree, Background: background}); err != nil {
 		return nil, err
 	}
-	return &d.frame, d.engine.Read(&d.frame)
+	return f, e.Read(f)
 }
 
 func (d *device) step(v *visit) (m measured, err error) {

@@ -1,8 +1,6 @@
 package trainer
 
 import (
-	"image"
-	"image/color"
 	"math"
 
 	"github.com/splatworks/splatworks/engines/raster"
@@ -176,26 +174,4 @@ func toByte(x float32) uint8 {
 		return 0
 	}
 	return uint8(min(x*255+0.5, 255))
-}
-
-// Painter draws one cloud many times.
-type Painter struct {
-	engine     *engine
-	params     *raster.Params
-	background [3]float32
-}
-
-// NewPainter prepares a cloud for drawing.
-func NewPainter(cloud *splat.Cloud, cfg *Config) *Painter {
-	return &Painter{newEngine(cfg), raster.Pack(cloud), cfg.Background}
-}
-
-// Paint draws the cloud through a camera as an opaque image.
-func (p *Painter) Paint(cam *raster.Camera) *image.NRGBA {
-	f := p.engine.renderer.Forward(p.params, cam, raster.Options{Degree: p.params.Degree, Background: p.background})
-	img := image.NewNRGBA(image.Rect(0, 0, f.Width, f.Height))
-	for i := range f.Color[0] {
-		img.SetNRGBA(i%f.Width, i/f.Width, color.NRGBA{toByte(f.Color[0][i]), toByte(f.Color[1][i]), toByte(f.Color[2][i]), 255})
-	}
-	return img
 }

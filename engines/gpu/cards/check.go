@@ -55,9 +55,7 @@ func CheckCard(open func() (gpu.Device, error), p Picture, clock func() time.Dur
 
 	engine, model := gpu.NewEngine(d), gpu.Model{}
 	defer engine.Free(&model)
-	moments := raster.NewParams(p.Gaussians, cloud.Degree, cloud.Mode)
-	none := gpu.Statistics{Pulls: make([]float32, p.Gaussians), Views: make([]uint32, p.Gaussians), Extents: make([]float32, p.Gaussians)}
-	if err := engine.Put(&model, cloud, moments, moments, &none); err != nil {
+	if err := engine.Show(&model, cloud); err != nil {
 		return c, fmt.Errorf("%s: %w", d.Name(), err)
 	}
 	var drawn raster.Frame
