@@ -78,6 +78,8 @@ type Config struct {
 
 	// TrainDevice is where the train stage runs: auto, cpu, cuda or opencl.
 	TrainDevice string `env:"TRAIN_DEVICE, default=auto"`
+	// TrainCard says that the train stage has a graphics card.
+	TrainCard bool `env:"TRAIN_CARD"`
 
 	// What the depth stage uses. Without a model it says so and the pipeline continues.
 	DepthModel    string   `env:"DEPTH_MODEL, default=depth-anything-v2-small"` // where a request names none
@@ -211,6 +213,7 @@ func (c Config) Environ() []string {
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORKER_NAME": c.Worker, "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "MAX_REQUEST_USD": strconv.FormatFloat(c.MaxUSD, 'g', -1, 64), "PORT": c.Port,
 		"DEPTH_MODEL": c.DepthModel, "DEPTH_NAMES": strings.Join(c.DepthNames, ","), "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime, "TRAIN_DEVICE": c.TrainDevice,
+		"TRAIN_CARD": strconv.FormatBool(c.TrainCard),
 	}
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {

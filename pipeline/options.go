@@ -20,6 +20,7 @@ type Options struct {
 	TrainBudgetS float64  `json:"train_budget_s,omitempty"`
 	MaxImages    int      `json:"max_images,omitempty"`
 	LongEdgePx   int      `json:"long_edge_px,omitempty"`
+	MaxGaussians int      `json:"max_gaussians,omitempty"`
 	Seed         uint64   `json:"seed,omitempty"`
 	Depth        string   `json:"depth,omitempty"`
 	Projection   string   `json:"projection,omitempty"`
@@ -114,6 +115,8 @@ const (
 	MaxImages       = 2000
 	MinLongEdgePx   = 64
 	MaxLongEdgePx   = 4096
+	MinGaussians    = 1000
+	MaxGaussians    = 3_000_000
 )
 
 // Option is a row of the table of options. Validation, defaults, the flags of the command line, the OpenAPI documents and the table
@@ -142,6 +145,8 @@ func OptionTable() []Option {
 			Sentence: "Frames or photos used at most."},
 		{Name: "long_edge_px", Field: func(o *Options) any { return &o.LongEdgePx }, Min: MinLongEdgePx, Max: MaxLongEdgePx,
 			Sentence: "Longer side of the training images instead of the preset's own, in pixels."},
+		{Name: "max_gaussians", Field: func(o *Options) any { return &o.MaxGaussians }, Min: MinGaussians, Max: MaxGaussians,
+			Sentence: "Gaussians of the splat at most, instead of as many as its training has time for; fewer where the memory has no room for them."},
 		{Name: "seed", Field: func(o *Options) any { return &o.Seed },
 			Sentence: "Random seed of training."},
 		{Name: "depth", Field: func(o *Options) any { return &o.Depth }, Pattern: "^[a-z0-9_-][a-z0-9._-]{0,63}$", Default: DepthAuto,
@@ -338,6 +343,15 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.LongEdgePx == 0 {
 		o.LongEdgePx = presets[o.Preset].longEdgePx
+	}
+	return o
+}
+
+// ForCard is WithDefaults where a graphics card trains, which has time for larger images. o is what the client asked for.
+func (o Options) ForCard() Options {
+	asked := o.LongEdgePx
+	if o = o.WithDefaults(); asked == 0 {
+		o.LongEdgePx = presets[o.Preset].cardLongEdgePx
 	}
 	return o
 }

@@ -48,14 +48,15 @@ func (p *Plan) Took(stage Stage, wallS float64, peakRSSBytes int64) {
 
 // presets are what a preset stands for, unless an option says otherwise.
 var presets = map[Preset]struct {
-	longEdgePx int // of the training images
-	features   int // most of an image
-	posesS     float64
-	trainS     float64 // the trainer's own Budget for the preset: a test of services/train compares them
+	longEdgePx     int // of the training images
+	cardLongEdgePx int // of those on a graphics card
+	features       int // most of an image
+	posesS         float64
+	trainS         float64 // the trainer's own Budget for the preset: a test of services/train compares them
 }{
-	Preview:  {longEdgePx: 480, features: 2000, posesS: 180, trainS: 20},
-	Standard: {longEdgePx: 640, features: 4096, posesS: 360, trainS: 75},
-	High:     {longEdgePx: 960, features: 8192, posesS: 900, trainS: 300},
+	Preview:  {longEdgePx: 480, cardLongEdgePx: 960, features: 2000, posesS: 180, trainS: 20},
+	Standard: {longEdgePx: 640, cardLongEdgePx: 1280, features: 4096, posesS: 360, trainS: 75},
+	High:     {longEdgePx: 960, cardLongEdgePx: 1600, features: 8192, posesS: 900, trainS: 300},
 }
 
 // TrainS is how many seconds training takes.

@@ -22,5 +22,11 @@ func TestPresetsGrow(t *testing.T) {
 			t.Errorf("%s: %d pixels, %d features", preset, o.LongEdgePx, o.Features())
 		}
 		edge, features = o.LongEdgePx, o.Features()
+		if card := (Options{Preset: preset}).ForCard(); card.LongEdgePx <= edge || card.LongEdgePx > 1600 {
+			t.Errorf("%s: %d pixels on a card, %d on the processor", preset, card.LongEdgePx, edge)
+		}
+		if asked := (Options{Preset: preset, LongEdgePx: 500}).ForCard(); asked.LongEdgePx != 500 {
+			t.Errorf("%s: %d pixels where 500 were asked for", preset, asked.LongEdgePx)
+		}
 	}
 }

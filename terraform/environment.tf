@@ -16,6 +16,7 @@ locals {
     HEARTBEAT        = "${var.lease.heartbeat_s}s"
     START_BUDGET     = "${var.lease.start_budget_s}s"
     DEPTH_MODEL      = var.depth_model
+    TRAIN_CARD       = tostring(var.train_gpu != null)
     MAX_REQUEST_USD  = tostring(var.max_request_usd)
     FAIR_SHARE       = tostring(length(var.api_keys) > 0)
   }

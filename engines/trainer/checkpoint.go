@@ -62,12 +62,11 @@ type checkpointHeader struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// fingerprint distinguishes captures: names and sizes of the training images and the number of points.
+// fingerprint distinguishes captures: names of the training images and the number of points. Their sizes may change on the way.
 func (d *Dataset) fingerprint() uint32 {
 	h := crc32.New(castagnoli)
 	for _, v := range d.Train {
-		cam := &v.Levels[0].Camera
-		fmt.Fprintf(h, "%s\x00%d %d\n", v.Name, cam.Width, cam.Height)
+		fmt.Fprintf(h, "%s\n", v.Name)
 	}
 	fmt.Fprintf(h, "%d", len(d.Points))
 	return h.Sum32()
@@ -208,7 +207,7 @@ func readCheckpointHeader(in io.Reader) (*checkpointHeader, error) {
 func (t *training) accept(h *checkpointHeader) error {
 	same := h.Config
 	same.Threads, same.MemoryBytes, same.MaxGaussians = t.cfg.Threads, t.cfg.MemoryBytes, t.cfg.MaxGaussians
-	same.CheckpointEvery, same.EvaluateEvery = t.cfg.CheckpointEvery, t.cfg.EvaluateEvery
+	same.MaxSide, same.CheckpointEvery, same.EvaluateEvery = t.cfg.MaxSide, t.cfg.CheckpointEvery, t.cfg.EvaluateEvery
 	if same != t.cfg {
 		return fmt.Errorf("%w: it was made with another configuration: %+v", ErrCheckpoint, h.Config)
 	}

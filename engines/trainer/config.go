@@ -68,12 +68,24 @@ func GaussiansOnCard(budget time.Duration) int {
 	return int(min(max(15_000*min(s, 20)+12_000*min(max(s-20, 0), 60)+9_000*max(s-80, 0), 5_000), 3_000_000))
 }
 
-// OnCard makes c what a preset is on a graphics card with that memory, in bytes: as many Gaussians as its budget can make use of
-// there, as far as the card has room for them, and the memory of the host that they take.
-func (c *Config) OnCard(memory int64) {
-	c.MaxGaussians = min(GaussiansOnCard(c.Budget), MostOnCard(memory))
+// StepOnCard is about the time of an iteration of such a card, by what is read and written of each Gaussian and each pixel.
+func StepOnCard(gaussians, pixels int) time.Duration {
+	const gaussian, pixel, perSecond = 2000, 1100, 300e9 // bytes
+	return time.Duration((gaussian*float64(gaussians) + pixel*float64(pixels)) / perSecond * float64(time.Second))
+}
+
+// OnCard makes c what it is on a graphics card with that memory, in bytes: as many Gaussians as are asked for, or, where that is 0, as
+// the budget can make use of there, as far as the card has room for them, and the memory of the host that they take.
+func (c *Config) OnCard(memory int64, asked int) {
+	if asked == 0 {
+		asked = GaussiansOnCard(c.Budget)
+	}
+	c.MaxGaussians = min(asked, MostOnCard(memory))
 	c.makeRoom(c.MaxGaussians)
 }
+
+// Ask makes c train so many Gaussians at most, as far as the memory has room for them.
+func (c *Config) Ask(gaussians int) { c.MaxGaussians = min(gaussians, c.mostGaussians()) }
 
 // Takeover prepares c for the rest of a run that a card of unknown memory has begun: Hooks.KeepGaussians then keeps what the card
 // made.

@@ -19,6 +19,8 @@ type Dataset struct {
 	Points      []Point
 	// Extent is the typical depth of the scene in world units: the yardstick of position steps.
 	Extent float64
+	// Larger says that an image was made smaller for Config.MaxSide.
+	Larger bool
 	// Warnings gathered while loading, for the caller to report.
 	Warnings []fault.Warning
 }
@@ -49,7 +51,10 @@ func FromModel(model *scene.Reconstruction, images string, cfg *Config) (*Datase
 	}
 	sorted := slices.Clone(model.Images)
 	slices.SortFunc(sorted, func(a, b scene.Image) int { return cmp.Compare(a.Name, b.Name) })
-	d := &Dataset{}
+	d := &Dataset{Larger: slices.ContainsFunc(sorted, func(im scene.Image) bool {
+		cam := model.Camera(im.CameraID)
+		return cam != nil && max(cam.Width, cam.Height) > cfg.MaxSide
+	})}
 	views := make([]*View, len(sorted))
 	errs := make([]error, len(sorted))
 	channels := 3

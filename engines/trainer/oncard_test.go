@@ -17,7 +17,7 @@ func TestPresetsOnACard(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := processor
-			c.OnCard(memory)
+			c.OnCard(memory, 0)
 			if c.MaxGaussians != min(want, MostOnCard(memory)) || c.Budget != processor.Budget {
 				t.Errorf("%s with %d GiB: %d Gaussians in %v", preset, memory>>30, c.MaxGaussians, c.Budget)
 			}
@@ -29,6 +29,10 @@ func TestPresetsOnACard(t *testing.T) {
 				t.Errorf("%s: %d Gaussians may be taken over", preset, takeover.mostGaussians())
 			}
 		}
+	}
+	// 7 500 iterations of the standard preset in 1280x960, which is what its count is for.
+	if its := float64(75*time.Second) / float64(StepOnCard(GaussiansOnCard(75*time.Second), 1280*960)); !(its > 6000 && its < 9000) {
+		t.Errorf("%.0f iterations in 75 s", its)
 	}
 	for budget := time.Second; budget < time.Hour; budget *= 2 {
 		if !(GaussiansOnCard(budget) >= GaussiansFor(budget) && GaussiansOnCard(2*budget) >= GaussiansOnCard(budget)) {
@@ -71,5 +75,18 @@ func TestResumeUnderAnotherCap(t *testing.T) {
 	}
 	if n, err := resume(cfg.MaxGaussians+100, false); err != nil || n <= had {
 		t.Errorf("%d Gaussians of %d, %v", n, had, err)
+	}
+}
+
+// A run continues with images of another size: those of the processor where the card that had time for larger ones is gone.
+func TestResumeAtAnotherSize(t *testing.T) {
+	cfg, d := testConfig(60), synthetic(9, 64, 48)
+	checkpoint, _ := trainUntil(t, cfg, d, nil, nil, 40)
+	small := cfg
+	small.MaxSide = 32
+	_, res := trainUntil(t, small, synthetic(9, 32, 24), nil, checkpoint, -1)
+	_, alone := trainUntil(t, cfg, d, nil, nil, -1)
+	if res.Iterations != cfg.Iterations || res.Held.Width != 32 || !(res.Held.PSNR > alone.Held.PSNR-3) {
+		t.Errorf("%d iterations, %d pixels wide, %.2f dB; at one size %.2f dB", res.Iterations, res.Held.Width, res.Held.PSNR, alone.Held.PSNR)
 	}
 }

@@ -119,7 +119,7 @@ type spending struct {
 }
 
 // Train runs the schedule from its beginning, or from a checkpoint when resume is not nil. A resumed run must have the
-// same data and the same configuration, except Threads, MaxGaussians, MemoryBytes and the intervals. Cancelling the context ends it
+// same data and the same configuration, except Threads, MaxGaussians, MemoryBytes, MaxSide and the intervals. Cancelling the context ends it
 // at once with the context's error; see Hooks.Stop for an end that can be resumed.
 func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hooks Hooks) (*Result, error) {
 	if err := cfg.Validate(); err != nil {

@@ -113,9 +113,12 @@ func (s *Service) checkModel(name string) *serve.Problem {
 		"Leave it out for the deployment's own.")
 }
 
-// within fills in what the client left open and a default would take beyond the limits.
-func (l Limits) within(o pipeline.Options) pipeline.Options {
+// within fills in what the client left open and a default, here that of a graphics card or not, would take beyond the limits.
+func (l Limits) within(o pipeline.Options, card bool) pipeline.Options {
 	full := o.WithDefaults()
+	if card {
+		full = o.ForCard()
+	}
 	if full.MaxImages > l.Images {
 		o.MaxImages = l.Images
 	}

@@ -55,7 +55,14 @@ func TestWhatACallerMaySpendIsTheOperators(t *testing.T) {
 	}
 	problem(t, submit(paid, `"priority":8`), 400, "invalid_priority")
 	problem(t, submit(paid, `"options":{"long_edge_px":513}`), 400, "invalid_options")
-	// A default is no way around a limit.
+	// A default is no way around a limit, that of a card neither.
+	c := newWorld(t, func(c *trigger.Config) {
+		c.Card, c.Limits = true, trigger.Limits{TrainBudgetS: 600, Images: 200, LongEdgePx: 1000}
+	})
+	onCard := decode[api.Accepted](t, c.call("POST", "/trigger-reconstruction", `{"session_id":"card"}`))
+	if s, err := c.queue.Lookup(t.Context(), onCard.RequestID); err != nil || s.Options.LongEdgePx != 1000 {
+		t.Errorf("where a card trains: %+v %v", s.Options, err)
+	}
 	a := decode[api.Accepted](t, submit(plain, `"options":{"preset":"high"}`))
 	if s, err := w.queue.Lookup(t.Context(), a.RequestID); err != nil || s.Options.MaxImages != 200 || s.Options.LongEdgePx != 512 {
 		t.Errorf("%+v %v", s.Options, err)

@@ -250,7 +250,7 @@ func (s *Service) newRequest(caller string, ask api.Trigger, c chance, now time.
 	}
 	return pipeline.Request{
 		ID: id, SessionID: ask.SessionID, Caller: caller, TokenHash: pipeline.HashToken(token), Priority: ask.Priority,
-		Options: s.limitsOf(caller).within(ask.Options), CreatedAt: now, Deadline: now.Add(s.RequestTTL),
+		Options: s.limitsOf(caller).within(ask.Options, s.Card), CreatedAt: now, Deadline: now.Add(s.RequestTTL),
 	}, token, nil
 }
 

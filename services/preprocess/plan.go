@@ -44,6 +44,8 @@ const (
 	iterationS      = 0.03
 	iterationPixels = 640 * 360
 	exportCPUS      = 4.4
+	// cardBytes is the memory of the least card that a deployment can have, an L4.
+	cardBytes = 24 << 30
 	// smallestEdgePx is where making images smaller saves no memory worth having, and costs poses.
 	smallestEdgePx = 320
 )
@@ -82,6 +84,12 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 	}
 	budgetS, cores := training.Budget.Seconds(), float64(w.threads)
 	stepS := iterationS * float64(max(width*height, 1)) / iterationPixels / cores
+	if most := options.MaxGaussians; c.Card {
+		training.OnCard(cardBytes, most)
+		stepS = trainer.StepOnCard(training.MaxGaussians, width*height).Seconds()
+	} else if most > 0 {
+		training.Ask(most)
+	}
 	if options.RefinePoses {
 		stepS *= trainer.PosesCost
 	}

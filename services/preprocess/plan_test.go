@@ -3,6 +3,7 @@ package preprocess
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/engines/trainer"
@@ -39,6 +40,24 @@ func TestPlanOfAVideo(t *testing.T) {
 	budget := decide(t, Config{Threads: 2}, pipeline.Options{TrainBudgetS: 10}, false, video, 50)
 	if budget.plan.TrainBudgetS != 10 || budget.plan.Gaussians >= p.Gaussians {
 		t.Errorf("ten seconds: %+v", budget.plan)
+	}
+}
+
+// Where a card trains, images are larger and the plan names a card's count; what was asked for stays.
+func TestPlanForACard(t *testing.T) {
+	photos := frames.Report{Width: 4000, Height: 3000}
+	for preset, edge := range map[pipeline.Preset]int{pipeline.Preview: 960, pipeline.Standard: 1280, pipeline.High: 1600} {
+		o := pipeline.Options{Preset: preset}
+		w := decide(t, Config{Threads: 4, Card: true}, o.ForCard(), false, photos, 40)
+		if w.longEdgePx != edge || w.plan.Gaussians != trainer.GaussiansOnCard(time.Duration(o.TrainS()*float64(time.Second))) || !(w.plan.Iterations > 3000 && w.plan.Iterations < 30_000) {
+			t.Errorf("%s: %d pixels, plan %+v", preset, w.longEdgePx, w.plan)
+		}
+	}
+	o := pipeline.Options{LongEdgePx: 500, MaxGaussians: 20_000}
+	for _, card := range []bool{false, true} {
+		if w := decide(t, Config{Threads: 4, Card: card}, o.ForCard(), false, photos, 40); w.longEdgePx != 500 || w.plan.Gaussians != 20_000 {
+			t.Errorf("card %v: %d pixels, %d Gaussians", card, w.longEdgePx, w.plan.Gaussians)
+		}
 	}
 }
 

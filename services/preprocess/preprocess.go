@@ -30,7 +30,9 @@ type Config struct {
 	Threads int    // 0: all processors
 	// MemoryBytes bounds what is planned for; 0: nothing does.
 	MemoryBytes int64
-	Now         func() time.Time // the clock that tries are measured with
+	// Card says that a graphics card may train: images are kept at the size that it has time for.
+	Card bool
+	Now  func() time.Time // the clock that tries are measured with
 }
 
 // Stage of the pipeline.
@@ -70,7 +72,11 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		}
 		c.MemoryBytes = max(c.MemoryBytes-held, 1)
 	}
-	w, err := c.decide(job.Options, job.Smaller, capture.report, len(capture.selection.Frames), capture.Located())
+	options := job.Options
+	if c.Card {
+		options = job.Request.Options.ForCard()
+	}
+	w, err := c.decide(options, job.Smaller, capture.report, len(capture.selection.Frames), capture.Located())
 	if err != nil {
 		return err
 	}

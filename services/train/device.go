@@ -31,12 +31,13 @@ type device struct {
 	keeps        bool // the Gaussians of a checkpoint, however many
 }
 
-// fit makes the configuration that of the device: on a fast card more Gaussians fit into the time. After a full card half of
-// everything is planned, of what is kept there too.
-func (d *device) fit(cfg *trainer.Config, smaller bool) {
+// fit makes the configuration that of the device: on a fast card more Gaussians, unless their number is asked for, and larger images
+// fit into the time. After a full card half of everything is planned, of what is kept there too.
+func (d *device) fit(cfg *trainer.Config, asked pipeline.Options, smaller bool) {
 	switch {
 	case d.fast:
-		cfg.OnCard(d.card.Memory())
+		cfg.OnCard(d.card.Memory(), asked.MaxGaussians)
+		cfg.MaxSide = asked.ForCard().LongEdgePx
 		if smaller {
 			cfg.MaxGaussians /= 2
 		}
@@ -67,6 +68,17 @@ func (d device) close() error {
 		return nil
 	}
 	return d.card.Close()
+}
+
+// warn reports to a client what it does not get: a card that the deployment pays for, Gaussians that it asked for.
+func (c Config) warn(job *stage.Job, on device, cfg *trainer.Config) {
+	if c.Expected && on.card == nil && c.Device != cards.CPU {
+		job.Warn(pipeline.Warning{Code: "card_unused", Message: "There should be a graphics card, but the processor trained: " + on.reason,
+			Advice: "Have the operator of this deployment look at its card: 'splatworks doctor --gpu' says what is wrong with it."})
+	}
+	if asked := job.Options.MaxGaussians; cfg.MaxGaussians < asked {
+		job.Warn(pipeline.Warning{Code: "fewer_gaussians", Message: fmt.Sprintf("%d Gaussians were asked for; the memory has room for %d.", asked, cfg.MaxGaussians)})
+	}
 }
 
 // choose opens the card that trains, if one does. With auto it is one that agrees with the processor about a first view and is

@@ -67,7 +67,7 @@ func on(t *testing.T, folder string, driver cards.Driver, o pipeline.Options, c 
 	}
 	o.TrainBudgetS, o.LongEdgePx = 0.1, 32
 	w := stagetest.New(t, o, train.Stage(train.Config{
-		Threads: 2, Device: driver, Now: now,
+		Threads: 2, Device: driver, Now: now, Expected: true,
 		OpenCard: func(asked cards.Driver) (gpu.Device, error) {
 			if asked != driver {
 				t.Errorf("%q is opened, asked for %q", asked, driver)
@@ -124,8 +124,23 @@ func TestTheDeviceIsChosen(t *testing.T) {
 			if r.Training.Device != test.device || !strings.Contains(r.Training.DeviceReason, test.reason) {
 				t.Errorf("trained on %q because %q", r.Training.Device, r.Training.DeviceReason)
 			}
+			// A card that is paid for and idle is to be noticed, unless the settings want it so.
+			idle := test.device == artifacts.ProcessorTrained && test.driver == cards.Auto
+			if said := warned(r, "card_unused"); said != nil != idle || idle && !strings.Contains(said.Message, test.reason) {
+				t.Errorf("warned %+v", said)
+			}
 		})
 	}
+}
+
+// warned is the report's warning with a code, nil where there is none.
+func warned(r *artifacts.ReportDocument, code string) *pipeline.Warning {
+	for i, w := range r.Warnings {
+		if w.Code == code {
+			return &r.Warnings[i]
+		}
+	}
+	return nil
 }
 
 // A card that fails ends the attempt as a passing fault.

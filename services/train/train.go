@@ -31,6 +31,7 @@ type Config struct {
 
 	Device   cards.Driver                           // where to train; empty: cards.Auto
 	OpenCard func(cards.Driver) (gpu.Device, error) // nil: cards.Open
+	Expected bool                                   // a card, because it is paid for: a request that trained without one is warned
 }
 
 // Stage of the pipeline.
@@ -56,23 +57,27 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 	job.Progress(pipeline.Progress{Step: "reading images", Percent: 1})
-	data, err := trainer.Load(scene, &cfg)
+	data, err := load(ctx, job, scene, &cfg)
 	if err != nil {
-		return fmt.Errorf("load scene: %w", err)
-	}
-	if err := attachDepth(ctx, job, data); err != nil {
 		return err
 	}
 	if cfg.BackgroundMode == trainer.BackgroundEmpty && !data.CutOut() {
 		job.Warn(pipeline.Warning{Code: "no_masks", Message: "The background is to stay empty, but no image has a mask that says where it is.",
 			Advice: "Send masks, or photos with transparent parts; without them leave background_mode out."})
 	}
-	job.WarnAll(data.Warnings...)
 	on, err := c.choose(job, &cfg, data)
 	if err != nil {
 		return err
 	}
-	on.fit(&cfg, job.Smaller)
+	side := cfg.MaxSide
+	on.fit(&cfg, job.Request.Options, job.Smaller)
+	if cfg.MaxSide > side && data.Larger {
+		if data, err = load(ctx, job, scene, &cfg); err != nil {
+			return errors.Join(err, on.close())
+		}
+	}
+	c.warn(job, on, &cfg)
+	job.WarnAll(data.Warnings...)
 	trial, err := c.tried(ctx, job, &cfg, data, on)
 	var result *trainer.Result
 	if err == nil {
@@ -90,6 +95,15 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 	return publish(ctx, job, cfg, data, result, report, trial, on)
+}
+
+// load reads the scene at the size of the configuration, with its depth maps.
+func load(ctx context.Context, job *stage.Job, scene string, cfg *trainer.Config) (*trainer.Dataset, error) {
+	data, err := trainer.Load(scene, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("load scene: %w", err)
+	}
+	return data, attachDepth(ctx, job, data)
 }
 
 // fewImages is the number below which every image is needed for training: quality is measured in a trial then, or on those
@@ -123,6 +137,9 @@ func (c Config) plan(job *stage.Job) (trainer.Config, error) {
 		}
 		cfg.Budget = time.Duration(s * float64(time.Second))
 		cfg.MaxGaussians = trainer.GaussiansFor(cfg.Budget)
+	}
+	if most := job.Options.MaxGaussians; most > 0 {
+		cfg.Ask(most)
 	}
 	if job.Options.Seed != 0 {
 		cfg.Seed = job.Options.Seed

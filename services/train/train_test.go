@@ -109,7 +109,7 @@ func TestTrains(t *testing.T) {
 
 // What a client expects of its capture reaches the trainer, and the report says what came of it.
 func TestWishesReachTheTrainer(t *testing.T) {
-	o := pipeline.Options{Seed: 7, Sky: pipeline.SkyOn, BackgroundMode: pipeline.BackgroundEmpty, RefinePoses: true, CompensateExposure: true}
+	o := pipeline.Options{Seed: 7, MaxGaussians: 1234, Sky: pipeline.SkyOn, BackgroundMode: pipeline.BackgroundEmpty, RefinePoses: true, CompensateExposure: true}
 	w, r := trained(t, o, scene(t, true))
 	var report struct {
 		Config trainer.Config
@@ -119,7 +119,7 @@ func TestWishesReachTheTrainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := report.Config
-	if c.Seed != 7 || c.Sky != trainer.SkyOn || c.BackgroundMode != trainer.BackgroundEmpty || !c.RefinePoses || !c.Exposure || c.Budget != time.Second || c.MaxSide != width {
+	if c.Seed != 7 || c.MaxGaussians != 1234 || c.Sky != trainer.SkyOn || c.BackgroundMode != trainer.BackgroundEmpty || !c.RefinePoses || !c.Exposure || c.Budget != time.Second || c.MaxSide != width {
 		t.Errorf("configuration %+v", c)
 	}
 	if report.Result.Recolored != frames-3 {

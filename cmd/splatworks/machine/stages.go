@@ -34,7 +34,9 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 	case pipeline.Preprocess:
 		tools, missing := FrameTools()
 		colmap, err := toolchain.Locate("colmap")
-		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap, MemoryBytes: stage.MachineMemory(), Now: time.Now}), errors.Join(missing, err)
+		device, wrong := cards.ParseDriver(os.Getenv(DeviceVariable))
+		card := device != cards.CPU && cards.Find(device) == nil
+		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap, MemoryBytes: stage.MachineMemory(), Card: card, Now: time.Now}), errors.Join(missing, err, wrong)
 	case pipeline.Depth:
 		return depthStage()
 	case pipeline.Train:

@@ -15,6 +15,6 @@ func main() { app.Main(app.RunStage(definition)) }
 func definition(c app.Config) (stage.Definition, error) {
 	return preprocess.Stage(preprocess.Config{
 		Tools: frames.Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}, Colmap: "colmap", Threads: c.Threads,
-		MemoryBytes: stage.MachineMemory(), Now: time.Now,
+		MemoryBytes: stage.MachineMemory(), Card: c.TrainCard, Now: time.Now,
 	}), nil
 }

@@ -14,5 +14,5 @@ func main() { app.Main(app.RunStage(definition)) }
 
 func definition(c app.Config) (stage.Definition, error) {
 	device, err := cards.ParseDriver(c.TrainDevice)
-	return train.Stage(train.Config{Threads: c.Threads, Now: time.Now, Device: device}), err
+	return train.Stage(train.Config{Threads: c.Threads, Now: time.Now, Device: device, Expected: c.TrainCard}), err
 }
