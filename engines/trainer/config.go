@@ -84,7 +84,7 @@ func (c *Config) OnCard(memory int64, asked int) {
 	c.makeRoom(c.MaxGaussians)
 }
 
-// Ask makes c train so many Gaussians at most, as far as the memory has room for them.
+// Ask bounds the Gaussians by what is asked for, and by what the memory has room for.
 func (c *Config) Ask(gaussians int) { c.MaxGaussians = min(gaussians, c.mostGaussians()) }
 
 // Takeover prepares c for the rest of a run that a card of unknown memory has begun: Hooks.KeepGaussians then keeps what the card
