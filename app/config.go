@@ -17,6 +17,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/functions/notify"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -56,6 +57,11 @@ type Config struct {
 	MaxPriority     int     `env:"MAX_PRIORITY, default=0"`
 	KeyLimits       string  `env:"API_KEY_LIMITS"` // JSON by the name of an API key: {"app": {"max_priority": 100}}
 	FairShare       bool    `env:"FAIR_SHARE"`     // callers of equal priority take turns; the same in all programs of a deployment
+
+	// Mails, where there are any. The trigger function needs to know the sender alone, and notify all of it.
+	MailFrom string `env:"MAIL_FROM"` // sender ("Splatworks <splats@example.com>"); empty: the request API takes no addresses
+	SMTPURL  string `env:"SMTP_URL"`  // smtp://USER:PASSWORD@HOST:PORT or smtps://
+	MailURL  string `env:"MAIL_URL"`  // where links in mails lead: the request API's address
 
 	// LoopbackWebhooks lets webhooks go to this machine, and over http: for a laptop only.
 	LoopbackWebhooks bool `env:"LOOPBACK_WEBHOOKS"`
@@ -130,6 +136,9 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 		problems = append(problems, fmt.Errorf("API_KEYS: %w", err))
 	}
 	problems = append(problems, c.checkCallers()...)
+	if _, err := c.mailer(); err != nil {
+		problems = append(problems, fmt.Errorf("SMTP_URL, MAIL_FROM, MAIL_URL: %w", err))
+	}
 	if !(c.USDPerS >= 0 && c.USDPerS < 1) {
 		problems = append(problems, errors.New("WORKER_USD_PER_S must be a price of one second: at least 0 and below 1"))
 	}
@@ -158,6 +167,14 @@ func (c Config) checkCallers() (problems []error) {
 		problems = append(problems, fmt.Errorf("API_KEY_LIMITS: %w", err))
 	}
 	return problems
+}
+
+// mailer is the deployment's mail server; nil where there is none.
+func (c Config) mailer() (*notify.Mailer, error) {
+	if c.SMTPURL == "" {
+		return nil, nil
+	}
+	return notify.NewMailer(c.SMTPURL, c.MailFrom, c.MailURL, c.WebPage)
 }
 
 // DefaultSpending is what a caller may spend where a deployment says nothing.

@@ -55,11 +55,11 @@ var theTrigger = &function{uses: uses{queue: true, store: true, publisher: true}
 }}
 
 var theNotify = &function{uses: uses{store: true}, make: func(p *Parts) (serve.Function, error) {
-	webhooks, err := p.Notify()
+	notifier, err := p.Notify()
 	if err != nil {
 		return serve.Function{}, err
 	}
-	return serve.Function{Event: webhooks.Receive}, nil
+	return serve.Function{Event: notifier.Receive}, nil
 }}
 
 // functions by the name that FUNCTION_TARGET chooses them by.
@@ -160,6 +160,9 @@ const shieldPerSecond, shieldBurst = 50, 100
 // changesPerMinute are the calls that change one request: more than a client needs that asks for its uploads one by one.
 const changesPerMinute = 60
 
+// mailsPerDay are the requests a day that name one address: more than a person waits for.
+const mailsPerDay = 100
+
 // Trigger is the request API. account signs URLs, which lead to publicStorage (empty: Cloud Storage itself).
 func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Service, error) {
 	keys, err := trigger.ParseKeys(p.config.APIKeys)
@@ -174,21 +177,27 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 	if err != nil {
 		return nil, err
 	}
-	webhooks, err := p.Notify()
+	notifier, err := p.Notify()
 	if err != nil {
 		return nil, err
 	}
-	var limiters [3]*ratelimit.Redis
+	var mails trigger.Mails // nil where none are sent
+	if p.config.MailFrom != "" {
+		mails = notifier
+	}
+	var limiters [4]*ratelimit.Redis
 	for i, l := range []struct {
 		prefix string
 		calls  int
-	}{{"trigger", p.config.RateCaller}, {"triggers", p.config.RateGlobal}, {"changes", changesPerMinute}} {
-		if limiters[i], err = ratelimit.NewRedis(p.Redis, l.prefix, ratelimit.Limit{Calls: l.calls, Window: time.Minute}, time.Now); err != nil {
+		window time.Duration
+	}{{"trigger", p.config.RateCaller, time.Minute}, {"triggers", p.config.RateGlobal, time.Minute}, {"changes", changesPerMinute, time.Minute}, {"addresses", mailsPerDay, 24 * time.Hour}} {
+		if limiters[i], err = ratelimit.NewRedis(p.Redis, l.prefix, ratelimit.Limit{Calls: l.calls, Window: l.window}, time.Now); err != nil {
 			return nil, err
 		}
 	}
 	return trigger.New(trigger.Config{
-		Queue: p.Queue, Whole: p.Queue.Whole, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: p.config.Proxies, Webhooks: webhooks,
+		Queue: p.Queue, Whole: p.Queue.Whole, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: p.config.Proxies,
+		Webhooks: notifier, Mails: mails, PerAddress: limiters[3],
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Changes: limiters[2],
 		Limits: p.config.Spending(), KeyLimits: keyLimits, Card: p.config.TrainCard, Models: p.models, Waiting: p.config.Concurrent / 2,
@@ -204,9 +213,14 @@ func (p *Parts) models() []string {
 	return append([]string{p.config.DepthModel}, p.config.DepthNames...)
 }
 
-// Notify keeps and sends webhooks. On a laptop its owner's receivers may run on it, too.
+// Notify keeps and sends webhooks and mails. On a laptop its owner's receivers may run on it, too.
 func (p *Parts) Notify() (*notify.Service, error) {
+	mailer, err := p.config.mailer()
+	if err != nil {
+		return nil, err
+	}
 	return notify.New(notify.Config{
+		Mail:  mailer,
 		Store: p.Store, Bucket: p.Buckets.Artifacts, Guard: &notify.Guard{AllowLoopback: p.config.LoopbackWebhooks},
 		Keys: notify.StoredKeys(p.Store, p.Buckets.Artifacts, rand.Reader), Log: p.Log, Now: p.config.Now,
 	})

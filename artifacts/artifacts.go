@@ -190,7 +190,7 @@ func between(objectName, prefix, suffix string) (requestID string, ok bool) {
 	return id, begins && ends && pipeline.ValidRequestID(id)
 }
 
-// WebhookPrefix holds what is known of the webhook of a request: where it goes, and what became of each delivery.
+// WebhookPrefix holds what is known of the webhook and the e-mail of a request: where they go, and what became of each delivery.
 func WebhookPrefix(requestID string) string { return "webhooks/" + requestID + "/" }
 
 // WebhookTargetName, WebhookLogName and WebhookLockName are in the artifacts bucket.
@@ -198,7 +198,15 @@ func WebhookTargetName(requestID string) string { return WebhookPrefix(requestID
 func WebhookLogName(requestID string) string    { return WebhookPrefix(requestID) + "deliveries.json" }
 func WebhookLockName(requestID string) string   { return WebhookPrefix(requestID) + "delivering.json" }
 
-// WebhookKeysName is where a deployment keeps the keys that webhooks are signed with.
+// MailTargetName, MailLogName and MailLockName are the same for the e-mail of a request.
+func MailTargetName(requestID string) string { return WebhookPrefix(requestID) + "mail.json" }
+func MailLogName(requestID string) string    { return WebhookPrefix(requestID) + "mails.json" }
+func MailLockName(requestID string) string   { return WebhookPrefix(requestID) + "mailing.json" }
+
+// UnsubscribedName is where it is noted that an address wants no mails. It is a keyed hash of the address, which belongs to no request.
+func UnsubscribedName(hash string) string { return "webhooks/unsubscribed/" + hash + ".json" }
+
+// WebhookKeysName is where a deployment keeps the keys that webhooks and links in mails are signed with.
 const WebhookKeysName = "webhooks/keys.json"
 
 // NotesName is where the notes at places of a request's splat are: beside its other artifacts, which they go with.

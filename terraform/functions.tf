@@ -31,6 +31,7 @@ module "trigger" {
     MAX_PRIORITY       = tostring(var.request_limits.max_priority)
     API_KEY_LIMITS     = jsonencode({ for name, limits in var.api_key_limits : name => { for limit, value in limits : limit => value if value != null } })
     DEPTH_NAMES        = join(",", var.depth_names)
+    MAIL_FROM          = try(var.mail.from, "")
   })
   ingress  = "INGRESS_TRAFFIC_ALL"
   public   = var.public
@@ -122,21 +123,24 @@ resource "google_pubsub_topic_iam_member" "trigger_announces" {
   member = module.trigger.member
 }
 
-# ---- notify: calls clients' servers
+# ---- notify: calls clients' servers, and mails
 
-# Webhooks are on the internet and the queue is not needed: no private network, no secret, nothing to wait for.
+# Webhooks and the mail server are on the internet and the queue is not needed: no private network, nothing to wait for.
 module "notify" {
   source = "./modules/service"
 
   name    = "${var.name}-notify"
-  purpose = "calls the webhooks of requests that ended"
+  purpose = "calls the webhooks of requests that ended, and mails"
   backend = merge(local.backend, { network = null, subnetwork = null })
   image   = var.images["static"]
   command = "/app/functions"
   environment = merge({ for name, value in local.environment : name => value if name != "REDIS_CA_CERT" }, {
     FUNCTION_TARGET = "notify"
+    MAIL_FROM       = try(var.mail.from, "")
+    MAIL_URL        = coalesce(var.public_url, module.trigger.uri)
+    WEB_PAGE        = tostring(var.web_page)
   })
-  secrets  = {}
+  secrets  = var.mail == null ? {} : { SMTP_URL = var.mail.url_secret }
   after    = []
   invokers = { events = local.notify_events_member }
 }

@@ -439,6 +439,21 @@ variable "web_page" {
   default     = false
 }
 
+variable "mail" {
+  description = "Set it to let requests name an address that is mailed at their end. from is the sender (Splatworks <splats@example.com>); the newest version of the secret url_secret, in this project, is the mail server: smtp://USER:PASSWORD@HOST:PORT, or smtps://."
+  type        = object({ from = string, url_secret = string })
+  default     = null
+
+  validation {
+    condition     = var.mail == null ? true : can(regex("^[^\\r\\n]*[^\\s<>@]+@[^\\s<>@]+\\.[^\\s<>@]+>?$", var.mail.from)) && can(regex("^[A-Za-z0-9_-]{1,255}$", var.mail.url_secret))
+    error_message = "mail.from is an address, with a name or without, and mail.url_secret the id of a secret: never the server's address itself, which holds the password."
+  }
+  validation {
+    condition     = var.mail == null || var.public || var.public_url != ""
+    error_message = "mail is set, and readers of a mail cannot unsubscribe: IAM refuses their browsers. Set public = true (with api_keys), or public_url to a gateway that lets /unsubscribe through."
+  }
+}
+
 variable "cors_origins" {
   description = "Origins of web pages that call the request API and upload from a browser, for example https://app.example.com."
   type        = list(string)

@@ -18,6 +18,7 @@ type Trigger struct {
 	Source      string           `json:"source,omitempty"`       // gs://BUCKET/OBJECT in place of an upload, where the deployment allows the bucket
 	Uploads     string           `json:"uploads,omitempty"`      // Several; absent: one upload
 	CallbackURL string           `json:"callback_url,omitempty"` // public https address that is called when the request ends
+	Email       string           `json:"email,omitempty"`        // address that gets one mail when the request is COMPLETED or FAILED, where the deployment sends mails
 }
 
 // Several is the value of Trigger.Uploads for a capture of more than one file.
@@ -82,6 +83,12 @@ type Upload struct {
 
 // ChunkMultiple is what every chunk but the last must be a multiple of (docs: Cloud Storage, resumable uploads).
 const ChunkMultiple = 256 << 10
+
+// Deployment is what a caller has to know of a deployment before it asks: the answer of GET /deployment.
+type Deployment struct {
+	Email   bool `json:"email"`    // a request may name an address that is mailed at its end
+	APIKeys bool `json:"api_keys"` // a request needs an API key
+}
 
 // EstimateAsked is the body of POST /estimate: a capture as far as it is known before the upload, and the options.
 type EstimateAsked struct {

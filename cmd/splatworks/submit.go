@@ -20,6 +20,7 @@ type submitCommand struct {
 	Server  string   `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Address of the request API."`
 	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" placeholder:"KEY" help:"API key, if the deployment requires one. Prefer the environment variable: other users can see command lines."`
 	Session string   `placeholder:"NAME" help:"Your own name for the request; a session is reconstructed once."`
+	Email   string   `placeholder:"ADDRESS" help:"Address that gets a mail when the request has ended, where the deployment sends mails."`
 	JSON    bool     `help:"Print the answer as JSON for scripts: request, token, addresses."`
 	Wishes  wishes   `embed:""`
 }
@@ -39,7 +40,7 @@ func (cmd submitCommand) Run(ctx context.Context, c console) error {
 	if cmd.Session == "" {
 		cmd.Session = fmt.Sprintf("cli-%d", time.Now().UnixNano())
 	}
-	ask := client.Trigger{SessionID: cmd.Session, Options: options}
+	ask := client.Trigger{SessionID: cmd.Session, Options: options, Email: cmd.Email}
 	send, done, err := cmd.sender(ctx, &ask, c.err)
 	if err != nil {
 		return err

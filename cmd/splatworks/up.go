@@ -26,6 +26,9 @@ type upCommand struct {
 	Origin    []string      `placeholder:"https://HOST" help:"Origins whose web pages may call the API from a browser."`
 	Host      []string      `placeholder:"NAME" help:"Additional host names of this program, for example behind a reverse proxy. Calls to other host names are refused."`
 	APIKeys   []string      `name:"api-keys" env:"SPLATWORKS_API_KEYS" placeholder:"NAME:SHA256" help:"Accepted API keys, as 'splatworks key' prints them. Without keys everybody who can connect may call."`
+	SMTPURL   string        `name:"smtp-url" and:"mail" env:"SPLATWORKS_SMTP_URL" placeholder:"smtp://USER:PASSWORD@HOST:PORT" help:"Mail server, or smtps://. With it a request may name an address that gets a mail at its end. Prefer the environment variable: other users can see command lines."`
+	MailFrom  string        `and:"mail" env:"SPLATWORKS_MAIL_FROM" placeholder:"ADDRESS" help:"Sender of mails."`
+	MailURL   string        `name:"mail-url" env:"SPLATWORKS_MAIL_URL" placeholder:"URL" help:"Address of this program that links in mails lead to; default: http:// and --listen."`
 	Chaos     string        `hidden:"" help:"Faults of event delivery: duplicate=N,reorder,delay=DURATION."`
 }
 
@@ -44,7 +47,8 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 	}
 	log := serve.NewLogger(c.err, "", slog.LevelInfo)
 	backend, err := laptop.Start(ctx, laptop.Options{Listen: cmd.Listen, Dir: cmd.Data, Lease: cmd.Lease, Chaos: chaos, Log: log,
-		RateLimit: cmd.RateLimit, Untrusted: cmd.Untrusted, Origins: cmd.Origin, Hosts: cmd.Host, APIKeys: cmd.APIKeys})
+		RateLimit: cmd.RateLimit, Untrusted: cmd.Untrusted, Origins: cmd.Origin, Hosts: cmd.Host, APIKeys: cmd.APIKeys,
+		SMTPURL: cmd.SMTPURL, MailFrom: cmd.MailFrom, MailURL: cmd.MailURL})
 	if err != nil {
 		return err
 	}

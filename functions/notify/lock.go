@@ -16,12 +16,11 @@ import (
 const lockFor = time.Minute
 
 // errBusy brings the message back, when the delivery log says what became of the other try.
-var errBusy = errors.New("another delivery of this webhook is under way")
+var errBusy = errors.New("another delivery of this webhook or mail is under way")
 
-// lock keeps other deliveries of a request's webhook out between reading and keeping its log: an object that only one of
-// them can make.
-func (s *Service) lock(ctx context.Context, requestID string) (release func(), err error) {
-	name := artifacts.WebhookLockName(requestID)
+// lock keeps other deliveries of a request's webhook, or mail, out between reading and keeping its log: an object of that name, which
+// only one of them can make.
+func (s *Service) lock(ctx context.Context, name string) (release func(), err error) {
 	body, err := json.Marshal(map[string]time.Time{"at": s.Now().UTC()})
 	if err != nil {
 		return nil, fmt.Errorf("encode lock: %w", err)
@@ -32,7 +31,7 @@ func (s *Service) lock(ctx context.Context, requestID string) (release func(), e
 			return func() { s.unlock(ctx, mine) }, nil
 		}
 		if !errors.Is(err, artifacts.ErrExists) {
-			return nil, fmt.Errorf("lock webhook: %w", err)
+			return nil, fmt.Errorf("lock delivery: %w", err)
 		}
 		if err := s.breakLock(ctx, name); err != nil {
 			return nil, err
@@ -48,7 +47,7 @@ func (s *Service) breakLock(ctx context.Context, name string) error {
 		return nil // released meanwhile
 	}
 	if err != nil {
-		return fmt.Errorf("look at the lock of a webhook: %w", err)
+		return fmt.Errorf("look at the lock of a delivery: %w", err)
 	}
 	var held struct {
 		At time.Time `json:"at"`
@@ -60,7 +59,7 @@ func (s *Service) breakLock(ctx context.Context, name string) error {
 		return errBusy
 	}
 	if err := s.Store.Delete(ctx, o); err != nil && !errors.Is(err, artifacts.ErrNotFound) { // this generation and no newer one
-		return fmt.Errorf("break the lock of a webhook: %w", err)
+		return fmt.Errorf("break the lock of a delivery: %w", err)
 	}
 	return nil
 }
@@ -69,6 +68,6 @@ func (s *Service) unlock(ctx context.Context, mine pipeline.Object) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTime)
 	defer cancel()
 	if err := s.Store.Delete(ctx, mine); err != nil && !errors.Is(err, artifacts.ErrNotFound) {
-		s.Log.WarnContext(ctx, "webhook stays locked for a while", "object", mine.Name, "error", err.Error())
+		s.Log.WarnContext(ctx, "delivery stays locked for a while", "object", mine.Name, "error", err.Error())
 	}
 }

@@ -1,6 +1,7 @@
 package operators
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,6 +128,18 @@ func (s *Service) inheritWebhook(ctx context.Context, oldID, newID string) error
 	return nil
 }
 
+// inheritMail lets the address that is mailed follow, too.
+func (s *Service) inheritMail(ctx context.Context, oldID, newID string) error {
+	o, err := s.Store.Stat(ctx, s.Buckets.Artifacts, artifacts.MailTargetName(oldID))
+	if err == nil {
+		_, err = s.Store.Copy(ctx, o, s.Buckets.Artifacts, artifacts.MailTargetName(newID))
+	}
+	if err != nil && !errors.Is(err, artifacts.ErrNotFound) {
+		return fmt.Errorf("keep address: %w", err)
+	}
+	return nil
+}
+
 // inputOf is what the stage of a request starts from: the newest upload, or the manifest of the stage before.
 func (s *Service) inputOf(ctx context.Context, id string, name pipeline.Stage) (pipeline.Object, error) {
 	if _, err := pipeline.ParseStage(string(name)); err != nil {
@@ -155,7 +168,7 @@ func (s *Service) inputOf(ctx context.Context, id string, name pipeline.Stage) (
 	return newest, nil
 }
 
-// begin enters a request that starts at a stage, with the webhook of another one if that is named. What fails after the queue knows
+// begin enters a request that starts at a stage, with the webhook and the mail of another one if that is named. What fails after the queue knows
 // the request calls it off. A crash on the way leaves a request without a record, which the next trigger of its session takes over.
 func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipeline.Stage, input pipeline.Object, webhookOf string) error {
 	left, err := s.leftFor(ctx, name, input)
@@ -185,7 +198,7 @@ func (s *Service) begin(ctx context.Context, request pipeline.Request, name pipe
 // copies, so that a purge finds those of a retry that died.
 func (s *Service) writeDown(ctx context.Context, request pipeline.Request, left leftovers, webhookOf string) (pipeline.Object, error) {
 	if webhookOf != "" {
-		if err := s.inheritWebhook(ctx, webhookOf, request.ID); err != nil {
+		if err := cmp.Or(s.inheritWebhook(ctx, webhookOf, request.ID), s.inheritMail(ctx, webhookOf, request.ID)); err != nil {
 			return pipeline.Object{}, err
 		}
 	}

@@ -36,6 +36,7 @@ func TestRetryFromAStageWithOtherOptions(t *testing.T) {
 	w.refused("POST", "/retry/unknown", `{"stage":"train"}`, 404, "unknown_request")
 	w.time = w.time.Add(time.Second)
 	w.put("artifacts", artifacts.WebhookTargetName(a.ID), `{"url":"https://client.example/hook"}`)
+	w.put("artifacts", artifacts.MailTargetName(a.ID), `{"address":"ada@example.org"}`)
 	answer := get[map[string]string](w, "POST", "/retry/"+a.ID, `{"stage":"train","options":{"train_budget_s":60}}`, 202)
 	id := answer["request_id"]
 	// The client's webhook follows, under the secret that its receiver knows.
@@ -43,6 +44,10 @@ func TestRetryFromAStageWithOtherOptions(t *testing.T) {
 	err := artifacts.GetJSON(t.Context(), w.store, pipeline.Object{Bucket: "artifacts", Name: artifacts.WebhookTargetName(id)}, &hook, 1000)
 	if err != nil || len(hook) != 2 || hook["secret_of"] != a.ID || hook["url"] != "https://client.example/hook" {
 		t.Errorf("webhook %v, %v", hook, err)
+	}
+	var mail struct{ Address string }
+	if err := artifacts.GetJSON(t.Context(), w.store, pipeline.Object{Bucket: "artifacts", Name: artifacts.MailTargetName(id)}, &mail, 1000); err != nil || mail.Address != "ada@example.org" {
+		t.Errorf("mail %v, %v", mail, err)
 	}
 	if id == a.ID || answer["callback_token"] != "" {
 		t.Fatalf("%v", answer)

@@ -64,7 +64,7 @@ func newWorld(t testing.TB, change ...func(*trigger.Config)) *world {
 	w.artifacts = w.store
 	w.queue = newQueue(t, queue.Config{Now: w.now})
 	config := trigger.Config{
-		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w}, Webhooks: webhooks{w}, Sources: []string{"sources"},
+		Queue: brokenQueue{w.queue, w}, Store: brokenStore{w.store, w}, Buckets: w.buckets, Signer: signer{w}, Publisher: publisher{w}, Webhooks: webhooks{w}, Mails: mails{w}, Sources: []string{"sources"},
 		Limiter: brokenLimiter{ratelimittest.NewMemory(ratelimit.Limit{Calls: 1000, Window: time.Minute}, w.now), w},
 		Log:     serve.NewLogger(w.log, "", slog.LevelDebug), Now: w.now, After: w.timer, News: w.queue, Random: &lockedRandom{r: rand.NewChaCha8(sha256.Sum256([]byte(t.Name())))},
 	}
@@ -425,6 +425,31 @@ func (h webhooks) Register(_ context.Context, requestID, url string) (string, er
 	defer h.w.mu.Unlock()
 	h.w.hooks = append(h.w.hooks, requestID+" "+url)
 	return "whsec_of_" + requestID, nil
+}
+
+// mails keeps addresses in the store, as the real one does.
+type mails struct{ w *world }
+
+func (m mails) CheckAddress(address string) error {
+	if !strings.HasSuffix(address, "@example.org") {
+		return errors.New("it must be one address")
+	}
+	return nil
+}
+
+func (m mails) RegisterAddress(ctx context.Context, requestID, address string) error {
+	if err := m.w.fault("register"); err != nil {
+		return err
+	}
+	_, err := artifacts.PutJSON(ctx, m.w.store, "artifacts", artifacts.MailTargetName(requestID), map[string]string{"address": address}, artifacts.PutOptions{DoesNotExist: true})
+	if errors.Is(err, artifacts.ErrExists) {
+		return nil
+	}
+	return err
+}
+
+func (m mails) Unsubscribe(_ context.Context, token string) (bool, error) {
+	return token == "token", m.w.fault("register")
 }
 
 type lockedBuffer struct {

@@ -52,9 +52,9 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		check(post, rec)
 		return rec
 	}
-	a := decode[api.Accepted](t, submit(w, `{"session_id":"s","priority":1,"options":{"preset":"high","train_budget_s":1,"max_images":3,"long_edge_px":64,"seed":1,"depth":"off","outputs":["sog","glb"],"projection":"flat","sky":"on","background_mode":"random","cleanup":"strong","refine_poses":true,"compensate_exposure":true},"content_type":"video/mp4","callback_url":"https://client.example/hook"}`, "Idempotency-Key: "+longKey("k")))
+	a := decode[api.Accepted](t, submit(w, `{"session_id":"s","priority":1,"options":{"preset":"high","train_budget_s":1,"max_images":3,"long_edge_px":64,"seed":1,"depth":"off","outputs":["sog","glb"],"projection":"flat","sky":"on","background_mode":"random","cleanup":"strong","refine_poses":true,"compensate_exposure":true},"content_type":"video/mp4","callback_url":"https://client.example/hook","email":"ada@example.org"}`, "Idempotency-Key: "+longKey("k")))
 	for _, body := range []string{`{`, `{"x":1}`, `{"session_id":"/"}`, `{"session_id":"s","priority":-1}`, `{"session_id":"s","options":{"preset":"x"}}`,
-		`{"session_id":"s","content_type":"x"}`, `{"session_id":"s","source":"x"}`, `{"session_id":"s","uploads":"x"}`, `{"session_id":"s","callback_url":"http://x"}`, `{"session_id":"` + strings.Repeat("x", 70_000) + `"}`, `{"session_id":"s"}`} {
+		`{"session_id":"s","content_type":"x"}`, `{"session_id":"s","source":"x"}`, `{"session_id":"s","uploads":"x"}`, `{"session_id":"s","callback_url":"http://x"}`, `{"session_id":"s","email":"x"}`, `{"session_id":"` + strings.Repeat("x", 70_000) + `"}`, `{"session_id":"s"}`} {
 		submit(w, body)
 	}
 	submit(w, `{"session_id":"s"}`, "Idempotency-Key: "+longKey("k"))
@@ -74,6 +74,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		w.fail(what, false)
 	}
 
+	check("GET /deployment", w.call("GET", "/deployment", ""))
 	checkUploads(t, check)
 	checkLimits(t, check)
 	checkShares(t, check)
@@ -233,7 +234,7 @@ func TestDocumentHasEveryField(t *testing.T) {
 	doc := openapi(t)
 	for name, v := range map[string]any{"Trigger": api.Trigger{}, "Options": pipeline.Options{}, "Accepted": api.Accepted{}, "Upload": api.Upload{}, "Status": api.Status{},
 		"Progress": api.Progress{}, "StageProgress": api.StageProgress{}, "Timings": api.Timings{}, "StageTiming": api.StageTiming{}, "Warning": pipeline.Warning{},
-		"Failure": api.Failure{}, "Result": api.Result{}, "UploadsAsked": api.UploadsAsked{}, "File": api.File{}, "Uploads": api.Uploads{}, "NamedUpload": api.NamedUpload{}, "Complete": api.Complete{}, "ShareAsked": api.ShareAsked{}, "Share": api.Share{}, "Shares": api.Shares{}, "Shared": api.Shared{}, "Problem": serve.Problem{}} {
+		"Failure": api.Failure{}, "Result": api.Result{}, "UploadsAsked": api.UploadsAsked{}, "File": api.File{}, "Uploads": api.Uploads{}, "NamedUpload": api.NamedUpload{}, "Complete": api.Complete{}, "ShareAsked": api.ShareAsked{}, "Share": api.Share{}, "Shares": api.Shares{}, "Shared": api.Shared{}, "Deployment": api.Deployment{}, "Problem": serve.Problem{}} {
 		want := fieldsOf(reflect.TypeOf(v))
 		got := slices.Sorted(maps.Keys(servetest.At(doc, "components", "schemas", name, "properties").(object)))
 		if !slices.Equal(got, want) {

@@ -52,6 +52,10 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 		serve.WriteProblem(w, *problem)
 		return
 	}
+	if problem := s.checkEmail(ctx, ask.Email); problem != nil {
+		serve.WriteProblem(w, *problem)
+		return
+	}
 	source, problem := s.findSource(ctx, ask.Source)
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
@@ -145,13 +149,11 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 		}
 		accepted.Upload = &upload
 	}
-	if ask.CallbackURL != "" {
-		if accepted.WebhookSecret, err = s.Webhooks.Register(ctx, request.ID, ask.CallbackURL); err != nil {
-			if earlier == nil {
-				s.callOff(ctx, request.ID)
-			}
-			return api.Accepted{}, false, s.broken(ctx, "storage", err)
+	if accepted.WebhookSecret, err = s.register(ctx, request.ID, ask); err != nil {
+		if earlier == nil {
+			s.callOff(ctx, request.ID)
 		}
+		return api.Accepted{}, false, s.broken(ctx, "storage", err)
 	}
 	if earlier == nil {
 		if err := s.record(ctx, request, source); err != nil {
@@ -162,6 +164,19 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 		s.Log.InfoContext(ctx, "accepted", "request_id", request.ID, "stage", pipeline.First(), "session_id", request.SessionID, "priority", request.Priority)
 	}
 	return accepted, earlier != nil, nil
+}
+
+// register keeps where the end of a request is published.
+func (s *Service) register(ctx context.Context, requestID string, ask api.Trigger) (webhookSecret string, err error) {
+	if ask.CallbackURL != "" {
+		if webhookSecret, err = s.Webhooks.Register(ctx, requestID, ask.CallbackURL); err != nil {
+			return "", err
+		}
+	}
+	if ask.Email != "" {
+		err = s.Mails.RegisterAddress(ctx, requestID, ask.Email)
+	}
+	return webhookSecret, err
 }
 
 // checkCallback looks at a webhook's address; it resolves names, so it comes after the rate limit.
@@ -230,6 +245,11 @@ func (s *Service) callOff(ctx context.Context, requestID string) {
 	defer cancel()
 	if err := s.Queue.Cancel(undo, requestID); err != nil {
 		s.Log.WarnContext(ctx, "submission not called off; it can be taken over soon", "request_id", requestID, "stage", pipeline.First(), "error", err.Error())
+	}
+	if s.Mails != nil { // no purge finds a request without a record, and the address is a person's
+		if err := s.Store.Delete(undo, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.MailTargetName(requestID)}); err != nil && !errors.Is(err, artifacts.ErrNotFound) {
+			s.Log.WarnContext(ctx, "the address of a submission that failed is kept", "request_id", requestID, "stage", pipeline.First(), "error", err.Error())
+		}
 	}
 }
 

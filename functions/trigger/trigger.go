@@ -68,6 +68,14 @@ type Webhooks interface {
 	Register(ctx context.Context, requestID, url string) (secret string, err error)
 }
 
+// Mails keeps the address that is mailed when a request ends. CheckAddress says in words for the client what is wrong with an address;
+// RegisterAddress may be repeated. Unsubscribe takes the token of a link in a mail; known is false for one that is not from here.
+type Mails interface {
+	CheckAddress(address string) error
+	RegisterAddress(ctx context.Context, requestID, address string) error
+	Unsubscribe(ctx context.Context, token string) (known bool, err error)
+}
+
 // Queue is what this API does with the queue.
 type Queue interface {
 	queue.Requests
@@ -111,6 +119,9 @@ type Config struct {
 	Whole func(context.Context) (bool, error)
 	// Webhooks, when set, makes callback_url work; without it that is refused.
 	Webhooks Webhooks
+	// Mails, when set, makes email work; without it that is refused. PerAddress, when set, limits the requests that name one address.
+	Mails      Mails
+	PerAddress Limiter
 	// News, when set, is how streams and long polls learn of changes; without it they look every few seconds.
 	News queue.Events
 	// Sources are the buckets whose objects may be named in place of an upload. None: none may.
@@ -208,6 +219,11 @@ func (s *Service) Handler() http.Handler {
 	mux.Handle(http.MethodGet, "/shared", s.shared)
 	mux.Handle(http.MethodGet, "/notes", s.notes)
 	mux.Handle(http.MethodPut, "/notes", s.putNotes)
+	mux.Handle(http.MethodGet, "/deployment", serve.Poll(s.deployment))
+	if s.Mails != nil {
+		mux.Handle(http.MethodGet, unsubscribePath, s.unsubscribePage)
+		mux.Handle(http.MethodPost, unsubscribePath, s.unsubscribe)
+	}
 	if s.Page {
 		mux.Handle(http.MethodGet, sharePage, s.sharePage)
 		mux.Handle(http.MethodGet, sharePicture, s.sharePicture)

@@ -135,7 +135,7 @@ func decoded[T any](t *testing.T, rec *httptest.ResponseRecorder, status int) (v
 }
 
 const (
-	callsAMinute = 20 // of the one caller
+	callsAMinute = 22 // of the one caller
 
 	postTrigger  = "POST /trigger-reconstruction"
 	postUploads  = "POST /uploads"
@@ -170,9 +170,10 @@ func (b *backend) checkContract(done accepted) {
 		return a
 	}
 	for _, bad := range []string{`{"session_id":"/"}`, `{"session_id":"a","priority":-1}`, `{"session_id":"a","options":{"preset":"x"}}`, `{"session_id":"a","content_type":"x"}`,
-		`{"session_id":"a","uploads":"x"}`, `{"session_id":"a","source":"gs://none/x"}`, `{"session_id":"a","callback_url":"ftp://x"}`} {
+		`{"session_id":"a","uploads":"x"}`, `{"session_id":"a","source":"gs://none/x"}`, `{"session_id":"a","callback_url":"ftp://x"}`, `{"session_id":"a","email":"ada@example.org"}`} {
 		public.call(ask{operation: postTrigger, body: bad})
 	}
+	public.call(ask{operation: "GET /deployment"})
 	public.call(ask{operation: postTrigger, body: `{"session_id":"a"}`, headers: []string{"Idempotency-Key: \u00e9"}})
 	for _, question := range []string{`{"images":1}`, `{"video_s":9,"options":{"preset":"x"}}`, `{"video_s":9}`} {
 		public.call(ask{operation: postEstimate, body: question})

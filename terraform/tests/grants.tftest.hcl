@@ -103,6 +103,31 @@ run "sources_are_read_where_they_are_needed" {
   }
 }
 
+run "the_mail_server_is_known_to_notify_alone" {
+  command = plan
+  variables {
+    mail       = { from = "Splatworks <splats@example.com>", url_secret = "smtp" }
+    public_url = "https://splats.example.com"
+  }
+
+  assert {
+    condition     = [for grant in output.grants : split("@", grant.member)[0] if grant.on == "secret smtp"] == ["serviceAccount:splatworks-notify"]
+    error_message = "The secret with the mail server's password is read by the notify function, and nobody else."
+  }
+  assert {
+    condition     = contains(module.notify.environment, "SMTP_URL") && contains(module.trigger.environment, "MAIL_FROM") && !contains(module.trigger.environment, "SMTP_URL")
+    error_message = "The request API takes addresses and does not know the mail server."
+  }
+}
+
+run "mails_need_a_page_to_unsubscribe_at" {
+  command = plan
+  variables {
+    mail = { from = "splats@example.com", url_secret = "smtp" }
+  }
+  expect_failures = [var.mail]
+}
+
 run "api_keys_are_read_by_the_trigger_alone" {
   command = plan
   variables {

@@ -51,6 +51,8 @@ export async function post<T>(path: string, body: unknown, token?: string, heade
   return answer.json();
 }
 
+export const deployment = (): Promise<{ email: boolean }> => call('/deployment').then(a => a.json());
+
 export type Share = { share_id: string; title?: string; created_at: string; expires_at?: string; photos?: boolean; share_token?: string; url?: string };
 
 export type Note = { position: [number, number, number]; text: string };

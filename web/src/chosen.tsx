@@ -1,6 +1,6 @@
 // What was chosen: what can be said of it early, two questions, and the start.
 import { useEffect, useState } from 'preact/hooks';
-import { type Options, Problem } from './api';
+import { deployment, type Options, Problem } from './api';
 import { Estimate } from './estimate';
 import { check, type Check, checkVideo, isPhoto, isVideo } from './files';
 import { plural } from './format';
@@ -27,6 +27,9 @@ export function Chosen({ files }: { files: File[] }) {
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
   const [apiKey, setKey] = useState(() => sessionStorage.getItem('splatworks.key') ?? '');
+  const [mails, setMails] = useState(false);
+  const [email, setEmail] = useState('');
+  useEffect(() => void deployment().then(d => setMails(d.email), () => undefined), []);
   useEffect(() => {
     setTitle(files.length === 1 ? files[0]!.name.replace(/\.[^.]+$/, '') : plural(files.length, 'file'));
     setProblem(undefined);
@@ -38,7 +41,7 @@ export function Chosen({ files }: { files: File[] }) {
     setBusy(true);
     setProblem(undefined);
     try {
-      location.hash = `#/c/${await submit(files, title.trim() || files[0]!.name, options(answers), apiKey)}`;
+      location.hash = `#/c/${await submit(files, title.trim() || files[0]!.name, options(answers), apiKey, mails ? email.trim() : '')}`;
     } catch (e) {
       setProblem(e instanceof Problem ? e : new Problem(0, 'unexpected', String(e), 'Try again.'));
       setBusy(false);
@@ -78,6 +81,7 @@ export function Chosen({ files }: { files: File[] }) {
             <label class="check"><input type="checkbox" checked={answers.light} onChange={e => set({ light: e.currentTarget.checked })} />The brightness changes on the way</label>
           </details>
           <Estimate amount={found.amount} options={options(answers)} apiKey={apiKey} />
+          {mails && <label class="field">Mail me when it is done (optional)<input type="email" name="email" value={email} maxLength={254} autocomplete="email" onInput={e => setEmail(e.currentTarget.value)} /></label>}
           {problem?.code === 'unauthorized' && <label class="field">Access key<input type="password" autocomplete="off" value={apiKey} onInput={e => setKey(e.currentTarget.value)} /></label>}
           <Trouble problem={problem} />
           <button class="primary" disabled={busy}>{busy ? 'Starting…' : 'Start'}</button>

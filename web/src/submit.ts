@@ -6,11 +6,11 @@ import { bytes } from './format';
 import { start } from './transfer';
 
 // submit asks for the reconstruction, keeps what opens it, and begins the upload.
-export async function submit(files: File[], title: string, o: Options, apiKey: string): Promise<string> {
+export async function submit(files: File[], title: string, o: Options, apiKey: string, email: string): Promise<string> {
   const several = files.length > 1;
   const parts: Part[] = files.map(f => ({ name: f.name, size: f.size, modified: f.lastModified, type: contentType(f) }));
   const session = `web-${Date.now().toString(36)}-${random()}`;
-  const ask = { session_id: session, options: o, ...(several ? { uploads: 'several' } : { content_type: parts[0]!.type }) };
+  const ask = { session_id: session, options: o, ...(several ? { uploads: 'several' } : { content_type: parts[0]!.type }), ...(email ? { email } : {}) };
   const headers: Record<string, string> = { 'Idempotency-Key': random() + random() };
   if (apiKey) headers['X-Api-Key'] = apiKey;
   const a = await post<Accepted>('/trigger-reconstruction', ask, undefined, headers);

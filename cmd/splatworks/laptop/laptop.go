@@ -4,6 +4,7 @@
 package laptop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,10 @@ type Options struct {
 	Origins   []string // of web pages that call the API from a browser
 	Hosts     []string // names by which callers reach this program, besides those of Listen and of Origins
 	APIKeys   []string // NAME:SHA256 of the keys to ask for; none: none is asked for
+
+	SMTPURL  string // mail server; empty: no mails
+	MailFrom string // sender of mails
+	MailURL  string // where links in mails lead; empty: http:// and Listen
 }
 
 // Backend is everything, running.
@@ -141,7 +146,7 @@ func config(o Options) app.Config {
 		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
 		RateCaller: o.RateLimit, RateGlobal: callersAtOnce * o.RateLimit, LoopbackWebhooks: !o.Untrusted, Origins: o.Origins, APIKeys: o.APIKeys,
-		FairShare: len(o.APIKeys) > 0, Concurrent: 1000, WebPage: true,
+		FairShare: len(o.APIKeys) > 0, Concurrent: 1000, WebPage: true, SMTPURL: o.SMTPURL, MailFrom: o.MailFrom, MailURL: cmp.Or(o.MailURL, "http://"+o.Listen),
 	}
 	if o.RateLimit == 0 {
 		c.RateCaller, c.RateGlobal = 1e6, 1e6
