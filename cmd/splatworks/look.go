@@ -27,16 +27,12 @@ type lookAt struct {
 	Scene    string `arg:"" help:"A folder with images/ and sparse/: what 'splatworks run --scene' leaves, or COLMAP's image_undistorter."`
 	LongEdge int    `name:"long-edge" default:"4096" help:"Shrink larger images to this longer side, in pixels."`
 	HoldOut  int    `name:"hold-out" default:"8" help:"Hold out every Nth image for evaluation; 0 disables it."`
-	Device   string `default:"auto" enum:"auto,cpu,cuda,opencl" env:"SPLATWORKS_DEVICE" help:"Where to draw: auto (a graphics card, if one is faster), cpu, cuda or opencl (experimental)."`
 }
 
 func (l lookAt) open(c console) (*splat.Cloud, *trainer.Dataset, trainer.Config, error) {
 	cfg, err := trainer.Defaults(trainer.Standard)
 	if err != nil {
 		return nil, nil, cfg, err
-	}
-	if err := checkDevice(l.Device); err != nil {
-		return nil, nil, cfg, usageError{err}
 	}
 	cfg.MaxSide, cfg.HoldOut = l.LongEdge, l.HoldOut
 	cloud, _, err := readSplat(c, l.Splat)
@@ -62,9 +58,22 @@ func readSplat(c console, path string) (*splat.Cloud, splat.Format, error) {
 	return cloud, format, nil
 }
 
+// drawing is lookAt with a device to draw on.
+type drawing struct {
+	lookAt `embed:""`
+	Device string `default:"auto" enum:"auto,cpu,cuda,opencl" env:"SPLATWORKS_DEVICE" help:"Where to draw: auto (a graphics card, if one is faster), cpu, cuda or opencl (experimental)."`
+}
+
+func (l drawing) open(c console) (*splat.Cloud, *trainer.Dataset, trainer.Config, error) {
+	if err := checkDevice(l.Device); err != nil {
+		return nil, nil, trainer.Config{}, usageError{err}
+	}
+	return l.lookAt.open(c)
+}
+
 // paint makes a painter of the cloud on the device that was asked for. A card must draw a view as the processor does; with auto it
 // must be quicker, too, and where it is not, the processor draws and a line says why.
-func (l lookAt) paint(c console, cloud *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) (p *trainer.Painter, done func() error, err error) {
+func (l drawing) paint(c console, cloud *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config) (p *trainer.Painter, done func() error, err error) {
 	done = func() error { return nil }
 	p, driver := trainer.NewPainter(cloud, cfg), cards.Driver(l.Device)
 	if driver == cards.CPU || cards.Find(driver) != nil { // open has refused a card that was asked for and is not here
@@ -110,8 +119,8 @@ func viewsOf(data *trainer.Dataset) []*trainer.View {
 }
 
 type evalCommand struct {
-	lookAt `embed:""`
-	JSON   bool `help:"Print JSON for scripts."`
+	drawing `embed:""`
+	JSON    bool `help:"Print JSON for scripts."`
 }
 
 func (evalCommand) Help() string {
@@ -147,9 +156,9 @@ func (cmd evalCommand) Run(c console) error {
 }
 
 type renderCommand struct {
-	lookAt `embed:""`
-	Out    string `short:"o" required:"" placeholder:"FILE.mp4|DIR" help:"A film of an orbit, or a folder for one picture per held-out image."`
-	Frames int    `default:"150" help:"Number of frames of the film."`
+	drawing `embed:""`
+	Out     string `short:"o" required:"" placeholder:"FILE.mp4|DIR" help:"A film of an orbit, or a folder for one picture per held-out image."`
+	Frames  int    `default:"150" help:"Number of frames of the film."`
 }
 
 func (renderCommand) Help() string {

@@ -35,8 +35,8 @@ func withKernels(run *training, cfg *Config, d *Dataset, k *simd.Kernels) {
 }
 
 // TestSeedsEndAlike trains from several seeds at the usual rates, refinements included: on the interpreter a tiny scene, on a card, or
-// PoCL, a capture. The device's mean may be 0.1 dB from the processor's, 0.15 dB for a capture, and a single seed as far as two kernels
-// of the processor are, three times their root mean square.
+// PoCL, a capture. The device's mean may be 0.1 dB from the processor's, 0.15 dB for a capture, or twice the standard error that two kernels
+// of the processor have with as many seeds; and single seeds may be as far apart as theirs, by half more in the root mean square.
 func TestSeedsEndAlike(t *testing.T) {
 	if *sceneSeeds == 0 {
 		t.Skip("give a number of seeds with -seeds: each takes seconds")
@@ -77,7 +77,8 @@ func TestSeedsEndAlike(t *testing.T) {
 	mean, rms := meanAndRMS(card)
 	meanOfKernels, rmsOfKernels := meanAndRMS(kernels)
 	t.Logf("mean and root mean square: the device %+.3f, %.3f; plain Go %+.3f, %.3f", mean, rms, meanOfKernels, rmsOfKernels)
-	if !(math.Abs(mean) <= most) || !(rms <= 3*rmsOfKernels) {
+	most = max(most, 2*rmsOfKernels/math.Sqrt(float64(len(kernels))))
+	if !(math.Abs(mean) <= most) || !(rms <= 1.5*rmsOfKernels) {
 		t.Errorf("the device ends %+.3f dB from the processor in the mean of %d seeds, %.3f dB root mean square; another kernel %.3f", mean, len(card), rms, rmsOfKernels)
 	}
 }
