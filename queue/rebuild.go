@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -44,11 +46,17 @@ func (r Record) Next() (t Task, ok bool) {
 // its record calls for, as by Enqueue. So restoring is safe at any time, twice, and while workers run.
 type Restorer interface {
 	Restore(ctx context.Context, records []Record) (Rebuilt, error)
-	// Whole reports whether SetWhole was called since the queue was last empty of everything. A queue that is not whole may have
+	// Whole reports whether SetWhole succeeded since the queue was last empty of everything. A queue that is not whole may have
 	// lost what it knew, and a request that it does not know may exist.
 	Whole(ctx context.Context) (bool, error)
-	SetWhole(ctx context.Context) error
+	// BeginRestore notes the beginning of a rebuild under a name of its own. SetWhole notes its end: ErrLostAgain when the queue has lost the
+	// beginning since, and with it some of what was restored.
+	BeginRestore(ctx context.Context, rebuild string) error
+	SetWhole(ctx context.Context, rebuild string) error
 }
+
+// ErrLostAgain reports that the queue lost what it knew while it was rebuilt: rebuild it again.
+var ErrLostAgain = errors.New("queue: lost again during its rebuild")
 
 // Recent ends may not have been announced when the queue was lost, and that was lost with it: Restore leaves those of the last
 // hour to the reaper to announce, perhaps once more.
@@ -69,6 +77,10 @@ const restoreBatch = 500
 // request ids, so that equal priorities keep their order.
 func Rebuild(ctx context.Context, q Restorer, records iter.Seq2[Record, error]) (Rebuilt, error) {
 	var total Rebuilt
+	name := rand.Text()
+	if err := q.BeginRestore(ctx, name); err != nil {
+		return total, fmt.Errorf("note the beginning of a rebuild: %w", err)
+	}
 	batch := make([]Record, 0, restoreBatch)
 	flush := func() error {
 		done, err := q.Restore(ctx, batch)
@@ -94,7 +106,7 @@ func Rebuild(ctx context.Context, q Restorer, records iter.Seq2[Record, error]) 
 	if err := flush(); err != nil {
 		return total, err
 	}
-	if err := q.SetWhole(ctx); err != nil {
+	if err := q.SetWhole(ctx, name); err != nil {
 		return total, fmt.Errorf("note the end of a rebuild: %w", err)
 	}
 	return total, nil

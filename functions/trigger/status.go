@@ -65,6 +65,22 @@ func (s *Service) answerStatus(ctx context.Context, w http.ResponseWriter, r *ht
 	serve.WriteJSON(w, http.StatusOK, doc)
 }
 
+// lookupToken looks a token up; rebuilding reports that a token which is not found may be found later. A rebuild may end between two
+// calls, and a loss come between them, so what is not found is believed only between two looks at a queue that is whole.
+func (s *Service) lookupToken(ctx context.Context, hash string) (state queue.State, rebuilding bool, err error) {
+	for range 2 {
+		state, err = s.Queue.LookupToken(ctx, hash)
+		if !errors.Is(err, queue.ErrNotFound) || s.Whole == nil {
+			return state, false, err
+		}
+		whole, wholeErr := s.Whole(ctx)
+		if wholeErr != nil || !whole {
+			return state, wholeErr == nil, wholeErr
+		}
+	}
+	return state, false, err
+}
+
 // authorized finds the request that the caller's token opens. Without one it has answered already: 401 when no token
 // came, and 404 for every token that opens nothing, after the same work as for one that does.
 func (s *Service) authorized(ctx context.Context, w http.ResponseWriter, r *http.Request) (queue.State, bool) {
@@ -75,18 +91,14 @@ func (s *Service) authorized(ctx context.Context, w http.ResponseWriter, r *http
 			Detail: "No callback token came with the call.", Advice: "Send 'Authorization: Bearer TOKEN' or ?callback_token=TOKEN."})
 		return queue.State{}, false
 	}
-	state, err := s.Queue.LookupToken(ctx, pipeline.HashToken(token))
+	state, rebuilding, err := s.lookupToken(ctx, pipeline.HashToken(token))
 	if id := r.PathValue("request_id"); err == nil && id != "" && id != state.ID {
 		err = queue.ErrNotFound
 	}
-	if errors.Is(err, queue.ErrNotFound) && s.Whole != nil {
-		if whole, wholeErr := s.Whole(ctx); wholeErr != nil {
-			err = wholeErr
-		} else if !whole {
-			serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: "queue_rebuilding", Retryable: true,
-				Detail: "The queue is being rebuilt, and does not know this token yet.", Advice: "Try again in a minute.", RetryAfter: 10 * time.Second})
-			return queue.State{}, false
-		}
+	if rebuilding {
+		serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: "queue_rebuilding", Retryable: true,
+			Detail: "The queue is being rebuilt, and does not know this token yet.", Advice: "Try again in a minute.", RetryAfter: 10 * time.Second})
+		return queue.State{}, false
 	}
 	switch {
 	case errors.Is(err, queue.ErrNotFound):

@@ -286,3 +286,19 @@ func TestUnknownTokenWhileTheQueueIsRebuilt(t *testing.T) {
 	whole = true
 	problem(t, w.call("GET", "/status", "", "Authorization: Bearer unknown"), 404, "unknown_request")
 }
+
+// A rebuild that ends between the look for a token and the look at the queue has brought the token back.
+func TestTokenThatARebuildBringsBack(t *testing.T) {
+	var w *world
+	var hash string
+	w = newWorld(t, func(c *trigger.Config) {
+		c.Whole = func(ctx context.Context) (bool, error) {
+			err := w.queue.Submit(ctx, pipeline.Request{ID: "06gztda6gn2bxw0r414dfn5d60", SessionID: "back", TokenHash: hash, CreatedAt: time.Now()})
+			return true, err
+		}
+	})
+	hash = pipeline.HashToken("token")
+	if rec := w.call("GET", "/status", "", "Authorization: Bearer token"); rec.Code != 200 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}

@@ -92,7 +92,9 @@ func (r *Reaper) restore(ctx context.Context) error {
 		return err
 	}
 	rebuilt, err := queue.Rebuild(ctx, r.Queue, r.Archive.Records(ctx))
-	r.noteRestore(err)
+	if !errors.Is(err, queue.ErrLostAgain) { // that is cured by the next tick
+		r.noteRestore(err)
+	}
 	if err != nil {
 		return fmt.Errorf("rebuild the queue: %w", err)
 	}

@@ -33,8 +33,11 @@ func (q *Queue) Whole(context.Context) (bool, error) {
 	return q.whole, nil
 }
 
-// SetWhole implements queue.Restorer.
-func (q *Queue) SetWhole(context.Context) error {
+// BeginRestore implements queue.Restorer.
+func (q *Queue) BeginRestore(context.Context, string) error { return nil }
+
+// SetWhole implements queue.Restorer. Memory loses nothing while its program runs.
+func (q *Queue) SetWhole(context.Context, string) error {
 	q.lock()
 	defer q.mu.Unlock()
 	q.whole = true

@@ -157,6 +157,41 @@ func TestLeftoverOfAHandover(t *testing.T) {
 	}
 }
 
+// TestFlushDuringARebuild: what was restored before the loss is gone, so the rebuild must not call the queue whole. The next one does.
+func TestFlushDuringARebuild(t *testing.T) {
+	client := connect(t, redistest.Start(t))
+	clock := queuetest.NewClock()
+	s := newShop(t, client, clock, queue.Config{Now: clock.Now})
+	for range 3 {
+		s.add(pipeline.Filter)
+	}
+	s.must(client.FlushAll(t.Context()).Err())
+	flushing := func(yield func(queue.Record, error) bool) {
+		for r, err := range s.records() {
+			if !yield(r, err) {
+				return
+			}
+		}
+		s.must(client.FlushAll(t.Context()).Err())
+	}
+	if _, err := queue.Rebuild(t.Context(), s.q, flushing); !errors.Is(err, queue.ErrLostAgain) {
+		t.Errorf("a rebuild that was lost on the way: %v", err)
+	}
+	if whole, err := s.q.Whole(t.Context()); whole || err != nil {
+		t.Errorf("whole %t, %v", whole, err)
+	}
+	did, err := queue.Rebuild(t.Context(), s.q, s.records())
+	if err != nil {
+		t.Error(err)
+	}
+	if whole, err := s.q.Whole(t.Context()); !whole || err != nil {
+		t.Errorf("after the second rebuild, %+v: whole %t, %v", did, whole, err)
+	}
+	if ttl, err := client.TTL(t.Context(), "{q4}whole").Result(); err != nil || ttl != -1 {
+		t.Errorf("the queue stops to be whole after %v, %v", ttl, err)
+	}
+}
+
 // TestFlushAndRebuild empties Redis in the middle of a run with a hundred requests in every state, and rebuilds it: all
 // complete, no stage of any is done twice, and workers from before the flush can do nothing.
 func TestFlushAndRebuild(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -109,9 +111,34 @@ func (q *Queue) Whole(ctx context.Context) (bool, error) {
 	return n == 1, nil
 }
 
-// SetWhole implements queue.Restorer.
-func (q *Queue) SetWhole(ctx context.Context) error {
-	err := q.patiently(ctx, func(int) error { return q.redis.Set(ctx, wholeKey, "1", 0).Err() })
+// restoreTime is how long the beginning of a rebuild is kept whose program died.
+const restoreTime = 24 * time.Hour
+
+func rebuildKey(rebuild string) string { return tag + "rebuild:" + rebuild }
+
+// BeginRestore implements queue.Restorer.
+func (q *Queue) BeginRestore(ctx context.Context, rebuild string) error {
+	err := q.patiently(ctx, func(int) error { return q.redis.Set(ctx, rebuildKey(rebuild), "1", restoreTime).Err() })
+	if err != nil {
+		return fmt.Errorf("queue: begin to restore: %w", err)
+	}
+	return nil
+}
+
+// SetWhole implements queue.Restorer: the note of the beginning becomes that of the end, if it is still there. Where the answer is lost, the
+// repetition finds no beginning, and the caller looks at Whole again before it does anything.
+func (q *Queue) SetWhole(ctx context.Context, rebuild string) error {
+	err := q.patiently(ctx, func(int) error {
+		_, err := q.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			p.Rename(ctx, rebuildKey(rebuild), wholeKey)
+			p.Persist(ctx, wholeKey)
+			return nil
+		})
+		return err
+	})
+	if redis.HasErrorPrefix(err, "no such key") {
+		return queue.ErrLostAgain
+	}
 	if err != nil {
 		return fmt.Errorf("queue: set whole: %w", err)
 	}

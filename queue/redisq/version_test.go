@@ -29,7 +29,8 @@ func olderVersion(t *testing.T, old []string) {
 	clock := queuetest.NewClock()
 	s := newShop(t, client, clock, queue.Config{Now: clock.Now})
 	s.add(pipeline.Train)
-	s.must(s.q.SetWhole(t.Context()))
+	s.must(s.q.BeginRestore(t.Context(), "first"))
+	s.must(s.q.SetWhole(t.Context(), "first"))
 
 	// An older program comes back, takes a request and leaves.
 	for _, key := range old {

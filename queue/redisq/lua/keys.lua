@@ -30,6 +30,7 @@
 --   {q4}reaped          hash: stage -> when the reaper last looked at all of its leases; finished -> how many requests had finished in
 --                       its last pass, before -> in the pass before that, at -> time of its last pass
 --   {q4}whole           exists once a rebuild has looked for everything that this Redis may have lost
+--   {q4}rebuild:NAME    exists while that rebuild runs, and becomes {q4}whole at its end; for a day where its program died
 --
 -- The record: a hash whose fields are missing as long as they are empty. Redis keeps a small hash as one block while no value in it is
 -- longer than 64 bytes (hash-max-listpack-value). That is why an object is three fields and no JSON, and why what was submitted and
