@@ -141,6 +141,9 @@ func (r *rig) objects(bucket string) (all []object) {
 	}
 }
 
+// reports are kept of attempts on purpose.
+var reports = []string{artifacts.Checkpoint.FileName(), "attempt.json"}
+
 // checkObjects looks at every object of every bucket: whose it is, whether a completed request has one manifest of each stage, and
 // whether what the manifests name is there.
 func (r *rig) checkObjects(a *account, ids map[string]*member) {
@@ -174,7 +177,7 @@ func (r *rig) checkObjects(a *account, ids map[string]*member) {
 	there := map[string]bool{}
 	for _, o := range inArtifacts {
 		there[o.Name] = true
-		if _, ok := artifacts.FenceOf(o.Name); ok && !kept[o.Name] && !strings.HasSuffix(o.Name, artifacts.Checkpoint.FileName()) {
+		if _, ok := artifacts.FenceOf(o.Name); ok && !kept[o.Name] && !slices.Contains(reports, filepath.Base(o.Name)) {
 			a.spare++
 			a.spareKinds[filepath.Base(o.Name)]++
 		}
@@ -212,7 +215,7 @@ func (r *rig) manifest(o object) (m artifacts.Manifest) {
 }
 
 // resting are the keys that the queue and the limits have when nothing is to be done.
-var resting = []string{"{q4}agenda", "{q4}counts", "{q4}sequence", "{q4}events", "{q4}reaped", "{q4}whole", "{q4}session:", "{q4}token:", "{q4}agenda:",
+var resting = []string{"{q4}agenda", "{q4}counts", "{q4}sequence", "{q4}events", "{q4}reaped", "{q4}whole", "{q4}rebuild:", "{q4}session:", "{q4}token:", "{q4}agenda:",
 	"{q4}turns:", "{trigger", "{changes", "trigger", "changes"}
 
 // checkKeys looks at every key of Redis once all requests have ended.

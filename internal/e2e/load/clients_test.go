@@ -22,8 +22,8 @@ type member struct {
 	accepted *client.Accepted
 	ends     []pipeline.Status // final statuses that were seen: one
 	last     *client.Status
-	err      error         // that its client gave up with
-	took     time.Duration // from the end of its upload to its end
+	err      error // that its client gave up with
+	uploaded time.Time
 }
 
 // run sends n requests, at most at once of them at a time, with a fault over the middle third.
@@ -82,11 +82,10 @@ func (r *rig) follow(m *member) error {
 			return fmt.Errorf("upload: %w", err)
 		}
 	}
-	uploaded := time.Now()
+	m.uploaded = time.Now()
 	for {
 		s, err := api.Wait(ctx, m.accepted.CallbackToken, m.saw)
 		if err == nil {
-			m.took = time.Since(uploaded)
 			m.saw(s)
 			return r.fetch(ctx, m)
 		}
