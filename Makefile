@@ -69,6 +69,10 @@ load: ## 2,000 requests under every fault of internal/e2e/load, as a table: hour
 	@$(TOOLS) go redis
 	go test ./internal/e2e/load -run TestLoad -load -requests $(or $(REQUESTS),2000) -at-once $(or $(AT_ONCE),50) -v -count 1 -timeout 12h
 
+measure: ## CPU a request without engines, growth of the queue, 1,000 event streams, and a soak of SOAK (20m)
+	@$(TOOLS) go redis
+	go test ./internal/e2e/load -run 'TestOverhead|TestGrowth|TestStreams|TestSoak' -load -soak $(or $(SOAK),20m) -v -count 1 -timeout 3h
+
 deploy: ## The backend in a Google Cloud project: PROJECT=my-project REGION=europe-west4 [ENVIRONMENT=dev]
 	@terraform/deploy.sh "$(PROJECT)" "$(REGION)" "$(or $(ENVIRONMENT),dev)"
 
@@ -81,4 +85,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test thorough check bench large captures card fuzz viewers chaos load deploy pin teardown clean web web-check
+.PHONY: help build demo test thorough check bench large captures card fuzz viewers chaos load measure deploy pin teardown clean web web-check

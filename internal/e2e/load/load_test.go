@@ -62,6 +62,35 @@ func (a *account) row() string {
 	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d |\n", a.fault, a.struck, a.completed, a.failed, a.lost, a.doubled, a.orphaned, a.spare)
 }
 
+// TestDocumentedTable compares the rows of the table in docs/operations.md with the faults: every request of each is accounted for, and none
+// is doubled or orphaned.
+func TestDocumentedTable(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(page), tableHead)
+	table, _, ended := strings.Cut(table, "<!-- end -->")
+	if !found || !ended {
+		t.Fatal("docs/operations.md has no table of this form")
+	}
+	rows := strings.Split(strings.TrimSpace(table), "\n")
+	if len(rows) != len(faults) {
+		t.Fatalf("%d rows of %d faults", len(rows), len(faults))
+	}
+	for i, row := range rows {
+		a := account{fault: faults[i].name}
+		form := "| " + strings.ReplaceAll(a.fault, "%", "%%") + " | %d | %d | %d | %d | %d | %d | %d |"
+		if _, err := fmt.Sscanf(row, form, &a.struck, &a.completed, &a.failed, &a.lost, &a.doubled, &a.orphaned, &a.spare); err != nil {
+			t.Errorf("row %q is not of %q: %v", row, a.fault, err)
+			continue
+		}
+		if a.completed+a.failed+a.lost != 200 || a.doubled > 0 || a.orphaned > 0 || a.struck == 0 && i > 0 {
+			t.Errorf("row %q does not add up", row)
+		}
+	}
+}
+
 // judge fails the test where something is not as it must be.
 func (a *account) judge(t *testing.T) {
 	t.Helper()
