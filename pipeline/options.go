@@ -164,7 +164,7 @@ func OptionTable() []Option {
 			Sentence: "What training draws behind the splat. fixed: black; random: another colour each time, which closes dark holes in what is solid; empty: the same, and the subject is cut out along its masks or the transparency of its photos."},
 		{Name: "cleanup", Field: func(o *Options) any { return &o.Cleanup },
 			Values: []string{CleanupOff, CleanupSafe, CleanupStrong}, Default: CleanupSafe,
-			Sentence: "What to remove from the trained splat. off: nothing; safe: what no image supports, or the images are better without; strong: also what they hardly miss."},
+			Sentence: "What to remove from the trained splat. off: nothing; safe: what no image supports, or the images are better without; strong: also what they hardly miss, up to half of it, and what is left is trained for up to half as long again."},
 		{Name: "crop", Field: func(o *Options) any { return &o.Crop }, Pattern: "^(none|" + number + "(," + number + "){5})$", Default: CropNone,
 			Rule:     "be none or six numbers with commas between them: the lowest and the highest corner of a box",
 			Sentence: "Box outside of which the splat is cut off. none; or its lowest and its highest corner as six numbers with commas, like -1,-1,-1,1,0.5,1: x right, y down, z forward from the first image, from the middle of what the images look at, in the units of the result (sfm.world in its report)."},

@@ -21,7 +21,7 @@ type Level string
 const (
 	Off    Level = "off"
 	Safe   Level = "safe"   // what no image supports, or the images are better without
-	Strong Level = "strong" // and what they hardly miss: about half the Gaussians, where the bound allows
+	Strong Level = "strong" // and what they hardly miss: up to half the Gaussians, where the bound allows
 )
 
 // Reason of a step.
@@ -33,7 +33,7 @@ const (
 	Floater Reason = "floater"       // the images are better without
 	Shape   Reason = "shape"         // a needle or a giant that the images do not need
 	Outside Reason = "outside"       // beyond what was captured, and hardly seen by any image: no background
-	Spare   Reason = "spare"         // what the images miss least
+	Spare   Reason = "spare"         // what the images miss least; the others were trained once more
 )
 
 // Step is one kind of removal, with what it cost.
@@ -75,17 +75,14 @@ const (
 // floats are the shares of rounds of looking for floaters.
 var floats = []float64{0.7, 0.5, 0.3}
 
-// roundsFrom are the shares of the whole work at which each round begins; after the last one a strong cleaning continues. Most clouds
-// need one or two.
+// roundsFrom are the shares at which each round begins of the work without consolidation. Most clouds need one or two.
 var roundsFrom = [...]float64{0.1, 0.6, 0.75, 0.85}
 
 // bounds are how many dB a step may cost.
 var bounds = map[Level]float64{Safe: 0.02, Strong: 0.05}
 
-// spareBound is what a strong cleaning may cost at its end, and spareShares what it tries to remove.
-const spareBound = 0.1
-
-var spareShares = []float64{0.5, 0.35, 0.2, 0.1}
+// Refit trains what is left of a cloud for some iterations, without adding Gaussians. It calls each before every one of them.
+type Refit func(c *splat.Cloud, iterations int, each func() error) (*splat.Cloud, error)
 
 // ParseLevel is the inverse of the constants.
 func ParseLevel(s string) (Level, error) {
@@ -102,9 +99,11 @@ type cleaning struct {
 	views  []*trainer.View
 	space  *space
 	report *Report
+	refit  Refit
 	watch  func(share float64) error
 	// The part of the work that is at hand, as shares of all of it, and the images looked at in it.
 	from, to float64
+	usual    float64 // images that the part most likely looks at
 	images   int
 
 	cloud   *splat.Cloud
@@ -113,16 +112,16 @@ type cleaning struct {
 }
 
 // Run cleans a cloud that was trained on data with cfg. It returns the cloud that remains, its quality, and what was done; the
-// cloud that came in is unchanged. watch is called before each image that is looked at, with the share of the work that is done: it
-// never falls, leaps where a part is not needed, and ends the work with its error.
-func Run(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, level Level, watch func(share float64) error) (*splat.Cloud, *trainer.Quality, *Report, error) {
-	k := &cleaning{data: data, cfg: cfg, views: data.Test, space: spaceOf(data), cloud: c, watch: watch}
+// cloud that came in is unchanged. refit is for Strong. watch is called before each image that is looked at and each iteration, with
+// the share of the work that is done: it never falls, leaps where a part is not needed, and ends the work with its error.
+func Run(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, level Level, refit Refit, watch func(share float64) error) (*splat.Cloud, *trainer.Quality, *Report, error) {
+	k := &cleaning{data: data, cfg: cfg, views: data.Test, space: spaceOf(data), cloud: c, refit: refit, watch: watch}
 	k.report = &Report{Level: level, HeldOut: len(data.Test), Before: c.Len(), After: c.Len(), Steps: []Step{}}
 	if len(k.views) == 0 {
 		k.views = data.Train
 	}
 	var err error
-	k.part(0, roundsFrom[0])
+	k.part(0, k.early()*roundsFrom[0])
 	if k.quality, err = k.measure(c); err != nil {
 		return nil, nil, nil, err
 	}
@@ -137,13 +136,23 @@ func Run(c *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, level Level
 }
 
 // part says which share of the whole work comes next.
-func (k *cleaning) part(from, to float64) { k.from, k.to, k.images = from, to, 0 }
+func (k *cleaning) part(from, to float64) {
+	k.from, k.to, k.images = from, to, 0
+	k.usual = float64(len(k.data.Train) + len(k.views))
+}
+
+// early is the share of the work that comes before consolidation.
+func (k *cleaning) early() float64 {
+	if k.report.Level == Strong {
+		return 0.3
+	}
+	return 1
+}
 
 // looked is called before each image. How often that will be is not known: the steps that find nothing measure nothing. So the share
 // comes ever nearer to the end of the part, half of it by its usual number of images.
 func (k *cleaning) looked() error {
-	usual := float64(len(k.data.Train) + len(k.views))
-	share := k.from + (k.to-k.from)*float64(k.images)/(float64(k.images)+usual)
+	share := k.from + (k.to-k.from)*float64(k.images)/(float64(k.images)+k.usual)
 	k.images++
 	return k.watch(share)
 }
@@ -165,7 +174,7 @@ func (k *cleaning) gather() (err error) {
 func (k *cleaning) steps(level Level) error {
 	bound := bounds[level]
 	for round := range floats {
-		k.part(roundsFrom[round], roundsFrom[round+1])
+		k.part(k.early()*roundsFrom[round], k.early()*roundsFrom[round+1])
 		if err := k.gather(); err != nil {
 			return err
 		}
@@ -193,7 +202,7 @@ func (k *cleaning) steps(level Level) error {
 		}
 	}
 	if level == Strong {
-		return k.spare()
+		return k.consolidate()
 	}
 	return nil
 }
@@ -249,25 +258,4 @@ func (k *cleaning) step(reason Reason, bound float64, takes func(i int) bool) (i
 	}
 	k.found = found
 	return removed, nil
-}
-
-// spare removes what the images miss least: as large a share as costs no more than the bound.
-func (k *cleaning) spare() error {
-	k.part(roundsFrom[len(floats)], 1)
-	if err := k.gather(); err != nil {
-		return err
-	}
-	effects := make([]float64, k.cloud.Len())
-	for i := range effects {
-		effects[i] = k.found[i].Effect
-	}
-	slices.Sort(effects)
-	for _, share := range spareShares {
-		limit := effects[int(share*float64(len(effects)))]
-		n, err := k.step(Spare, spareBound, func(i int) bool { return k.found[i].Effect < limit })
-		if err != nil || n > 0 {
-			return err
-		}
-	}
-	return nil
 }

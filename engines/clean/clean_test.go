@@ -90,8 +90,8 @@ func plant(t *testing.T, c *splat.Cloud, data *trainer.Dataset, n int) *splat.Cl
 }
 
 // TestPlantedFloatersGo: of floaters planted into three scenes at least nine in ten go, and most of the 0.7 to 0.9 dB of harm that
-// they do. Measured against the cloud that never had them: 0.06 dB lost with AVX-512, 0.10 with AVX2, 0.09 with plain Go, on the
-// mean; each trains another cloud.
+// they do. Measured against the cloud that never had them, on the mean: safe loses 0.06 dB with AVX-512, 0.10 with AVX2, 0.09 with
+// plain Go (each trains another cloud), strong nothing, with half the Gaussians (40 to 54 % fewer).
 func TestPlantedFloatersGo(t *testing.T) {
 	seeds := []uint64{4, 5, 6}
 	if testing.Short() {
@@ -110,8 +110,15 @@ func TestPlantedFloatersGo(t *testing.T) {
 		}
 	}
 	t.Logf("lost on the mean: safe %.3f dB, strong %.3f dB", lost[Safe], lost[Strong])
-	if !(lost[Safe] <= 0.12) || !(lost[Strong] <= 0.2) {
+	if !(lost[Safe] <= 0.12) || !(lost[Strong] <= 0.05) {
 		t.Errorf("lost on the mean: safe %.3f dB, strong %.3f dB", lost[Safe], lost[Strong])
+	}
+}
+
+// refit is that of a result without exposures and poses.
+func refit(data *trainer.Dataset, cfg *trainer.Config) Refit {
+	return func(c *splat.Cloud, iterations int, each func() error) (*splat.Cloud, error) {
+		return new(trainer.Result).Refit(*cfg, data, c, iterations, nil, each)
 	}
 }
 
@@ -119,7 +126,7 @@ func TestPlantedFloatersGo(t *testing.T) {
 func cleaned(t *testing.T, clean, dirty *splat.Cloud, data *trainer.Dataset, cfg *trainer.Config, trained float64, level Level) float64 {
 	t.Helper()
 	last, calls := 0.0, 0
-	got, q, report, err := Run(dirty, data, cfg, level, func(share float64) error {
+	got, q, report, err := Run(dirty, data, cfg, level, refit(data, cfg), func(share float64) error {
 		if !(share >= last && share < 1) {
 			t.Fatalf("%g of the work is done after %g", share, last)
 		}
@@ -135,7 +142,7 @@ func cleaned(t *testing.T, clean, dirty *splat.Cloud, data *trainer.Dataset, cfg
 	stop := errors.New("stopped")
 	for _, at := range []int{1, len(data.Test) + 2, calls} { // in measuring, in gathering, in the last step
 		left := at
-		if _, _, _, err := Run(dirty, data, cfg, level, func(float64) error {
+		if _, _, _, err := Run(dirty, data, cfg, level, refit(data, cfg), func(float64) error {
 			if left--; left == 0 {
 				return stop
 			}
@@ -161,6 +168,9 @@ func cleaned(t *testing.T, clean, dirty *splat.Cloud, data *trainer.Dataset, cfg
 	}
 	if !(report.PSNR < trained-0.2) {
 		t.Errorf("the floaters did no harm: %.2f dB before, %.2f dB after", trained, report.PSNR)
+	}
+	if level == Strong && 3*got.Len() > 2*dirty.Len() {
+		t.Errorf("strong left %d Gaussians of %d", got.Len(), dirty.Len())
 	}
 	if q.PSNR != report.Cleaned {
 		t.Errorf("%s: %.2f dB cleaned, %.2f dB reported", level, q.PSNR, report.Cleaned)

@@ -17,6 +17,7 @@ type schedule struct {
 	OpacityRate   float64
 	DCRate        float64
 	RestRate      float64
+	Pace          float64 // factor of all of these
 
 	PoseRate  float64 // of radians and of the extent, at first
 	PoseFinal float64 // of the first rate, at the end; log-linear on the way
@@ -45,7 +46,7 @@ type schedule struct {
 
 var defaultSchedule = schedule{
 	PositionRate: 1.2e-3, PositionFinal: 0.01,
-	ScaleRate: 1e-2, RotationRate: 2e-3, OpacityRate: 0.1, DCRate: 5e-3, RestRate: 5e-3 / 20,
+	ScaleRate: 1e-2, RotationRate: 2e-3, OpacityRate: 0.1, DCRate: 5e-3, RestRate: 5e-3 / 20, Pace: 1,
 	PoseRate: 1e-4, PoseFinal: 0.01,
 	SSIM: 0.2, Depth: 1, DepthFinal: 0.01,
 	QuarterUntil: 0.10, HalfUntil: 0.30, QuarterEpochs: 30, HalfEpochs: 100, DegreeEvery: 0.05,
@@ -88,6 +89,7 @@ func (s *schedule) rates(lr []float32, fraction, extent float64) {
 		default:
 			lr[row] = float32(s.RestRate)
 		}
+		lr[row] *= float32(s.Pace)
 	}
 }
 

@@ -56,6 +56,9 @@ type Result struct {
 	Sky        int           `json:"sky"`                 // Gaussians of the sphere that training started with
 	Recolored  int           `json:"recolored"`           // training images that were drawn before another background at each visit
 	Floaters   int           `json:"floaters"`            // Gaussians removed at the end because no training image needs them
+
+	exposure exposures // as training left them, for Refit
+	poses    poses
 }
 
 // training is one run.
@@ -352,6 +355,7 @@ func (t *training) finish() (*Result, error) {
 	return &Result{
 		Cloud: cloud, Iterations: t.iteration, Elapsed: elapsed, Held: held, Curve: t.curve, Sky: t.sky, Recolored: recolored,
 		Poses: t.poses.changes(t.data), Exposures: t.exposure.changes(t.data), NonFinite: t.nonFinite, Relocated: t.relocated, Floaters: floaters,
+		exposure: t.exposure, poses: t.poses,
 	}, nil
 }
 

@@ -18,6 +18,7 @@ const (
 	framePairs            = 11  // of each frame of a video
 	allPairs              = 200 // of photos: more are not all compared with each other
 	depthImageS           = 0.6
+	strongFactor          = 1.5 // a strong cleaning trains what it leaves, for up to half as long
 	exportS, outputS      = 2, 1
 )
 
@@ -53,6 +54,9 @@ func expected(stage pipeline.Stage, images float64, video bool, o pipeline.Optio
 		}
 		return depthImageS * images
 	case pipeline.Train:
+		if o.Cleanup == pipeline.CleanupStrong {
+			return strongFactor * o.TrainS()
+		}
 		return o.TrainS()
 	case pipeline.Export:
 		return exportS + outputS*float64(len(o.Outputs))

@@ -15,9 +15,12 @@ import (
 	"github.com/splatworks/splatworks/pipeline"
 )
 
+// refitShare of the iterations of training is what one refit takes at most; a strong cleaning makes three.
+const refitShare = 1. / 6
+
 // tidy removes from the result what the images do not support. The cloud as it was is kept beside it, where anything went. The
 // report is nil where nothing was asked for.
-func tidy(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result) (*clean.Report, error) {
+func tidy(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer.Dataset, result *trainer.Result, on device) (*clean.Report, error) {
 	level, err := clean.ParseLevel(job.Options.Cleanup)
 	if err != nil {
 		return nil, err
@@ -25,8 +28,13 @@ func tidy(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer
 	if level == clean.Off {
 		return nil, nil
 	}
-	cloud, quality, report, err := clean.Run(result.Cloud, data, &cfg, level, func(share float64) error {
-		job.Progress(pipeline.Progress{Step: "cleaning the splat", Percent: percentCleaning + (percentSaving-percentCleaning)*share})
+	refit := func(c *splat.Cloud, iterations int, each func() error) (*splat.Cloud, error) {
+		most := max(1, int(refitShare*float64(result.Iterations)))
+		return result.Refit(cfg, data, c, min(iterations, most), on.card, each)
+	}
+	from := percentTrained(job.Options)
+	cloud, quality, report, err := clean.Run(result.Cloud, data, &cfg, level, refit, func(share float64) error {
+		job.Progress(pipeline.Progress{Step: "cleaning the splat", Percent: from + (percentSaving-from)*share})
 		return ctx.Err()
 	})
 	if err != nil {

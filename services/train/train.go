@@ -80,17 +80,17 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	job.WarnAll(data.Warnings...)
 	trial, err := c.tried(ctx, job, &cfg, data, on)
 	var result *trainer.Result
+	var report *clean.Report
 	if err == nil {
 		result, err = c.train(ctx, job, cfg, data, on)
+	}
+	if err == nil {
+		report, err = tidy(ctx, job, cfg, data, result, on)
 	}
 	err = errors.Join(cardFailure(err), on.close())
 	if errors.Is(err, trainer.ErrStopped) {
 		return stage.ErrStopped
 	}
-	if err != nil {
-		return err
-	}
-	report, err := tidy(ctx, job, cfg, data, result)
 	if err != nil {
 		return err
 	}
@@ -113,9 +113,16 @@ const fewImages = 16
 // Percent of the stage where training begins, and what follows it.
 const (
 	percentTraining = 2
-	percentCleaning = 94
 	percentSaving   = 98
 )
+
+// percentTrained is where training ends. A strong cleaning takes up to half as long as the training, another one a moment.
+func percentTrained(o pipeline.Options) float64 {
+	if o.Cleanup == pipeline.CleanupStrong {
+		return 66
+	}
+	return 94
+}
 
 // leastBudget is the shortest training time of which anything can come.
 const leastBudget = time.Second / 10
@@ -217,7 +224,7 @@ func forward(job *stage.Job, e trainer.Event) {
 	switch e := e.(type) {
 	case trainer.Progress:
 		job.Progress(pipeline.Progress{
-			Step: "training", Done: float64(e.Iteration), Total: float64(e.TotalIterations), Percent: percentTraining + (percentCleaning-percentTraining)*e.Fraction,
+			Step: "training", Done: float64(e.Iteration), Total: float64(e.TotalIterations), Percent: percentTraining + (percentTrained(job.Options)-percentTraining)*e.Fraction,
 			Message: fmt.Sprintf("%d Gaussians, %.0f steps a second", e.Gaussians, e.IterationsPerSec),
 			Metrics: map[string]float64{"gaussians": float64(e.Gaussians), "loss": e.Loss, "iterations_per_s": e.IterationsPerSec},
 		})
