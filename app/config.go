@@ -68,6 +68,7 @@ type Config struct {
 
 	// How work is shared out.
 	Slots       map[string]int    `env:"SLOTS"`                  // most workers a stage; empty: as in pipeline.StageTable
+	Machines    map[string]string `env:"MACHINES"`               // stage:machine; a worker continues with the next stage on its machine; empty: as in pipeline.StageTable
 	Jobs        map[string]string `env:"JOBS"`                   // stage:name of its Cloud Run job
 	LeaseTTL    time.Duration     `env:"LEASE_TTL, default=90s"` // a worker silent for longer has lost its task
 	Heartbeat   time.Duration     `env:"HEARTBEAT, default=15s"`
@@ -104,12 +105,7 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup}); err != nil {
 		return c, fmt.Errorf("read configuration from the environment: %w", err)
 	}
-	if c.Slots == nil {
-		c.Slots = map[string]int{}
-		for _, row := range pipeline.StageTable() {
-			c.Slots[string(row.Stage)] = row.Slots
-		}
-	}
+	c.fillStages()
 	var problems []error
 	for _, stage := range pipeline.Stages() {
 		if c.Inbox[string(stage)] == "" {
@@ -119,7 +115,7 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 			problems = append(problems, fmt.Errorf("SLOTS allows no worker for stage %s", stage))
 		}
 	}
-	for _, named := range slices.Concat(slices.Collect(maps.Keys(c.Inbox)), slices.Collect(maps.Keys(c.Slots)), slices.Collect(maps.Keys(c.Jobs))) {
+	for _, named := range slices.Concat(slices.Collect(maps.Keys(c.Inbox)), slices.Collect(maps.Keys(c.Slots)), slices.Collect(maps.Keys(c.Machines)), slices.Collect(maps.Keys(c.Jobs))) {
 		if _, err := pipeline.ParseStage(named); err != nil {
 			problems = append(problems, err)
 		}
@@ -146,6 +142,20 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 		problems = append(problems, errors.New("MAX_REQUEST_USD must be a cost: at least 0"))
 	}
 	return c, errors.Join(problems...)
+}
+
+// fillStages takes what is not said of the stages from their table.
+func (c *Config) fillStages() {
+	slots, machines := map[string]int{}, map[string]string{}
+	for _, row := range pipeline.StageTable() {
+		slots[string(row.Stage)], machines[string(row.Stage)] = row.Slots, row.Machine
+	}
+	if c.Slots == nil {
+		c.Slots = slots
+	}
+	if c.Machines == nil {
+		c.Machines = machines
+	}
 }
 
 // checkCallers says what is wrong with what callers may do.
@@ -203,6 +213,15 @@ func (c Config) Limits() map[pipeline.Stage]int {
 	return limits
 }
 
+// WorksOn are the stages at which a worker that was started for a stage may work: this one, and those that follow on the same machine.
+func (c Config) WorksOn(s pipeline.Stage) []pipeline.Stage {
+	stages := []pipeline.Stage{s}
+	for next, ok := s.Next(); ok && c.Machines[string(s)] != "" && c.Machines[string(next)] == c.Machines[string(s)]; next, ok = next.Next() {
+		stages = append(stages, next)
+	}
+	return stages
+}
+
 // Environ is c as it is read by Load: what a worker started by hand needs.
 func (c Config) Environ() []string {
 	list := func(m map[string]string) string {
@@ -225,7 +244,7 @@ func (c Config) Environ() []string {
 		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10),
 		"PROXIES": strconv.Itoa(c.Proxies), "CONCURRENCY": strconv.Itoa(c.Concurrent), "MAX_TRAIN_BUDGET_S": strconv.FormatFloat(c.MaxTrainBudgetS, 'g', -1, 64),
 		"MAX_IMAGES": strconv.Itoa(c.MaxImages), "MAX_LONG_EDGE_PX": strconv.Itoa(c.MaxLongEdgePx), "MAX_PRIORITY": strconv.Itoa(c.MaxPriority),
-		"API_KEY_LIMITS": c.KeyLimits, "FAIR_SHARE": strconv.FormatBool(c.FairShare), "SLOTS": list(slots), "JOBS": list(c.Jobs),
+		"API_KEY_LIMITS": c.KeyLimits, "FAIR_SHARE": strconv.FormatBool(c.FairShare), "SLOTS": list(slots), "MACHINES": list(c.Machines), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORKER_NAME": c.Worker, "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "MAX_REQUEST_USD": strconv.FormatFloat(c.MaxUSD, 'g', -1, 64), "PORT": c.Port,

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,5 +65,32 @@ func TestNoLimitIsBelowAPresetsOwnTraining(t *testing.T) {
 		if limits.TrainBudgetS = training.Budget.Seconds() - 1; limits.Check() == nil {
 			t.Errorf("%s trains longer than a limit of %g s allows", preset, limits.TrainBudgetS)
 		}
+	}
+}
+
+// TestWorkersContinueOnTheirMachine: with the stages that follow without a gap on the same machine, and as the environment of a worker
+// says it again.
+func TestWorkersContinueOnTheirMachine(t *testing.T) {
+	for machines, want := range map[string]map[pipeline.Stage]string{
+		"": {pipeline.Filter: "[filter preprocess depth]", pipeline.Depth: "[depth]", pipeline.Train: "[train export]"},
+		"filter:a,preprocess:b,depth:a,train:train-gpu,export:a": {pipeline.Filter: "[filter]", pipeline.Preprocess: "[preprocess]", pipeline.Train: "[train]"},
+		"filter:a,preprocess:a":                                  {pipeline.Filter: "[filter preprocess]", pipeline.Depth: "[depth]", pipeline.Train: "[train]"},
+	} {
+		c, err := app.Load(t.Context(), needed("MACHINES="+machines))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := app.Load(t.Context(), needed(c.Environ()...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for s, stages := range want {
+			if got := fmt.Sprint(c.WorksOn(s)); got != stages || fmt.Sprint(again.WorksOn(s)) != stages {
+				t.Errorf("%q: a worker of %s works on %s, in its environment %v, want %s", machines, s, got, again.WorksOn(s), stages)
+			}
+		}
+	}
+	if _, err := app.Load(t.Context(), needed("MACHINES=mesh:a")); err == nil {
+		t.Error("the machine of an unknown stage was taken")
 	}
 }

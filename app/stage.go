@@ -17,18 +17,22 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
+// Define makes a stage's definition as a deployment's configuration says.
+type Define func(Config) (stage.Definition, error)
+
 // RunStage is the whole life of a stage's deployable, configured by the environment. As a Cloud Run job (CLOUD_RUN_JOB is
-// set there) it is a worker, as a Cloud Run service the stage's receiver.
-func RunStage(define func(Config) (stage.Definition, error)) Program {
+// set there) it is a worker, as a Cloud Run service the stage's receiver. further are the stages that follow in the same program: the
+// worker continues with those that the configuration puts on its machine.
+func RunStage(define Define, further ...Define) Program {
 	return func(ctx context.Context, log *slog.Logger) error {
 		if os.Getenv("CLOUD_RUN_JOB") != "" {
-			return RunWorker(ctx, log, define)
+			return RunWorker(ctx, log, define, further...)
 		}
 		return runReceiver(ctx, log, define)
 	}
 }
 
-func runReceiver(ctx context.Context, log *slog.Logger, define func(Config) (stage.Definition, error)) error {
+func runReceiver(ctx context.Context, log *slog.Logger, define Define) error {
 	return withParts(ctx, log, uses{queue: true, launcher: true}, func(c Config, parts *Parts) error {
 		def, err := define(c)
 		if err != nil {
@@ -48,8 +52,8 @@ func runReceiver(ctx context.Context, log *slog.Logger, define func(Config) (sta
 // minutes, after which the worker's slot may go to another.
 const workerPatience = 3 * time.Minute
 
-// RunWorker works on a stage's tasks until nothing is left to do.
-func RunWorker(ctx context.Context, log *slog.Logger, define func(Config) (stage.Definition, error)) error {
+// RunWorker works on a stage's tasks, and then on those of the stages that follow on its machine, until nothing is left to do.
+func RunWorker(ctx context.Context, log *slog.Logger, define Define, further ...Define) error {
 	return withParts(ctx, log, uses{queue: true, store: true, publisher: true}, func(c Config, parts *Parts) error {
 		def, err := define(c)
 		if err != nil {
@@ -63,8 +67,30 @@ func RunWorker(ctx context.Context, log *slog.Logger, define func(Config) (stage
 		if err != nil {
 			return err
 		}
-		return parts.Work(ctx, def)
+		posts, err := c.posts(def.Stage, further)
+		if err != nil {
+			return err
+		}
+		return parts.Work(ctx, def, posts...)
 	})
+}
+
+// posts are where a worker of a stage may continue: the stages that follow on its machine, as far as its program has them.
+func (c Config) posts(s pipeline.Stage, further []Define) (posts []stage.Post, err error) {
+	for i, next := range c.WorksOn(s)[1:] {
+		if i >= len(further) {
+			break
+		}
+		def, err := further[i](c)
+		if err != nil {
+			return nil, err
+		}
+		if def.Stage != next {
+			return nil, fmt.Errorf("this program continues %s with %s, and %s follows", s, def.Stage, next)
+		}
+		posts = append(posts, stage.Post{Definition: def, Limit: c.Slots[string(next)]})
+	}
+	return posts, nil
 }
 
 // withParts runs a program with the parts that it uses, opened as the environment says.
@@ -108,12 +134,12 @@ func (p *Parts) Reaper() *stage.Reaper {
 
 // Staffing launches workers as the configuration says.
 func (p *Parts) Staffing() stage.Staffing {
-	return stage.Staffing{Slots: p.Queue, Launcher: p.Launcher, Limit: p.config.Limits(), StartBudget: p.config.StartBudget}
+	return stage.Staffing{Slots: p.Queue, Launcher: p.Launcher, Limit: p.config.Limits(), StartBudget: p.config.StartBudget, Counts: p.Queue.Counts}
 }
 
-// Work claims tasks of a stage until none is left. When ctx ends, as SIGTERM makes it, the task at hand may save its
+// Work claims tasks of a stage until none is left, and continues with the stages of further. When ctx ends, as SIGTERM makes it, the task at hand may save its
 // state and is released; it is abandoned when that takes longer than grace.
-func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
+func (p *Parts) Work(ctx context.Context, def stage.Definition, further ...stage.Post) error {
 	const grace = 9 * time.Second // Cloud Run kills 10 s after SIGTERM
 	working, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
@@ -129,7 +155,7 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition) error {
 	}
 	defer os.RemoveAll(dir)
 	w := stage.Worker{
-		Definition: def, ID: name,
+		Definition: def, ID: name, Further: stage.Further{Posts: further, Queue: p.Queue},
 		Tasks: p.Queue, Slots: p.Queue, Limit: p.config.Limits()[def.Stage], Store: p.Store, Buckets: p.Buckets,
 		WorkDir: dir, Room: func() (stage.Space, error) { return stage.FolderSpace(dir, os.Getenv("CLOUD_RUN_JOB") != "") }, Beat: p.config.Heartbeat, Now: p.config.Now, Log: p.Log,
 		Ended: p.Ended, USDPerS: p.config.USDPerS, MaxUSD: p.config.MaxUSD,

@@ -24,15 +24,17 @@ type StageRow struct {
 	Stage Stage
 	Share float64 // of a whole request's time, in percent: rough, for a bar that moves evenly
 	Slots int     // workers at once where a deployment does not say; Terraform's stages have their own
+	// Machine names what a worker of the stage runs on. One that has finished a stage continues with the next on the same machine.
+	Machine string
 }
 
 // table has the stages in the order in which a request passes through them.
 var table = []StageRow{
-	{Filter, 5, 4},
-	{Preprocess, 30, 2},
-	{Depth, 15, 1},
-	{Train, 45, 1},
-	{Export, 5, 4},
+	{Filter, 5, 4, "images"},
+	{Preprocess, 30, 2, "images"},
+	{Depth, 15, 1, "images"},
+	{Train, 45, 1, "splats"},
+	{Export, 5, 4, "splats"},
 }
 
 var stages = names(table)

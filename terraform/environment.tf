@@ -11,6 +11,7 @@ locals {
     TOPIC_REQUESTED  = google_pubsub_topic.this["reconstruction-requested"].name
     TOPIC_FINISHED   = google_pubsub_topic.this["reconstruction-finished"].name
     SLOTS            = join(",", [for name, stage in local.stages : "${name}:${stage.max_executions}"])
+    MACHINES         = join(",", [for name, stage in local.stages : "${name}:${stage.machine}"])
     JOBS             = join(",", [for name in keys(local.stages) : "${name}:${var.name}-${name}"])
     LEASE_TTL        = "${var.lease.ttl_s}s"
     HEARTBEAT        = "${var.lease.heartbeat_s}s"

@@ -13,7 +13,8 @@ locals {
   # Each stage with its GPU, if it was given one.
   gpus = { for stage, gpu in { depth = var.depth_gpu, train = var.train_gpu } : stage => gpu if gpu != null }
   stages = {
-    for name, stage in var.stages : name => !contains(keys(local.gpus), name) ? merge(stage, { gpu = tostring(null) }) : merge(stage, {
+    for name, stage in var.stages : name => !contains(keys(local.gpus), name) ? merge(stage, { gpu = tostring(null), machine = coalesce(stage.machine, name) }) : merge(stage, {
+      machine                                                                                      = "${name}-gpu" # a card does not wait for what needs none
       gpu                                                                                          = local.gpus[name].type
       image                                                                                        = name == "train" ? "train-cuda" : stage.image # depth's has both kinds under one name
       cpu                                                                                          = local.gpus[name].cpu
@@ -21,6 +22,12 @@ locals {
       timeout_s                                                                                    = local.gpus[name].timeout_s
       max_executions                                                                               = local.gpus[name].executions
     })
+  }
+
+  # The stage with which a worker continues, on its machine.
+  continues = {
+    for name, stage in local.stages : name =>
+    stage.next == null ? null : local.stages[stage.next].machine == stage.machine ? stage.next : null
   }
 
   # What a second of each stage's machine costs.

@@ -75,7 +75,7 @@ variable "bring_up" {
 }
 
 variable "stages" {
-  description = "The pipeline's stages by name. next is the stage whose inbox takes this one's manifest; the stage that nobody names as next takes the uploads. depth_gpu and train_gpu give these two GPUs."
+  description = "The pipeline's stages by name. next is the stage whose inbox takes this one's manifest; the stage that nobody names as next takes the uploads. depth_gpu and train_gpu give these two GPUs. A worker that has finished a stage continues with the next one on the same machine."
   type = map(object({
     image          = string           # a kind in images
     cpu            = number           # vCPU: 1, 2, 4, 6 or 8
@@ -84,15 +84,16 @@ variable "stages" {
     max_executions = number           # the stage's slots: workers at once
     next           = optional(string) # none: the request is complete
     reads_uploads  = optional(bool, false)
+    machine        = optional(string) # a name; the stage's own when missing
     disk_gib       = optional(number) # ephemeral disk for the work folder (preview; 10 GiB without a larger quota); none: memory
   }))
   # Sizes for about 300 photos on CPUs. Timeouts are longer than the longest single task that the stage allows.
   default = {
-    filter     = { image = "media", cpu = 4, memory_gib = 8, timeout_s = 3600, max_executions = 4, next = "preprocess" }
-    preprocess = { image = "preprocess", cpu = 8, memory_gib = 16, timeout_s = 21600, max_executions = 2, next = "depth", reads_uploads = true }
+    filter     = { image = "preprocess", cpu = 8, memory_gib = 16, timeout_s = 21600, max_executions = 4, next = "preprocess", machine = "images" }
+    preprocess = { image = "preprocess", cpu = 8, memory_gib = 16, timeout_s = 21600, max_executions = 2, next = "depth", reads_uploads = true, machine = "images" }
     depth      = { image = "depth", cpu = 8, memory_gib = 16, timeout_s = 21600, max_executions = 1, next = "train" }
-    train      = { image = "train", cpu = 8, memory_gib = 16, timeout_s = 43200, max_executions = 2, next = "export" }
-    export     = { image = "media", cpu = 2, memory_gib = 8, timeout_s = 3600, max_executions = 4 }
+    train      = { image = "train", cpu = 8, memory_gib = 16, timeout_s = 43200, max_executions = 2, next = "export", machine = "splats" }
+    export     = { image = "media", cpu = 2, memory_gib = 8, timeout_s = 3600, max_executions = 4, machine = "splats" }
   }
 
   validation {
@@ -114,6 +115,15 @@ variable "stages" {
   validation {
     condition     = alltrue([for stage in values(var.stages) : stage.timeout_s >= 60 && stage.timeout_s <= 604800])
     error_message = "A job's task runs for at least a minute here and for 168 hours (604800 s) at most."
+  }
+  validation {
+    condition = alltrue([for name, stage in var.stages : try(var.stages[stage.next].machine, null) == null || try(var.stages[stage.next].machine, null) != stage.machine ? true :
+    stage.cpu >= var.stages[stage.next].cpu && stage.memory_gib >= var.stages[stage.next].memory_gib && stage.timeout_s >= var.stages[stage.next].timeout_s])
+    error_message = "A worker continues with the next stage of its machine, so the earlier stage needs at least the processors, the memory and the time of the later."
+  }
+  validation {
+    condition     = alltrue([for machine in distinct(compact(values(var.stages)[*].machine)) : length([for stage in values(var.stages) : stage if stage.machine == machine]) <= 2])
+    error_message = "A machine is for two stages at most: an image holds the programs of as many."
   }
   validation {
     condition     = alltrue([for stage in values(var.stages) : stage.max_executions >= 1])

@@ -12,6 +12,7 @@ type simulateCommand struct {
 	Requests int     `default:"5000" help:"Number of requests to simulate."`
 	Urgent   float64 `help:"Share of requests with a higher priority, 0 to 1."`
 	Sweep    bool    `help:"Simulate 10 to 1,000,000 requests a day instead, with the slots that each rate needs."`
+	Separate bool    `help:"Give every stage a machine of its own: no worker continues with the next stage of a request."`
 	Seed     uint64  `default:"1" help:"Random seed of arrivals and durations."`
 	JSON     bool    `help:"Print JSON for scripts."`
 }
@@ -24,6 +25,9 @@ func (cmd simulateCommand) Help() string {
 
 func (cmd simulateCommand) Run(ctx context.Context, c console) error {
 	cfg := simulate.Config{Stages: simulate.Defaults(), Requests: cmd.Requests, Urgent: cmd.Urgent, Seed: cmd.Seed}
+	if cmd.Separate {
+		simulate.Separate(cfg.Stages)
+	}
 	var err error
 	if cfg.PerHour, err = simulate.ParseRate(cmd.Arrivals); err != nil {
 		return usageError{err}

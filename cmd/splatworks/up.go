@@ -94,5 +94,12 @@ func (cmd workerCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return app.RunWorker(ctx, serve.NewLogger(c.err, "", slog.LevelInfo), func(app.Config) (stage.Definition, error) { return machine.Stage(s) })
+	define := func(s pipeline.Stage) app.Define {
+		return func(app.Config) (stage.Definition, error) { return machine.Stage(s) }
+	}
+	var further []app.Define
+	for next, ok := s.Next(); ok; next, ok = next.Next() {
+		further = append(further, define(next))
+	}
+	return app.RunWorker(ctx, serve.NewLogger(c.err, "", slog.LevelInfo), define(s), further...)
 }

@@ -64,9 +64,10 @@ func (m Machine) PerSecond() float64 {
 
 // Stage is one stage of a reconstruction: what runs it, and how long.
 type Stage struct {
-	Name    string
-	Machine Machine
-	Work    Work
+	Name      string
+	Machine   Machine
+	Work      Work
+	Continues bool // in the execution of the stage before
 }
 
 // Work is how long a stage takes. CPUS are processor seconds that spread over the machine's processors with Efficiency;
@@ -86,9 +87,13 @@ const (
 	MinimumS = 60
 )
 
-// Seconds that the stage's execution is billed for when it serves one request alone.
+// Seconds that the stage is billed for when its execution serves one request alone.
 func (s Stage) Seconds() float64 {
-	return math.Max(MinimumS, s.Work.WallS+s.Work.CPUS/(s.Machine.VCPU*Efficiency)+OverheadS)
+	works := s.Work.WallS + s.Work.CPUS/(s.Machine.VCPU*Efficiency)
+	if s.Continues {
+		return works
+	}
+	return math.Max(MinimumS, works+OverheadS)
 }
 
 // USD of one such execution.
@@ -192,7 +197,11 @@ func Print(w io.Writer) error {
 			if s.Machine.L4 {
 				gpu = ", L4"
 			}
-			p.linef("| %s: %s | %.0f vCPU, %.0f GiB%s | %s | %.0f | %.4f |", plan.Name, s.Name, s.Machine.VCPU, s.Machine.MemoryGiB, gpu, s.Work, s.Seconds(), s.USD())
+			continues := ""
+			if s.Continues {
+				continues = ", the same execution"
+			}
+			p.linef("| %s: %s%s | %.0f vCPU, %.0f GiB%s | %s | %.0f | %.4f |", plan.Name, s.Name, continues, s.Machine.VCPU, s.Machine.MemoryGiB, gpu, s.Work, s.Seconds(), s.USD())
 			sum += s.USD()
 		}
 		p.linef("| %s: receivers, functions, events | | | | %.4f |", plan.Name, EventsUSD())

@@ -52,6 +52,17 @@ func TestSizesAreTerraforms(t *testing.T) {
 			t.Errorf("stage %s costs nothing: give it a line in work50", stage)
 		}
 	}
+	machines := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\s+(\w+)\s*= \{ image = .*machine = "(\w+)"`).FindAllStringSubmatch(string(text), -1) {
+		machines[m[1]] = m[2]
+	}
+	for _, stage := range pipeline.Stages() {
+		before, ok := stage.Previous()
+		shared := ok && machines[string(stage)] != "" && machines[string(stage)] == machines[string(before)]
+		if priced := continued[string(stage)]; shared != (ok && priced == string(before)) || !shared && priced != "" {
+			t.Errorf("terraform puts %s on the machine of %q, priced as continuing after %q", stage, machines[string(stage)], priced)
+		}
+	}
 	priced := map[string]string{}
 	for stage, m := range sizes {
 		priced[stage] = fmt.Sprintf("%d of %.0f/%.0f", slots[stage], m.VCPU, m.MemoryGiB)

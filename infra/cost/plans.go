@@ -16,14 +16,16 @@ type Plan struct {
 // Sizes of the stages' workers as terraform gives them; a test compares them with terraform/variables.tf.
 var (
 	sizes = map[string]Machine{
-		"filter":     {VCPU: 4, MemoryGiB: 8},
+		"filter":     {VCPU: 8, MemoryGiB: 16},
 		"preprocess": {VCPU: 8, MemoryGiB: 16},
 		"depth":      {VCPU: 8, MemoryGiB: 16},
 		"train":      {VCPU: 8, MemoryGiB: 16},
 		"export":     {VCPU: 2, MemoryGiB: 8},
 	}
-	slots    = map[string]int{"filter": 4, "preprocess": 2, "depth": 1, "train": 2, "export": 4}
-	gpuSizes = map[string]Machine{
+	// continued is the stage in whose execution another one is done, as terraform's machines say; not on a GPU.
+	continued = map[string]string{"preprocess": "filter", "export": "train"}
+	slots     = map[string]int{"filter": 4, "preprocess": 2, "depth": 1, "train": 2, "export": 4}
+	gpuSizes  = map[string]Machine{
 		"depth": {VCPU: 4, MemoryGiB: 16, L4: true},
 		"train": {VCPU: 4, MemoryGiB: 16, L4: true},
 	}
@@ -61,7 +63,11 @@ func Plans() []Plan {
 			if slices.Contains(gpus, stage) {
 				m = gpuSizes[stage]
 			}
-			p.Stages = append(p.Stages, Stage{Name: stage, Machine: m, Work: work[stage]})
+			before, continues := continued[stage]
+			if continues = continues && !slices.Contains(gpus, before); continues {
+				m = sizes[before]
+			}
+			p.Stages = append(p.Stages, Stage{Name: stage, Machine: m, Work: work[stage], Continues: continues})
 		}
 		return p
 	}

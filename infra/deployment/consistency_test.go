@@ -39,6 +39,13 @@ func TestImagesHoldTheirPrograms(t *testing.T) {
 		if !copied {
 			t.Errorf("%s.Dockerfile puts no %s into /app", kind, stage)
 		}
+		if next, ok := continues[stage]; ok {
+			tools := regexp.MustCompile(`/install\.sh (\w+)`)
+			has, needs := tools.FindStringSubmatch(dockerfile), tools.FindStringSubmatch(text(t, "infra", "docker", images[string(next)]+".Dockerfile"))
+			if has == nil || needs == nil || has[1] != needs[1] {
+				t.Errorf("%s.Dockerfile installs %q, and the worker of %s continues with %s, which needs %q", kind, has, stage, next, needs)
+			}
+		}
 		if !strings.Contains(build, "infra/docker/build.sh "+kind+"\n") {
 			t.Errorf("cloudbuild.yaml does not build %s", kind)
 		}

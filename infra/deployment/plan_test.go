@@ -304,6 +304,9 @@ func nothingIsPublic(t *testing.T, resources []resource) {
 	}
 }
 
+// continues is the stage with which a worker's program continues on its machine.
+var continues = map[pipeline.Stage]pipeline.Stage{pipeline.Filter: pipeline.Preprocess, pipeline.Train: pipeline.Export}
+
 // startMargin is what a worker may need before its first claim.
 const startMargin = time.Minute
 
@@ -311,7 +314,7 @@ const startMargin = time.Minute
 // needs: a worker with less time left than one task may take claims nothing.
 func stagesAreThePipelines(t *testing.T, resources []resource) {
 	jobs := map[string]time.Duration{}
-	manifests := map[string]string{} // stage to the inbox its worker may write
+	manifests := map[string][]string{} // stage to the inboxes its worker may write
 	for _, r := range resources {
 		switch r.Type {
 		case "google_cloud_run_v2_job":
@@ -329,7 +332,8 @@ func stagesAreThePipelines(t *testing.T, resources []resource) {
 			if g := decode[grant](t, r); g.Role == "roles/storage.objectCreator" {
 				worker, is := strings.CutSuffix(accountOf(g.Member), "-worker")
 				if is {
-					manifests[strings.TrimPrefix(worker, "splatworks-")] = regexp.MustCompile(`^.*-splatworks-(.*)-inbox$`).ReplaceAllString(g.Bucket, "$1")
+					worker = strings.TrimPrefix(worker, "splatworks-")
+					manifests[worker] = append(manifests[worker], regexp.MustCompile(`^.*-splatworks-(.*)-inbox$`).ReplaceAllString(g.Bucket, "$1"))
 				}
 			}
 		}
@@ -338,9 +342,17 @@ func stagesAreThePipelines(t *testing.T, resources []resource) {
 		if jobs[string(stage)] == 0 {
 			t.Errorf("stage %s has no job", stage)
 		}
-		next, more := stage.Next()
-		if wrote := manifests[string(stage)]; more && wrote != string(next) || !more && wrote != "" {
+		var next []string
+		for _, s := range []pipeline.Stage{stage, continues[stage]} {
+			if following, more := s.Next(); more {
+				next = append(next, string(following))
+			}
+		}
+		if wrote := manifests[string(stage)]; !slices.Equal(slices.Sorted(slices.Values(wrote)), slices.Sorted(slices.Values(next))) {
 			t.Errorf("the worker of %s hands over to %q, the pipeline to %q", stage, wrote, next)
+		}
+		if longer := jobs[string(continues[stage])]; jobs[string(stage)] < longer {
+			t.Errorf("the job of %s ends after %v, and it continues with %s, whose own may take %v", stage, jobs[string(stage)], continues[stage], longer)
 		}
 	}
 	for _, definition := range []stage.Definition{filter.Stage(filter.Config{}), preprocess.Stage(preprocess.Config{}), depth.Stage(depth.Config{}), train.Stage(train.Config{}), export.Stage(export.Config{})} {

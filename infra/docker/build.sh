@@ -69,9 +69,8 @@ snapshot="--build-arg SNAPSHOT=${SNAPSHOT:-yes}"
 
 case $kind in
 static) arguments=$(base GO_IMAGE) ;;
-media) arguments="$(base DEBIAN_IMAGE) $(static) $snapshot" ;;
+media | train) arguments="$(base DEBIAN_IMAGE) $(static) $snapshot" ;;
 preprocess) arguments="$(base DEBIAN_SID_IMAGE) $(static) $snapshot" ;;
-train) arguments=$(static) ;;
 train-cuda) arguments=$(base GO_IMAGE) ;;
 depth)
 	arguments="$(base GO_IMAGE) $(base DEBIAN_IMAGE) $snapshot"

@@ -1,6 +1,6 @@
 # check=skip=InvalidDefaultArgInFrom
 #
-# Workers of filter and export: their programs, ffmpeg and its libraries. No shell, no package manager.
+# Workers of export, and of filter where it has a machine of its own: their programs, ffmpeg and its libraries. No shell, no package manager.
 #
 #   docker build -f infra/docker/media.Dockerfile --build-arg DEBIAN_IMAGE=debian@sha256:... \
 #     --build-arg STATIC_IMAGE=...@sha256:... .

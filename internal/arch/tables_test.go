@@ -175,7 +175,7 @@ func TestEveryStageIsEverywhere(t *testing.T) {
 		{"README.md", "a line in The flow", func(i int) string { return `(?m)^      ` + names[i] + ` +\S` }},
 		{"terraform/variables.tf", "a row in stages, with the stage after it as next", func(i int) string {
 			if i+1 == len(names) {
-				return `(?m)^    ` + names[i] + ` +=\s*\{ image = "\w+"[^}]*max_executions = \d+(, (reads_uploads|disk_gib) = [^,}]+)* \}$`
+				return `(?m)^    ` + names[i] + ` +=\s*\{ image = "\w+"[^}]*max_executions = \d+(, (reads_uploads|machine|disk_gib) = [^,}]+)* \}$`
 			}
 			return `(?m)^    ` + names[i] + ` +=\s*\{ image = "\w+".*next = "` + names[i+1] + `"`
 		}},

@@ -13,12 +13,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/splatworks/splatworks/infra/toolchain"
 )
@@ -366,9 +369,22 @@ func ended(d document) bool {
 	return d.Status == "COMPLETED" || d.Status == "FAILED" || d.Status == "CANCELED"
 }
 
-// workers are the process ids of the backend's workers of a stage, read from /proc.
+// workersAt are the names of the workers that hold a slot of a stage, whichever they were started for; none while Redis is away.
+func (b *backend) workersAt(stage string) []string {
+	r, ok := b.findRedis()
+	if !ok {
+		return nil
+	}
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: r.socket, DisableIdentity: true})
+	defer client.Close()
+	names, _ := client.ZRange(b.t.Context(), "{q4}slots:"+stage, 0, -1).Result()
+	return names
+}
+
+// workers are the process ids of the backend's workers at a stage, read from /proc.
 func (b *backend) workers(stage string) []int {
 	b.t.Helper()
+	names := b.workersAt(stage)
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		b.t.Skip("no /proc to find a worker in")
@@ -382,7 +398,9 @@ func (b *backend) workers(stage string) []int {
 		}
 		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
 		args := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
-		if err == nil && len(args) > 2 && args[0] == path && args[1] == "worker" && args[len(args)-1] == stage {
+		environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		named := func(name string) bool { return bytes.Contains(environ, []byte("WORKER_NAME="+name+"\x00")) }
+		if err == nil && len(args) > 2 && args[0] == path && args[1] == "worker" && slices.ContainsFunc(names, named) {
 			pids = append(pids, pid)
 		}
 	}

@@ -259,6 +259,15 @@ var redisTitle = regexp.MustCompile(`redis-server unixsocket:(\S+)`)
 // redis finds the redis-server that the backend started, by /proc.
 func (b *backend) redis() redisServer {
 	b.t.Helper()
+	r, ok := b.findRedis()
+	if !ok {
+		b.t.Fatal("the backend has no redis-server")
+	}
+	return r
+}
+
+func (b *backend) findRedis() (r redisServer, ok bool) {
+	b.t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		b.t.Skip("no /proc to find the redis-server in")
@@ -274,11 +283,10 @@ func (b *backend) redis() redisServer {
 		_, rest, _ := strings.Cut(string(stat), ") ") // state, parent, ...
 		fields := strings.Fields(rest)
 		if err == nil && statErr == nil && found != nil && len(fields) > 1 && fields[1] == strconv.Itoa(b.cmd.Process.Pid) {
-			return redisServer{b.t, pid, string(found[1])}
+			return redisServer{b.t, pid, string(found[1])}, true
 		}
 	}
-	b.t.Fatal("the backend has no redis-server")
-	return redisServer{}
+	return redisServer{}, false
 }
 
 func (r redisServer) url() string { return "unix://" + r.socket }

@@ -316,8 +316,9 @@ func (j *Job) ReportSoFar() (*artifacts.ReportDocument, error) {
 	record.CostUSD = j.cost(record.FinishedAt)
 	j.mu.Unlock()
 	record.WallS = record.FinishedAt.Sub(record.StartedAt).Seconds()
-	record.CPUS = usage().cpuS - j.startCPUS
-	record.PeakRSSBytes = usage().peakRSSBytes
+	now := usage()
+	record.CPUS = now.cpuS - j.startCPUS
+	record.PeakRSSBytes = max(now.peakRSSBytes, j.journal.largestProgram())
 	record.Programs = j.journal.programTimes()
 	return artifacts.NewReport(j.Request, append(j.history[:len(j.history):len(j.history)], record))
 }

@@ -23,6 +23,7 @@ type journal struct {
 
 	mu       sync.Mutex
 	programs []artifacts.ProgramTime
+	largest  int64 // resident set of any program, in bytes
 	log      tail
 }
 
@@ -47,6 +48,7 @@ func (a *journal) Ended(program string, u tool.Usage, _ error) {
 	if i < 0 {
 		i, a.programs = len(a.programs), append(a.programs, artifacts.ProgramTime{Name: program})
 	}
+	a.largest = max(a.largest, u.MaxRSSBytes)
 	p := &a.programs[i]
 	p.Runs++
 	p.WallS += u.Wall.Seconds()
@@ -57,6 +59,12 @@ func (a *journal) programTimes() []artifacts.ProgramTime {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.programs)
+}
+
+func (a *journal) largestProgram() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.largest
 }
 
 // tail keeps the last lines of a text, at most artifacts.MaxLogBytes of it.

@@ -67,12 +67,29 @@ func (r *Reaper) Tick(ctx context.Context) (queue.Reaped, error) {
 	if started > 0 {
 		wanting[pipeline.First()] += started
 	}
+	if err := r.understaffed(ctx, wanting); err != nil {
+		failed = errors.Join(failed, err)
+	}
 	for stage := range wanting {
 		if err := r.Staffing.Want(ctx, stage); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("launch %s: %w", stage, err))
 		}
 	}
 	return reaped, failed
+}
+
+// understaffed adds the stages where a task waits: Want launches a worker if none on its way will take it.
+func (r *Reaper) understaffed(ctx context.Context, wanting map[pipeline.Stage]int) error {
+	if r.Staffing.Counts == nil {
+		return nil
+	}
+	counts, err := r.Staffing.Counts(ctx)
+	for s, c := range counts {
+		if c.Ready > 0 {
+			wanting[s] = c.Ready
+		}
+	}
+	return err
 }
 
 // WorkerEnded is for launchers that see how their workers end: the tasks that the worker held fail at once, and with what is known.

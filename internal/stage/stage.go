@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
 )
 
 // Definition is everything in which one stage differs from another.
@@ -47,11 +48,23 @@ type Staffing struct {
 	Launcher    Launcher
 	Limit       map[pipeline.Stage]int // most workers of a stage at once
 	StartBudget time.Duration          // a launched worker that has not come by then is taken for lost
+	// Counts, if set, is the queue's: no worker is launched for a task that one without a task will take, since that was launched already or
+	// continues with this stage.
+	Counts func(ctx context.Context) (map[pipeline.Stage]queue.StageCounts, error)
 }
 
-// Want launches one worker if a slot is free. A failed launch costs nothing but time: the reservation expires and the
+// Want launches one worker if a slot is free and a task waits that no worker on its way will take. A failed launch costs nothing but time: the reservation expires and the
 // next tick of the reaper tries again.
 func (s Staffing) Want(ctx context.Context, stage pipeline.Stage) error {
+	if s.Counts != nil {
+		counts, err := s.Counts(ctx)
+		if err != nil {
+			return err
+		}
+		if c := counts[stage]; c.Ready <= c.Slots-c.Leased {
+			return nil
+		}
+	}
 	free, err := s.Slots.Reserve(ctx, stage, s.Limit[stage], s.StartBudget)
 	if err != nil || !free {
 		return err

@@ -19,7 +19,7 @@ import (
 	"github.com/splatworks/splatworks/queue"
 )
 
-// Worker claims the tasks of one stage, one after another, while there are any.
+// Worker claims the tasks of one stage, one after another, while there are any, and may then continue with the stage after it.
 type Worker struct {
 	Definition Definition
 	ID         string // unique among workers
@@ -27,7 +27,8 @@ type Worker struct {
 		Claim(ctx context.Context, stage pipeline.Stage, worker string, n int) ([]queue.Lease, error)
 	}
 	Slots   Slots
-	Limit   int // slots of the stage
+	Limit   int     // slots of the stage
+	Further Further // where it may continue
 	Store   artifacts.Store
 	Buckets artifacts.Buckets
 	WorkDir string                // on local disk; every job gets a folder of its own in it
@@ -43,66 +44,87 @@ type Worker struct {
 	Ended func(ctx context.Context, r pipeline.Request, status pipeline.Status) error
 
 	since time.Time // of Run
+	at    Post      // where it works now
+	step  int       // how many of Further's posts it has come to
+	// secured says that it has a slot of the next post, too.
+	secured bool
 }
 
-// Run works until the stage has nothing ready, the time is nearly up, or stop is closed. Canceling ctx abandons the task
+// Run works until nothing is ready for it, the time is nearly up, or stop is closed. Canceling ctx abandons the task
 // at hand, whose lease then expires; closing stop lets it save its state and gives it back.
 func (w *Worker) Run(ctx context.Context, stop <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w.since = w.Now()
+	w.since, w.at, w.step, w.secured = w.Now(), Post{w.Definition, w.Limit}, 0, false
 	for {
-		adopted, err := w.Slots.Adopt(ctx, w.Definition.Stage, w.ID, w.Limit)
+		adopted, err := w.Slots.Adopt(ctx, w.at.Definition.Stage, w.ID, w.at.Limit)
 		if err != nil {
 			return fmt.Errorf("adopt slot: %w", err)
 		}
 		if !adopted {
 			return nil // enough workers are here already
 		}
-		kept := make(chan struct{})
-		keeping, letGo := context.WithCancel(ctx)
-		go func() { defer close(kept); w.keepSlot(keeping) }()
-		did, err := w.drain(ctx, stop)
-		letGo()
-		<-kept
-		// A task that arrived between the last look and here found the slot taken and launched nobody. So the slot is
-		// freed first and the queue looked at once more: a pass that did nothing ends the worker.
-		release, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		err = errors.Join(err, w.Slots.Release(release, w.Definition.Stage, w.ID))
-		done()
-		if err != nil || !did || stopped(stop) || ctx.Err() != nil {
+		if again, err := w.serve(ctx, stop); err != nil || !again {
 			return err
 		}
 	}
 }
 
-// drain runs tasks until none is ready; did says whether there was any.
-func (w *Worker) drain(ctx context.Context, stop <-chan struct{}) (did bool, err error) {
-	for w.goesOn(ctx, stop) {
-		leases, err := w.Tasks.Claim(ctx, w.Definition.Stage, w.ID, 1)
+// serve runs the tasks of the stage that the worker is at, in the slot that it has there, and frees it. again says that there may be
+// more for it to do: here, or at the next stage, to which it has moved then.
+func (w *Worker) serve(ctx context.Context, stop <-chan struct{}) (again bool, err error) {
+	kept := make(chan struct{})
+	keeping, letGo := context.WithCancel(ctx)
+	here := w.at.Definition.Stage
+	go func() { defer close(kept); w.keepSlot(keeping, here) }()
+	did, last, err := w.drain(ctx, stop)
+	letGo()
+	<-kept
+	if err == nil && w.advance(ctx, last, stop) {
+		return true, nil
+	}
+	// A task that arrived between the last look and here found the slot taken and launched nobody. So the slot is
+	// freed first and the queue looked at once more: a pass that did nothing ends the worker.
+	err = errors.Join(err, w.unsecure(ctx), w.release(ctx, here))
+	return did && !stopped(stop) && ctx.Err() == nil, err
+}
+
+// drain runs tasks until none is ready; did says whether there was any, and last is what the last one left.
+func (w *Worker) drain(ctx context.Context, stop <-chan struct{}) (did bool, last result, err error) {
+	for w.hasTimeFor(ctx, w.at.Definition, stop) {
+		leases, err := w.Tasks.Claim(ctx, w.at.Definition.Stage, w.ID, 1)
 		if err != nil {
-			return did, fmt.Errorf("claim: %w", err)
+			return did, last, fmt.Errorf("claim: %w", err)
 		}
 		if len(leases) == 0 {
-			return did, nil
+			return did, last, nil
 		}
 		did = true
 		for lease := leases[0]; lease != nil; {
-			if lease, err = w.work(ctx, lease, stop); err != nil {
-				return did, err
+			if lease, last, err = w.work(ctx, lease, stop); err != nil {
+				return did, last, err
 			}
+			if lease != nil {
+				err = w.unsecure(ctx) // a task came meanwhile
+			}
+			if err != nil {
+				w.Log.Warn("slot not freed", "error", err.Error())
+			}
+		}
+		if last.requestID != "" {
+			return did, last, nil // nothing was ready when it completed
 		}
 	}
 	w.Log.Info("no further task for this worker", "stopped", stopped(stop), "until", w.Until)
-	return did, nil
+	return did, last, nil
 }
 
-// goesOn says whether there may be another task after this one.
-func (w *Worker) goesOn(ctx context.Context, stop <-chan struct{}) bool {
-	return !stopped(stop) && ctx.Err() == nil && (w.Until.IsZero() || w.Until.Sub(w.Now()) >= w.Definition.Budget)
+// hasTimeFor says whether the worker may begin another task of a stage.
+func (w *Worker) hasTimeFor(ctx context.Context, d Definition, stop <-chan struct{}) bool {
+	return !stopped(stop) && ctx.Err() == nil && (w.Until.IsZero() || w.Until.Sub(w.Now()) >= d.Budget)
 }
 
-func (w *Worker) keepSlot(ctx context.Context) {
+func (w *Worker) keepSlot(ctx context.Context, s pipeline.Stage) {
 	tick := time.NewTicker(w.Beat)
 	defer tick.Stop()
 	for {
@@ -110,16 +132,16 @@ func (w *Worker) keepSlot(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := w.Slots.Keep(ctx, w.Definition.Stage, w.ID); err != nil && ctx.Err() == nil {
-				w.Log.Warn("slot not kept", "error", err.Error())
+			if err := w.Slots.Keep(ctx, s, w.ID); err != nil && ctx.Err() == nil {
+				w.Log.Warn("slot not kept", "stage", s, "error", err.Error())
 			}
 		}
 	}
 }
 
-// work runs one task to its outcome, and returns the next one if it was claimed along with that. It returns an error only
-// when the outcome cannot be reported to the queue.
-func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (next queue.Lease, err error) {
+// work runs one task to its outcome, and returns the next one if it was claimed along with that, and what this one left if it is done.
+// It returns an error only when the outcome cannot be reported to the queue.
+func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct{}) (next queue.Lease, left result, err error) {
 	t, journal := lease.Task(), w.journalOf(lease)
 	ctx = w.traced(ctx, t)
 	log := w.Log.With("request_id", t.RequestID, "stage", t.Stage, "attempt", lease.Attempt(), "fence", lease.Fence())
@@ -127,15 +149,17 @@ func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct
 	manifest, err := w.attempt(ctx, lease, stop, journal, log)
 	w.leave(ctx, journal, err, stopped(stop), log)
 	if err == nil {
-		next, err = w.finish(ctx, lease, manifest, stop)
+		if next, err = w.finish(ctx, lease, manifest, stop); err == nil {
+			left = result{t.RequestID, manifest}
+		}
 	} else {
 		err = w.giveUp(ctx, lease, err, stopped(stop), log)
 	}
 	if errors.Is(err, queue.ErrLeaseLost) || errors.Is(err, queue.ErrCanceled) {
 		log.WarnContext(ctx, "task dropped", "reason", err.Error())
-		return nil, nil
+		return nil, result{}, nil
 	}
-	return next, err
+	return next, left, err
 }
 
 // traceTime bounds the look for a trace: the lease is running.
@@ -159,7 +183,7 @@ func (w *Worker) traced(ctx context.Context, t queue.Task) context.Context {
 // finish is reached with the manifest written: from here on the result exists, whichever program reports it. A worker that continues
 // claims its next task in the same step.
 func (w *Worker) finish(ctx context.Context, lease queue.Lease, manifest pipeline.Object, stop <-chan struct{}) (next queue.Lease, err error) {
-	if w.goesOn(ctx, stop) {
+	if w.hasTimeFor(ctx, w.at.Definition, stop) {
 		next, err = lease.CompleteAndClaim(ctx, manifest)
 	} else {
 		err = lease.Complete(ctx, manifest)
@@ -183,7 +207,7 @@ func (w *Worker) announce(ctx context.Context, r pipeline.Request, s pipeline.St
 	ctx, cancel := context.WithTimeout(ctx, announceTime) // the lease of the next task is running
 	defer cancel()
 	if err := w.Ended(ctx, r, s); err != nil {
-		w.Log.WarnContext(ctx, "end of request not announced yet", "request_id", r.ID, "stage", w.Definition.Stage, "error", err.Error())
+		w.Log.WarnContext(ctx, "end of request not announced yet", "request_id", r.ID, "stage", w.at.Definition.Stage, "error", err.Error())
 	}
 }
 
@@ -252,6 +276,7 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 		}
 		more = job.published(p)
 	}
+	w.secure(ctx, stop)
 	o, err := artifacts.WriteManifest(ctx, w.Store, w.Buckets, job.manifest())
 	if errors.Is(err, artifacts.ErrExists) {
 		err = nil
@@ -301,6 +326,7 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease, journal *journal
 
 // run calls the stage, keeps its account, and turns a panic into a failure: the next task must not suffer for it.
 func (w *Worker) run(ctx context.Context, job *Job) (err error) {
+	forgetPeak()
 	job.startCPUS = usage().cpuS
 	job.mu.Lock()
 	job.record.StartedAt = w.Now()
@@ -315,11 +341,11 @@ func (w *Worker) run(ctx context.Context, job *Job) (err error) {
 		job.record.FinishedAt = w.Now()
 		job.record.WallS = job.record.FinishedAt.Sub(job.record.StartedAt).Seconds()
 		job.record.CPUS = after.cpuS - job.startCPUS
-		job.record.PeakRSSBytes = after.peakRSSBytes
+		job.record.PeakRSSBytes = max(after.peakRSSBytes, job.journal.largestProgram())
 		job.record.CostUSD = job.cost(job.record.FinishedAt)
 		job.record.Programs = job.journal.programTimes()
 	}()
-	return w.Definition.Run(ctx, job)
+	return w.at.Definition.Run(ctx, job)
 }
 
 // saveTime is what a stage gets to save its state before the machine goes away.
@@ -342,7 +368,7 @@ func (w *Worker) watch(ctx context.Context, cancel context.CancelCauseFunc, stop
 	case <-timeUp:
 		reason = context.DeadlineExceeded
 	}
-	if w.Definition.Saves {
+	if w.at.Definition.Saves {
 		close(job.stopping)
 	} else {
 		cancel(reason)

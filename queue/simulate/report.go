@@ -28,10 +28,10 @@ type StageReport struct {
 	Needed      float64   // slots that just keep up, see Config.Needed
 	Wait        Quantiles // from ready to claimed
 	Attempts    int
-	Launches    int     // workers started
+	Launches    int     // workers started for it
 	Utilisation float64 // share of the slots' time in which they worked, while requests arrived and after the first quarter of that
 	PeakReady   int     // most tasks that waited
-	WorkerHours float64 // from launch to end, starts and idle ends included
+	WorkerHours float64 // of the workers started for it, from launch to end: starts, idle ends, and the later stages with which they continued
 	USD         float64
 }
 
@@ -46,6 +46,7 @@ type Report struct {
 	Stages            []StageReport
 	USD               float64
 	USDPerRequest     float64
+	StartsPerRequest  float64 // of workers
 }
 
 // Overloaded lists the stages that cannot keep up with what reaches them, for ever longer waits: the last of them limits the whole.
@@ -138,6 +139,7 @@ func (c *collector) report(span time.Duration) Report {
 	r.Latency = quantiles(all)
 	r.Completed = r.Latency.Count
 	from, to := c.steady()
+	starts := 0
 	for _, name := range pipeline.Stages() {
 		s := c.cfg.Stages[name]
 		row := StageReport{Stage: name, Slots: s.Slots, Needed: c.cfg.Needed(name), Wait: quantiles(c.wait[name]), Attempts: c.attempts[name],
@@ -145,9 +147,11 @@ func (c *collector) report(span time.Duration) Report {
 			Utilisation: c.busy[name].Seconds() / (float64(s.Slots) * (to - from).Seconds())}
 		row.USD = row.WorkerHours * s.USDPerHour
 		r.USD += row.USD
+		starts += row.Launches
 		r.Stages = append(r.Stages, row)
 	}
 	r.USDPerRequest = r.USD / float64(max(1, r.Completed))
+	r.StartsPerRequest = float64(starts) / float64(max(1, r.Completed))
 	return r
 }
 
@@ -170,7 +174,7 @@ func (r Report) Print(w io.Writer) error {
 			fmt.Fprintf(w, "  of priority %d: p50 %s, p90 %s, p99 %s\n", p, short(q.P50), short(q.P90), short(q.P99))
 		}
 	}
-	fmt.Fprintf(w, "cost of workers: %.2f USD, %.3f USD a request\n", r.USD, r.USDPerRequest)
+	fmt.Fprintf(w, "cost of workers: %.2f USD, %.4f USD and %.2f starts a request\n", r.USD, r.USDPerRequest, r.StartsPerRequest)
 	for _, stage := range r.Overloaded() {
 		fmt.Fprintf(w, "%s cannot keep up: its wait grows for as long as requests arrive, and it lets %s a day through\n", stage, round(24*r.perHour(stage)))
 	}

@@ -41,6 +41,7 @@ type Stage struct {
 	Start      time.Duration // from launch to the first claim
 	USDPerHour float64       // of a worker, from its launch to its end
 	FailEvery  float64       // one attempt in this many fails with a transient failure; 0: none
+	Machine    string        // a worker continues with the next stage on its machine; empty: it does not
 }
 
 // Config is one run.
@@ -60,12 +61,21 @@ type Config struct {
 // vCPUs elsewhere, and list prices of Cloud Run without committed use. Calibrate them with the cost records of manifests.
 func Defaults() map[pipeline.Stage]Stage {
 	const cpu, gpu = 0.32, 1.05 // USD an hour: 4 vCPU + 8 GiB; with an L4 and 16 GiB
+	const images = "images"     // export needs no card and has a machine of its own
 	return map[pipeline.Stage]Stage{
-		pipeline.Filter:     {Time: StageTime{15 * time.Second, 0.5}, Slots: 4, Start: 5 * time.Second, USDPerHour: cpu},
-		pipeline.Preprocess: {Time: StageTime{4 * time.Minute, 0.6}, Slots: 16, Start: 8 * time.Second, USDPerHour: cpu},
-		pipeline.Depth:      {Time: StageTime{time.Minute, 0.4}, Slots: 4, Start: 10 * time.Second, USDPerHour: cpu},
+		pipeline.Filter:     {Time: StageTime{15 * time.Second, 0.5}, Slots: 4, Start: 5 * time.Second, USDPerHour: cpu, Machine: images},
+		pipeline.Preprocess: {Time: StageTime{4 * time.Minute, 0.6}, Slots: 16, Start: 8 * time.Second, USDPerHour: cpu, Machine: images},
+		pipeline.Depth:      {Time: StageTime{time.Minute, 0.4}, Slots: 4, Start: 10 * time.Second, USDPerHour: cpu, Machine: images},
 		pipeline.Train:      {Time: StageTime{10 * time.Minute, 0.4}, Slots: 8, Start: 20 * time.Second, USDPerHour: gpu},
 		pipeline.Export:     {Time: StageTime{30 * time.Second, 0.4}, Slots: 4, Start: 5 * time.Second, USDPerHour: cpu},
+	}
+}
+
+// Separate puts every stage on a machine of its own, so that no worker continues with the next one.
+func Separate(stages map[pipeline.Stage]Stage) {
+	for name, s := range stages {
+		s.Machine = ""
+		stages[name] = s
 	}
 }
 
@@ -215,14 +225,22 @@ func (w *world) enqueue(t queue.Task) error {
 	if _, err := w.q.Enqueue(w.ctx, t); err != nil {
 		return err
 	}
-	return w.wait(t)
+	w.waits(t)
+	return w.want(t.Stage)
 }
 
-func (w *world) wait(t queue.Task) error {
+func (w *world) waits(t queue.Task) {
 	w.since[t.Stage][t.RequestID] = w.now
 	w.ready[t.Stage]++
 	w.stats.waiting(t.Stage, w.ready[t.Stage])
-	return w.want(t.Stage)
+}
+
+// worker is one that was launched for a stage and works at that or a later one.
+type worker struct {
+	name     string
+	launched time.Time
+	started  pipeline.Stage // whose machine it has
+	at       pipeline.Stage
 }
 
 // want launches a worker if there is a slot.
@@ -233,32 +251,32 @@ func (w *world) want(stage pipeline.Stage) error {
 		return err
 	}
 	w.workers++
-	worker, launched := fmt.Sprintf("%s-%d", stage, w.workers), w.now
+	launched := &worker{name: fmt.Sprintf("%s-%d", stage, w.workers), launched: w.now, started: stage, at: stage}
 	w.in(s.Start, func() error {
-		if _, err := w.q.Adopt(w.ctx, stage, worker, s.Slots); err != nil {
+		if _, err := w.q.Adopt(w.ctx, stage, launched.name, s.Slots); err != nil {
 			return err
 		}
-		return w.next(stage, worker, launched)
+		return w.next(launched)
 	})
 	return nil
 }
 
 // next is a worker's turn: another task, or the end.
-func (w *world) next(stage pipeline.Stage, worker string, launched time.Time) error {
-	leases, err := w.q.Claim(w.ctx, stage, worker, 1)
+func (w *world) next(k *worker) error {
+	leases, err := w.q.Claim(w.ctx, k.at, k.name, 1)
 	if err != nil {
 		return err
 	}
 	if len(leases) == 0 {
-		w.stats.worker(stage, w.now.Sub(launched))
-		return w.q.Release(w.ctx, stage, worker)
+		w.stats.worker(k.started, w.now.Sub(k.launched))
+		return w.q.Release(w.ctx, k.at, k.name)
 	}
-	w.work(leases[0], worker, launched)
+	w.work(leases[0], k)
 	return nil
 }
 
 // work is what a worker does with a task, to which it comes now.
-func (w *world) work(l queue.Lease, worker string, launched time.Time) {
+func (w *world) work(l queue.Lease, k *worker) {
 	stage, id := l.Task().Stage, l.Task().RequestID
 	s := w.cfg.Stages[stage]
 	w.ready[stage]--
@@ -272,16 +290,16 @@ func (w *world) work(l queue.Lease, worker string, launched time.Time) {
 			if err := w.fail(l); err != nil {
 				return err
 			}
-			return w.next(stage, worker, launched)
+			return w.next(k)
 		}
-		next, err := w.complete(l)
+		next, err := w.complete(l, k)
 		switch {
 		case err != nil:
 			return err
 		case next == nil:
-			return w.next(stage, worker, launched)
+			return w.next(k)
 		}
-		w.work(next, worker, launched)
+		w.work(next, k)
 		return nil
 	})
 }
@@ -299,12 +317,13 @@ func (w *world) fail(l queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	w.in(state.RetryAt.Sub(w.now), func() error { return w.wait(l.Task()) })
+	w.in(state.RetryAt.Sub(w.now), func() error { w.waits(l.Task()); return w.want(l.Task().Stage) })
 	return nil
 }
 
-// complete ends a task, claims the worker's next one if there is one, and does what the event of the manifest would do.
-func (w *world) complete(l queue.Lease) (next queue.Lease, err error) {
+// complete ends a task, claims the worker's next one if there is one, and hands over to the next stage: to this worker, or as the
+// event of the manifest would do.
+func (w *world) complete(l queue.Lease, k *worker) (next queue.Lease, err error) {
 	t := l.Task()
 	manifest := pipeline.Object{Name: t.RequestID + "/" + string(t.Stage), Generation: 1}
 	if next, err = l.CompleteAndClaim(w.ctx, manifest); err != nil {
@@ -315,5 +334,32 @@ func (w *world) complete(l queue.Lease) (next queue.Lease, err error) {
 		w.stats.completed(l.Request().Priority, w.now.Sub(l.Request().CreatedAt))
 		return next, nil
 	}
-	return next, w.enqueue(queue.Task{RequestID: t.RequestID, Stage: following, Input: manifest})
+	task := queue.Task{RequestID: t.RequestID, Stage: following, Input: manifest}
+	if next == nil {
+		moved, err := w.advance(k, task)
+		if err != nil || moved {
+			return nil, err
+		}
+	}
+	return next, w.enqueue(task)
+}
+
+// advance moves a worker to the next stage with the request that it served, as stage.Worker does.
+func (w *world) advance(k *worker, t queue.Task) (moved bool, err error) {
+	here, there := w.cfg.Stages[k.at], w.cfg.Stages[t.Stage]
+	if here.Machine == "" || here.Machine != there.Machine {
+		return false, nil
+	}
+	if moved, err = w.q.Adopt(w.ctx, t.Stage, k.name, there.Slots); err != nil || !moved {
+		return false, err
+	}
+	if err := w.q.Release(w.ctx, k.at, k.name); err != nil {
+		return false, err
+	}
+	if _, err := w.q.Enqueue(w.ctx, t); err != nil {
+		return false, err
+	}
+	k.at = t.Stage
+	w.waits(t)
+	return true, nil
 }

@@ -186,3 +186,57 @@ func BenchmarkRun(b *testing.B) {
 	}
 	b.ReportMetric(2_000*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 }
+
+// TestContinuingSavesStarts: alone in the backend a request pays for three starts instead of five, and comes out earlier by the two that
+// it saves.
+func TestContinuingSavesStarts(t *testing.T) {
+	cfg := Config{PerHour: 0.02, Requests: 200, Seed: 3, Stages: Defaults()} // none meets another
+	together, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Separate(cfg.Stages)
+	separate, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !(together.StartsPerRequest == 3 && separate.StartsPerRequest == 5) {
+		t.Errorf("%v and %v starts a request", together.StartsPerRequest, separate.StartsPerRequest)
+	}
+	starts := cfg.Stages[pipeline.Preprocess].Start + cfg.Stages[pipeline.Depth].Start
+	saved := separate.Latency.Mean - together.Latency.Mean
+	if !(math.Abs((saved - starts).Seconds()) < 0.01) {
+		t.Errorf("%v saved, the starts take %v", saved, starts)
+	}
+	cents := starts.Hours() * cfg.Stages[pipeline.Preprocess].USDPerHour
+	if got := separate.USDPerRequest - together.USDPerRequest; !(math.Abs(got-cents) < 1e-6) {
+		t.Errorf("%v USD a request saved, the starts cost %v", got, cents)
+	}
+}
+
+// TestContinuingIsFair: under load neither urgent requests nor a caller with few of them wait longer than with a machine for each stage.
+func TestContinuingIsFair(t *testing.T) {
+	cfg := Config{PerHour: 40, Requests: 2_000, Seed: 5, Urgent: 0.1, Callers: 4, FairShare: true, Stages: Defaults()}
+	for name, s := range cfg.Stages {
+		s.Slots = int(math.Ceil(1.1 * cfg.Needed(name)))
+		cfg.Stages[name] = s
+	}
+	together, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Separate(cfg.Stages)
+	separate, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, priority := range []int{0, 1} {
+		a, b := together.LatencyByPriority[priority], separate.LatencyByPriority[priority]
+		if !(a.P90.Seconds() <= 1.1*b.P90.Seconds()) {
+			t.Errorf("priority %d: p90 %v, with separate machines %v", priority, a.P90, b.P90)
+		}
+	}
+	if !(together.StartsPerRequest < separate.StartsPerRequest) {
+		t.Errorf("%v starts a request, with separate machines %v", together.StartsPerRequest, separate.StartsPerRequest)
+	}
+}

@@ -33,6 +33,8 @@ run "exactly_these" {
         "${stage}-worker roles/storage.objectCreator bucket ${next}-inbox",
       ]]),
       ["preprocess-worker roles/storage.objectViewer bucket filter-inbox"],
+      # A filter worker continues with preprocess.
+      [for role in ["objectViewer", "objectCreator"] : "filter-worker roles/storage.${role} bucket depth-inbox"],
       [for stage in ["preprocess", "depth", "train", "export"] : "trigger roles/storage.objectViewer bucket ${stage}-inbox"],
       [
         "trigger roles/secretmanager.secretAccessor secret splatworks-redis-url",
@@ -78,8 +80,12 @@ run "own_artifacts_only" {
   command = plan
 
   assert {
-    condition     = strcontains(module.stage["train"].write_condition, "/objects/{request}/train/") && !strcontains(module.stage["train"].write_condition, "finished/")
+    condition     = strcontains(module.stage["preprocess"].write_condition, "/objects/{request}/preprocess/") && !strcontains(module.stage["preprocess"].write_condition, "/filter/") && !strcontains(module.stage["preprocess"].write_condition, "finished/")
     error_message = "A worker may write only under its own stage."
+  }
+  assert {
+    condition     = alltrue([for stage, other in { filter = "preprocess", train = "export" } : strcontains(module.stage[stage].write_condition, "/objects/{request}/${other}/")]) && strcontains(module.stage["train"].write_condition, "/objects/finished/\")")
+    error_message = "A worker that continues with a stage must be able to write what that stage leaves."
   }
   assert {
     condition     = strcontains(module.stage["export"].write_condition, "/objects/finished/\")")

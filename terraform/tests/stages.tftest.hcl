@@ -25,6 +25,30 @@ run "jobs_never_retry" {
   }
 }
 
+run "workers_continue_on_their_machine" {
+  command = plan
+
+  assert {
+    condition     = local.environment.MACHINES == "depth:depth,export:splats,filter:images,preprocess:images,train:splats"
+    error_message = "The programs must know which stages share a machine."
+  }
+  assert {
+    condition     = output.stages["filter"].job.image == output.stages["preprocess"].job.image && output.stages["train"].job.image == var.images["train"]
+    error_message = "A worker's image must hold the tools of the stage with which it continues."
+  }
+}
+
+run "a_machine_too_small_for_its_later_stage_is_refused" {
+  command = plan
+  variables {
+    stages = {
+      filter     = { image = "preprocess", cpu = 4, memory_gib = 8, timeout_s = 21600, max_executions = 4, next = "preprocess", machine = "images" }
+      preprocess = { image = "preprocess", cpu = 8, memory_gib = 16, timeout_s = 21600, max_executions = 2, machine = "images" }
+    }
+  }
+  expect_failures = [var.stages]
+}
+
 run "no_gpu_by_default" {
   command = plan
 
@@ -157,7 +181,7 @@ run "training_on_a_gpu_by_one_variable" {
     error_message = "Exactly depth and train must have got L4 GPUs."
   }
   assert {
-    condition     = output.stages["train"].job.image == var.images["train-cuda"] && output.stages["depth"].job.image == var.images["depth"]
+    condition     = output.stages["train"].job.image == var.images["train-cuda"] && output.stages["depth"].job.image == var.images["depth"] && strcontains(local.environment.MACHINES, "train:train-gpu")
     error_message = "Training on a GPU needs the image that can."
   }
   assert {

@@ -116,7 +116,7 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 		return b, err
 	}
 	b.parts.DepthModels = machine.DepthModels
-	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), WorkDir: workDir(o), Log: o.Log, Exited: b.workerEnded(o.Log)}
+	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), WorkDir: workDir(o), Log: o.Log, Exited: b.workerEnded(c, o.Log)}
 	b.parts.Launcher = b.launcher
 	return b, b.serve(ctx, o, receivers)
 }
@@ -142,7 +142,7 @@ const callersAtOnce = 6
 // config is the deployment's on a laptop.
 func config(o Options) app.Config {
 	c := app.Config{
-		Inbox: map[string]string{}, Artifacts: artifactsBucket, Sources: []string{sourcesBucket}, Slots: map[string]int{},
+		Inbox: map[string]string{}, Artifacts: artifactsBucket, Sources: []string{sourcesBucket}, Slots: map[string]int{}, Machines: map[string]string{},
 		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
 		RateCaller: o.RateLimit, RateGlobal: callersAtOnce * o.RateLimit, LoopbackWebhooks: !o.Untrusted, Origins: o.Origins, APIKeys: o.APIKeys,
@@ -156,9 +156,10 @@ func config(o Options) app.Config {
 		spending = app.DefaultSpending
 	}
 	c.MaxTrainBudgetS, c.MaxImages, c.MaxLongEdgePx, c.MaxPriority = spending.TrainBudgetS, spending.Images, spending.LongEdgePx, spending.Priority
-	for _, s := range pipeline.Stages() {
-		c.Inbox[string(s)] = inbox(s)
-		c.Slots[string(s)] = 1 // every stage uses all processors alone
+	for _, row := range pipeline.StageTable() {
+		s := string(row.Stage)
+		c.Inbox[s], c.Machines[s] = inbox(row.Stage), row.Machine
+		c.Slots[s] = 1 // every stage uses all processors alone
 	}
 	return c
 }

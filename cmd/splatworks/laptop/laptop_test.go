@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/infra/local"
 	"github.com/splatworks/splatworks/infra/local/socket"
 	"github.com/splatworks/splatworks/infra/toolchain"
 	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/queue"
 )
 
 // TestMain plays the worker that a backend launches: one that has nothing to do.
@@ -351,7 +353,7 @@ func TestHowAWorkerEndedIsSaid(t *testing.T) {
 		}
 		return s.Failure
 	}
-	ended := b.workerEnded(o.Log)
+	ended := b.workerEnded(config(o), o.Log)
 	ended(local.End{Stage: pipeline.Filter, Worker: "dies"}) // in good order
 	ended(local.End{Stage: pipeline.Filter, Worker: "dies", Err: errors.New("signal: terminated"), Closing: true})
 	ended(local.End{Stage: pipeline.Filter, Worker: "another", Err: errors.New("exit status 2")})
@@ -362,5 +364,17 @@ func TestHowAWorkerEndedIsSaid(t *testing.T) {
 	f := failure()
 	if f == nil || f.Code != "worker_lost" || f.Kind != pipeline.Transient || !strings.Contains(f.Message, "signal: killed") || !strings.Contains(f.Message, "panic: no more memory") {
 		t.Errorf("failure %+v", f)
+	}
+	// A worker that was started for filter may have continued with preprocess.
+	manifest := pipeline.Object{Bucket: inbox(pipeline.Preprocess), Name: artifacts.ManifestName(a.RequestID, pipeline.Filter), Generation: 1}
+	if _, err := b.parts.Queue.Enqueue(t.Context(), queue.Task{RequestID: a.RequestID, Stage: pipeline.Preprocess, Input: manifest}); err != nil {
+		t.Fatal(err)
+	}
+	if leases, err := b.parts.Queue.Claim(t.Context(), pipeline.Preprocess, "moved", 1); err != nil || len(leases) != 1 {
+		t.Fatal(leases, err)
+	}
+	ended(local.End{Stage: pipeline.Filter, Worker: "moved", Err: errors.New("signal: killed")})
+	if f := failure(); f == nil || f.Stage != pipeline.Preprocess {
+		t.Errorf("failure of a worker that continued: %+v", f)
 	}
 }

@@ -3,13 +3,7 @@ package main
 
 import (
 	"github.com/splatworks/splatworks/app"
-	"github.com/splatworks/splatworks/engines/frames"
-	"github.com/splatworks/splatworks/internal/stage"
-	"github.com/splatworks/splatworks/services/export"
+	"github.com/splatworks/splatworks/services/export/cmd/define"
 )
 
-func main() { app.Main(app.RunStage(definition)) }
-
-func definition(c app.Config) (stage.Definition, error) {
-	return export.Stage(export.Config{Tools: frames.Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}, Threads: c.Threads}), nil
-}
+func main() { app.Main(app.RunStage(define.Stage)) }

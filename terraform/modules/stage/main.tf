@@ -206,11 +206,12 @@ resource "google_pubsub_topic_iam_member" "worker_announces" {
 locals {
   object = "projects/_/buckets/${var.artifacts}/objects/"
   # Artifacts are at REQUEST/STAGE/FENCE/FILE, the record of a failed request at outcomes/, the last manifest at finished/.
-  own_artifacts = join(" || ", compact([
-    "resource.name.extract(\"/objects/{request}/${var.stage}/\") != \"\"",
-    "resource.name.startsWith(\"${local.object}outcomes/\")",
-    var.next_inbox == null ? "resource.name.startsWith(\"${local.object}finished/\")" : "",
-  ]))
+  works_on = concat([{ stage = var.stage, next_inbox = var.next_inbox }], var.continues[*])
+  own_artifacts = join(" || ", concat(
+    [for work in local.works_on : "resource.name.extract(\"/objects/{request}/${work.stage}/\") != \"\""],
+    ["resource.name.startsWith(\"${local.object}outcomes/\")"],
+    [for work in local.works_on : "resource.name.startsWith(\"${local.object}finished/\")" if work.next_inbox == null],
+  ))
 
   bucket_grants = merge(
     {
@@ -224,10 +225,10 @@ locals {
     },
     { for bucket in var.sources : "reads_source_${bucket}" => { bucket = bucket, role = "roles/storage.objectViewer", title = null, condition = null } },
     # A manifest is created once and looked for before the work starts; nobody may replace it.
-    var.next_inbox == null ? {} : {
-      reads_next  = { bucket = var.next_inbox, role = "roles/storage.objectViewer", title = null, condition = null }
-      writes_next = { bucket = var.next_inbox, role = "roles/storage.objectCreator", title = null, condition = null }
-    },
+    merge([for i, work in local.works_on : work.next_inbox == null ? {} : {
+      "reads_${i == 0 ? "next" : "later"}"  = { bucket = work.next_inbox, role = "roles/storage.objectViewer", title = null, condition = null }
+      "writes_${i == 0 ? "next" : "later"}" = { bucket = work.next_inbox, role = "roles/storage.objectCreator", title = null, condition = null }
+    }]...),
   )
 }
 

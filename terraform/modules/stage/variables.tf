@@ -67,6 +67,15 @@ variable "next_inbox" {
   default     = null
 }
 
+variable "continues" {
+  description = "The stage with which the worker continues, and the bucket that takes that one's manifests (none: the request is complete). It may do what that stage's own worker may. None: it does not continue."
+  type = object({
+    stage      = string
+    next_inbox = optional(string)
+  })
+  default = null
+}
+
 variable "uploads" {
   description = "Bucket of what clients uploaded, for a stage that reads it again; none: it does not."
   type        = string
