@@ -29,6 +29,7 @@ type commands struct {
 	Convert convertCommand `cmd:"" group:"here" help:"Convert splats between formats; merge, crop, turn and shrink them."`
 	Info    infoCommand    `cmd:"" group:"here" help:"Describe a splat file."`
 	Mesh    meshCommand    `cmd:"" group:"here" help:"Make a textured mesh of a splat."`
+	Bench   benchCommand   `cmd:"" group:"here" help:"Run captures with options, compare two such studies, export them to MLflow."`
 
 	Up       upCommand       `cmd:"" group:"backend" help:"Run the whole backend on this machine until interrupted."`
 	Submit   submitCommand   `cmd:"" group:"backend" help:"Send a capture to a running backend."`
@@ -91,7 +92,7 @@ const (
 
 // newParser fills cmd from arguments; exit is called after --help.
 func newParser(ctx context.Context, c console, cmd *commands, exit func(int)) (*kong.Kong, error) {
-	cmd.Run.Wishes, cmd.Submit.Wishes, cmd.Estimate.Wishes = newWishes(), newWishes(), newWishes()
+	cmd.Run.Wishes, cmd.Submit.Wishes, cmd.Estimate.Wishes, cmd.Bench.Run.Wishes = newWishes(), newWishes(), newWishes(), newWishes()
 	return kong.New(cmd,
 		kong.Name("splatworks"),
 		kong.Description(description),

@@ -110,3 +110,27 @@ func (w wishes) options() (pipeline.Options, error) {
 	}
 	return o, nil
 }
+
+// args are the flags that ask for the same options.
+func (w wishes) args() (args []string, err error) {
+	o, err := w.options()
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range pipeline.OptionTable() {
+		value := reflect.ValueOf(row.Field(&o)).Elem()
+		list, isList := value.Interface().([]string)
+		switch {
+		case isList && list != nil && len(list) == 0:
+			args = append(args, "--"+flagName(row)+"=none")
+		case isList && list != nil:
+			args = append(args, "--"+flagName(row)+"="+strings.Join(list, ","))
+		case isList || value.IsZero():
+		case flagType(row) == reflect.TypeFor[time.Duration]():
+			args = append(args, "--"+flagName(row)+"="+time.Duration(value.Float()*float64(time.Second)).String())
+		default:
+			args = append(args, fmt.Sprintf("--%s=%v", flagName(row), value.Interface()))
+		}
+	}
+	return args, nil
+}
