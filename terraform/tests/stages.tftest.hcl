@@ -272,7 +272,7 @@ run "an_unknown_training_gpu_is_refused" {
 run "an_upload_that_memory_cannot_hold_is_refused" {
   command = plan
   variables {
-    max_upload_bytes = 2147483649 # one byte more than a quarter of filter's 8 GiB
+    max_upload_bytes = 4294967297 # one byte more than a quarter of filter's 16 GiB
   }
   expect_failures = [var.max_upload_bytes]
 }
