@@ -26,6 +26,9 @@ web: ## The page in web/, built again into web/dist: needs Node, which building 
 web-check: ## Build the page beside web/dist and compare
 	@infra/toolchain/web.sh check
 
+first-picture: ## How long a guest behind 10 Mbit/s waits for the first picture of SPLAT=out/splat.sog; wants an idle machine
+	go test ./functions/trigger -count=1 -run TestFirstPictureOfAShare -v -first-splat "$(abspath $(SPLAT))"
+
 demo: ## Install what is missing, reconstruct a sample (or VIDEO=path), show the result
 	@infra/local/demo.sh "$(VIDEO)" "$(OUT)" "$(PRESET)"
 
@@ -85,4 +88,4 @@ teardown: ## Take it away again: PROJECT=my-project REGION=europe-west4 [ENVIRON
 clean: ## Remove what was built and reconstructed here
 	rm -rf bin out
 
-.PHONY: help build demo test thorough check bench large captures card fuzz viewers chaos load measure deploy pin teardown clean web web-check
+.PHONY: help build demo test thorough check bench large captures card fuzz viewers chaos load measure deploy pin teardown clean web web-check first-picture

@@ -74,7 +74,7 @@ func TestPageShowsTheSplatGrow(t *testing.T) {
 	}
 
 	// The result is another viewer's, of another format, and looked at from the same place. Reset leads to the first view.
-	w.leaveSplat(a.RequestID, m, halfBall(1), nil)
+	w.leaveSplat(a.RequestID, m, leaving{cloud: halfBall(1)})
 	tab.Until(`document.querySelector('.viewer.loaded') && document.querySelector('.facts')`)
 	p.comesTrue("the result is on the screen", func() bool { return p.canvas().mostly(1) })
 	p.settled()

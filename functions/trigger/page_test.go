@@ -323,13 +323,20 @@ func (p *person) watch(w *world, id string) *artifacts.Manifest {
 // leave ends the last stage with files that the page can show.
 func (w *world) leave(id string, before *artifacts.Manifest) {
 	w.t.Helper()
-	w.leaveSplat(id, before, quarters(), nil)
+	w.leaveSplat(id, before, leaving{cloud: quarters()})
 }
 
-// leaveSplat leaves more kinds beside those that each result has.
-func (w *world) leaveSplat(id string, before *artifacts.Manifest, cloud *splat.Cloud, more map[artifacts.Kind][]byte) {
+// leaving is what a last stage leaves, beside the files of each result.
+type leaving struct {
+	cloud  *splat.Cloud
+	metres bool                      // the unit is known, and there is a first view
+	more   map[artifacts.Kind][]byte // further files
+}
+
+func (w *world) leaveSplat(id string, before *artifacts.Manifest, left leaving) {
 	w.t.Helper()
 	lease := w.claim(id, pipeline.Export, pipeline.Object{Bucket: "inbox-export", Name: artifacts.ManifestName(id, pipeline.Train), Generation: 1})
+	cloud := left.cloud
 	var sog, ply bytes.Buffer
 	if err := cloud.WriteSOG(&sog); err != nil {
 		w.t.Fatal(err)
@@ -337,11 +344,15 @@ func (w *world) leaveSplat(id string, before *artifacts.Manifest, cloud *splat.C
 	if err := cloud.WritePLY(&ply); err != nil {
 		w.t.Fatal(err)
 	}
+	unit, view := "view_distance", (*artifacts.View)(nil)
+	if left.metres {
+		unit, view = "metre", &artifacts.View{Position: [3]float64{0, 0, -1.2}, FOVDeg: 60}
+	}
 	report, err := json.Marshal(artifacts.ReportDocument{Status: pipeline.Completed, RequestID: id,
 		Images: &artifacts.ImagesReport{Input: 600, Used: 50, Registered: 48},
 		SfM: &artifacts.SfMReport{Mapper: "global_mapper", Points: 4468, ReprojectionErrorPx: 0.61, MeanTrackLength: 7.2, Reason: "more images than the other model " + hostile,
-			World: map[string]string{"unit": "view_distance"}},
-		Splat: &artifacts.SplatReport{Gaussians: cloud.Len(), SHDegree: 0, Bytes: int64(ply.Len())},
+			World: map[string]string{"unit": unit}},
+		Splat: &artifacts.SplatReport{Gaussians: cloud.Len(), SHDegree: 0, Bytes: int64(ply.Len()), View: view},
 		Quality: &artifacts.QualityReport{PSNRdB: 28.25, SSIM: 0.912, HeldOut: 6, Width: 640, Height: 360,
 			Pairs: []artifacts.Pair{{Name: "a" + hostile + ".jpg", PSNRdB: 24.1, SSIM: 0.87, X: 160, Width: 160, Height: 90},
 				{Name: "b.jpg", PSNRdB: 31.3, SSIM: 0.95, X: 160, Y: 96, Width: 160, Height: 84}}},
@@ -355,7 +366,7 @@ func (w *world) leaveSplat(id string, before *artifacts.Manifest, cloud *splat.C
 		Inputs: before.Known(), History: append(before.History, artifacts.StageRecord{Stage: pipeline.Export, Attempt: 1, StartedAt: w.now(), FinishedAt: w.now()})}
 	files := map[artifacts.Kind][]byte{artifacts.Splat: ply.Bytes(), artifacts.SOG: sog.Bytes(), artifacts.Report: report,
 		artifacts.Thumbnail: picture(320, 180), artifacts.Comparison: picture(640, 180), artifacts.Pairs: columns(160, 180)}
-	maps.Copy(files, more)
+	maps.Copy(files, left.more)
 	for kind, content := range files {
 		o, err := w.artifacts.Put(w.t.Context(), "artifacts", artifacts.Path(id, pipeline.Export, lease.Fence(), kind), bytes.NewReader(content), artifacts.PutOptions{ContentType: kind.ContentType()})
 		if err != nil {

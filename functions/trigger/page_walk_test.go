@@ -25,15 +25,15 @@ func smaller(c *splat.Cloud, share float64) *splat.Cloud {
 	return c
 }
 
-// result is a request that has ended with a splat, and with more files.
-func (w *world) result(cloud *splat.Cloud, more map[artifacts.Kind][]byte) api.Accepted {
+// result is a request that has ended.
+func (w *world) result(left leaving) api.Accepted {
 	w.t.Helper()
 	a := w.trigger("s")
 	m, manifest := w.complete(w.claim(a.RequestID, pipeline.First(), pipeline.Object{Bucket: "inbox-filter", Name: a.RequestID + "/input", Generation: 1}), nil)
 	for stage, _ := pipeline.First().Next(); stage != pipeline.Last(); stage, _ = stage.Next() {
 		m, manifest = w.complete(w.claim(a.RequestID, stage, manifest), m)
 	}
-	w.leaveSplat(a.RequestID, m, cloud, more)
+	w.leaveSplat(a.RequestID, m, left)
 	return a
 }
 
@@ -66,7 +66,7 @@ func TestPageWalksAndFilms(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &person{t: t, Tab: chromium.Open(t, address, 375, 812, false)}
-	p.open(address, w.result(smaller(quarters(), 0.35), map[artifacts.Kind][]byte{artifacts.MeshCollision: ground.Bytes()}), "A room")
+	p.open(address, w.result(leaving{cloud: smaller(quarters(), 0.35), more: map[artifacts.Kind][]byte{artifacts.MeshCollision: ground.Bytes()}}), "A room")
 	// size is how many times as wide as at first the ball is: the first camera is 1.05 from its middle.
 	first := float64(p.canvas().ball().Dx())
 	size := func() float64 { return float64(p.canvas().ball().Dx()) / first }

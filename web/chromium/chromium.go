@@ -223,6 +223,13 @@ func (b *Tab) Resize(width, height int, dark bool) {
 	b.must("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
+// Throttle makes the connection slow, in bytes a second and milliseconds of latency.
+func (b *Tab) Throttle(bytesPerS, latencyMS float64) {
+	b.t.Helper()
+	b.must("Network.enable", nil, nil)
+	b.must("Network.emulateNetworkConditions", map[string]any{"offline": false, "latency": latencyMS, "downloadThroughput": bytesPerS, "uploadThroughput": bytesPerS}, nil)
+}
+
 // Go opens url anew, also where it differs from the page at hand by its fragment alone.
 func (b *Tab) Go(url string) {
 	b.t.Helper()

@@ -16,6 +16,7 @@ const about: Record<string, string> = {
   'spz-v3': 'Small, for older readers such as Spark', glb: 'glTF with Gaussian splats', 'compressed-ply': 'Smaller PLY: SuperSplat, Spark',
   orbit: 'A film around it', thumbnail: 'A picture', report: 'All numbers, for programs', sparse_model: 'Camera poses, as COLMAP keeps them',
   scene: 'Undistorted pictures with poses, for other trainers', cameras: 'Where the cameras were', capture_report: 'What was good and bad about the capture',
+  'streamed-sog': 'Levels of detail for large splats: PlayCanvas, SuperSplat', '3d-tiles': 'Levels of detail on the globe: CesiumJS',
   mesh: 'Its surface with a texture: three.js, Blender, game engines', mesh_obj: 'The same as OBJ', mesh_stl: 'The same for 3D printers', mesh_collision: 'The same with few faces, to walk on',
   contact_sheet: 'The pictures that were chosen', depth_grid: 'Pictures beside their depth', comparison: 'Worst and best view, beside their photographs',
   pairs: 'Photographs on the left, the splat on the right',
@@ -121,6 +122,6 @@ function Shown({ results, doc, ...rest }: ShownProps) {
   const file = shownFile(results);
   if (!file) return <p class="note warn">No file here that this viewer opens: it reads .sog and .ply.</p>;
   const unit = doc?.sfm?.world?.unit;
-  return <Viewer file={file} poster={of('thumbnail')?.url} start={startOf(doc)} ready={!of('report') || doc !== undefined} unit={unit === 'metre' ? unit : 'unknown'} ground={of('mesh_collision')?.url}
+  return <Viewer file={file} poster={of('thumbnail')?.url} start={startOf(doc)} ready={!of('report') || doc !== undefined} unit={unit === 'metre' ? unit : 'unknown'} ground={of('mesh_collision')?.url} mesh={of('mesh')?.url}
     otherwise="The files below are fine." {...rest} />;
 }

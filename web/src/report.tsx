@@ -23,6 +23,7 @@ export function ReportPage({ title, doc, results }: { title: string; doc: Report
   const sum = (f: (s: Stage) => number | undefined) => stages.reduce((n, s) => n + (f(s) ?? 0), 0);
   const end = stages[stages.length - 1]?.finished_at;
   const share = images?.registered && images.used ? images.registered / images.used : undefined;
+  const pairs = results.find(r => r.kind === 'pairs');
   const comparison = results.find(r => r.kind === 'comparison');
   return (
     <>
@@ -55,6 +56,14 @@ export function ReportPage({ title, doc, results }: { title: string; doc: Report
           </table>
         </div>
       </>}
+      {quality?.pairs?.length ? <>
+        <h2>{quality.held_out ? 'Pictures that training never saw' : 'Some pictures of training'}</h2>
+        <table class="figures pairs">
+          <thead><tr><th scope="col">Picture</th><th scope="col">PSNR, dB</th><th scope="col">SSIM</th></tr></thead>
+          <tbody>{quality.pairs.map((p, i) => <tr key={i}><th scope="row">{p.name}</th><td>{p.psnr_db.toFixed(1)}</td><td>{p.ssim.toFixed(3)}</td></tr>)}</tbody>
+        </table>
+        {pairs && <figure><img src={pairs.url} alt="Each of these pictures, the photograph beside what the splat shows there" /><figcaption>In this order: photographs on the left, the splat on the right.</figcaption></figure>}
+      </> : null}
       {comparison && <figure><img src={comparison.url} alt="The worst and the best measured view, each photograph beside what the splat shows there" /><figcaption>The worst and the best measured view, each photograph beside what the splat shows there.</figcaption></figure>}
       <p class="no-print"><button type="button" onClick={() => print()}>Print</button></p>
     </>

@@ -4,6 +4,7 @@ import { Asset, Entity, Vec3 } from 'playcanvas';
 import '@playcanvas/supersplat-viewer/viewer.css';
 import { defaultPostEffectSettings } from '@playcanvas/supersplat-viewer/settings';
 import { cameraOf, driver, type Pose, type Step, viewOf } from './drive';
+import { surface } from './surface';
 import { drop, readGround, type Walker, walker } from './walk';
 
 export type Mode = 'orbit' | 'fly' | 'walk';
@@ -29,6 +30,7 @@ export type Scene = {
   // camera. False: there is no floor below the view.
   walk: (url: string, metres: boolean) => Promise<boolean>;
   turn: (left: number, up: number) => void; // the head of who walks, in degrees
+  surface: (url?: string) => Promise<void>; // shows the mesh at url instead of the splat; none: the splat
   goTo: (pose: Pose) => void;
   follow: (step: Step) => Promise<void>; // until the step has no more poses, or the person chose another way to move
   picture: () => Promise<Blob>; // PNG of the view
@@ -89,6 +91,7 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
   return {
     walk,
     turn: (left, up) => walking?.turn(left, up),
+    surface: surface(v),
     goTo: pose => {
       drive.stop();
       drive.goTo(pose);

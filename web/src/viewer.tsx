@@ -21,13 +21,14 @@ export type ViewerProps = {
   keep?: string; // names the view
   unit?: Unit; // distances may be measured
   ground?: string; // where the mesh is that can be walked on
+  mesh?: string; // where the mesh is that can be looked at
   onScene?: (scene?: Scene) => void; // once there is one to draw on, and when it is gone
   busy?: boolean; // clicks are asked for by what draws on it
   load?: () => Promise<typeof import('./scene')>; // the viewer's code, which is large
   children?: ComponentChildren; // above the scene
 };
 
-export function Viewer({ file, title, start, ready = true, poster, otherwise, keep, unit, ground, onScene, busy, load = () => import('./scene'), children }: ViewerProps) {
+export function Viewer({ file, title, start, ready = true, poster, otherwise, keep, unit, ground, mesh, onScene, busy, load = () => import('./scene'), children }: ViewerProps) {
   const box = useRef<HTMLDivElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const [scene, setScene] = useState<Scene>();
@@ -38,17 +39,21 @@ export function Viewer({ file, title, start, ready = true, poster, otherwise, ke
   const [full, setFull] = useState(false);
   const [measuring, measure] = useState(false);
   const [said, say] = useState('');
+  const [bare, strip] = useState(false); // the mesh is shown, not the splat
   const [tries, again] = useState(0);
 
   useEffect(() => {
     if (!stage.current || !ready) return;
     let gone = false, made: Scene | undefined;
     load().then(m => m.show(stage.current!, file, start, {
-      progress: setPercent, loaded: () => setLoaded(true), mode: setMode, failed: setWrong,
+      progress: setPercent, loaded: () => setLoaded(true), mode: m => { setMode(m); say(''); }, failed: setWrong,
     }, keep === undefined ? undefined : views.get(keep))).then(s => {
       made = s;
       if (gone) s.destroy();
-      else setScene(s);
+      else {
+        setScene(s);
+        strip(false);
+      }
     }).catch(e => setWrong(`The scene cannot be shown here: ${e instanceof Error ? e.message : e}`));
     return () => {
       gone = true;
@@ -82,8 +87,17 @@ export function Viewer({ file, title, start, ready = true, poster, otherwise, ke
   };
   const walk = async () => {
     say('');
-    if (await scene!.walk(ground!, unit === 'metre').catch(() => undefined) === false) say('There is no floor below. Move over one and press Walk again.');
-    else stage.current?.focus(); // keys move at once
+    try {
+      if (await scene!.walk(ground!, unit === 'metre')) stage.current?.focus(); // keys move at once
+      else say('There is no floor below. Move over one and press Walk again.');
+    } catch {
+      say('The mesh to walk on does not load.');
+    }
+  };
+  const swapSurface = () => {
+    say('');
+    measure(false); // points are found on the splat
+    scene!.surface(bare ? undefined : mesh).then(() => strip(!bare), () => say('The mesh does not load.'));
   };
   const picture = () => scene!.picture().then(png => save(png, `${fileName(title)}.png`), () => say('This browser does not make the picture.'));
   return (
@@ -103,7 +117,8 @@ export function Viewer({ file, title, start, ready = true, poster, otherwise, ke
           {ground && <button type="button" aria-pressed={mode === 'walk'} onClick={walk}>Walk</button>}
           <button type="button" onClick={() => scene.reset()}>Reset</button>
           <button type="button" onClick={() => scene.whole()}>Whole</button>
-          {unit && <button type="button" aria-pressed={measuring} onClick={() => measure(!measuring)}>Measure</button>}
+          {mesh && <button type="button" aria-pressed={bare} onClick={swapSurface}>Mesh</button>}
+          {unit && !bare && <button type="button" aria-pressed={measuring} onClick={() => measure(!measuring)}>Measure</button>}
           <button type="button" onClick={picture}>Picture</button>
           {document.fullscreenEnabled && <button type="button" onClick={() => (full ? document.exitFullscreen() : box.current?.requestFullscreen())}>{full ? 'Leave full screen' : 'Full screen'}</button>}
         </div>
