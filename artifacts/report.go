@@ -92,6 +92,7 @@ type TrainingReport struct {
 	RefinedPoses   int     `json:"refined_poses,omitempty"`  // cameras that moved along
 	RefinedDeg     float64 `json:"refined_deg,omitempty"`    // median of their turns
 	ExposureStops  float64 `json:"exposure_stops,omitempty"` // the most that an image was brighter or darker than the mean
+	PartlyHidden   int     `json:"partly_hidden,omitempty"`  // images of which a part did not count, since others show something else there
 	Device         string  `json:"device,omitempty"`         // what trained: ProcessorTrained, or the name of a graphics card
 	DeviceReason   string  `json:"device_reason,omitempty"`  // why
 }

@@ -15,7 +15,7 @@ type sampleCommand struct {
 	Frames int      `default:"60" help:"Number of frames."`
 	Width  int      `default:"640" help:"Pixels, an even number."`
 	Height int      `default:"360" help:"Pixels, an even number."`
-	With   []string `placeholder:"TROUBLE" help:"What goes wrong while filming: motion-blur, static, exposure-steps, rotated, variable-rate, rolling-start, hevc-10bit, spherical (360 degrees; twice as wide as high), pan, still, noise, black."`
+	With   []string `placeholder:"TROUBLE" help:"What goes wrong while filming: motion-blur, static, exposure-steps, rotated, variable-rate, rolling-start, hevc-10bit, spherical (360 degrees; twice as wide as high), pan, still, noise, passerby, black."`
 }
 
 func (sampleCommand) Help() string {

@@ -51,12 +51,14 @@ const (
 	Still Disturbance = "still"
 	// Noise shows independent random pixels: nothing can be reconstructed.
 	Noise Disturbance = "noise"
+	// Passerby has somebody walk through a fifth of the frames.
+	Passerby Disturbance = "passerby"
 	// Black shows nothing at all.
 	Black Disturbance = "black"
 )
 
 // Disturbances lists every kind, in the order of the constants.
-var Disturbances = []Disturbance{MotionBlur, Static, ExposureSteps, Rotated, VariableRate, RollingStart, TenBit, Spherical, Pan, Still, Noise, Black}
+var Disturbances = []Disturbance{MotionBlur, Static, ExposureSteps, Rotated, VariableRate, RollingStart, TenBit, Spherical, Pan, Still, Noise, Passerby, Black}
 
 // limits of the options: a scene that is drawn in memory, on one machine, for a demonstration or a test.
 const (
@@ -110,6 +112,7 @@ type Capture struct {
 	with    map[Disturbance]bool
 	world   *world
 	orbit   *orbit
+	person  *person // nil: nobody walks through
 }
 
 // New builds and lights the scene (about two seconds on one core).
@@ -124,6 +127,9 @@ func New(o Options) (*Capture, error) {
 	}
 	if !c.with[Noise] && !c.with[Black] {
 		c.world.bake(max(o.Width, o.Height))
+		if c.with[Passerby] {
+			c.person = c.world.newPerson(o.Seed, max(o.Width, o.Height))
+		}
 	}
 	return c, nil
 }
@@ -185,6 +191,8 @@ func (c *Capture) Frame(i int) []byte {
 		}
 		return out
 	}
+	world := *c.world
+	world.things = append(slices.Clip(world.things), c.passing(i)...)
 	var sums []uint32
 	samples := uint32(antialias * antialias)
 	if c.Blurred(i) {
@@ -192,10 +200,10 @@ func (c *Capture) Frame(i int) []byte {
 		samples = poses
 		for k := range poses {
 			shutter := ((float64(k)+0.5)/poses - 0.5) * 0.2 * max(1, float64(o.Frames)/60)
-			sums = c.world.accumulate(c.at(float64(i)+shutter), 1, sums)
+			sums = world.accumulate(c.at(float64(i)+shutter), 1, sums)
 		}
 	} else {
-		sums = c.world.accumulate(c.Camera(i), antialias, nil)
+		sums = world.accumulate(c.Camera(i), antialias, nil)
 	}
 	if c.with[ExposureSteps] {
 		gain := [3]uint32{100, 35, 200}[min(2, 3*i/o.Frames)]

@@ -30,6 +30,9 @@ func capture(t *testing.T, o Options) *Capture {
 		for _, d := range o.Disturbances {
 			c.with[d] = true
 		}
+		if c.with[Passerby] {
+			c.person = w.newPerson(o.Seed, max(o.Width, o.Height))
+		}
 		return c
 	}
 	c, err := New(o)
@@ -191,6 +194,20 @@ func TestDisturbances(t *testing.T) {
 	}
 	if c := with(ExposureSteps); !(mean(c.Frame(10)) < 0.7*mean(plain.Frame(10))) || !(mean(c.Frame(19)) > 1.15*mean(plain.Frame(19))) {
 		t.Error("exposure steps: the middle should be darker and the end brighter")
+	}
+	passed := with(Passerby)
+	present := 0
+	for i := range 20 {
+		same := bytes.Equal(passed.Frame(i), plain.Frame(i))
+		if same == passed.Passed(i) {
+			t.Errorf("passer-by: frame %d is the same: %v, somebody passes: %v", i, same, passed.Passed(i))
+		}
+		if passed.Passed(i) {
+			present++
+		}
+	}
+	if present != 4 {
+		t.Errorf("passer-by: somebody is in %d of 20 frames", present)
 	}
 	blurred := with(MotionBlur)
 	smeared := 0

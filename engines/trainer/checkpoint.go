@@ -56,6 +56,8 @@ type checkpointHeader struct {
 	NonFinite  int           `json:"non_finite"`
 	Exposures  int           `json:"exposures"` // floats of the gains
 	Poses      int           `json:"poses"`     // floats of the poses' state
+	Looks      int           `json:"looks"`     // for transients
+	Hidden     [][]byte      `json:"hidden"`    // cells of each training image, a bit for each; null where none is hidden
 	Curve      []Evaluated   `json:"curve,omitempty"`
 	Evaluation float64       `json:"evaluation"` // fraction of the last evaluation
 }
@@ -82,6 +84,7 @@ func (t *training) write(w io.Writer) error {
 		Config: t.cfg, Data: t.data.fingerprint(), Gaussians: t.params.Len(), First: t.first, Sky: t.sky, Iteration: t.iteration,
 		Elapsed: t.elapsed(), RNG: rng, Order: t.order, Cursor: t.cursor, LossMean: t.lossMean, RefinedAt: t.refinedAt, Rebuilt: t.rebuilt,
 		Relocated: t.relocated, NonFinite: t.nonFinite, Exposures: len(t.exposure.gains), Poses: len(t.poses.state), Curve: t.curve, Evaluation: t.evaluatedAt,
+		Looks: t.transients.looks, Hidden: t.transients.packed(),
 	})
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
@@ -236,11 +239,17 @@ func (t *training) accept(h *checkpointHeader) error {
 	if (len(h.Order) != 0 && len(h.Order) != len(seen)) || h.Cursor < 0 || h.Cursor > len(h.Order) {
 		return fmt.Errorf("%w: its order of images is not a permutation", ErrCheckpoint)
 	}
+	hidden, err := t.unpacked(h.Hidden)
+	if err != nil || h.Looks < 0 {
+		return fmt.Errorf("%w: its transients are not those of these images", ErrCheckpoint)
+	}
 	if err := t.pcg.UnmarshalBinary(h.RNG); err != nil {
 		return fmt.Errorf("%w: random state: %w", ErrCheckpoint, err)
 	}
 	t.first, t.sky, t.iteration, t.before, t.order, t.cursor = h.First, h.Sky, h.Iteration, h.Elapsed, h.Order, h.Cursor
 	t.lossMean, t.refinedAt, t.rebuilt, t.relocated, t.nonFinite = h.LossMean, h.RefinedAt, h.Rebuilt, h.Relocated, h.NonFinite
 	t.curve, t.evaluatedAt = h.Curve, h.Evaluation
+	t.transients.looks = h.Looks
+	t.hide(hidden)
 	return nil
 }

@@ -47,6 +47,9 @@ type Config struct {
 	// by a pixel or so. An iteration takes PosesCost times as long, and that pays only there.
 	RefinePoses bool `json:"refine_poses"`
 
+	// HideTransients keeps from the training what only one image shows, or a few.
+	HideTransients bool `json:"hide_transients"`
+
 	// CheckpointEvery is the time between checkpoints by the clock; 0: only when stopped.
 	CheckpointEvery time.Duration `json:"checkpoint_every"`
 	// EvaluateEvery is the fraction of the budget between held-out evaluations on the way; 0: only at the end.
@@ -98,7 +101,7 @@ func (c *Config) makeRoom(gaussians int) {
 // Defaults is the Config of a preset. A caller that changes Budget should take MaxGaussians from GaussiansFor.
 func Defaults(p Preset) (Config, error) {
 	c := Config{
-		MemoryBytes: 2 << 30, MaxSide: 1280, Degree: 3, Mode: splat.Mip, HoldOut: 8, Seed: 1,
+		MemoryBytes: 2 << 30, MaxSide: 1280, Degree: 3, Mode: splat.Mip, HoldOut: 8, Seed: 1, HideTransients: true,
 		CheckpointEvery: 30 * time.Second,
 	}
 	switch p {

@@ -15,7 +15,7 @@ import (
 const refitFrom = 0.7
 
 // Refit trains a cloud for some more iterations with the end of the schedule, without adding Gaussians: what is left of a result
-// when some were removed learns to replace them. The images' exposures and poses continue from the result's. A card
+// when some were removed learns to replace them. The images' exposures and poses continue from the result's, and what was hidden of them stays so. A card
 // that is not nil runs the iterations, as in Hooks. each is called before every iteration and ends the work with its error. The cloud
 // must have the degree and the render mode of the configuration, and remains as it is.
 func (r *Result) Refit(cfg Config, data *Dataset, cloud *splat.Cloud, iterations int, card gpu.Device, each func() error) (*splat.Cloud, error) {
@@ -34,6 +34,9 @@ func (r *Result) Refit(cfg Config, data *Dataset, cloud *splat.Cloud, iterations
 	}
 	if cfg.RefinePoses && r.poses.state != nil {
 		t.poses.state = slices.Clone(r.poses.state)
+	}
+	if len(r.hidden) == len(data.Train) {
+		t.hide(r.hidden)
 	}
 	if err := t.begin(); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/splatworks/splatworks/engines/fault"
@@ -46,19 +47,21 @@ var ErrStopped = errors.New("training was stopped before its end")
 type Result struct {
 	Cloud      *splat.Cloud  `json:"-"`
 	Iterations int           `json:"iterations"`
-	Elapsed    time.Duration `json:"elapsed"`             // of the clock, earlier runs that this one resumed included
-	Held       *Quality      `json:"held"`                // of the held-out images, or nil when none were held out
-	Curve      []Evaluated   `json:"curve"`               // the held-out quality on the way
-	NonFinite  int           `json:"non_finite"`          // Gaussians that were lost to NaN or infinities
-	Relocated  int           `json:"relocated"`           // Gaussians that had become invisible and were used again
-	Poses      []PoseChange  `json:"poses,omitempty"`     // with Config.RefinePoses
-	Exposures  []Exposure    `json:"exposures,omitempty"` // with Config.Exposure
-	Sky        int           `json:"sky"`                 // Gaussians of the sphere that training started with
-	Recolored  int           `json:"recolored"`           // training images that were drawn before another background at each visit
-	Floaters   int           `json:"floaters"`            // Gaussians removed at the end because no training image needs them
+	Elapsed    time.Duration `json:"elapsed"`              // of the clock, earlier runs that this one resumed included
+	Held       *Quality      `json:"held"`                 // of the held-out images, or nil when none were held out
+	Curve      []Evaluated   `json:"curve"`                // the held-out quality on the way
+	NonFinite  int           `json:"non_finite"`           // Gaussians that were lost to NaN or infinities
+	Relocated  int           `json:"relocated"`            // Gaussians that had become invisible and were used again
+	Poses      []PoseChange  `json:"poses,omitempty"`      // with Config.RefinePoses
+	Exposures  []Exposure    `json:"exposures,omitempty"`  // with Config.Exposure
+	Transients []Transient   `json:"transients,omitempty"` // images of which a part did not count
+	Sky        int           `json:"sky"`                  // Gaussians of the sphere that training started with
+	Recolored  int           `json:"recolored"`            // training images that were drawn before another background at each visit
+	Floaters   int           `json:"floaters"`             // Gaussians removed at the end because no training image needs them
 
 	exposure exposures // as training left them, for Refit
 	poses    poses
+	hidden   [][]bool // of transients
 }
 
 // training is one run.
@@ -71,8 +74,9 @@ type training struct {
 	machine machine
 
 	gaussians
-	exposure exposures
-	poses    poses
+	exposure   exposures
+	poses      poses
+	transients transients
 	walk
 	changes
 	spending
@@ -156,7 +160,11 @@ func Train(ctx context.Context, cfg Config, data *Dataset, resume io.Reader, hoo
 }
 
 func newTraining(cfg Config, data *Dataset, hooks Hooks) *training {
-	t := &training{engine: newEngine(&cfg), schedule: defaultSchedule, cfg: cfg, data: data, hooks: hooks, level: -1}
+	own := *data // what is hidden of the images is hidden from this run alone
+	own.Train = slices.Clone(data.Train)
+	t := &training{engine: newEngine(&cfg), schedule: defaultSchedule, cfg: cfg, data: &own, hooks: hooks, level: -1}
+	t.transients.whole = data.Train
+	data = &own
 	t.pcg = rand.NewPCG(cfg.Seed, 0x5eed)
 	t.rng = rand.New(t.pcg)
 	if cfg.Exposure {
@@ -229,6 +237,9 @@ func (t *training) run(ctx context.Context) (*Result, error) {
 			}
 			return nil, ErrStopped
 		default:
+		}
+		if err := t.look(fraction); err != nil {
+			return nil, err
 		}
 		if err := t.step(fraction); err != nil {
 			return nil, err
@@ -354,8 +365,8 @@ func (t *training) finish() (*Result, error) {
 	}
 	return &Result{
 		Cloud: cloud, Iterations: t.iteration, Elapsed: elapsed, Held: held, Curve: t.curve, Sky: t.sky, Recolored: recolored,
-		Poses: t.poses.changes(t.data), Exposures: t.exposure.changes(t.data), NonFinite: t.nonFinite, Relocated: t.relocated, Floaters: floaters,
-		exposure: t.exposure, poses: t.poses,
+		Poses: t.poses.changes(t.data), Exposures: t.exposure.changes(t.data), Transients: t.transients.changes(t.data), NonFinite: t.nonFinite, Relocated: t.relocated, Floaters: floaters,
+		exposure: t.exposure, poses: t.poses, hidden: t.transients.hidden,
 	}, nil
 }
 

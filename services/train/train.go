@@ -272,6 +272,7 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 			return err
 		}
 		judge(job, q, heldOut)
+		passedBy(job, result.Transients, len(data.Train))
 	}
 	document := artifacts.ReportDocument{Training: expected(cfg, result, on), Quality: &artifacts.QualityReport{
 		PSNRdB: q.PSNR, CorrectedPSNRdB: q.ColorFitPSNR, SSIM: q.SSIM, HeldOut: heldOut, Trial: trial != nil, Width: q.Width, Height: q.Height, Iterations: result.Iterations, Pairs: pairs,
@@ -310,6 +311,18 @@ const (
 	lowSSIM = 0.6
 )
 
+// fewTransients is the number of images below which parts that only they show are nothing to warn of.
+const fewTransients = 3
+
+// passedBy says that something moved while the images were taken.
+func passedBy(job *stage.Job, found []trainer.Transient, images int) {
+	if len(found) < fewTransients { // a reflection, or an image that is off
+		return
+	}
+	job.Warn(pipeline.Warning{Code: "moving_subject", Message: fmt.Sprintf("Something moves in %d of %d images, or is in no other image: those parts of them were left out.", len(found), images),
+		Advice: "Where something is missing or smeared, take the images again while nothing moves, or send masks of what moves."})
+}
+
 // judge says in plain words when the measured quality is bad, or says little.
 func judge(job *stage.Job, q *trainer.Quality, heldOut int) {
 	if heldOut == 0 {
@@ -332,6 +345,7 @@ func expected(cfg trainer.Config, result *trainer.Result, on device) *artifacts.
 	if slices.Sort(turns); len(turns) > 0 {
 		r.RefinedDeg = turns[len(turns)/2]
 	}
+	r.PartlyHidden = len(result.Transients)
 	for _, x := range result.Exposures {
 		r.ExposureStops = max(r.ExposureStops, math.Abs(x.Stops[0]+x.Stops[1]+x.Stops[2])/3)
 	}
