@@ -10,13 +10,41 @@ import (
 
 // Film chooses n cameras for a closed preview film of a splat: a ring around the subject where the pictures surround one,
 // else there and back along the way of the pictures, so that it shows what they saw. ok is false when even that shows
-// next to nothing: most of it nearly black, or without most of the points that pictures see.
+// next to nothing: most of it nearly black, or without most of the points that pictures see. It begins where the subject is best in
+// the picture.
 func Film(d *Dataset, p *Painter, n int) (path []raster.Camera, ok bool) {
 	if ring := ringAround(d.Train, n); ring != nil && shows(d, p, ring) {
-		return ring, true
+		return d.fromTheSubject(ring), true
 	}
 	path = along(d.Train, n)
-	return path, shows(d, p, path)
+	return d.fromTheSubject(path), shows(d, p, path)
+}
+
+// fromTheSubject turns a closed path so that it begins with the camera that has most of the subject, well inside the picture. The subject
+// is what the pictures have in common: a point counts as often as it was matched.
+func (d *Dataset) fromTheSubject(path []raster.Camera) []raster.Camera {
+	matched := make([]float64, len(d.Points))
+	for _, v := range d.Train {
+		for _, i := range v.Matched {
+			matched[i]++
+		}
+	}
+	best, at := 0.0, 0
+	for k := range path {
+		cam := &path[k]
+		score := 0.0
+		for i, p := range d.Points {
+			u, v, z := project(cam, p.XYZ)
+			inside := min(u/float64(cam.Width), 1-u/float64(cam.Width), v/float64(cam.Height), 1-v/float64(cam.Height))
+			if z > cam.Near && inside > 0 {
+				score += matched[i] * inside
+			}
+		}
+		if score > best {
+			best, at = score, k
+		}
+	}
+	return slices.Concat(path[at:], path[:at])
 }
 
 // surrounded is half the arc, seen from the subject, from which cameras are all around it: 270° in all.

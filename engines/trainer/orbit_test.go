@@ -188,3 +188,25 @@ func TestFilmSaysWhenItShowsNothing(t *testing.T) {
 		t.Error("a ring around what every picture has behind it")
 	}
 }
+
+// A film begins where most of what the pictures have in common is well inside, and continues from there.
+func TestFilmBeginsWithTheSubject(t *testing.T) {
+	d := synthetic(9, 64, 48)
+	path := make([]raster.Camera, 5)
+	for i := range path {
+		path[i] = ringCamera(0, 64, 48)
+		path[i].T = [3]float64{0.7 * float64(i-3), 0, 3} // the fourth has the ball in the middle
+	}
+	turned := d.fromTheSubject(path)
+	for i := range turned {
+		if want := path[(i+3)%5]; turned[i] != want {
+			t.Errorf("camera %d is at %v, not %v", i, turned[i].T, want.T)
+		}
+	}
+	if alone := (&Dataset{}).fromTheSubject(path); alone[0] != path[0] {
+		t.Error("without points a path begins where it began")
+	}
+	if none := d.fromTheSubject(nil); len(none) != 0 {
+		t.Errorf("%d cameras of none", len(none))
+	}
+}

@@ -79,7 +79,7 @@ func ParseAxis(s string) (a Axis, err error) {
 }
 
 // Cells are all captures with all values of all axes; args go to each run before them. Captures that have one base name are refused:
-// their runs could not be told apart.
+// their runs would have the same name.
 func Cells(inputs []string, axes []Axis, args []string) (cells []Cell, err error) {
 	seen := map[string]string{}
 	for _, input := range inputs {
