@@ -72,7 +72,8 @@ type stage struct {
 	turns   map[int]*turns // by priority, for FairShare
 }
 
-// turns is start-time fair queuing: a caller's next task is due one turn after its last one, but not before now.
+// turns is start-time fair queuing: a caller's next task is due two places after its last one, but not before now; the first of a
+// caller that has none waiting is due one place after now, before the next of all who have.
 type turns struct {
 	now  int64            // turn of the newest claim
 	last map[string]int64 // by caller

@@ -155,7 +155,7 @@ func (q *Queue) claim(name pipeline.Stage, worker string, n int, now time.Time) 
 		r := s.ready[0]
 		s.ready = s.ready[1:]
 		if q.cfg.FairShare {
-			s.turn(r.Priority).claimed(r.place)
+			s.turn(r.Priority).claimed(r)
 		}
 		q.fence++
 		r.task, r.fence, r.expiresAt, r.extended = leased, q.fence, now.Add(q.cfg.LeaseFor), false
@@ -184,8 +184,17 @@ func (s *stage) turn(priority int) *turns {
 }
 
 func (t *turns) next(caller string) int64 {
-	t.last[caller] = max(t.last[caller], t.now) + 1
-	return t.last[caller]
+	place := t.now + 1
+	if last, waits := t.last[caller]; waits {
+		place = max(place, last+2)
+	}
+	t.last[caller] = place
+	return place
 }
 
-func (t *turns) claimed(place int64) { t.now = max(t.now, place) }
+func (t *turns) claimed(r *request) {
+	t.now = max(t.now, r.place)
+	if t.last[r.Caller] == r.place { // none of the caller's waits
+		delete(t.last, r.Caller)
+	}
+}

@@ -472,6 +472,17 @@ func (s Suite) fairShare(t *testing.T) {
 	second, third := b.ready(caller("greedy")), b.ready(caller("late"))
 	b.order([]string{first.ID, second.ID, third.ID})
 
+	// However many tasks of one caller wait, the only one of another is next.
+	for range 20 {
+		b.ready(caller("crowd"))
+	}
+	b.claim(pipeline.Filter)
+	only := b.ready(caller("only"))
+	check(b, "task", b.claim(pipeline.Filter).Task().RequestID, nil, only.ID)
+	for range 19 {
+		b.claim(pipeline.Filter)
+	}
+
 	// A task released keeps its turn.
 	a := b.ready(caller("a"))
 	b.ready(caller("b"))

@@ -47,10 +47,10 @@ end
 
 local priority, _, caller = unpack(cjson.decode(redis.call('GET', '{q4}submission:' .. id)))
 local place
-if fair then -- start-time fair queuing: a caller's next task is due one turn after its last one, but not before now
+if fair then -- start-time fair queuing: a caller's next task is due two places after its last one, its first one after now
   local turns, turn = '{q4}turns:' .. stage, priority .. ':' .. caller
   local t = redis.call('HMGET', turns, priority, turn)
-  place = math.max(tonumber(t[1] or 0), tonumber(t[2] or 0)) + 1
+  place = math.max(tonumber(t[1] or 0) + 1, tonumber(t[2] or -1) + 2)
   redis.call('HSET', turns, turn, place)
 else
   place = redis.call('INCR', '{q4}sequence')
