@@ -16,7 +16,8 @@ type album struct {
 	mode   BackgroundMode
 	room   int64 // bytes
 
-	level int // of the pyramid, in the last visit
+	level int     // of the pyramid, in the last visit
+	views []*View // then: what is hidden of them makes others of them
 	stay  int64
 	used  int64 // of stay
 	kept  map[int]*onCard
@@ -48,9 +49,9 @@ func newAlbum(e *gpu.Engine, cfg *Config, data *Dataset, room int64) album {
 
 // open returns the visit's picture, and has those of the next visits copied.
 func (a *album) open(v *visit) (*onCard, error) {
-	if v.level != a.level {
+	if v.level != a.level || !slices.Equal(a.views, a.data.Train) {
 		a.close()
-		a.level, a.stay = v.level, stayOnCard(a.room, a.data, v.level, a.mode)
+		a.level, a.stay, a.views = v.level, stayOnCard(a.room, a.data, v.level, a.mode), slices.Clone(a.data.Train)
 	}
 	pic := &a.spare
 	var err error

@@ -37,7 +37,6 @@ func newDevice(d gpu.Device, cfg *Config, data *Dataset) *device {
 
 func (d *device) put(model *gaussians) error {
 	d.host, d.same = model, true
-	d.album.close() // masks may have changed, too
 	s := gpu.Statistics{Pulls: model.stats.gradient, Views: model.stats.views, Extents: model.stats.extent}
 	return d.engine.Put(&d.model, model.params, model.m, model.v, &s)
 }

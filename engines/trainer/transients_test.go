@@ -122,3 +122,37 @@ func TestTransientsSurviveACheckpoint(t *testing.T) {
 		t.Errorf("a byte of cells was accepted: %v", cells)
 	}
 }
+
+// What is hidden of an image is hidden on a card, too, which has kept the image as it was.
+func TestTransientsReachTheCard(t *testing.T) {
+	cfg, d := testConfig(30), synthetic(9, 64, 48)
+	cfg.MaxGaussians = 100
+	card := &counting{Device: interpreted(t)}
+	run := newTraining(cfg, d, Hooks{Clock: ticking(1), Device: card})
+	defer run.machine.close()
+	run.start()
+	epoch := func() {
+		for range d.Train {
+			if err := run.step(0.5); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := run.begin(); err != nil {
+		t.Fatal(err)
+	}
+	epoch()
+	epoch()
+	if card.copies != len(d.Train) {
+		t.Fatalf("%d copies of %d images in two epochs", card.copies, len(d.Train))
+	}
+	w, h := cellsOf(&d.Train[2].Levels[lookLevel].Camera)
+	hidden := make([][]bool, len(d.Train))
+	hidden[2] = make([]bool, w*h)
+	hidden[2][0] = true
+	run.hide(hidden)
+	epoch()
+	if card.copies != 2*len(d.Train) || run.data.Train[2].Levels[0].Mask[0] != 0 || d.Train[2].Levels[0].Mask != nil {
+		t.Errorf("%d copies after a cell was hidden", card.copies)
+	}
+}
