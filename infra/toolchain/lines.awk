@@ -1,26 +1,29 @@
 # lines.awk: reads the output of `go test -v` and prints, for each package, what it skipped and why, then the runner's own
 # line. Everything a failed package wrote is printed.
 
-function skipped(line,    name, top) {
+function skipped(line,    name, top, why) {
 	name = line
 	sub(/^ *--- SKIP: /, "", name)
 	sub(/ \([0-9.]+s\)$/, "", name)
 	top = name
 	sub(/\/.*/, "", top)
-	if (!((top, reason) in count)) order[++n] = top SUBSEP reason
-	count[top, reason]++
-	first[top, reason] = name
+	why = reason[name]
+	if (!((top, why) in count)) order[++n] = top SUBSEP why
+	count[top, why]++
+	first[top, why] = name
 }
 
 function start() {
-	delete held; delete order; delete count; delete first
+	delete held; delete order; delete count; delete first; delete reason
 	lines = n = 0
-	reason = ""
 }
 
 { held[++lines] = $0 }
 
-/^ +[A-Za-z0-9_]+\.go:[0-9]+: / { reason = $0; sub(/^ +[A-Za-z0-9_]+\.go:[0-9]+: /, "", reason) }
+/^=== (RUN|CONT|NAME) / { running = $3 }
+
+# The last line that a test logs before it is skipped.
+/^ +[A-Za-z0-9_]+\.go:[0-9]+: / { reason[running] = $0; sub(/^ +[A-Za-z0-9_]+\.go:[0-9]+: /, "", reason[running]) }
 
 /^ *--- SKIP: / { skipped($0) }
 

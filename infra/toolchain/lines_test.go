@@ -15,18 +15,21 @@ func TestLines(t *testing.T) {
 === RUN   TestMany
 === RUN   TestMany/one
     many_test.go:3: long
-    --- SKIP: TestMany/one (0.00s)
 === RUN   TestMany/two
     many_test.go:3: long
-    --- SKIP: TestMany/two (1.20s)
+=== RUN   TestMany/three
+    many_test.go:9: it took a second
 --- PASS: TestMany (1.20s)
+    --- SKIP: TestMany/one (0.00s)
+    --- SKIP: TestMany/two (0.00s)
+    --- PASS: TestMany/three (1.20s)
 PASS
 ok  	example/a	1.3s
 === RUN   TestOnly
 === RUN   TestOnly/case
     only_test.go:3: no disk
-    --- SKIP: TestOnly/case (0.00s)
 --- PASS: TestOnly (0.00s)
+    --- SKIP: TestOnly/case (0.00s)
 PASS
 ok  	example/b	(cached)
 ?   	example/c	[no test files]
