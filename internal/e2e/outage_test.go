@@ -80,8 +80,8 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	for _, d := range []*driven{public, operators} {
 		var asks []ask
 		for operation := range d.operations() {
-			if operation == getShared {
-				continue // it needs the storage alone
+			if operation == getShared || operation == "GET /deployment" {
+				continue // the storage alone, and nothing at all
 			}
 			asks = append(asks, ask{operation: operation, token: done.CallbackToken, body: bodies[operation], query: map[string]string{"GET /next": "?stage=filter"}[operation]})
 		}
