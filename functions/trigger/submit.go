@@ -160,6 +160,10 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 			s.callOff(ctx, request.ID)
 			return api.Accepted{}, false, s.broken(ctx, "storage", err)
 		}
+		if err := s.keep(ctx, request); err != nil {
+			s.callOff(ctx, request.ID)
+			return api.Accepted{}, false, s.broken(ctx, "queue", err)
+		}
 		serve.About(ctx, slog.String("request_id", request.ID), slog.Any("stage", pipeline.First()))
 		s.Log.InfoContext(ctx, "accepted", "request_id", request.ID, "stage", pipeline.First(), "session_id", request.SessionID, "priority", request.Priority)
 	}
@@ -319,6 +323,19 @@ func (s *Service) record(ctx context.Context, r pipeline.Request, source *pipeli
 		return fmt.Errorf("write request record: %w", err)
 	}
 	return s.begin(ctx, r.ID, source)
+}
+
+// keep puts a recorded request back into a queue that has lost it since: a rebuild that had listed the records before does not know it.
+// Where the queue does not answer, the record is there for the next rebuild.
+func (s *Service) keep(ctx context.Context, r pipeline.Request) error {
+	if _, err := s.Queue.Lookup(ctx, r.ID); !errors.Is(err, queue.ErrNotFound) {
+		return nil
+	}
+	err := s.Queue.Submit(ctx, r)
+	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) && duplicate.RequestID == r.ID { // a rebuild was first
+		return nil
+	}
+	return err
 }
 
 // begin starts a request whose capture existed before. It may be repeated.

@@ -3,6 +3,7 @@ package trigger_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -258,6 +259,35 @@ func TestAbandonedSubmissionIsTakenOver(t *testing.T) {
 		w.trigger("s")
 		w.advance(time.Hour)
 		problem(t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`), 409, "duplicate_session") // sound
+	}
+}
+
+// forgetful announces, and by then the queue has lost the request.
+type forgetful struct {
+	trigger.Publisher
+	lose func(ctx context.Context, id string) error
+}
+
+func (f *forgetful) PublishRequested(ctx context.Context, a trigger.Announcement) error {
+	return errors.Join(f.Publisher.PublishRequested(ctx, a), f.lose(ctx, a.RequestID))
+}
+
+// TestRequestThatTheQueueLosesIsPutBack: what is lost between its entry and its record, no rebuild finds that lists the records before.
+func TestRequestThatTheQueueLosesIsPutBack(t *testing.T) {
+	var w *world
+	lost := 0
+	w = newWorld(t, func(c *trigger.Config) {
+		c.Publisher = &forgetful{c.Publisher, func(ctx context.Context, id string) error {
+			lost++
+			return errors.Join(w.queue.Cancel(ctx, id), w.queue.Forget(ctx, id))
+		}}
+	})
+	a := w.trigger("s")
+	if state, err := w.queue.Lookup(t.Context(), a.RequestID); err != nil || state.Status != pipeline.Queued || lost != 1 {
+		t.Errorf("%+v, %v, lost %d times", state, err, lost)
+	}
+	if rec := w.call("GET", "/status", "", "Authorization: Bearer "+a.CallbackToken); rec.Code != 200 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
 
