@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// spareBound is how many dB a strong cleaning may cost at its end, all rounds together.
+// spareBound is how many dB of the best so far consolidation may cost. Training once more gains some at first: what a round takes of
+// that is lost, too.
 const spareBound = 0.1
 
 // keptShares are the parts of the Gaussians that are left after each round of consolidation.
@@ -18,14 +19,14 @@ const (
 )
 
 // consolidate turns the cloud into fewer Gaussians that show the same: round by round those go that the images miss least, and the
-// others are trained once more. It ends before a round after which all of them together cost more than the bound. To remove in
+// others are trained once more. It ends before a round that costs more than the bound. To remove in
 // rounds, and by what the images miss, is from Mini-Splatting (Fang and Wang 2024, arXiv 2403.14166) and LightGaussian (Fan et al.
 // 2024, arXiv 2311.17245); what is compared here is the change of the images themselves.
 func (k *cleaning) consolidate() error {
 	iterations := min(refitEpochs*len(k.data.Train), refitMost)
 	k.part(k.early(), 1)
 	k.usual = float64(len(keptShares)*(len(k.data.Train)+len(k.views)+iterations)) / 2
-	all, least := k.cloud.Len(), k.quality.PSNR-spareBound
+	all, best := k.cloud.Len(), k.quality.PSNR
 	for _, share := range keptShares {
 		if err := k.gather(); err != nil {
 			return err
@@ -39,13 +40,13 @@ func (k *cleaning) consolidate() error {
 			return err
 		}
 		s := Step{Reason: Spare, Removed: k.cloud.Len() - left.Len(), Before: k.quality.PSNR, After: q.PSNR}
-		if !(q.PSNR >= least) {
+		if !(q.PSNR >= best-spareBound) {
 			s.Removed, s.After, s.Undone = 0, s.Before, true
 			k.report.Steps = append(k.report.Steps, s)
 			return nil
 		}
 		k.report.Steps = append(k.report.Steps, s)
-		k.cloud, k.quality = left, q
+		k.cloud, k.quality, best = left, q, max(best, q.PSNR)
 	}
 	return nil
 }
