@@ -19,6 +19,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/functions/notify"
 	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -40,7 +41,8 @@ type Config struct {
 	Account   string   `env:"SIGNER_ACCOUNT"` // service account that signs URLs; empty: the one this program runs as
 	Sources   []string `env:"SOURCE_BUCKETS"` // whose objects may be named in place of an upload; none: no bucket's
 	Origins   []string `env:"CORS_ORIGINS"`   // of web pages that call the request API from a browser
-	APIKeys   []string `env:"API_KEYS"`       // NAME:SHA256 of the keys that the request API asks for; none: it asks for none
+	APIKeys   []string `env:"API_KEYS"`       // NAME:SHA256 of keys that open the request API, besides those that operators add
+	AskKeys   bool     `env:"ASK_KEYS"`       // the request API asks for a key; as with API_KEYS
 	PublicURL string   `env:"PUBLIC_URL"`     // where clients reach the request API; empty: what the client called
 	WebPage   bool     `env:"WEB_PAGE"`       // the request API serves the page for people, too
 
@@ -128,7 +130,7 @@ func Load(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
 			problems = append(problems, fmt.Errorf("CORS_ORIGINS: %q is not of the form https://host", origin))
 		}
 	}
-	if _, err := trigger.ParseKeys(c.APIKeys); err != nil {
+	if _, err := tenant.ParseEntries(c.APIKeys); err != nil {
 		problems = append(problems, fmt.Errorf("API_KEYS: %w", err))
 	}
 	problems = append(problems, c.checkCallers()...)
@@ -195,6 +197,9 @@ func (c Config) Spending() trigger.Limits {
 	return trigger.Limits{TrainBudgetS: c.MaxTrainBudgetS, Images: c.MaxImages, LongEdgePx: c.MaxLongEdgePx, Priority: c.MaxPriority}
 }
 
+// keysAsked says whether the request API asks for API keys.
+func (c Config) keysAsked() bool { return c.AskKeys || len(c.APIKeys) > 0 }
+
 // Buckets as the artifacts package wants them.
 func (c Config) Buckets() artifacts.Buckets {
 	b := artifacts.Buckets{Inbox: map[pipeline.Stage]string{}, Artifacts: c.Artifacts}
@@ -240,7 +245,7 @@ func (c Config) Environ() []string {
 		"INBOX_BUCKETS": list(c.Inbox), "ARTIFACTS_BUCKET": c.Artifacts, "STORAGE_EMULATOR_HOST": c.Storage,
 		"PUBSUB_EMULATOR_HOST": c.PubSub, "TOPIC_REQUESTED": c.Requested, "TOPIC_FINISHED": c.Finished,
 		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SOURCE_BUCKETS": strings.Join(c.Sources, ","),
-		"CORS_ORIGINS": strings.Join(c.Origins, ","), "API_KEYS": strings.Join(c.APIKeys, ","), "LOOPBACK_WEBHOOKS": strconv.FormatBool(c.LoopbackWebhooks),
+		"CORS_ORIGINS": strings.Join(c.Origins, ","), "API_KEYS": strings.Join(c.APIKeys, ","), "ASK_KEYS": strconv.FormatBool(c.AskKeys), "LOOPBACK_WEBHOOKS": strconv.FormatBool(c.LoopbackWebhooks),
 		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10),
 		"PROXIES": strconv.Itoa(c.Proxies), "CONCURRENCY": strconv.Itoa(c.Concurrent), "MAX_TRAIN_BUDGET_S": strconv.FormatFloat(c.MaxTrainBudgetS, 'g', -1, 64),
 		"MAX_IMAGES": strconv.Itoa(c.MaxImages), "MAX_LONG_EDGE_PX": strconv.Itoa(c.MaxLongEdgePx), "MAX_PRIORITY": strconv.Itoa(c.MaxPriority),

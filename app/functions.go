@@ -22,6 +22,7 @@ import (
 	"github.com/splatworks/splatworks/functions/notify"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/web"
 )
@@ -165,7 +166,7 @@ const mailsPerDay = 100
 
 // Trigger is the request API. account signs URLs, which lead to publicStorage (empty: Cloud Storage itself).
 func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Service, error) {
-	keys, err := trigger.ParseKeys(p.config.APIKeys)
+	keys, err := p.keys()
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +204,18 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 		Limits: p.config.Spending(), KeyLimits: keyLimits, Card: p.config.TrainCard, Models: p.models, Waiting: p.config.Concurrent / 2,
 		Log: p.Log, Now: p.config.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Page: p.config.WebPage, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
 	})
+}
+
+// keys verifies API keys; nil where none are asked for.
+func (p *Parts) keys() (trigger.Keys, error) {
+	if !p.config.keysAsked() {
+		return nil, nil
+	}
+	fixed, err := tenant.ParseEntries(p.config.APIKeys)
+	if err != nil {
+		return nil, err
+	}
+	return tenant.NewRing(fixed, tenant.Register{Store: p.Store, Bucket: p.Buckets.Artifacts}, p.config.Now, p.Log), nil
 }
 
 // models are the depth models that a request may name.

@@ -209,6 +209,19 @@ func UnsubscribedName(hash string) string { return "webhooks/unsubscribed/" + ha
 // WebhookKeysName is where a deployment keeps the keys that webhooks and links in mails are signed with.
 const WebhookKeysName = "webhooks/keys.json"
 
+// API keys that operators added, and when each was last used, are in the artifacts bucket by the name of their caller. They belong to no
+// request.
+const (
+	KeyPrefix    = "keys/"
+	KeyUsePrefix = "key-use/"
+)
+
+// KeyName is where a key of a caller is.
+func KeyName(caller, id string) string { return KeyPrefix + caller + "/" + id + ".json" }
+
+// KeyUseName is where it is noted when that key was last used.
+func KeyUseName(caller, id string) string { return KeyUsePrefix + caller + "/" + id + ".json" }
+
 // NotesName is where the notes at places of a request's splat are: beside its other artifacts, which they go with.
 func NotesName(requestID string) string { return requestID + "/notes.json" }
 

@@ -19,7 +19,8 @@ locals {
     DEPTH_MODEL      = var.depth_model
     TRAIN_CARD       = tostring(var.train_gpu != null)
     MAX_REQUEST_USD  = tostring(var.max_request_usd)
-    FAIR_SHARE       = tostring(length(var.api_keys) > 0)
+    FAIR_SHARE       = tostring(var.ask_keys || length(var.api_keys) > 0)
+    ASK_KEYS         = tostring(var.ask_keys || length(var.api_keys) > 0)
   }
 
   # What all services and jobs share. Nothing of it waits for the queue's store, which takes minutes to make: accounts and

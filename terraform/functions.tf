@@ -84,7 +84,7 @@ locals {
       "signs uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectCreator", condition = null }
       "finds uploads"  = { bucket = google_storage_bucket.inbox[local.first_stage].name, role = "roles/storage.objectUser", condition = null }
       "reads results"  = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectViewer", condition = null }
-      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes", "webhooks", "shares"] : "resource.name.startsWith(\"${local.artifact_objects}${folder}/\")"]) }
+      "writes records" = { bucket = google_storage_bucket.artifacts.name, role = "roles/storage.objectUser", condition = join(" || ", [for folder in ["requests", "outcomes", "webhooks", "shares", "key-use"] : "resource.name.startsWith(\"${local.artifact_objects}${folder}/\")"]) }
     },
     { for bucket in var.source_buckets : "finds sources in ${bucket}" => { bucket = bucket, role = "roles/storage.objectViewer", condition = null } },
     { for stage, bucket in google_storage_bucket.inbox : "reads the manifests before ${stage}" => { bucket = bucket.name, role = "roles/storage.objectViewer", condition = null } if stage != local.first_stage },
@@ -102,7 +102,7 @@ resource "google_storage_bucket_iam_member" "trigger" {
     for_each = each.value.condition[*]
     content {
       title       = "request records"
-      description = "Only the record of a request, of its being called off, and of its webhook."
+      description = "Only the record of a request, of its being called off, of its webhook, and the last use of an API key."
       expression  = condition.value
     }
   }

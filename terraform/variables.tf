@@ -288,7 +288,7 @@ variable "trigger_invokers" {
 
   validation {
     condition     = alltrue([for member in var.trigger_invokers : !startswith(member, "all")])
-    error_message = "allUsers and allAuthenticatedUsers are refused by the default policy of new organisations: set public = true, with api_keys, instead."
+    error_message = "allUsers and allAuthenticatedUsers are refused by the default policy of new organisations: set public = true, with ask_keys, instead."
   }
 }
 
@@ -298,8 +298,8 @@ variable "public" {
   default     = false
 
   validation {
-    condition     = var.public ? length(var.api_keys) > 0 : true
-    error_message = "public = true needs api_keys: without them anybody on the internet could spend your money. 'splatworks key NAME' prints one."
+    condition     = var.public ? var.ask_keys || length(var.api_keys) > 0 : true
+    error_message = "public = true needs ask_keys or api_keys: without keys anybody on the internet could spend your money."
   }
 }
 
@@ -315,8 +315,14 @@ variable "operators" {
   default     = []
 }
 
+variable "ask_keys" {
+  description = "Callers must send an API key as X-Api-Key, which 'splatworks keys add' makes, lists and revokes while the backend runs."
+  type        = bool
+  default     = false
+}
+
 variable "api_keys" {
-  description = "NAME:SHA256 of the keys that callers must send as X-Api-Key, as 'splatworks key NAME' prints them; empty: no key is required. A name may appear twice, so that a key can be replaced while both work."
+  description = "NAME:SHA256 of further keys, as 'splatworks key NAME' prints them; with any, ask_keys is on. A name may appear twice, so that a key can be replaced while both work."
   type        = list(string)
   default     = []
 
@@ -393,8 +399,8 @@ variable "api_key_limits" {
   default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.api_key_limits) : contains([for entry in var.api_keys : split(":", entry)[0]], name)])
-    error_message = "api_key_limits names a key that api_keys does not have."
+    condition     = var.ask_keys || alltrue([for name in keys(var.api_key_limits) : contains([for entry in var.api_keys : split(":", entry)[0]], name)])
+    error_message = "api_key_limits names a key that api_keys does not have. With ask_keys = true it may have any name."
   }
 }
 
@@ -460,7 +466,7 @@ variable "mail" {
   }
   validation {
     condition     = var.mail == null || var.public || var.public_url != ""
-    error_message = "mail is set, and readers of a mail cannot unsubscribe: IAM refuses their browsers. Set public = true (with api_keys), or public_url to a gateway that lets /unsubscribe through."
+    error_message = "mail is set, and readers of a mail cannot unsubscribe: IAM refuses their browsers. Set public = true (with ask_keys), or public_url to a gateway that lets /unsubscribe through."
   }
 }
 
@@ -475,7 +481,7 @@ variable "cors_origins" {
   }
   validation {
     condition     = length(var.cors_origins) == 0 || var.public || var.public_url != ""
-    error_message = "cors_origins is set, and browsers cannot reach the trigger function: the preflight carries no token, so IAM refuses it. Set public = true (with api_keys), or public_url to a gateway that lets preflights through."
+    error_message = "cors_origins is set, and browsers cannot reach the trigger function: the preflight carries no token, so IAM refuses it. Set public = true (with ask_keys), or public_url to a gateway that lets preflights through."
   }
 }
 

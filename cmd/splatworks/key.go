@@ -4,24 +4,26 @@ import (
 	"crypto/rand"
 	"fmt"
 
-	"github.com/splatworks/splatworks/functions/trigger"
-	"github.com/splatworks/splatworks/pipeline"
+	"github.com/splatworks/splatworks/internal/tenant"
 )
 
 type keyCommand struct {
 	Name string `arg:"" help:"Name of the caller: lower-case letters, digits and hyphens."`
 }
 
+func (keyCommand) Help() string {
+	return `For a key in the configuration, which is there before the backend is and which no command revokes. A key of a running backend, with
+scopes, an expiry and a last use, is made by
+
+    splatworks keys add app`
+}
+
 func (cmd keyCommand) Run(c console) error {
-	token, err := pipeline.NewToken(rand.Reader)
-	if err != nil {
-		return err
-	}
-	key, entry, err := trigger.NewKey(cmd.Name, token)
+	secret, key, err := tenant.New(cmd.Name, rand.Reader)
 	if err != nil {
 		return usageError{err}
 	}
 	fmt.Fprintln(c.err, "Line 1 is the secret key: give it only to its owner. Line 2 is its hash: add it to the deployment's api_keys. The key cannot be derived from it.")
-	_, err = fmt.Fprintf(c.out, "%s\n%s\n", key, entry)
+	_, err = fmt.Fprintf(c.out, "%s\n%s\n", secret, key.Entry())
 	return err
 }

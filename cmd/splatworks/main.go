@@ -43,7 +43,8 @@ type commands struct {
 	Usage    usageCommand    `cmd:"" group:"operate" help:"Show or export what callers used in a period."`
 	Erase    eraseCommand    `cmd:"" group:"operate" help:"Delete everything of a request, or of a caller."`
 	Operate  operateCommand  `cmd:"" group:"operate" help:"Open the operators' page: queue, requests, retry, cancel, purge."`
-	Key      keyCommand      `cmd:"" group:"operate" help:"Make an API key for a deployment."`
+	Keys     keysCommand     `cmd:"" group:"operate" help:"Add, list and revoke API keys of a running backend."`
+	Key      keyCommand      `cmd:"" group:"operate" help:"Make an API key for the configuration of a deployment."`
 	Rebuild  rebuildCommand  `cmd:"" group:"operate" help:"Rebuild the queue of a backend from its buckets."`
 	Simulate simulateCommand `cmd:"" group:"operate" help:"Plan capacity: simulate traffic against the queue's scheduling."`
 

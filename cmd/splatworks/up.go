@@ -25,7 +25,8 @@ type upCommand struct {
 	Untrusted bool          `aliases:"strangers" help:"Callers are not you: webhooks go to public https addresses only, and the default limits of a deployment hold for options and sizes."`
 	Origin    []string      `placeholder:"https://HOST" help:"Origins whose web pages may call the API from a browser."`
 	Host      []string      `placeholder:"NAME" help:"Additional host names of this program, for example behind a reverse proxy. Calls to other host names are refused."`
-	APIKeys   []string      `name:"api-keys" env:"SPLATWORKS_API_KEYS" placeholder:"NAME:SHA256" help:"Accepted API keys, as 'splatworks key' prints them. Without keys everybody who can connect may call."`
+	AskKeys   bool          `name:"ask-keys" env:"SPLATWORKS_ASK_KEYS" help:"Ask callers for an API key, which 'splatworks keys add' makes. Without it everybody who can connect may call."`
+	APIKeys   []string      `name:"api-keys" env:"SPLATWORKS_API_KEYS" placeholder:"NAME:SHA256" help:"Further accepted API keys, as 'splatworks key' prints them; implies --ask-keys."`
 	SMTPURL   string        `name:"smtp-url" and:"mail" env:"SPLATWORKS_SMTP_URL" placeholder:"smtp://USER:PASSWORD@HOST:PORT" help:"Mail server, or smtps://. With it a request may name an address that gets a mail at its end. Prefer the environment variable: other users can see command lines."`
 	MailFrom  string        `and:"mail" env:"SPLATWORKS_MAIL_FROM" placeholder:"ADDRESS" help:"Sender of mails."`
 	MailURL   string        `name:"mail-url" env:"SPLATWORKS_MAIL_URL" placeholder:"URL" help:"Address of this program that links in mails lead to; default: http:// and --listen."`
@@ -47,7 +48,7 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 	}
 	log := serve.NewLogger(c.err, "", slog.LevelInfo)
 	backend, err := laptop.Start(ctx, laptop.Options{Listen: cmd.Listen, Dir: cmd.Data, Lease: cmd.Lease, Chaos: chaos, Log: log,
-		RateLimit: cmd.RateLimit, Untrusted: cmd.Untrusted, Origins: cmd.Origin, Hosts: cmd.Host, APIKeys: cmd.APIKeys,
+		RateLimit: cmd.RateLimit, Untrusted: cmd.Untrusted, Origins: cmd.Origin, Hosts: cmd.Host, APIKeys: cmd.APIKeys, AskKeys: cmd.AskKeys,
 		SMTPURL: cmd.SMTPURL, MailFrom: cmd.MailFrom, MailURL: cmd.MailURL})
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
 // Package operators is the queue's API for operators and other services: what is where, what is next, what became of a request,
-// enqueue, call off, try again from a stage, purge, rebuild, and the reaper's tick. It is reached only through IAM (Cloud Run invokers), so
+// enqueue, call off, try again from a stage, purge, API keys, rebuild, and the reaper's tick. It is reached only through IAM (Cloud Run invokers), so
 // a caller that comes this far may do all of it. Clients never see it: their API is functions/trigger.
 package operators
 
@@ -30,7 +30,7 @@ type Queue interface {
 	After(ctx context.Context, cursor string, n int, wait time.Duration) ([]queue.Transition, error) // queue.Events
 }
 
-// Config is everything a Service works with. All but Ended and PageLooks are required.
+// Config is everything a Service works with. All but Ended, AskKeys and PageLooks are required.
 type Config struct {
 	Queue  Queue
 	Reaper interface {
@@ -45,6 +45,7 @@ type Config struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	Random    io.Reader // cryptographic
+	AskKeys   bool      // the request API asks for API keys: stored ones open something
 	PageLooks int       // requests that one page of GET /requests looks at; 0: 2000, which takes about 0.2 s
 	// Ended, when set, is called once for a request that was canceled. When it fails, the reaper calls it again.
 	Ended func(ctx context.Context, r pipeline.Request, s pipeline.Status) error
@@ -115,6 +116,9 @@ func (s *Service) Handler() http.Handler {
 	handle(http.MethodGet, "/requests", LongestCall, s.list)
 	handle(http.MethodGet, "/usage", LongestCall, s.usage)
 	handle(http.MethodPost, "/purge", LongestCall, s.purge)
+	handle(http.MethodGet, "/keys", callTimeout, s.keys)
+	handle(http.MethodPost, "/keys", callTimeout, s.addKey)
+	handle(http.MethodDelete, "/keys/{id}", callTimeout, s.revokeKey)
 	handle(http.MethodPost, "/rebuild", LongestCall, s.rebuild)
 	handle(http.MethodPost, "/reap", LongestCall, s.reap)
 	return mux

@@ -7,14 +7,17 @@ import (
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/internal/estimate"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
 // estimate serves POST /estimate: what a request would take, before there is one. It answers whom POST /trigger-reconstruction answers.
 func (s *Service) estimate(w http.ResponseWriter, r *http.Request) {
-	caller, err := s.Caller(r)
-	if err != nil {
-		serve.WriteProblem(w, unknownCaller())
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	caller, refused := s.identify(ctx, r, tenant.Submit)
+	if refused != nil {
+		serve.WriteProblem(w, *refused)
 		return
 	}
 	var ask api.EstimateAsked
@@ -31,8 +34,6 @@ func (s *Service) estimate(w http.ResponseWriter, r *http.Request) {
 		serve.WriteProblem(w, *invalid("invalid_options", err.Error()+".", "Correct the option or leave it out."))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
-	defer cancel()
 	if problem := s.admit(ctx, s.Changes, "estimates of "+caller); problem != nil {
 		serve.WriteProblem(w, *problem)
 		return

@@ -56,9 +56,9 @@ func TestEstimateLearnsFromFinishedRequests(t *testing.T) {
 
 // TestEstimatesTakeWhatRequestsTake: limits, defaults below them, and keys are those of POST /trigger-reconstruction.
 func TestEstimatesTakeWhatRequestsTake(t *testing.T) {
-	key, entry := newKey(t, "app", "x")
+	key, entry := newKey(t, "app")
 	w := newWorld(t, func(c *trigger.Config) {
-		c.Keys, _ = trigger.ParseKeys([]string{entry})
+		asks(c, entry)
 		c.Limits = trigger.Limits{TrainBudgetS: 300, Images: 50, LongEdgePx: 640}
 	})
 	ask := func(body string) *httptest.ResponseRecorder {

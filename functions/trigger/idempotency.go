@@ -42,7 +42,7 @@ func (s *Service) chance(ctx context.Context, r *http.Request, caller string, as
 		return chance{token: s.Random, id: s.Random}, nil
 	}
 	key, least := keys[0], 1
-	if len(s.Keys) == 0 {
+	if s.Keys == nil {
 		least = sharedKeyBytes
 	}
 	if len(keys) > 1 || len(key) < least || len(key) > maxKeyBytes || !printable(key) {

@@ -1,6 +1,7 @@
 package trigger_test
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,34 +12,38 @@ import (
 	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/internal/tenant"
 )
 
-func newKey(t testing.TB, name, token string) (key, entry string) {
+// newKey is a key of a caller as it is configured.
+func newKey(t testing.TB, name string) (secret string, k tenant.Key) {
 	t.Helper()
-	key, entry, err := trigger.NewKey(name, token)
+	secret, k, err := tenant.New(name, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return key, entry
+	return secret, k
+}
+
+// asks makes an API ask for keys.
+func asks(c *trigger.Config, configured ...tenant.Key) {
+	c.Keys = tenant.NewRing(configured, tenant.Register{Store: c.Store, Bucket: c.Buckets.Artifacts}, c.Now, c.Log)
 }
 
 // TestKeys: only a key of the list opens, each caller has its own limit, and while a key is replaced the old and the new one
 // are the same caller.
 func TestKeys(t *testing.T) {
-	old, oldEntry := newKey(t, "app", "old")
-	replaced, newEntry := newKey(t, "app", "new")
-	other, otherEntry := newKey(t, "other", "x")
+	old, oldKey := newKey(t, "app")
+	replaced, newOne := newKey(t, "app")
+	other, otherKey := newKey(t, "other")
 	w := newWorld(t, func(c *trigger.Config) {
-		var err error
-		if c.Keys, err = trigger.ParseKeys([]string{oldEntry, " " + newEntry, otherEntry}); err != nil {
-			t.Fatal(err)
-		}
+		asks(c, oldKey, newOne, otherKey)
 		c.Limiter = ratelimittest.NewMemory(ratelimit.Limit{Calls: 2, Window: time.Minute}, c.Now)
 	})
 	submit := func(session, key string) int {
 		return w.call("POST", "/trigger-reconstruction", `{"session_id":"`+session+`"}`, "X-Api-Key: "+key).Code
 	}
-	for _, wrong := range []string{"", "app", "old", oldEntry, strings.TrimPrefix(oldEntry, "app:"), old + "x", old[:len(old)-1], strings.ToUpper(old)} {
+	for _, wrong := range []string{"", "app", oldKey.ID, oldKey.Entry(), oldKey.Hash, old + "x", old[:len(old)-1], strings.ToUpper(old)} {
 		if code := submit("s", wrong); code != http.StatusUnauthorized {
 			t.Errorf("key %q: %d", wrong, code)
 		}
@@ -66,14 +71,9 @@ func TestKeys(t *testing.T) {
 
 // TestSessionsAreTheirCallers: with API keys a session name blocks no other caller's, and answers name no other caller's request.
 func TestSessionsAreTheirCallers(t *testing.T) {
-	good, goodEntry := newKey(t, "good", "g")
-	evil, evilEntry := newKey(t, "evil", "e")
-	w := newWorld(t, func(c *trigger.Config) {
-		var err error
-		if c.Keys, err = trigger.ParseKeys([]string{goodEntry, evilEntry}); err != nil {
-			t.Fatal(err)
-		}
-	})
+	good, goodKey := newKey(t, "good")
+	evil, evilKey := newKey(t, "evil")
+	w := newWorld(t, func(c *trigger.Config) { asks(c, goodKey, evilKey) })
 	submit := func(key string) *httptest.ResponseRecorder {
 		return w.call("POST", "/trigger-reconstruction", `{"session_id":"customer-0001"}`, "X-Api-Key: "+key)
 	}
@@ -86,38 +86,85 @@ func TestSessionsAreTheirCallers(t *testing.T) {
 	}
 }
 
-// TestEntriesThatAreNoKeys: a key itself in place of its hash is refused, and not repeated in the error.
-func TestEntriesThatAreNoKeys(t *testing.T) {
-	key, entry := newKey(t, "app", "secret")
-	for _, item := range []string{key, "app:" + key, "app", ":", "app:", strings.ToUpper(entry[:3]) + entry[3:], entry + "00", entry[:len(entry)-2], "a b:" + entry[4:]} {
-		_, err := trigger.ParseKeys([]string{item})
-		if err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%q: %v", item, err)
-		}
+// stored adds a key as an operator does.
+func (w *world) stored(name string, change func(*tenant.Key)) (secret string, k tenant.Key) {
+	w.t.Helper()
+	secret, k = newKey(w.t, name)
+	k.CreatedAt = w.now()
+	if change != nil {
+		change(&k)
 	}
-	if _, _, err := trigger.NewKey("No Name", "x"); err == nil {
-		t.Error("a strange name was taken")
+	if err := w.register().Add(w.t.Context(), k); err != nil {
+		w.t.Fatal(err)
 	}
+	return secret, k
 }
 
-// FuzzKeys: no list of keys and no header leads to a fault, and none but a key of the list opens.
-func FuzzKeys(f *testing.F) {
-	key, entry := newKey(f, "app", "secret")
-	f.Add(entry, key)
-	f.Add("app:", "")
-	f.Add(entry+","+entry, "x")
-	f.Fuzz(func(t *testing.T, list, sent string) {
-		keys, err := trigger.ParseKeys(strings.Split(list, ","))
-		if err != nil {
-			return
+func (w *world) register() tenant.Register {
+	return tenant.Register{Store: w.store, Bucket: "artifacts"}
+}
+
+// TestStoredKeys: what each operation answers to a key that is good, revoked, expired, or for something else, and to one that nobody can
+// look up. No answer and no line of the log has a secret, and no address is taken for a key.
+func TestStoredKeys(t *testing.T) {
+	checkKeys(t, func(string, *httptest.ResponseRecorder) {})
+}
+
+func checkKeys(t *testing.T, check func(operation string, rec *httptest.ResponseRecorder)) {
+	t.Helper()
+	w := newWorld(t, func(c *trigger.Config) { asks(c) })
+	good, _ := w.stored("app", nil)
+	submits, _ := w.stored("app", func(k *tenant.Key) { k.Scopes = []tenant.Scope{tenant.Submit} })
+	reads, _ := w.stored("app", func(k *tenant.Key) { k.Scopes = []tenant.Scope{tenant.Read} })
+	expired, _ := w.stored("app", func(k *tenant.Key) { k.ExpiresAt = w.now() })
+	revoked, _ := w.stored("app", func(k *tenant.Key) { k.RevokedAt = w.now() })
+	foreign, _ := w.stored("other", nil)
+	secrets := []string{good, submits, reads, expired, revoked, foreign}
+
+	a := decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`, "X-Api-Key: "+submits))
+	type caller func(key string) *httptest.ResponseRecorder
+	of := func(operation, target, body string) caller {
+		method, _, _ := strings.Cut(operation, " ")
+		return func(key string) *httptest.ResponseRecorder {
+			rec := w.call(method, target, body, "X-Api-Key: "+key)
+			check(operation, rec)
+			return rec
 		}
-		caller, err := keys.Caller(nil)(&http.Request{Header: http.Header{trigger.KeyHeader: {sent}}})
-		if err != nil {
-			return
+	}
+	calls := map[string]caller{
+		"submit":   of("POST /trigger-reconstruction", "/trigger-reconstruction", `{"session_id":"s"}`),
+		"estimate": of("POST /estimate", "/estimate", `{"images":12}`),
+		"status":   of("GET /status/{request_id}", "/status/"+a.RequestID, ""),
+	}
+	for name, call := range calls {
+		problem(t, call(expired), 401, "key_expired")
+		problem(t, call(revoked), 401, "key_revoked")
+		problem(t, call("splatworks_unknown"), 401, "unauthorized")
+		lacking := map[string]string{"submit": reads, "estimate": reads, "status": submits}[name]
+		if p := problem(t, call(lacking), 403, "key_scope"); !strings.Contains(p.Detail, "scope") {
+			t.Errorf("%s: %+v", name, p)
 		}
-		name := strings.TrimPrefix(caller, "key:")
-		if _, want, err := trigger.NewKey(name, strings.TrimPrefix(sent, "splatworks_")); err == nil && strings.HasPrefix(sent, "splatworks_") && !strings.Contains(strings.ToLower(list), want) {
-			t.Fatalf("%q opened as %s", sent, name)
+		w.advance(2 * time.Second) // else a key that is not known is not looked for again
+		w.fail("list", true)
+		problem(t, call("splatworks_unknown"), 503, "storage_unavailable")
+		w.fail("list", false)
+	}
+	for _, key := range []string{good, reads} {
+		if s := decode[api.Status](t, calls["status"](key)); s.RequestID != a.RequestID {
+			t.Errorf("status of %s", s.RequestID)
 		}
-	})
+	}
+	problem(t, calls["status"](foreign), 404, "unknown_request")
+	problem(t, calls["status"](""), 401, "token_missing")
+	problem(t, w.call("GET", "/status/"+a.RequestID+"?api_key="+good, ""), 401, "token_missing")
+	problem(t, w.call("GET", "/status/"+a.RequestID, "", "Authorization: Bearer "+good), 404, "unknown_request")
+	for _, call := range [][2]string{{"GET", "/status"}, {"GET", "/events"}, {"POST", "/cancel"}, {"GET", "/result/splat"}, {"POST", "/shares"}} {
+		problem(t, w.call(call[0], call[1], "", "X-Api-Key: "+good), 401, "token_missing")
+	}
+	for _, secret := range secrets {
+		if strings.Contains(w.log.String(), secret) {
+			t.Error("a key is in the log")
+		}
+	}
+	problem(t, newWorld(t).call("GET", "/status/"+a.RequestID, "", "X-Api-Key: "+good), 401, "token_missing")
 }

@@ -17,13 +17,11 @@ import (
 
 // TestWhatACallerMaySpendIsTheOperators: each limit is refused with its number, and a key may have limits of its own.
 func TestWhatACallerMaySpendIsTheOperators(t *testing.T) {
-	plain, plainEntry := newKey(t, "plain", "p")
-	paid, paidEntry := newKey(t, "paid", "q")
+	plain, plainEntry := newKey(t, "plain")
+	paid, paidEntry := newKey(t, "paid")
 	w := newWorld(t, func(c *trigger.Config) {
+		asks(c, plainEntry, paidEntry)
 		var err error
-		if c.Keys, err = trigger.ParseKeys([]string{plainEntry, paidEntry}); err != nil {
-			t.Fatal(err)
-		}
 		c.Limits = trigger.Limits{TrainBudgetS: 600, Images: 200, LongEdgePx: 512, Priority: 0}
 		if c.KeyLimits, err = trigger.ParseKeyLimits(`{"paid": {"max_priority": 7, "max_images": 400}}`, c.Limits); err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // deployment serves GET /deployment: what a caller has to know before it asks.
 func (s *Service) deployment(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	serve.WriteJSON(w, http.StatusOK, api.Deployment{Email: s.Mails != nil, APIKeys: len(s.Keys) > 0})
+	serve.WriteJSON(w, http.StatusOK, api.Deployment{Email: s.Mails != nil, APIKeys: s.Keys != nil})
 }
 
 // checkEmail looks at the address that a request is to be mailed to. The address is in no answer and in no log.

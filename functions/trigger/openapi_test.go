@@ -80,6 +80,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	checkShares(t, check)
 	checkNotes(t, check)
 	checkEstimates(t, check)
+	checkKeys(t, check)
 
 	done := w.trigger("done")
 	w.finish(done.RequestID)

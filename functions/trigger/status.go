@@ -54,7 +54,7 @@ func (s *Service) answerStatus(ctx context.Context, w http.ResponseWriter, r *ht
 	h := w.Header()
 	h.Set("ETag", etag)
 	h.Set("Cache-Control", "private, no-cache")
-	h.Add("Vary", "Authorization")
+	h.Add("Vary", "Authorization, "+KeyHeader)
 	if !state.Status.Terminal() {
 		h.Set("Retry-After", strconv.Itoa(int(pollEvery.Seconds())))
 	}
@@ -65,11 +65,11 @@ func (s *Service) answerStatus(ctx context.Context, w http.ResponseWriter, r *ht
 	serve.WriteJSON(w, http.StatusOK, doc)
 }
 
-// lookupToken looks a token up; rebuilding reports that a token which is not found may be found later. A rebuild may end between two
+// lookup looks a request up; rebuilding reports that one which is not found may be found later. A rebuild may end between two
 // calls, and a loss come between them, so what is not found is believed only between two looks at a queue that is whole.
-func (s *Service) lookupToken(ctx context.Context, hash string) (state queue.State, rebuilding bool, err error) {
+func (s *Service) lookup(ctx context.Context, open func() (queue.State, error)) (state queue.State, rebuilding bool, err error) {
 	for range 2 {
-		state, err = s.Queue.LookupToken(ctx, hash)
+		state, err = open()
 		if !errors.Is(err, queue.ErrNotFound) || s.Whole == nil {
 			return state, false, err
 		}
@@ -81,20 +81,16 @@ func (s *Service) lookupToken(ctx context.Context, hash string) (state queue.Sta
 	return state, false, err
 }
 
-// authorized finds the request that the caller's token opens. Without one it has answered already: 401 when no token
+// authorized finds the request that the caller's token, or its API key, opens. Without one it has answered already: 401 when neither
 // came, and 404 for every token that opens nothing, after the same work as for one that does.
 func (s *Service) authorized(ctx context.Context, w http.ResponseWriter, r *http.Request) (queue.State, bool) {
 	w.Header().Set("Referrer-Policy", "no-referrer") // the token may stand in this URL
-	token := callbackToken(r)
-	if token == "" {
-		serve.WriteProblem(w, serve.Problem{Status: http.StatusUnauthorized, Code: "token_missing",
-			Detail: "No callback token came with the call.", Advice: "Send 'Authorization: Bearer TOKEN' or ?callback_token=TOKEN."})
+	open, problem := s.opener(ctx, r)
+	if problem != nil {
+		serve.WriteProblem(w, *problem)
 		return queue.State{}, false
 	}
-	state, rebuilding, err := s.lookupToken(ctx, pipeline.HashToken(token))
-	if id := r.PathValue("request_id"); err == nil && id != "" && id != state.ID {
-		err = queue.ErrNotFound
-	}
+	state, rebuilding, err := s.lookup(ctx, open)
 	if rebuilding {
 		serve.WriteProblem(w, serve.Problem{Status: http.StatusServiceUnavailable, Code: "queue_rebuilding", Retryable: true,
 			Detail: "The queue is being rebuilt, and does not know this token yet.", Advice: "Try again in a minute.", RetryAfter: 10 * time.Second})
@@ -103,7 +99,7 @@ func (s *Service) authorized(ctx context.Context, w http.ResponseWriter, r *http
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		serve.WriteProblem(w, serve.Problem{Status: http.StatusNotFound, Code: "unknown_request",
-			Detail: "This token opens no request.", Advice: "Check the token; requests are forgotten some time after they end."})
+			Detail: "The token or API key opens no such request.", Advice: "Check it; requests are forgotten some time after they end."})
 		return queue.State{}, false
 	case err != nil:
 		s.unavailable(w, r, "queue", err)

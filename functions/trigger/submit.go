@@ -14,6 +14,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -28,9 +29,11 @@ const (
 
 // submit serves POST /trigger-reconstruction.
 func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
-	caller, err := s.Caller(r)
-	if err != nil {
-		serve.WriteProblem(w, unknownCaller())
+	ctx, cancel := context.WithTimeout(r.Context(), submitTimeout)
+	defer cancel()
+	caller, problem := s.identify(ctx, r, tenant.Submit)
+	if problem != nil {
+		serve.WriteProblem(w, *problem)
 		return
 	}
 	ask, problem := readTrigger(r)
@@ -38,8 +41,6 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 		serve.WriteProblem(w, *problem)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), submitTimeout)
-	defer cancel()
 	if problem := s.admit(ctx, s.Limiter, caller); problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
@@ -78,11 +79,6 @@ func (s *Service) submit(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", fmt.Sprint(int(pollEvery.Seconds())))
 	w.Header().Set("Cache-Control", "no-store")
 	serve.WriteJSON(w, http.StatusAccepted, accepted)
-}
-
-func unknownCaller() serve.Problem {
-	return serve.Problem{Status: http.StatusUnauthorized, Code: "unauthorized",
-		Detail: "The caller is not known here.", Advice: "Send a valid API key in the header " + KeyHeader + "."}
 }
 
 // admit asks a limiter. All callers are one to a limiter of all together.

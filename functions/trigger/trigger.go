@@ -14,6 +14,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/internal/estimate"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -76,6 +77,11 @@ type Mails interface {
 	Unsubscribe(ctx context.Context, token string) (known bool, err error)
 }
 
+// Keys verifies API keys: tenant.Ring. Its errors are tenant's, or that nobody knows.
+type Keys interface {
+	Caller(ctx context.Context, secret string, need tenant.Scope) (caller string, err error)
+}
+
 // Queue is what this API does with the queue.
 type Queue interface {
 	queue.Requests
@@ -128,7 +134,7 @@ type Config struct {
 	Sources []string
 	// Proxies is how many trusted proxies stand in front, see serve.ClientAddress: 1 on Cloud Run.
 	Proxies int
-	// Keys, when there are any, are asked for before a reconstruction is taken in; a key's name is then who is asking.
+	// Keys, when set, verifies the API key that is asked for before a reconstruction is taken in; a key's name is then who is asking.
 	Keys Keys
 	// Caller names who is asking where there are no keys, for rate limits; an error answers 401. Nil: the network address.
 	Caller func(*http.Request) (string, error)
@@ -169,7 +175,6 @@ func New(c Config) (*Service, error) {
 	if c.Caller == nil {
 		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, c.Proxies), nil }
 	}
-	c.Caller = c.Keys.Caller(c.Caller)
 	if c.Limits == (Limits{}) {
 		c.Limits = NoLimits
 	}

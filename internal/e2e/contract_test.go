@@ -137,17 +137,18 @@ func decoded[T any](t *testing.T, rec *httptest.ResponseRecorder, status int) (v
 const (
 	callsAMinute = 22 // of the one caller
 
-	postTrigger  = "POST /trigger-reconstruction"
-	postUploads  = "POST /uploads"
-	postComplete = "POST /uploads/complete"
-	postShares   = "POST /shares"
-	postEstimate = "POST /estimate"
-	getShares    = "GET /shares"
-	getShared    = "GET /shared"
-	deleteShare  = "DELETE /shares/{share_id}"
-	getNotes     = "GET /notes"
-	putNotes     = "PUT /notes"
-	photo        = "this is no photo"
+	postTrigger   = "POST /trigger-reconstruction"
+	postUploads   = "POST /uploads"
+	postComplete  = "POST /uploads/complete"
+	postShares    = "POST /shares"
+	postEstimate  = "POST /estimate"
+	getStatusByID = "GET /status/{request_id}"
+	getShares     = "GET /shares"
+	getShared     = "GET /shared"
+	deleteShare   = "DELETE /shares/{share_id}"
+	getNotes      = "GET /notes"
+	putNotes      = "PUT /notes"
+	photo         = "this is no photo"
 )
 
 // checkContract drives a running backend from the two documents that it serves: every operation, every documented answer.
@@ -210,6 +211,7 @@ func (b *backend) checkContract(done accepted) {
 		}
 	}
 	b.checkOperators(operators, done, fresh.RequestID)
+	b.checkKeys(operators)
 	public.complete()
 	operators.complete()
 }
@@ -335,6 +337,26 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	d.call(ask{operation: "POST /purge", body: `{"older_than_s":1e9}`})
 	d.call(ask{operation: "POST /rebuild"})
 	d.call(ask{operation: "POST /reap"})
+}
+
+// checkKeys gets every answer about API keys. The last ones are those of a storage that holds something else in a key's place.
+func (b *backend) checkKeys(d *driven) {
+	b.t.Helper()
+	for _, bad := range []string{`{"name":"/"}`, `{"name":"app","scopes":["all"]}`, `{"name":"app","expires_in_s":-1}`} {
+		d.call(ask{operation: "POST /keys", body: bad})
+	}
+	added := decoded[struct {
+		Secret string
+		Key    struct{ ID string }
+	}](b.t, d.call(ask{operation: "POST /keys", body: `{"name":"app"}`}), http.StatusCreated)
+	b.secrets = append(b.secrets, added.Secret)
+	d.call(ask{operation: "GET /keys"})
+	revoke := ask{operation: "DELETE /keys/{id}", query: "/keys/" + added.Key.ID}
+	d.call(revoke)
+	b.put(b.storageURL(), "artifacts", "keys/app/broken.json", "{")
+	for _, a := range []ask{revoke, {operation: "GET /keys"}, {operation: "POST /keys", body: `{"name":"app"}`}} {
+		d.call(a)
+	}
 }
 
 // driven is the request API by the document that it serves.

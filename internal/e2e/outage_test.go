@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -43,6 +46,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	upload()
 	deployed.call(ask{operation: postUploads, token: several, body: good[postUploads]})
 	deployed.call(ask{operation: postComplete, token: several, body: good[postComplete]})
+	b.checkStoredKeys(deployed, good)
 	storage.shut.Store(http.StatusNotFound) // as if everything had been deleted
 	deployed.call(ask{operation: "GET /result/{kind}", token: done.CallbackToken})
 	storage.shut.Store(http.StatusForbidden)
@@ -53,7 +57,8 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 		ask{operation: postShares, token: done.CallbackToken}, ask{operation: getShares, token: done.CallbackToken},
 		ask{operation: deleteShare, token: done.CallbackToken}, ask{operation: getShared, token: share},
 		ask{operation: getNotes, token: done.CallbackToken}, ask{operation: putNotes, token: done.CallbackToken, body: good[putNotes]},
-		ask{operation: postEstimate, body: good[postEstimate], headers: withKey})
+		ask{operation: postEstimate, body: good[postEstimate], headers: withKey},
+		ask{operation: getStatusByID, headers: []string{"X-Api-Key: splatworks_nobody"}})
 
 	storage.shut.Store(0)
 	// The share of a result that was deleted.
@@ -80,7 +85,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	for _, d := range []*driven{public, operators} {
 		var asks []ask
 		for operation := range d.operations() {
-			if operation == getShared || operation == "GET /deployment" {
+			if operation == getShared || strings.Contains(operation, " /keys") || operation == "GET /deployment" {
 				continue // the storage alone, and nothing at all
 			}
 			asks = append(asks, ask{operation: operation, token: done.CallbackToken, body: bodies[operation], query: map[string]string{"GET /next": "?stage=filter"}[operation]})
@@ -101,6 +106,43 @@ func (d *driven) at(base string) *driven {
 	other := *d
 	other.base = base
 	return &other
+}
+
+// checkStoredKeys gets what a key is answered that an operator added, and that has expired, was revoked, or is for something else.
+func (b *backend) checkStoredKeys(d *driven, good map[string]string) {
+	b.t.Helper()
+	asks := func(key string) []ask {
+		header := []string{"X-Api-Key: " + key}
+		return []ask{{operation: postTrigger, body: good[postTrigger], headers: header}, {operation: postEstimate, body: good[postEstimate], headers: header},
+			{operation: getStatusByID, headers: header}}
+	}
+	long := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var secrets []string
+	for _, change := range []func(*tenant.Key){
+		func(k *tenant.Key) { k.RevokedAt = long },
+		func(k *tenant.Key) { k.ExpiresAt = long },
+		func(k *tenant.Key) { k.Scopes = []tenant.Scope{} },
+	} {
+		secret, k, err := tenant.New("e2e", rand.Reader)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		k.CreatedAt = long
+		change(&k)
+		body, err := json.Marshal(k)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.put(b.storageURL(), "artifacts", "keys/e2e/"+k.ID+".json", string(body))
+		secrets, b.secrets = append(secrets, secret), append(b.secrets, secret)
+	}
+	for strings.Contains(d.call(asks(secrets[0])[2]).Body.String(), `"unauthorized"`) {
+		time.Sleep(100 * time.Millisecond) // keys open two seconds after one was asked for that is not known
+	}
+	for _, secret := range secrets {
+		d.together(asks(secret)...)
+	}
+	d.together(asks("splatworks_nobody")...)
 }
 
 // checkFloods gets what one request is answered when it asks for too much, and when the limits cannot be looked at: for the tokens of

@@ -11,7 +11,7 @@ import (
 )
 
 // NewLogger writes one JSON object a line in the form Cloud Logging reads (severity, message, time, trace), and no
-// secret: callback tokens, Authorization headers, signatures of signed URLs and upload sessions are blanked wherever they
+// secret: callback tokens, API keys, Authorization headers, signatures of signed URLs and upload sessions are blanked wherever they
 // are in the line. Durations are text with their unit, as "1.5s". project, when not empty, turns trace ids into links.
 func NewLogger(w io.Writer, project string, level slog.Leveler) *slog.Logger {
 	h := slog.NewJSONHandler(redactingWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: cloudFields})
@@ -49,12 +49,18 @@ var secretKeys = []string{"callback_token", "authorization", "token", "secret"}
 // kept, what follows it is blanked.
 var secrets = regexp.MustCompile(`(?i)(callback_token\\?"?\s*[=:]\s*\\?"?|\bbearer\s+|x-goog-signature=|upload_id=|whsec_)[^&"\\\s]+`)
 
+// apiKeys finds API keys as internal/tenant makes them, where a caller put one into an address or a body.
+var apiKeys = regexp.MustCompile(`(?i)(splatworks_)[0-9a-z]{40,}`)
+
 // marks are what secrets matches begin with: a line without any needs no search, and hardly any has one.
 var marks = [][]byte{[]byte("callback_token"), []byte("bearer"), []byte("x-goog-signature="), []byte("upload_id="), []byte("whsec_")}
 
 // redact blanks the secrets in a line.
 func redact(line []byte) []byte {
 	lower := bytes.ToLower(line)
+	if bytes.Contains(lower, []byte("splatworks_")) {
+		line = apiKeys.ReplaceAll(line, []byte("${1}"+redacted))
+	}
 	for _, m := range marks {
 		if bytes.Contains(lower, m) {
 			return secrets.ReplaceAll(line, []byte("${1}"+redacted))

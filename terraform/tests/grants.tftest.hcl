@@ -150,6 +150,20 @@ run "api_keys_are_read_by_the_trigger_alone" {
   }
 }
 
+run "keys_that_operators_add_need_no_entry" {
+  command = plan
+  variables {
+    public         = true
+    ask_keys       = true
+    api_key_limits = { app = { max_priority = 1 } }
+  }
+
+  assert {
+    condition     = contains(module.trigger.environment, "ASK_KEYS") && !contains(module.trigger.environment, "API_KEYS")
+    error_message = "The trigger function must ask for keys without any in its configuration."
+  }
+}
+
 run "a_key_itself_is_refused" {
   command = plan
   variables {

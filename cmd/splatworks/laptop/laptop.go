@@ -41,7 +41,8 @@ type Options struct {
 	Untrusted bool     // callers are not the owner: no webhooks to this machine, and no more for each than a deployment allows
 	Origins   []string // of web pages that call the API from a browser
 	Hosts     []string // names by which callers reach this program, besides those of Listen and of Origins
-	APIKeys   []string // NAME:SHA256 of the keys to ask for; none: none is asked for
+	APIKeys   []string // NAME:SHA256 of keys that open the API, besides those that are added while it runs
+	AskKeys   bool     // a key is asked for; as with APIKeys
 
 	SMTPURL  string // mail server; empty: no mails
 	MailFrom string // sender of mails
@@ -141,18 +142,19 @@ const callersAtOnce = 6
 
 // config is the deployment's on a laptop.
 func config(o Options) app.Config {
+	asked := o.AskKeys || len(o.APIKeys) > 0
 	c := app.Config{
 		Inbox: map[string]string{}, Artifacts: artifactsBucket, Sources: []string{sourcesBucket}, Slots: map[string]int{}, Machines: map[string]string{},
 		Requested: "reconstruction-requested", Finished: finishedTopic,
 		LeaseTTL: o.Lease, Heartbeat: o.Lease / 5, StartBudget: 15 * time.Second, Port: "0",
-		RateCaller: o.RateLimit, RateGlobal: callersAtOnce * o.RateLimit, LoopbackWebhooks: !o.Untrusted, Origins: o.Origins, APIKeys: o.APIKeys,
-		FairShare: len(o.APIKeys) > 0, Concurrent: 1000, WebPage: true, SMTPURL: o.SMTPURL, MailFrom: o.MailFrom, MailURL: cmp.Or(o.MailURL, "http://"+o.Listen),
+		RateCaller: o.RateLimit, RateGlobal: callersAtOnce * o.RateLimit, LoopbackWebhooks: !o.Untrusted, Origins: o.Origins, APIKeys: o.APIKeys, AskKeys: asked,
+		FairShare: asked, Concurrent: 1000, WebPage: true, SMTPURL: o.SMTPURL, MailFrom: o.MailFrom, MailURL: cmp.Or(o.MailURL, "http://"+o.Listen),
 	}
 	if o.RateLimit == 0 {
 		c.RateCaller, c.RateGlobal = 1e6, 1e6
 	}
 	spending := trigger.NoLimits // the machine is its owner's to spend
-	if o.Untrusted || len(o.APIKeys) > 0 {
+	if o.Untrusted || asked {
 		spending = app.DefaultSpending
 	}
 	c.MaxTrainBudgetS, c.MaxImages, c.MaxLongEdgePx, c.MaxPriority = spending.TrainBudgetS, spending.Images, spending.LongEdgePx, spending.Priority
