@@ -38,8 +38,13 @@ var screenshots = flag.String("screenshots", "", "folder for pictures of the pag
 type storageFront struct {
 	http.Handler
 	mu   sync.Mutex
-	cut  int64 // bytes of the next chunk that arrive; negative: all
-	gone bool  // no connection
+	cut  int64                 // bytes of the next chunk that arrive; negative: all
+	gone bool                  // no connection
+	got  map[string][][2]int64 // of files by name: from where to before where they were read; all of one: to -1
+
+	lasts   int            // how many parts of a file a link is good for; 0: any number
+	used    map[string]int // parts, by the link's query
+	expired func()         // is called when a link is no more good
 }
 
 func (f *storageFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -47,6 +52,9 @@ func (f *storageFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cut, gone := int64(-1), f.gone
 	if r.Method == http.MethodPut && !strings.Contains(r.Header.Get("Content-Range"), "*") && f.cut >= 0 {
 		cut, f.cut, f.gone = f.cut, -1, true
+	}
+	if r.Method == http.MethodGet {
+		f.fetched(r)
 	}
 	f.mu.Unlock()
 	if cut >= 0 {
@@ -87,7 +95,7 @@ func newPageWorld(t *testing.T) (w *world, page string, front *storageFront) {
 			t.Fatal(err)
 		}
 	}
-	front = &storageFront{Handler: storage, cut: -1}
+	front = &storageFront{Handler: storage, cut: -1, got: map[string][][2]int64{}, used: map[string]int{}}
 	storageServer := httptest.NewServer(front)
 	t.Cleanup(storageServer.Close)
 	store, err := gcs.Open(t.Context(), gcs.Options{Endpoint: storageServer.URL})
@@ -385,8 +393,9 @@ func (w *world) leaveSplat(id string, before *artifacts.Manifest, left leaving) 
 
 // quarters is a ball around the origin: seen from the first camera it is red on the left above, green on the right above, and blue
 // below (docs/conventions.md: x right, y down).
-func quarters() *splat.Cloud {
-	const n = 4000
+func quarters() *splat.Cloud { return quartersOf(4000) }
+
+func quartersOf(n int) *splat.Cloud {
 	rng := rand.New(rand.NewPCG(1, 2))
 	c := splat.New(n, 0, splat.Classic)
 	for i := range n {

@@ -223,6 +223,18 @@ func (b *Tab) Resize(width, height int, dark bool) {
 	b.must("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
+// Touch makes the device one that fingers touch.
+func (b *Tab) Touch() {
+	b.t.Helper()
+	b.must("Emulation.setTouchEmulationEnabled", map[string]any{"enabled": true}, nil)
+}
+
+// Before runs a script in each page that is opened from here on, ahead of the page's own.
+func (b *Tab) Before(script string) {
+	b.t.Helper()
+	b.must("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": script}, nil)
+}
+
 // Throttle makes the connection slow, in bytes a second and milliseconds of latency.
 func (b *Tab) Throttle(bytesPerS, latencyMS float64) {
 	b.t.Helper()

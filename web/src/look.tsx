@@ -108,8 +108,8 @@ function ReportView({ title, doc, results, home }: { title: string; doc?: Report
   );
 }
 
-// The kinds that the viewer reads, best first.
-const readable = ['sog', 'compressed-ply', 'splat'];
+// The kinds that the viewer reads, best first. Levels of detail are there for a splat that is too large to be loaded whole.
+const readable = ['streamed-sog', 'sog', 'compressed-ply', 'splat'];
 const shownFile = (results: Result[]) => readable.map(kind => results.find(r => r.kind === kind)).find(Boolean);
 
 // startOf is where the film starts. What was cut out, and what another tool placed, is shown whole.

@@ -4,13 +4,14 @@ import { Asset, Entity, Vec3 } from 'playcanvas';
 import '@playcanvas/supersplat-viewer/viewer.css';
 import { defaultPostEffectSettings } from '@playcanvas/supersplat-viewer/settings';
 import { cameraOf, driver, type Pose, type Step, viewOf } from './drive';
+import { drawable, isLevels, openLevels } from './levels';
 import { surface } from './surface';
 import { drop, readGround, type Walker, walker } from './walk';
 
 export type Mode = 'orbit' | 'fly' | 'walk';
 export type Events = { progress: (percent: number) => void; loaded: () => void; mode: (m: Mode) => void; failed: (why: string) => void };
 // A file of which there are versions is replaced under its address, so no cache may answer for it.
-export type File = { url: string; file_name: string; version?: string };
+export type File = { url: string; file_name: string; size: number; version?: string };
 // A point in the splat's own coordinates, those of its file.
 export type Point = [number, number, number];
 // Where the camera is and what it turns about, in the viewer's coordinates, to come back to.
@@ -19,6 +20,7 @@ export type View = { position: Point; target: Point; fly: boolean };
 export type Start = { position: Point; target: Point; fov_deg: number };
 export type Scene = {
   swap: (file: File) => Promise<void>;
+  renew: (url: string) => void; // a newer link to the file that is shown
   view: () => View | undefined; // before anything is shown there is none
   // marking: clicks on the splat name points instead of turning to them. No point: there is nothing where the click was.
   marking: (on: (at?: Point) => void) => () => void; // until what it returns is called
@@ -45,10 +47,11 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
   const first: View | undefined = start && { position: point(start.position), target: point(start.target), fly: false };
   const camera = (view?: View) => (view ? [{ initial: { position: view.position, target: view.target, fov: start?.fov_deg ?? 60 } }] : []);
   const away: View = { position: [0, 0, 1], target: [0, 0, 0], fly: false };
-  const contents = get(file);
+  const levels = isLevels(file) ? await openLevels(file.url, file.size) : undefined;
+  const contents = levels ? undefined : get(file.url, file.version);
   await contents; // the viewer would wait for it without an end
   const v = await createViewer({
-    container: box, contentUrl: file.url, contentFilename: file.file_name, contents, ui: false, renderer: 'webgl', noanim: true,
+    container: box, contentUrl: levels?.meta ?? file.url, contentFilename: levels ? 'lod-meta.json' : file.file_name, contents, budget: levels && drawable(), ui: false, renderer: 'webgl', noanim: true,
     settings: {
       version: 2, tonemapping: 'none', highPrecisionRendering: false, background: { color: [0.07, 0.07, 0.065] }, postEffectSettings: defaultPostEffectSettings(),
       animTracks: [], cameras: [at ?? first].flatMap(camera), startMode: 'default',
@@ -56,6 +59,7 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
       annotations: [away, first].flatMap(camera).map(c => ({ position: c.initial.target, title: '', text: '', camera: c })),
     },
   });
+  levels?.serve(v.app);
   const points = marker(v);
   const canvas = box.querySelector('canvas');
   canvas?.setAttribute('aria-hidden', 'true'); // the box has the name
@@ -74,7 +78,7 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
   const drive = driver(v, 0);
   v.events.on('cameraMode:changed', () => { if (!drive.driven()) ownMode(); });
   const walk = async (url: string, metres: boolean) => {
-    const ground = readGround(await (await get({ url, file_name: '' })).arrayBuffer());
+    const ground = readGround(await (await get(url)).arrayBuffer());
     const from = viewOf(v), starts = first ? [from, first] : [from];
     const height = metres ? personsEyes : starts.reverse().map(s => drop(ground, s.position)).find(d => d !== undefined);
     const up = height === undefined ? undefined : walker(ground, height, from) ?? (first && walker(ground, height, first));
@@ -100,6 +104,7 @@ export async function show(box: HTMLElement, file: File, start: Start | undefine
     picture: () => picture(v, canvas),
     canvas,
     swap: next => swap(v, next),
+    renew: url => levels?.renew(url),
     view: () => (v.state.loaded ? viewOf(v) : undefined),
     ...points,
     mode: m => {
@@ -177,15 +182,15 @@ function marker(v: ViewerHandle): Pick<Scene, 'marking' | 'markMiddle' | 'place'
   };
 }
 
-async function get(file: File): Promise<Response> {
-  const answer = await fetch(file.url, { cache: file.version ? 'no-store' : 'default' });
+async function get(url: string, version?: string): Promise<Response> {
+  const answer = await fetch(url, { cache: version ? 'no-store' : 'default' });
   if (!answer.ok) throw new Error(`the file does not come (${answer.status})`);
   return answer;
 }
 
 // swap shows another splat in place of the one that is shown, and leaves the view as it is.
 async function swap(v: ViewerHandle, file: File): Promise<void> {
-  const contents = get(file);
+  const contents = get(file.url, file.version);
   await contents;
   const url = `${file.url}#${file.version}`; // the engine would take one address for one file
   const asset = new Asset(file.file_name, 'gsplat', { url, filename: file.file_name, contents } as object);

@@ -13,7 +13,7 @@ const views = new Map<string, View>();
 export const nearFirstCamera: Start = { position: [0, -0.15, -1.05], target: [0, 0, 0], fov_deg: 60 };
 
 export type ViewerProps = {
-  file: File & { size: number }; title: string;
+  file: File; title: string;
   start?: Start; // else all of it is in sight
   ready?: boolean; // to be shown
   poster?: string;
@@ -70,6 +70,7 @@ export function Viewer({ file, title, start, ready = true, poster, otherwise, ke
     if (busy) measure(false);
   }, [busy]);
   useVersions(loaded ? scene : undefined, file);
+  useEffect(() => scene?.renew(file.url), [scene, file.url]);
   useEffect(() => {
     if (wrong) { // a version that did not come: here is another
       setWrong('');
@@ -107,7 +108,7 @@ export function Viewer({ file, title, start, ready = true, poster, otherwise, ke
       {loaded && scene && mode === 'walk' && !measuring && !busy && <Head scene={scene} />}
       {!loaded && <div class="cover">
         {poster && <img src={poster} alt="" />}
-        {wrong ? <p class="note bad" role="alert">{wrong} {otherwise}</p> : <p role="status">Loading the scene, {bytes(file.size)}<Bar2 percent={percent} /></p>}
+        {wrong ? <p class="note bad" role="alert">{wrong} {otherwise}</p> : <p role="status">Loading the scene{!file.file_name.endsWith('.zip') && `, ${bytes(file.size)}`}<Bar2 percent={percent} /></p>}
       </div>}
       {loaded && children}
       {loaded && scene && (
