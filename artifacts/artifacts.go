@@ -190,8 +190,18 @@ func between(objectName, prefix, suffix string) (requestID string, ok bool) {
 	return id, begins && ends && pipeline.ValidRequestID(id)
 }
 
+// WebhooksPrefix holds those of all requests, with the deployment's own keys.
+const WebhooksPrefix = "webhooks/"
+
+// WebhookOf is the request that an object under WebhooksPrefix belongs to; false for the deployment's.
+func WebhookOf(objectName string) (requestID string, ok bool) {
+	rest, found := strings.CutPrefix(objectName, WebhooksPrefix)
+	id, _, more := strings.Cut(rest, "/")
+	return id, found && more && pipeline.ValidRequestID(id)
+}
+
 // WebhookPrefix holds what is known of the webhook and the e-mail of a request: where they go, and what became of each delivery.
-func WebhookPrefix(requestID string) string { return "webhooks/" + requestID + "/" }
+func WebhookPrefix(requestID string) string { return WebhooksPrefix + requestID + "/" }
 
 // WebhookTargetName, WebhookLogName and WebhookLockName are in the artifacts bucket.
 func WebhookTargetName(requestID string) string { return WebhookPrefix(requestID) + "target.json" }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -68,7 +69,7 @@ func (s *Service) set(r *http.Request) (int, any, error) {
 		return 0, nil, refuse(http.StatusConflict, "illegal_transition", fmt.Sprintf("Nobody may set a request from %s to %q.", state.Status, ask.Status),
 			"Only CANCELED can be set; use retry to start again.")
 	}
-	err = s.cancel(ctx, state.Request)
+	err = s.cancel(r, state.Request)
 	if err != nil && (state.Status != pipeline.Canceled || !errors.Is(err, queue.ErrTerminal)) {
 		return 0, nil, err
 	}
@@ -76,13 +77,15 @@ func (s *Service) set(r *http.Request) (int, any, error) {
 }
 
 // cancel calls a request off and announces that: who ended it does, nobody else.
-func (s *Service) cancel(ctx context.Context, r pipeline.Request) error {
-	if err := s.Queue.Cancel(ctx, r.ID); err != nil {
+func (s *Service) cancel(r *http.Request, request pipeline.Request) error {
+	ctx := r.Context()
+	if err := s.Queue.Cancel(ctx, request.ID); err != nil {
 		return err
 	}
+	s.audit(r, tenant.RequestCanceled, "request_id", request.ID, "caller", tenant.Named(request.Caller))
 	if s.Ended != nil {
-		if err := s.Ended(ctx, r, pipeline.Canceled); err != nil {
-			s.Log.WarnContext(ctx, "end of request not announced", "request_id", r.ID, "stage", "", "error", err.Error())
+		if err := s.Ended(ctx, request, pipeline.Canceled); err != nil {
+			s.Log.WarnContext(ctx, "end of request not announced", "request_id", request.ID, "stage", "", "error", err.Error())
 		}
 	}
 	return nil
@@ -110,5 +113,6 @@ func (s *Service) redeliver(r *http.Request) (int, any, error) {
 	if err := s.Ended(ctx, state.Request, state.Status); err != nil {
 		return 0, nil, err
 	}
+	s.audit(r, tenant.WebhookRedelivered, "request_id", state.ID, "caller", tenant.Named(state.Caller))
 	return http.StatusAccepted, map[string]string{"request_id": state.ID}, nil
 }

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -59,7 +61,8 @@ func (w *world) ofCaller(session, caller string) pipeline.Request {
 	if _, err := artifacts.PutJSON(w.t.Context(), w.store, "artifacts", artifacts.RequestName(r.ID), r, artifacts.PutOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
-	for name, content := range map[string]string{artifacts.WebhookTargetName(r.ID): `{"url":"https://app.example/hook"}`, artifacts.ShareName(r.ID, "s"): `{}`,
+	for name, content := range map[string]string{artifacts.WebhookTargetName(r.ID): `{"url":"https://app.example/hook"}`,
+		artifacts.MailTargetName(r.ID): `{"address":"ada@` + session + `.example"}`, artifacts.ShareName(r.ID, "s"): `{}`,
 		artifacts.NotesName(r.ID): `{"notes":[]}`} {
 		if _, err := w.store.Put(w.t.Context(), "artifacts", name, strings.NewReader(content), artifacts.PutOptions{}); err != nil {
 			w.t.Fatal(err)
@@ -68,7 +71,10 @@ func (w *world) ofCaller(session, caller string) pipeline.Request {
 	return r
 }
 
-type purgeAnswer struct{ Requests, Objects, Active, Waiting int }
+type purgeAnswer struct {
+	Requests, Objects, Active, Waiting, Keys int
+	KeysLeft                                 int `json:"keys_left"`
+}
 
 // TestACallerIsErased: all that a tenant left goes from every bucket and from the queue, what is at work only when it was canceled and its
 // worker has stopped writing; nothing of another tenant goes. Listings before and after say so.
@@ -123,6 +129,65 @@ func TestACallerIsErased(t *testing.T) {
 	}
 	if left := w.traceOf(spared.ID, spared.TokenHash); len(left) != len(before[spared.ID]) {
 		t.Errorf("of another caller %v are left of %v", left, before[spared.ID])
+	}
+}
+
+// TestATenantIsDeleted: listings before and after show that every object, key and address of a tenant goes, those of a submission that died
+// without a record, too; that a key opens nothing before the last request is deleted; and that nothing of a tenant with a name that begins
+// alike goes.
+func TestATenantIsDeleted(t *testing.T) {
+	w := newWorld(t)
+	done, active, died := w.ofCaller("done", "key:app"), w.ofCaller("active", "key:app"), w.ofCaller("died", "key:app")
+	spared := w.ofCaller("spared", "key:app2")
+	w.finish(done.ID)
+	w.finish(spared.ID)
+	if err := w.store.Delete(t.Context(), pipeline.Object{Bucket: "artifacts", Name: artifacts.RequestName(died.ID)}); err != nil {
+		t.Fatal(err)
+	}
+	ring := tenant.NewRing(nil, tenant.Register{Store: w.store, Bucket: "artifacts"}, w.now, w.service.Log)
+	var secret string
+	for _, name := range []string{"app", "app", "app2"} {
+		secret = get[addedKey](w, "POST", "/keys", `{"name":"`+name+`"}`, 201).Secret
+		if _, err := ring.Caller(t.Context(), secret, tenant.Submit); err != nil {
+			t.Fatal(err)
+		}
+		w.time = w.time.Add(time.Minute)
+	}
+	words := []string{done.ID, active.ID, died.ID, "key:app\"", "keys/app/", "key-use/app/", "ada@done", "ada@active", "ada@died", `"name": "app"`}
+	for _, word := range words {
+		if len(w.traceOf(word)) == 0 {
+			t.Fatalf("nothing has %s, so its end would prove nothing", word)
+		}
+	}
+	before := w.traceOf("app2", spared.ID, "ada@spared")
+	ask := `{"caller":"key:app","cancel":true,"keys":true}`
+	erase := func(body string, want purgeAnswer) {
+		t.Helper()
+		got := get[purgeAnswer](w, "POST", "/purge", body, 200)
+		if got.Objects = 0; got != want {
+			t.Errorf("%s: %+v, want %+v", body, got, want)
+		}
+	}
+	for _, bad := range []string{`{"keys":true}`, `{"keys":true,"caller":"192.0.2.1"}`, `{"keys":true,"caller":"key:a/b"}`, `{"keys":true,"caller":"key:app","older_than_s":86400}`,
+		`{"keys":true,"caller":"key:app","request_id":"` + done.ID + `"}`} {
+		w.refused("POST", "/purge", bad, 400, "invalid_keys")
+	}
+	erase(`{"caller":"key:app","keys":true,"dry_run":true}`, purgeAnswer{Requests: 2, Active: 1, KeysLeft: 2})
+	erase(ask, purgeAnswer{Requests: 2, Waiting: 1, KeysLeft: 2})
+	w.time = w.time.Add(3 * time.Minute)
+	if got := w.traceOf("keys/app/"); len(got) != 2 {
+		t.Errorf("keys that may have been used meanwhile are gone: %v", got)
+	}
+	erase(ask, purgeAnswer{Requests: 1, Keys: 2})
+	erase(ask, purgeAnswer{})
+	if left := w.traceOf(words...); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	if after := w.traceOf("app2", spared.ID, "ada@spared"); !slices.Equal(after, before) {
+		t.Errorf("of another tenant %v are left of %v", after, before)
+	}
+	if _, err := ring.Caller(t.Context(), secret, tenant.Submit); err != nil {
+		t.Errorf("the other tenant's key: %v", err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package operators
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/internal/tenant"
+	"github.com/splatworks/splatworks/pipeline"
 )
 
 // keyRow is a key as operators see it: without its hash, which nobody needs.
@@ -89,7 +89,7 @@ func (s *Service) addKey(r *http.Request) (int, any, error) {
 	if err := s.register().Add(r.Context(), k); err != nil {
 		return 0, nil, err
 	}
-	s.logKey(r.Context(), "API key added", k)
+	s.auditKey(r, tenant.KeyAdded, k)
 	return http.StatusCreated, map[string]any{"asked": s.AskKeys, "secret": secret, "key": s.keyRow(k, time.Time{})}, nil
 }
 
@@ -103,11 +103,11 @@ func (s *Service) revokeKey(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if first {
-		s.logKey(r.Context(), "API key revoked", k)
+		s.auditKey(r, tenant.KeyRevoked, k)
 	}
 	return http.StatusOK, s.keyRow(k, time.Time{}), nil
 }
 
-func (s *Service) logKey(ctx context.Context, what string, k tenant.Key) {
-	s.Log.InfoContext(ctx, what, "key", k.ID, "caller", k.Name, "scopes", k.Scopes)
+func (s *Service) auditKey(r *http.Request, action tenant.Action, k tenant.Key) {
+	s.audit(r, action, "key", k.ID, "caller", pipeline.KeyCaller+k.Name, "scopes", k.Scopes)
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -24,10 +26,13 @@ type purgeAsked struct {
 	RequestID  string  `json:"request_id"`
 	Caller     string  `json:"caller"` // as records have it: key:NAME, or an address
 	Cancel     bool    `json:"cancel"` // those that have not ended
+	Keys       bool    `json:"keys"`   // the caller's API keys, too: at once they are revoked, and deleted with the last request
 	DryRun     bool    `json:"dry_run"`
 }
 
 func (a purgeAsked) named() bool { return a.RequestID != "" || a.Caller != "" }
+
+func (a purgeAsked) keyName() string { return strings.TrimPrefix(a.Caller, pipeline.KeyCaller) }
 
 func (a purgeAsked) check() error {
 	switch age := a.OlderThanS; {
@@ -35,6 +40,8 @@ func (a purgeAsked) check() error {
 		return refuse(http.StatusBadRequest, "invalid_request_id", fmt.Sprintf("%.40q is not the id of a request.", a.RequestID), "GET /requests lists them.")
 	case a.Cancel && !a.named():
 		return refuse(http.StatusBadRequest, "invalid_cancel", "cancel needs a request_id or a caller.", "Say whose requests are to be canceled.")
+	case a.Keys && (a.RequestID != "" || age != 0 || !strings.HasPrefix(a.Caller, pipeline.KeyCaller) || tenant.CheckName(a.keyName()) != nil):
+		return refuse(http.StatusBadRequest, "invalid_keys", "keys needs a caller of the form key:NAME and nothing else that limits what is deleted.", "Say whose keys are to be deleted.")
 	case age == 0 && a.named():
 		return nil
 	case !(age >= minPurgeAge.Seconds() && age <= 1e9):
@@ -50,8 +57,13 @@ type purgeAnswer struct {
 	Bytes    int64 `json:"bytes"`
 	Active   int   `json:"active"`  // requests that were named, have not ended, and stay
 	Waiting  int   `json:"waiting"` // that were named and ended just now: their workers may still write
+	Keys     int   `json:"keys"`
+	KeysLeft int   `json:"keys_left"` // revoked, and not deleted before all else is
 	DryRun   bool  `json:"dry_run"`
 }
+
+// whole says whether nothing is left of what was named.
+func (a purgeAnswer) whole() bool { return a.Active == 0 && a.Waiting == 0 }
 
 // purge serves POST /purge: everything that requests left which ended so long ago, or that are named by their id or their caller, is
 // deleted from all buckets; of the named ones the queue keeps nothing either. A request that has not ended is never touched, whatever
@@ -67,11 +79,16 @@ func (s *Service) purge(r *http.Request) (int, any, error) {
 	}
 	ctx := r.Context()
 	done := purgeAnswer{DryRun: ask.DryRun}
+	if err := s.revokeAll(r, ask, &done); err != nil { // first, so that no request comes after those that are deleted
+		return 0, nil, err
+	}
 	var doomed []string // collected first: deleting while listing would shift pages
+	recorded := map[string]bool{}
 	for record, err := range s.archive().Records(ctx) {
+		recorded[record.Request.ID] = true
 		if err == nil && ask.means(record.Request) {
 			var now bool
-			if now, err = s.mayGo(ctx, ask, record, &done); err == nil && now {
+			if now, err = s.mayGo(r, ask, record, &done); err == nil && now {
 				doomed = append(doomed, record.Request.ID)
 			}
 		}
@@ -79,7 +96,11 @@ func (s *Service) purge(r *http.Request) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	for _, id := range doomed {
+	abandoned, err := s.abandoned(ctx, ask, recorded)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, id := range append(doomed, abandoned...) {
 		n, b, err := s.purgeRequest(ctx, id, ask.DryRun)
 		if err == nil && ask.named() && !ask.DryRun {
 			err = s.Queue.Forget(ctx, id)
@@ -88,10 +109,26 @@ func (s *Service) purge(r *http.Request) (int, any, error) {
 			return 0, nil, err
 		}
 		done.Requests, done.Objects, done.Bytes = done.Requests+1, done.Objects+n, done.Bytes+b
+		if !ask.DryRun {
+			s.audit(r, tenant.RequestPurged, "request_id", id, "objects", n, "bytes", b)
+		}
 	}
-	s.Log.InfoContext(ctx, "purged", "requests", done.Requests, "objects", done.Objects, "bytes", done.Bytes, "active", done.Active, "waiting", done.Waiting,
-		"of_request", ask.RequestID, "of_caller", ask.Caller, "dry_run", ask.DryRun)
+	if err := s.deleteKeys(r, ask, &done); err != nil {
+		return 0, nil, err
+	}
+	if !ask.DryRun {
+		s.audit(r, tenant.RequestsPurged, "requests", done.Requests, "objects", done.Objects, "bytes", done.Bytes, "active", done.Active, "waiting", done.Waiting,
+			"of_request", ask.RequestID, "of_caller", ask.audited())
+	}
 	return http.StatusOK, done, nil
+}
+
+// audited is the caller as an audit row has it.
+func (a purgeAsked) audited() string {
+	if a.Caller == "" {
+		return ""
+	}
+	return tenant.Named(a.Caller)
 }
 
 // means says whether a request is one that was named.
@@ -100,8 +137,8 @@ func (a purgeAsked) means(r pipeline.Request) bool {
 }
 
 // mayGo says whether a request can be deleted now, and counts those that were named and cannot. If it is to be canceled, it is.
-func (s *Service) mayGo(ctx context.Context, ask purgeAsked, record queue.Record, done *purgeAnswer) (bool, error) {
-	ended, err := s.ended(ctx, record)
+func (s *Service) mayGo(r *http.Request, ask purgeAsked, record queue.Record, done *purgeAnswer) (bool, error) {
+	ended, err := s.ended(r.Context(), record)
 	if err != nil {
 		return false, err
 	}
@@ -114,7 +151,7 @@ func (s *Service) mayGo(ctx context.Context, ask purgeAsked, record queue.Record
 			return false, nil
 		}
 		if !ask.DryRun {
-			if err := s.cancel(ctx, record.Request); err != nil && !errors.Is(err, queue.ErrTerminal) { // it ended meanwhile
+			if err := s.cancel(r, record.Request); err != nil && !errors.Is(err, queue.ErrTerminal) { // it ended meanwhile
 				return false, err
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -57,7 +58,7 @@ func (s *Service) retry(r *http.Request) (int, any, error) {
 	if err := s.begin(ctx, request, ask.Stage, input, webhookOf); err != nil {
 		return 0, nil, err
 	}
-	s.Log.InfoContext(ctx, "retry", "request_id", request.ID, "of", old.ID, "stage", ask.Stage)
+	s.audit(r, tenant.RequestRetried, "request_id", request.ID, "of", old.ID, "stage", ask.Stage, "caller", tenant.Named(request.Caller))
 	answer := map[string]string{"request_id": request.ID, "session_id": request.SessionID}
 	if token != "" {
 		answer["callback_token"] = token

@@ -104,6 +104,22 @@ func (w *world) register() tenant.Register {
 	return tenant.Register{Store: w.store, Bucket: "artifacts"}
 }
 
+// TestAuditOfACancel: a client's cancel is one row, by its key's name and never by its address.
+func TestAuditOfACancel(t *testing.T) {
+	key, k := newKey(t, "app")
+	for by, w := range map[string]*world{"key:app": newWorld(t, func(c *trigger.Config) { asks(c, k) }), "client": newWorld(t)} {
+		a := decode[api.Accepted](t, w.call("POST", "/trigger-reconstruction", `{"session_id":"s"}`, "X-Api-Key: "+key))
+		for range 2 { // the second changes nothing
+			if rec := w.call("POST", "/cancel", "", "Authorization: Bearer "+a.CallbackToken); rec.Code != 200 {
+				t.Fatal(rec.Code)
+			}
+		}
+		if n := strings.Count(w.log.String(), `"audit":"request_canceled","by":"`+by+`","request_id":"`+a.RequestID+`"`); n != 1 {
+			t.Errorf("%d rows by %s: %s", n, by, w.log.String())
+		}
+	}
+}
+
 // TestStoredKeys: what each operation answers to a key that is good, revoked, expired, or for something else, and to one that nobody can
 // look up. No answer and no line of the log has a secret, and no address is taken for a key.
 func TestStoredKeys(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -156,7 +157,7 @@ func (s *Service) cancel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if ended {
-		s.Log.InfoContext(ctx, "canceled", "request_id", state.ID, "stage", state.Stage)
+		tenant.Audit(ctx, s.Log, tenant.RequestCanceled, tenant.Named(state.Caller), "request_id", state.ID, "stage", state.Stage)
 		s.ended(ctx, state)
 	}
 	s.answerStatus(ctx, w, r, state)

@@ -330,7 +330,7 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	d.call(ask{operation: "GET /status/{id}"})
 	d.call(ask{operation: "GET /trace/{id}"})
 	d.call(ask{operation: "GET /objects/{id}"})
-	for _, bad := range []string{`{"older_than_s":1}`, `{"request_id":"x"}`, `{"cancel":true,"older_than_s":1e9}`} {
+	for _, bad := range []string{`{"older_than_s":1}`, `{"request_id":"x"}`, `{"cancel":true,"older_than_s":1e9}`, `{"keys":true}`} {
 		d.call(ask{operation: "POST /purge", body: bad})
 	}
 	d.call(ask{operation: "POST /purge", body: `{"older_than_s":1e9,"dry_run":true}`})

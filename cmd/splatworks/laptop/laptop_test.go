@@ -378,3 +378,33 @@ func TestHowAWorkerEndedIsSaid(t *testing.T) {
 		t.Errorf("failure of a worker that continued: %+v", f)
 	}
 }
+
+// TestKeysOutliveTheQueue: a key that an operator adds opens at once, nothing else does, and a loss of Redis changes nothing.
+func TestKeysOutliveTheQueue(t *testing.T) {
+	need(t)
+	o := options(t.TempDir())
+	o.AskKeys = true
+	b := start(t, o)
+	operators := &http.Client{Transport: socket.Transport(b.Operators)}
+	resp, answer := call(t, operators, "POST", "http://operators/keys", "", `{"name":"app"}`)
+	var added struct{ Secret string }
+	if err := json.Unmarshal([]byte(answer), &added); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s, %v", resp.Status, answer, err)
+	}
+	ask := func(session, key string) int {
+		resp, _ := call(t, http.DefaultClient, "POST", b.URL+"/trigger-reconstruction", "", `{"session_id":"`+session+`"}`, "Content-Type", "application/json", "X-Api-Key", key)
+		return resp.StatusCode
+	}
+	if got, without := ask("a", added.Secret), ask("b", ""); got != http.StatusAccepted || without != http.StatusUnauthorized {
+		t.Errorf("with the key %d, without %d", got, without)
+	}
+	stop(t, b)
+	if err := os.RemoveAll(filepath.Join(o.Dir, "cloud", "redis")); err != nil {
+		t.Fatal(err)
+	}
+	b = start(t, o)
+	defer stop(t, b)
+	if got, again := ask("c", added.Secret), ask("a", added.Secret); got != http.StatusAccepted || again != http.StatusConflict {
+		t.Errorf("after the loss %d, for a session that is taken %d", got, again)
+	}
+}
