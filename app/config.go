@@ -57,8 +57,9 @@ type Config struct {
 	MaxImages       int     `env:"MAX_IMAGES, default=1000"`
 	MaxLongEdgePx   int     `env:"MAX_LONG_EDGE_PX, default=1920"`
 	MaxPriority     int     `env:"MAX_PRIORITY, default=0"`
-	KeyLimits       string  `env:"API_KEY_LIMITS"` // JSON by the name of an API key: {"app": {"max_priority": 100}}
-	FairShare       bool    `env:"FAIR_SHARE"`     // callers of equal priority take turns; the same in all programs of a deployment
+	MaxRequestsDay  int     `env:"MAX_REQUESTS_DAY, default=0"` // in any 24 hours; 0: no limit
+	KeyLimits       string  `env:"API_KEY_LIMITS"`              // JSON by the name of an API key: {"app": {"max_priority": 100}}
+	FairShare       bool    `env:"FAIR_SHARE"`                  // callers of equal priority take turns; the same in all programs of a deployment
 
 	// Mails, where there are any. The trigger function needs to know the sender alone, and notify all of it.
 	MailFrom string `env:"MAIL_FROM"` // sender ("Splatworks <splats@example.com>"); empty: the request API takes no addresses
@@ -173,7 +174,7 @@ func (c Config) checkCallers() (problems []error) {
 	}
 	general := c.Spending()
 	if err := general.Check(); err != nil {
-		problems = append(problems, fmt.Errorf("MAX_TRAIN_BUDGET_S, MAX_IMAGES, MAX_LONG_EDGE_PX, MAX_PRIORITY: %w", err))
+		problems = append(problems, fmt.Errorf("MAX_TRAIN_BUDGET_S, MAX_IMAGES, MAX_LONG_EDGE_PX, MAX_PRIORITY, MAX_REQUESTS_DAY: %w", err))
 	}
 	if _, err := trigger.ParseKeyLimits(c.KeyLimits, general); err != nil {
 		problems = append(problems, fmt.Errorf("API_KEY_LIMITS: %w", err))
@@ -194,7 +195,7 @@ var DefaultSpending = trigger.Limits{TrainBudgetS: 3600, Images: 1000, LongEdgeP
 
 // Spending is what every caller may spend on a request.
 func (c Config) Spending() trigger.Limits {
-	return trigger.Limits{TrainBudgetS: c.MaxTrainBudgetS, Images: c.MaxImages, LongEdgePx: c.MaxLongEdgePx, Priority: c.MaxPriority}
+	return trigger.Limits{TrainBudgetS: c.MaxTrainBudgetS, Images: c.MaxImages, LongEdgePx: c.MaxLongEdgePx, Priority: c.MaxPriority, Requests: c.MaxRequestsDay}
 }
 
 // keysAsked says whether the request API asks for API keys.
@@ -248,7 +249,7 @@ func (c Config) Environ() []string {
 		"CORS_ORIGINS": strings.Join(c.Origins, ","), "API_KEYS": strings.Join(c.APIKeys, ","), "ASK_KEYS": strconv.FormatBool(c.AskKeys), "LOOPBACK_WEBHOOKS": strconv.FormatBool(c.LoopbackWebhooks),
 		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10),
 		"PROXIES": strconv.Itoa(c.Proxies), "CONCURRENCY": strconv.Itoa(c.Concurrent), "MAX_TRAIN_BUDGET_S": strconv.FormatFloat(c.MaxTrainBudgetS, 'g', -1, 64),
-		"MAX_IMAGES": strconv.Itoa(c.MaxImages), "MAX_LONG_EDGE_PX": strconv.Itoa(c.MaxLongEdgePx), "MAX_PRIORITY": strconv.Itoa(c.MaxPriority),
+		"MAX_IMAGES": strconv.Itoa(c.MaxImages), "MAX_LONG_EDGE_PX": strconv.Itoa(c.MaxLongEdgePx), "MAX_PRIORITY": strconv.Itoa(c.MaxPriority), "MAX_REQUESTS_DAY": strconv.Itoa(c.MaxRequestsDay),
 		"API_KEY_LIMITS": c.KeyLimits, "FAIR_SHARE": strconv.FormatBool(c.FairShare), "SLOTS": list(slots), "MACHINES": list(c.Machines), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORKER_NAME": c.Worker, "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),

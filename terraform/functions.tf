@@ -29,6 +29,7 @@ module "trigger" {
     MAX_IMAGES         = tostring(var.request_limits.max_images)
     MAX_LONG_EDGE_PX   = tostring(var.request_limits.max_long_edge_px)
     MAX_PRIORITY       = tostring(var.request_limits.max_priority)
+    MAX_REQUESTS_DAY   = tostring(var.request_limits.max_requests_day)
     API_KEY_LIMITS     = jsonencode({ for name, limits in var.api_key_limits : name => { for limit, value in limits : limit => value if value != null } })
     DEPTH_NAMES        = join(",", var.depth_names)
     MAIL_FROM          = try(var.mail.from, "")

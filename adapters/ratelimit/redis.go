@@ -33,9 +33,17 @@ func NewRedis(rdb redis.Scripter, prefix string, limit Limit, now func() time.Ti
 
 // Admit implements Limiter, in one round trip.
 func (r *Redis) Admit(ctx context.Context, caller string) (time.Duration, error) {
-	sum := sha256.Sum256([]byte(caller)) // bounds the key and keeps addresses and API keys out of it
-	keys := []string{r.prefix + "{rl}:c:" + hex.EncodeToString(sum[:16])}
-	wait, err := r.admit.Run(ctx, r.rdb, keys, r.now().UnixMicro(), r.limit.Window.Microseconds(), r.limit.Calls).Int64()
+	return r.admitWithin(ctx, caller, r.limit.Calls)
+}
+
+// key is where the calls of a caller are counted. The hash bounds it and keeps addresses and API keys out of it.
+func (r *Redis) key(caller string) string {
+	sum := sha256.Sum256([]byte(caller))
+	return r.prefix + "{rl}:c:" + hex.EncodeToString(sum[:16])
+}
+
+func (r *Redis) admitWithin(ctx context.Context, caller string, calls int) (time.Duration, error) {
+	wait, err := r.admit.Run(ctx, r.rdb, []string{r.key(caller)}, r.now().UnixMicro(), r.limit.Window.Microseconds(), calls).Int64()
 	if err != nil {
 		return 0, fmt.Errorf("ask the rate limit: %w", err)
 	}

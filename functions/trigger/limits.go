@@ -2,12 +2,15 @@ package trigger
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/internal/serve"
@@ -20,6 +23,7 @@ type Limits struct {
 	Images       int     `json:"max_images"`
 	LongEdgePx   int     `json:"max_long_edge_px"` // of the training images
 	Priority     int     `json:"max_priority"`     // 0: nobody goes before others
+	Requests     int     `json:"max_requests_day"` // taken in, in any 24 hours; 0: no limit
 }
 
 // NoLimits is all that the vocabulary allows: what the owner of a laptop may ask of it.
@@ -27,6 +31,9 @@ var NoLimits = Limits{TrainBudgetS: pipeline.MaxTrainBudgetS, Images: pipeline.M
 
 // minTrainBudgetS is the lowest limit of a training: every preset's own training is shorter.
 const minTrainBudgetS = 300
+
+// maxRequestsDay is the highest limit of requests: each that counts takes some bytes of Redis for a day.
+const maxRequestsDay = 100_000
 
 // Check says what is wrong with limits.
 func (l Limits) Check() error {
@@ -39,6 +46,8 @@ func (l Limits) Check() error {
 		return fmt.Errorf("the limit of the long edge must be between 64 and %d", pipeline.MaxLongEdgePx)
 	case l.Priority < 0 || l.Priority > pipeline.MaxPriority:
 		return fmt.Errorf("the limit of the priority must be between 0 and %d", pipeline.MaxPriority)
+	case l.Requests < 0 || l.Requests > maxRequestsDay:
+		return fmt.Errorf("the limit of requests a day must be between 0 (no limit) and %d", maxRequestsDay)
 	}
 	return nil
 }
@@ -76,6 +85,36 @@ func (s *Service) limitsOf(caller string) Limits {
 		}
 	}
 	return s.Limits
+}
+
+// take counts a request that is about to be taken in. One that is not then must be returned.
+func (s *Service) take(ctx context.Context, caller string) *serve.Problem {
+	most := s.limitsOf(caller).Requests
+	if s.Quota == nil || most == 0 {
+		return nil
+	}
+	wait, err := s.Quota.Take(ctx, caller, most)
+	if err != nil {
+		return s.broken(ctx, "limiter", err)
+	}
+	if wait > 0 {
+		return &serve.Problem{Status: http.StatusTooManyRequests, Code: "quota_exceeded", Retryable: true, RetryAfter: wait,
+			Detail: fmt.Sprintf("At most %d requests are taken in 24 hours, and they were.", most),
+			Advice: "Wait as long as Retry-After says, or ask the operator for a higher limit."}
+	}
+	return nil
+}
+
+// untake returns a request that was counted and not taken in.
+func (s *Service) untake(ctx context.Context, caller string) {
+	if s.Quota == nil || s.limitsOf(caller).Requests == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // even when the client has hung up
+	defer cancel()
+	if err := s.Quota.Return(ctx, caller); err != nil {
+		s.Log.WarnContext(ctx, "a request that was not taken in counts against its caller's day", "error", err.Error())
+	}
 }
 
 // checkLimits refuses what the operator does not allow, what cannot be done by the deadline, and models that are not there.

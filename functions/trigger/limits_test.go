@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,80 @@ import (
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/pipeline"
 )
+
+// TestRequestsOfADay: a caller's requests of 24 hours are counted once they are taken in, so not the bad calls, repetitions, taken sessions
+// and those that something failed for; each key by its own number, and at once no more than there may be.
+func TestRequestsOfADay(t *testing.T) {
+	checkQuota(t, func(string, *httptest.ResponseRecorder) {})
+}
+
+func checkQuota(t *testing.T, check func(operation string, rec *httptest.ResponseRecorder)) {
+	t.Helper()
+	plain, plainKey := newKey(t, "plain")
+	paid, paidKey := newKey(t, "paid")
+	w := newWorld(t, func(c *trigger.Config) {
+		asks(c, plainKey, paidKey)
+		c.Quota = ratelimittest.NewQuota(24*time.Hour, c.Now)
+		c.Limits = trigger.NoLimits
+		c.Limits.Requests = 2
+		own := trigger.NoLimits
+		own.Requests = 20
+		c.KeyLimits = map[string]trigger.Limits{"paid": own}
+	})
+	submit := func(key, session string, headers ...string) *httptest.ResponseRecorder {
+		rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"`+session+`"}`, append(headers, "X-Api-Key: "+key)...)
+		check("POST /trigger-reconstruction", rec)
+		return rec
+	}
+	taken := func(rec *httptest.ResponseRecorder) {
+		t.Helper()
+		if rec.Code != 202 {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+	}
+	const once = "Idempotency-Key: once"
+	taken(submit(plain, "a", once))
+	taken(submit(plain, "a", once))
+	problem(t, submit(plain, "a"), 409, "duplicate_session")
+	problem(t, submit(plain, "/"), 400, "invalid_session_id")
+	for _, what := range []string{"sign", "submit", "put"} {
+		w.fail(what, true)
+		if rec := submit(plain, "broken"); rec.Code != 503 {
+			t.Fatalf("%s: %d", what, rec.Code)
+		}
+		w.fail(what, false)
+	}
+	w.advance(time.Hour)
+	taken(submit(plain, "b"))
+	rec := submit(plain, "c")
+	if p := problem(t, rec, 429, "quota_exceeded"); !strings.Contains(p.Detail, "2 requests") || rec.Header().Get("Retry-After") != strconv.Itoa(23*3600) || !p.Retryable {
+		t.Errorf("%+v %v", p, rec.Header())
+	}
+	taken(submit(plain, "a", once))
+	taken(submit(paid, "a"))
+	w.advance(23*time.Hour - time.Second)
+	problem(t, submit(plain, "c"), 429, "quota_exceeded")
+	w.advance(time.Second)
+	taken(submit(plain, "c"))
+
+	var answers [40]int
+	var calls sync.WaitGroup
+	for i := range answers {
+		calls.Go(func() { answers[i] = w.call("POST", "/trigger-reconstruction", `{"session_id":"s`+strconv.Itoa(i)+`"}`, "X-Api-Key: "+paid).Code })
+	}
+	calls.Wait()
+	n := 0
+	for _, code := range answers {
+		if code == 202 {
+			n++
+		} else if code != 429 {
+			t.Errorf("answered %d", code)
+		}
+	}
+	if n != 19 { // one was taken in 23 hours ago
+		t.Errorf("%d of 40 were taken in", n)
+	}
+}
 
 // TestWhatACallerMaySpendIsTheOperators: each limit is refused with its number, and a key may have limits of its own.
 func TestWhatACallerMaySpendIsTheOperators(t *testing.T) {

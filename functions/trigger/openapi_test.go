@@ -81,6 +81,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	checkNotes(t, check)
 	checkEstimates(t, check)
 	checkKeys(t, check)
+	checkQuota(t, check)
 
 	done := w.trigger("done")
 	w.finish(done.RequestID)

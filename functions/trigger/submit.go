@@ -139,7 +139,7 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 		upload, err := s.signUpload(ctx, request, artifacts.UploadName(request.ID, uploadFile), ask.ContentType, s.MaxUploadBytes, now)
 		if err != nil {
 			if earlier == nil {
-				s.callOff(ctx, request.ID)
+				s.callOff(ctx, request)
 			}
 			return api.Accepted{}, false, s.broken(ctx, "signer", err)
 		}
@@ -147,17 +147,17 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 	}
 	if accepted.WebhookSecret, err = s.register(ctx, request.ID, ask); err != nil {
 		if earlier == nil {
-			s.callOff(ctx, request.ID)
+			s.callOff(ctx, request)
 		}
 		return api.Accepted{}, false, s.broken(ctx, "storage", err)
 	}
 	if earlier == nil {
 		if err := s.record(ctx, request, source); err != nil {
-			s.callOff(ctx, request.ID)
+			s.callOff(ctx, request)
 			return api.Accepted{}, false, s.broken(ctx, "storage", err)
 		}
 		if err := s.keep(ctx, request); err != nil {
-			s.callOff(ctx, request.ID)
+			s.callOff(ctx, request)
 			return api.Accepted{}, false, s.broken(ctx, "queue", err)
 		}
 		serve.About(ctx, slog.String("request_id", request.ID), slog.Any("stage", pipeline.First()))
@@ -206,10 +206,16 @@ func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.
 		err = nil
 	}
 	if err == nil {
-		if problem := s.admit(ctx, s.Total, allCallers); problem != nil {
+		if problem := s.take(ctx, request.Caller); problem != nil {
 			return problem
 		}
-		err = s.Queue.Submit(ctx, request) // a call for the same session that came at the same time may be first
+		if problem := s.admit(ctx, s.Total, allCallers); problem != nil {
+			s.untake(ctx, request.Caller)
+			return problem
+		}
+		if err = s.Queue.Submit(ctx, request); err != nil { // a call for the same session that came at the same time may be first
+			s.untake(ctx, request.Caller)
+		}
 	}
 	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
 		p := &serve.Problem{Status: http.StatusConflict, Code: duplicateSession, Detail: "This session_id already has a reconstruction that is active or done.",
@@ -240,9 +246,11 @@ func (s *Service) owns(ctx context.Context, caller, token, requestID string) boo
 
 // callOff ends a request that could not be taken in whole. The client must be able to try again at once, even when it is
 // the client's hanging up that brought us here.
-func (s *Service) callOff(ctx context.Context, requestID string) {
+func (s *Service) callOff(ctx context.Context, r pipeline.Request) {
+	requestID := r.ID
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	s.untake(undo, r.Caller)
 	if err := s.Queue.Cancel(undo, requestID); err != nil {
 		s.Log.WarnContext(ctx, "submission not called off; it can be taken over soon", "request_id", requestID, "stage", pipeline.First(), "error", err.Error())
 	}

@@ -25,6 +25,13 @@ type Limiter interface {
 	Admit(ctx context.Context, caller string) (retryAfter time.Duration, err error)
 }
 
+// Quota counts what callers take in any 24 hours. Take admits one of at most that number (0, nil) or says how long to wait; Return takes one back
+// that was not used.
+type Quota interface {
+	Take(ctx context.Context, caller string, most int) (retryAfter time.Duration, err error)
+	Return(ctx context.Context, caller string) error
+}
+
 // UploadSpec is what an upload URL is bound to.
 type UploadSpec struct {
 	Bucket, Name string
@@ -105,6 +112,8 @@ type Config struct {
 
 	// Total, when set, limits the submissions of all callers together that are taken in, and no others.
 	Total Limiter
+	// Quota, when set, counts the requests of each caller that has a limit of them.
+	Quota Quota
 	// Changes, when set, limits the calls that change a request, by request id, and each caller's questions for an estimate.
 	Changes Limiter
 	// Limits are every caller's; zero: NoLimits. KeyLimits are those of callers with an API key of that name.

@@ -67,6 +67,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	b.put(b.storageURL(), "artifacts", "shares/"+done.RequestID+"/"+hex.EncodeToString(hash[:16])+".json", `{"created_at":"2026-01-01T00:00:00Z","manifest":{"bucket":"artifacts","name":"none","generation":"1"}}`)
 	deployed.call(ask{operation: getShared, token: lost})
 	deployed.checkFloods(redis, unsigned, flood, good)
+	deployed.checkQuota(redis)
 	public.checkStreams(several)
 	// A database of its own in the same server: all is lost, and nothing has rebuilt it yet.
 	rebuilding := public.at(b.startFront(storage.server.URL, redis.url()+"?db=1"))
@@ -173,6 +174,16 @@ func (d *driven) checkFloods(redis redisServer, unsigned, flood string, good map
 	redis.command("ACL SETUSER default allkeys")
 }
 
+// checkQuota gets what the one request a day of the caller "one" is answered when it was taken in already, as its count says.
+func (d *driven) checkQuota(redis redisServer) {
+	d.t.Helper()
+	sum := sha256.Sum256([]byte("key:one"))
+	redis.command(fmt.Sprintf(`EVAL "redis.call('LPUSH', KEYS[1], ARGV[1]) return {ok = 'OK'}" 1 trigger-day{rl}:c:%s %d`, hex.EncodeToString(sum[:16]), time.Now().UnixMicro()))
+	if rec := d.call(ask{operation: postTrigger, body: `{"session_id":"one-more"}`, headers: []string{"X-Api-Key: " + onceKey}}); rec.Code != http.StatusTooManyRequests {
+		d.t.Errorf("over the quota: %d %s", rec.Code, rec.Body)
+	}
+}
+
 // checkStreams holds as many streams of a request as one may have open, and asks for another.
 func (d *driven) checkStreams(token string) {
 	t := d.t
@@ -198,8 +209,11 @@ func (d *driven) checkStreams(token string) {
 	}
 }
 
-// frontKey is the API key that the deployed functions ask for.
-const frontKey = "splatworks_e2e"
+// frontKey is the API key that the deployed functions ask for, and onceKey one that may ask for one request a day.
+const (
+	frontKey = "splatworks_e2e"
+	onceKey  = "splatworks_once"
+)
 
 var withKey = []string{"X-Api-Key: " + frontKey}
 
@@ -224,14 +238,14 @@ func (b *backend) startFront(storage, redis string) (url string) {
 	for _, s := range pipeline.Stages() {
 		inboxes = append(inboxes, string(s)+":inbox-"+string(s))
 	}
-	sum := sha256.Sum256([]byte(frontKey))
+	sum, once := sha256.Sum256([]byte(frontKey)), sha256.Sum256([]byte(onceKey))
 	var log bytes.Buffer
 	cmd := exec.Command(path)
 	cmd.Stderr = &log
 	cmd.Env = []string{"FUNCTION_TARGET=trigger", "PORT=" + strconv.Itoa(address.Port), "REDIS_URL=" + redis, "STORAGE_EMULATOR_HOST=" + storage,
 		"PUBSUB_EMULATOR_HOST=127.0.0.1:1", "INBOX_BUCKETS=" + strings.Join(inboxes, ","), "ARTIFACTS_BUCKET=artifacts", "SOURCE_BUCKETS=sources",
 		"SIGNER_ACCOUNT=nobody@example.com", "HTTPS_PROXY=http://127.0.0.1:1", // nothing is asked outside of this machine
-		"API_KEYS=e2e:" + hex.EncodeToString(sum[:]), "MAX_UPLOAD_BYTES=10", "RATE_LIMIT_CALLER=1000000", "RATE_LIMIT_GLOBAL=1000000", "TMPDIR=" + os.TempDir()}
+		"API_KEYS=e2e:" + hex.EncodeToString(sum[:]) + ",one:" + hex.EncodeToString(once[:]), `API_KEY_LIMITS={"one":{"max_requests_day":1}}`, "MAX_UPLOAD_BYTES=10", "RATE_LIMIT_CALLER=1000000", "RATE_LIMIT_GLOBAL=1000000", "TMPDIR=" + os.TempDir()}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +254,7 @@ func (b *backend) startFront(storage, redis string) (url string) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
-		for _, secret := range append(b.secrets, frontKey) {
+		for _, secret := range append(b.secrets, frontKey, onceKey) {
 			if strings.Contains(log.String(), secret) {
 				t.Error("a token, a key or the signature of a link is in the log of the functions")
 			}
