@@ -362,9 +362,9 @@ func TestOverallProgressIsInProportion(t *testing.T) {
 		p      Progress
 		want   float64
 	}{
-		{func() { o.phase(phaseExtract); o.part(0, 0.4) }, Progress{Command: "feature_extractor", Step: 5, Total: 10}, 0.02},
+		{func() { o.phase(phaseExtract); o.next(0.4) }, Progress{Command: "feature_extractor", Step: 5, Total: 10}, 0.02},
 		{nil, Progress{Command: "feature_extractor", Step: 10, Total: 10}, 0.04},
-		{func() { o.part(0.4, 1) }, Progress{Command: "feature_extractor", Step: 5, Total: 10}, 0.07},
+		{func() { o.next(1) }, Progress{Command: "feature_extractor", Step: 5, Total: 10}, 0.07},
 		{func() { o.phase(phaseMatch) }, Progress{Command: "vocab_tree_builder", Step: 1, Total: 1}, 0.1},
 		{nil, Progress{Command: "sequential_matcher", Step: 1, Total: 10}, 0.17},
 		{nil, Progress{Command: "sequential_matcher", Step: 10, Total: 10}, 0.8},

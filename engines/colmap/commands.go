@@ -78,7 +78,7 @@ type Matching struct {
 type SequentialMatcherOptions struct {
 	DatabasePath     string
 	Overlap          int  // each image is matched with that number of images after it, in order of names; of rigs, of frames with all their images
-	QuadraticOverlap bool // and with those 2, 4, 8, … up to 2^(overlap−1) images later
+	QuadraticOverlap bool // namely those 1, 2, 4, … up to 2^(overlap−1) images later instead of the next
 	// VocabTreePath turns loop detection on: every LoopPeriod-th image is also matched with the LoopImages that look most
 	// like it and are at least LoopDistance images away.
 	VocabTreePath                        string

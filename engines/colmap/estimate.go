@@ -24,7 +24,11 @@ type Estimate struct {
 	MemoryBytes int64   // of the largest command
 
 	phases [numPhases]float64 // wall seconds of each
+	share  float64            // of matching, before pairs are verified
 }
+
+// compared is the part of matching that is over once pairs are compared.
+func (e Estimate) compared() float64 { return cmp.Or(e.share, 0.5) }
 
 // What COLMAP takes on one core of a shared AMD EPYC (Zen 4), fitted to fox at 640 and 960 pixels (50 frames) and to
 // sceaux at 960 (11 photos).
@@ -32,9 +36,11 @@ const (
 	extractSPerPixel = 1.6e-6 // measured 1.55 to 1.77e-6
 	featuresAtPixel  = 1.326  // times pixels to the power of 0.6: 2190 features at 640x360, 3560 at 960x540
 	featuresGrowth   = 0.6    //
-	// matchSPerFeature2 is a pair, times the features of both: measured 1.6e-8 with 2190 features (fox, an idle machine), 2.0 to 2.8e-8
-	// with 2660 (fox), 3960 to 4300 (banana, sceaux) and 6000 (sceaux) on busy ones; photos of 2100 features took 3.9e-8.
-	matchSPerFeature2 = 2.0e-8
+	// Comparing two images, times the features of both, here (nearestBlocks) and by COLMAP.
+	comparedSPerFeature2 = 3.1e-9 // measured 3.1e-9 with 2190 features (fox) and 6000 (sceaux)
+	matchedSPerFeature2  = 2.0e-8
+	// Verifying them, times their features.
+	verifiedSPerFeature = 8e-6
 	// Guided matching compares more of them with each other: 0.085 s more with 2125 features, 0.32 with 4285, 1.3 with 6000.
 	guidedS            = 1.7e-9 // a pair, times its features to the power of
 	guidedGrowth       = 2.3
@@ -95,7 +101,13 @@ func (p Plan) estimateWith(found int, size Size, threads int) Estimate {
 	features := float64(e.Features)
 
 	extract := n * pixels * extractSPerPixel * search.extractCost
-	match := float64(e.Pairs) * pairS(features, search.guided)
+	compare, verify := float64(e.Pairs)*matchedSPerFeature2*features*features, float64(e.Pairs)*verifiedS(features, search.guided)
+	if vectors {
+		likened := float64(e.Matcher.likened(size.Images)) * likenedCost * sampled * features
+		compare = comparedSPerFeature2 * (float64(e.Pairs)*features*features + likened)
+	}
+	match := compare + verify
+	e.share = compare / match
 	global := n * features * globalSPerFeature
 	incremental := n * features * incrementalSPerFeature * math.Pow(max(n/incrementalGrowthImages, 1), incrementalGrowth-1)
 	if size.Images > crossCheckSet || e.Matcher == ByPoses {
@@ -124,9 +136,9 @@ func (p Plan) estimateWith(found int, size Size, threads int) Estimate {
 	return e
 }
 
-// pairS is what matching two images takes, CPU seconds.
-func pairS(features float64, guided bool) float64 {
-	s := matchSPerFeature2 * features * features
+// verifiedS is what verifying the matches of two images takes, and guided matching, CPU seconds.
+func verifiedS(features float64, guided bool) float64 {
+	s := verifiedSPerFeature * features
 	if guided {
 		s += guidedS * math.Pow(features, guidedGrowth)
 	}

@@ -76,11 +76,12 @@ func (r *reconstructor) triangulate(ctx context.Context, m *scene.Reconstruction
 	}
 	r.progress.phase(phaseMatch)
 	r.result.Matcher = ByPoses
-	list := filepath.Join(r.plan.WorkPath, "pairs.txt")
-	if err := writeList(list, pairsOf(m)); err != nil {
-		return nil, fmt.Errorf("preparing matching: %w", err)
+	pairs := pairsOf(m)
+	done, err := r.matchCompared(ctx, Matching{}, func(images []described) ([][2]int, error) { return byNames(images, pairs), nil })
+	if err == nil && !done {
+		err = r.verify(ctx, pairs, Matching{})
 	}
-	if err := r.ran(r.colmap.MatchesImporter(ctx, MatchesImporterOptions{DatabasePath: r.databasePath(), MatchListPath: list})); err != nil {
+	if err != nil {
 		return withoutPoints(m), notOfImages(err)
 	}
 	r.progress.phase(phaseMap)
@@ -203,9 +204,9 @@ func withoutPoints(m *scene.Reconstruction) *scene.Reconstruction {
 	return bare
 }
 
-// pairsOf lists the pairs of images that may show the same by their poses, as matches_importer reads them: those that look in
+// pairsOf lists the pairs of images that may show the same by their poses: those that look in
 // similar directions, the nearest first, and of those farther away fewer and fewer.
-func pairsOf(m *scene.Reconstruction) []string {
+func pairsOf(m *scene.Reconstruction) [][2]string {
 	n := len(m.Images)
 	centers, axes := make([][3]float64, n), make([][3]float64, n)
 	for i := range m.Images {
@@ -233,11 +234,11 @@ func pairsOf(m *scene.Reconstruction) []string {
 			}
 		}
 	}
-	var pairs []string
+	var pairs [][2]string
 	for p := range chosen {
-		pairs = append(pairs, m.Images[p[0]].Name+" "+m.Images[p[1]].Name)
+		pairs = append(pairs, [2]string{m.Images[p[0]].Name, m.Images[p[1]].Name})
 	}
-	slices.SortFunc(pairs, strings.Compare)
+	slices.SortFunc(pairs, func(a, b [2]string) int { return cmp.Or(strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1])) })
 	return pairs
 }
 

@@ -45,9 +45,8 @@ func (r *reconstructor) extractOnce(ctx context.Context) (implausible []string, 
 	t := r.plan.Search.thresholds()
 	begun := 0.0
 	for i, group := range groups {
-		part := float64(len(group.names)) / float64(max(len(r.images), 1))
-		r.progress.part(begun, begun+part)
-		begun += part
+		begun += float64(len(group.names)) / float64(max(len(r.images), 1))
+		r.progress.next(begun)
 		options := FeatureExtractorOptions{
 			DatabasePath: r.databasePath(), ImagePath: r.featurePath(), MaskPath: masks,
 			CameraModel: group.model, CameraParams: group.params, SingleCamera: group.single, DefaultFocalLengthFactor: focalLengthFactor,
@@ -151,10 +150,8 @@ func (m Matcher) Pairs(images, perFrame int) int {
 		if perFrame > 1 {
 			overlap = rigOverlap
 		}
-		for distance := 1; distance <= 1<<(overlap-1); distance++ {
-			if power := distance&(distance-1) == 0; distance <= overlap || power {
-				n += max(frames-distance, 0)
-			}
+		for power := range overlap {
+			n += max(frames-1<<power, 0)
 		}
 		n *= perFrame * perFrame
 		if frames > 2*loopDistance {
@@ -171,11 +168,22 @@ func (m Matcher) Pairs(images, perFrame int) int {
 	return all
 }
 
+// likened is the number of pairs of images that are looked at, by a sample of features, to find those that look alike.
+func (m Matcher) likened(images int) int {
+	switch {
+	case m == Vocabulary:
+		return images * (images - 1)
+	case m == Sequential && images > 2*loopDistance:
+		return images / loopPeriod * max(images-2*loopDistance, 0)
+	}
+	return 0
+}
+
 const (
-	// overlap of sequential matching; with quadratic overlap each frame meets about 16 others: the next 10, and those 16,
-	// 32, … up to 512 later.
-	overlap       = 10
-	pairsPerFrame = overlap + 6
+	// overlap of sequential matching, which is quadratic: each frame meets those 1, 2, 4, … up to 512 later.
+	overlap = 10
+	// pairsPerFrame is where sequential matching saves enough: up to 33 frames every pair is matched.
+	pairsPerFrame = 16
 	// Every loopPeriod-th frame is compared with the loopImages that look most like it and are at least loopDistance away
 	// in time.
 	loopPeriod   = 5
@@ -189,8 +197,7 @@ const (
 	exhaustiveSet = 200
 	// spatialReachM is how far apart photos may be that are matched by GPS.
 	spatialReachM = 1000
-	// rigOverlap is overlap in frames of rigs, which see much of each other: with quadratic overlap each meets the next 5, and
-	// those 8 and 16 later, all of their images.
+	// rigOverlap is overlap in frames of rigs, which see much of each other: each meets those 1, 2, 4, 8 and 16 later, all of their images.
 	rigOverlap = 5
 )
 
@@ -225,14 +232,40 @@ func (r *reconstructor) matchBy(ctx context.Context, matcher Matcher) error {
 	r.result.Matcher = matcher
 	t := r.plan.Search.thresholds()
 	how := Matching{MinNumInliers: t.pairInliers, MaxRatio: t.ratio, GuidedMatching: t.guided, Rigs: r.rigs.any()}
+	overlap := overlap
+	if how.Rigs {
+		overlap = rigOverlap
+	}
+	// Where every frame meets frames far away in any case, there is no loop left to find.
+	loops := matcher == Sequential && r.rigs.frames(r.images) > 2*loopDistance
+	done, err := r.matchCompared(ctx, how, func(images []described) ([][2]int, error) {
+		switch matcher {
+		case Sequential:
+			pairs := r.inSequence(images, overlap)
+			if !loops {
+				return pairs, nil
+			}
+			more, err := r.loops(ctx, images)
+			return append(pairs, more...), err
+		case Spatial:
+			return r.near(images), nil
+		case Vocabulary:
+			return r.alike(ctx, images, func(int, int) bool { return true }, vocabularyImages)
+		}
+		return everyPair(images), nil
+	})
+	if done || err != nil {
+		return err
+	}
+	return r.matchByCOLMAP(ctx, matcher, how, overlap, loops)
+}
+
+// matchByCOLMAP leaves the choice of pairs and their comparison to COLMAP's matchers.
+func (r *reconstructor) matchByCOLMAP(ctx context.Context, matcher Matcher, how Matching, overlap int, loops bool) error {
 	switch matcher {
 	case Sequential:
 		options := SequentialMatcherOptions{DatabasePath: r.databasePath(), Overlap: overlap, QuadraticOverlap: true, Matching: how}
-		if options.Rigs {
-			options.Overlap = rigOverlap
-		}
-		// Where every frame meets frames far away in any case, there is no loop left to find.
-		if r.rigs.frames(r.images) > 2*loopDistance {
+		if loops {
 			tree, err := r.vocabulary(ctx)
 			if canceled(err) {
 				return err

@@ -55,11 +55,11 @@ func (o *overall) phase(p phase) {
 	o.current, o.share, o.parts, o.within = p, 1, make(map[string]float64), [2]float64{}
 }
 
-// part says that the next command does the phase from one fraction of it to another.
-func (o *overall) part(from, to float64) {
+// next says that the next command does the phase from where the one before it ended up to a fraction of it.
+func (o *overall) next(to float64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.within = [2]float64{from, to}
+	o.within, o.parts = [2]float64{o.within[1], to}, make(map[string]float64)
 }
 
 // again says that phases are gone through once more: they share what is left.

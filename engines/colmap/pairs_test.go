@@ -23,10 +23,10 @@ func TestPairsByPoses(t *testing.T) {
 			t.Errorf("%d images: %d pairs, %d are expected", n, len(pairs), want)
 		}
 		for i := range n {
-			if next := (i + 1) % n; !slices.Contains(pairs, fmt.Sprintf("%02d %02d", min(i, next), max(i, next))) {
+			if next := (i + 1) % n; !slices.Contains(pairs, [2]string{fmt.Sprintf("%02d", min(i, next)), fmt.Sprintf("%02d", max(i, next))}) {
 				t.Errorf("%d images: %d is not matched with its neighbour", n, i)
 			}
-			if opposite := (i + n/2) % n; slices.Contains(pairs, fmt.Sprintf("%02d %02d", min(i, opposite), max(i, opposite))) {
+			if opposite := (i + n/2) % n; slices.Contains(pairs, [2]string{fmt.Sprintf("%02d", min(i, opposite)), fmt.Sprintf("%02d", max(i, opposite))}) {
 				t.Errorf("%d images: %d is matched with what looks the other way", n, i)
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"image/png"
 	"io"
 	"os"
@@ -213,26 +212,8 @@ func TestSampleSeeds(t *testing.T) {
 // Searches that look harder find the true poses, too, with options that the installed COLMAP takes.
 func TestHarderSearches(t *testing.T) {
 	c := installed(t)
-	folder := t.TempDir()
 	const used = 8 // of the orbit's frames, 11° apart
-	options := sample.Options{Seed: 4, Frames: 32, Width: 320, Height: 180}
-	capture, err := sample.New(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range used {
-		rgb, img := capture.Frame(i), image.NewNRGBA(image.Rect(0, 0, options.Width, options.Height))
-		for at := range options.Width * options.Height {
-			img.SetNRGBA(at%options.Width, at/options.Width, color.NRGBA{rgb[3*at], rgb[3*at+1], rgb[3*at+2], 255})
-		}
-		out, err := os.Create(filepath.Join(folder, sample.Name(i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(jpeg.Encode(out, img, &jpeg.Options{Quality: 95}), out.Close()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	folder, capture, options := sampleFrames(t, used, 32)
 	for _, search := range []colmap.Search{colmap.SearchLenient, colmap.SearchAffine} {
 		t.Run(search.String(), func(t *testing.T) {
 			result, err := reconstruct(t, c, colmap.Plan{ImagePath: folder, Video: true, Search: search, MaxNumFeatures: 500,

@@ -13,6 +13,7 @@ var avx2Kernels = Kernels{
 	ProjectGroup:  projectGroup(projectGroupAVX2, 8),
 	BackwardGroup: backwardGroup(backwardGroupAVX2, 8),
 	Adam:          avx2Rows.adamRows,
+	Nearest:       nearestBlocks,
 	loss:          avx2Rows.loss(),
 }
 
@@ -23,6 +24,7 @@ var avx512Kernels = Kernels{
 	ProjectGroup:  projectGroup(projectGroupAVX512, 16),
 	BackwardGroup: backwardGroup(backwardGroupAVX512, 16),
 	Adam:          avx512Rows.adamRows,
+	Nearest:       nearestBlocks,
 	loss:          avx512Rows.loss(),
 }
 

@@ -1,6 +1,6 @@
 // Package simd holds the float32 kernels of the Gaussian splat trainer: projecting a group of 16 Gaussians, blending a
 // 16x16-pixel tile, both with their gradients, the photometric loss (L1 and SSIM) with its gradient, Adam, and a few image
-// conversions.
+// conversions; and one kernel of integers that finds the nearest of many feature descriptors.
 //
 // It knows groups, pixels, records and rows, not schedules or threads: package raster sorts, bins and shares out the work,
 // package trainer decides what to do with the gradients. Every kernel is a pure function of its arguments, runs on the
@@ -21,6 +21,7 @@ import (
 
 //go:generate go -C internal/gen run . -kernel blend512 -out ../../blend_avx512_amd64.s -stubs ../../blend_avx512_amd64.go -pkg simd
 //go:generate go -C internal/gen run . -kernel blend256 -out ../../blend_avx2_amd64.s -stubs ../../blend_avx2_amd64.go -pkg simd
+//go:generate go -C internal/gen run . -kernel nearest -out ../../nearest_avx2_amd64.s -stubs ../../nearest_avx2_amd64.go -pkg simd
 //go:generate go -C internal/gen run . -kernel planes -out ../../planes_amd64.s -stubs ../../planes_amd64.go -pkg simd
 //go:generate go -C internal/gen run . -kernel project512 -out ../../project_avx512_amd64.s -stubs ../../project_avx512_amd64.go -pkg simd
 //go:generate go -C internal/gen run . -kernel project256 -out ../../project_avx2_amd64.s -stubs ../../project_avx2_amd64.go -pkg simd
@@ -77,6 +78,9 @@ type Kernels struct {
 	// Adam: see adamPlain.
 	Adam func(p, m, v, g []float32, lr []float32, lanes uint16, step *AdamStep)
 
+	// Nearest: see nearestPlain.
+	Nearest func(queries *Queries, d Descriptors, first, end int, out *Nearest)
+
 	// ProjectGroup and BackwardGroup: see projectFunc and backwardGroupFunc. Nil at Plain.
 	ProjectGroup  projectFunc
 	BackwardGroup backwardGroupFunc
@@ -90,6 +94,7 @@ var plainKernels = Kernels{
 	BlendForward:  blendForwardPlain,
 	BlendBackward: blendBackwardPlain,
 	Adam:          adamPlain,
+	Nearest:       nearestPlain,
 	loss:          lossRowsPlain,
 }
 

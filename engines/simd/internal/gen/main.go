@@ -19,6 +19,7 @@ var kernels = map[string]func(){
 	"blend256":   blend256,
 	"project512": func() { projection(16) },
 	"project256": func() { projection(8) },
+	"nearest":    nearest,
 	"planes":     planes,
 	"rows512":    func() { rows(16) },
 	"rows256":    func() { rows(8) },
