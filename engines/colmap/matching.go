@@ -49,7 +49,7 @@ func (r *reconstructor) matchCompared(ctx context.Context, how Matching, choose 
 	return true, r.verify(ctx, pairs, how)
 }
 
-// compareAll compares the chosen pairs, and returns their names: nil where descriptors are none of SIFT's.
+// compareAll compares the chosen pairs, and returns their names: nil where the descriptors are not SIFT's.
 func (r *reconstructor) compareAll(ctx context.Context, choose func(images []described) ([][2]int, error)) ([][2]string, error) {
 	db, err := openDatabase(r.databasePath())
 	if err != nil {
