@@ -43,6 +43,15 @@ func TestPoseRefinementHelpsOnACard(t *testing.T) {
 	poseRefinementHelps(t, d)
 }
 
+// gentle is a schedule of a tenth of the usual rates.
+func gentle() schedule {
+	s := defaultSchedule
+	for _, rate := range []*float64{&s.PositionRate, &s.ScaleRate, &s.RotationRate, &s.OpacityRate, &s.DCRate, &s.RestRate} {
+		*rate /= 10
+	}
+	return s
+}
+
 // A real capture ends on a card where it ends on the processor, at equal iterations and seed, within 0.15 dB: at gentle rates and without
 // refinements. With them rounding decides what is split, and the processor's own kernels end as far apart.
 func TestSceneOnACard(t *testing.T) {

@@ -38,6 +38,11 @@ func interpreted(t testing.TB) *ptx.Device {
 // hidden behind anything: there the gradient is the rounding of sums that cancel, of which Adam makes whole steps, and
 // no two machines step alike.
 func wavy(views int) *Dataset {
+	return wavyIn(views, func(rng *rand.Rand) float32 { return float32(rng.NormFloat64()) }, [3]float32{})
+}
+
+// wavyIn is wavy with other colours, before a background.
+func wavyIn(views int, colour func(*rand.Rand) float32, background [3]float32) *Dataset {
 	const across, width, height = 8, 24, 18
 	rng := rand.New(rand.NewPCG(42, 9))
 	truth := splat.New(across*across, 0, splat.Mip)
@@ -49,7 +54,7 @@ func wavy(views int) *Dataset {
 		for k := range 3 {
 			truth.Means[3*i+k] = float32(mean[k])
 			truth.LogScales[3*i+k] = float32(math.Log(0.1) + 0.3*rng.NormFloat64())
-			truth.DC[3*i+k] = float32(rng.NormFloat64())
+			truth.DC[3*i+k] = colour(rng)
 			p.XYZ[k] = mean[k] + 0.02*rng.NormFloat64()
 			p.RGB[k] = toByte(0.5 + splat.C0*truth.DC[3*i+k])
 		}
@@ -59,7 +64,7 @@ func wavy(views int) *Dataset {
 		truth.Opacities[i] = 1
 		d.Points = append(d.Points, p)
 	}
-	painter := NewPainter(truth, &Config{Threads: 1})
+	painter := NewPainter(truth, &Config{Threads: 1, Background: background})
 	for i := range views {
 		sine, cosine := math.Sincos(2 * math.Pi * float64(i) / float64(views))
 		cam := ringCamera(0.7*sine, width, height)
@@ -250,53 +255,77 @@ func stepped(m machine, v *visit) (measured, float64, error) {
 	return seen, losses[0], nil
 }
 
-// gentle is a schedule of a tenth of the usual rates. At the usual ones a rounding is enough for another choice of what is
-// split, and a short training on small images ends 0.3 dB from where it would have: two kinds of kernels of the processor
-// differ by as much.
-func gentle() schedule {
-	s := defaultSchedule
-	for _, rate := range []*float64{&s.PositionRate, &s.ScaleRate, &s.RotationRate, &s.OpacityRate, &s.DCRate, &s.RestRate} {
-		*rate /= 10
+// calm is a training in which a rounding stays small for a while, whole and at the usual rates, and what it starts from. Three things make a
+// step of a rounding at once, and are not in it: a round Gaussian has no gradient by its rotation, of whose rounding Adam makes a whole
+// step; a black one learns its colour or not, as the rounding is above 0 or below; and black drawn on black has the sign of
+// a rounding in L1.
+func calm(cfg Config, device gpu.Device) (run *training) {
+	grey := [3]float32{0.5, 0.5, 0.5}
+	cfg.Background = grey
+	run = newTraining(cfg, wavyIn(12, func(rng *rand.Rand) float32 { return (0.7*rng.Float32() - 0.35) / splat.C0 }, grey), Hooks{Clock: ticking(time.Millisecond), Device: device})
+	run.start()
+	rng := rand.New(rand.NewPCG(cfg.Seed, 77))
+	for i := range run.params.Len() {
+		for row := simd.RowScale; row < simd.RowRotation; row++ {
+			*run.params.At(i, row) += float32(0.3 * rng.NormFloat64())
+		}
+		for row := simd.RowRotation; row < simd.RowOpacity; row++ {
+			*run.params.At(i, row) = float32(rng.NormFloat64())
+		}
 	}
-	return s
+	return run
 }
 
-// A whole training, growth and refinements included, ends where the processor's does.
+// A whole training at the usual rates ends where the processor's does, within 0.1 dB at equal seed: every level and degree, growth, and
+// pruning with the splits that take the place of what it removes. One seed of five may be farther off: a start that is 1e-5 apart, which is
+// about the rounding of a card's steps, has another Gaussian split in one training of ten, and ends up to 0.6 dB away. A start a rounding of
+// the processor apart may not: where it ends more than a fifth of the bound away, this says nothing.
 func TestDeviceTrainsLikeTheProcessor(t *testing.T) {
-	d := wavy(12)
-	for seed := range uint64(3) {
-		cfg := testConfig(40)
+	const most, seeds = 0.1, 5 // dB
+	far := 0
+	for seed := range uint64(seeds) {
+		cfg := testConfig(30)
 		cfg.MaxGaussians, cfg.Seed = 100, 1+seed
-		var quality [2]float64
-		var start float64
-		for k, device := range []gpu.Device{nil, interpreted(t)} {
-			run := newTraining(cfg, d, Hooks{Clock: ticking(time.Millisecond), Device: device})
-			run.schedule = gentle()
-			run.start()
-			first, err := evaluate(run.loss, run.paint(run.params), d.Test, &cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
+		ends := func(run *training) *Result {
+			defer run.machine.close()
 			res, err := run.run(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			run.machine.close()
-			quality[k], start = res.Held.PSNR, first.PSNR
-			again, err := Evaluate(res.Cloud, d.Test, &cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !(math.Abs(again.PSNR-res.Held.PSNR) <= 0.01) || !(math.Abs(again.SSIM-res.Held.SSIM) <= 1e-3) {
-				t.Errorf("seed %d: the machine measures %.3f dB and SSIM %.4f, the processor %.3f dB and %.4f", cfg.Seed, res.Held.PSNR, res.Held.SSIM, again.PSNR, again.SSIM)
-			}
-			if res.Cloud.Len() < 90 {
-				t.Errorf("seed %d: %d Gaussians: it did not grow", cfg.Seed, res.Cloud.Len())
-			}
+			return res
 		}
-		if !(math.Abs(quality[1]-quality[0]) <= 0.05) || !(quality[0] >= start+2) {
-			t.Errorf("seed %d: %.2f dB at first, then %.3f dB on the processor, %.3f dB on the device", cfg.Seed, start, quality[0], quality[1])
+		run, apart := calm(cfg, nil), calm(cfg, nil)
+		start, err := evaluate(run.loss, run.paint(run.params), run.data.Test, &run.cfg)
+		if err != nil {
+			t.Fatal(err)
 		}
+		nudge(apart.params, 1+seed)
+		processor, nudged, card := ends(run), ends(apart), ends(calm(cfg, interpreted(t)))
+		off, offNudged := card.Held.PSNR-processor.Held.PSNR, nudged.Held.PSNR-processor.Held.PSNR
+		t.Logf("seed %d: %.2f dB at first, then %.3f, on the device %+.4f, from a start a rounding apart %+.4f; %d Gaussians, %d relocated", cfg.Seed, start.PSNR, processor.Held.PSNR, off, offNudged,
+			card.Cloud.Len(), card.Relocated)
+		if !(math.Abs(off) <= most) {
+			far++
+		}
+		if !(math.Abs(offNudged) <= most/5) {
+			t.Errorf("seed %d: a start that is a rounding apart ends %+.3f dB away", cfg.Seed, offNudged)
+		}
+		if !(math.Min(processor.Held.PSNR, card.Held.PSNR) >= start.PSNR+2) {
+			t.Errorf("seed %d: %.2f dB at first, then %.3f dB on the processor, %.3f dB on the device", cfg.Seed, start.PSNR, processor.Held.PSNR, card.Held.PSNR)
+		}
+		if n := card.Cloud.Len(); n < 80 || card.Relocated == 0 || n < processor.Cloud.Len()-3 || n > processor.Cloud.Len()+3 {
+			t.Errorf("seed %d: %d Gaussians, %d relocated; on the processor %d and %d", cfg.Seed, n, card.Relocated, processor.Cloud.Len(), processor.Relocated)
+		}
+		again, err := Evaluate(card.Cloud, run.data.Test, &run.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !(math.Abs(again.PSNR-card.Held.PSNR) <= 0.01) || !(math.Abs(again.SSIM-card.Held.SSIM) <= 1e-3) {
+			t.Errorf("seed %d: the machine measures %.3f dB and SSIM %.4f, the processor %.3f dB and %.4f", cfg.Seed, card.Held.PSNR, card.Held.SSIM, again.PSNR, again.SSIM)
+		}
+	}
+	if far > 1 {
+		t.Errorf("%d of %d seeds end more than %.1f dB from the processor", far, seeds, most)
 	}
 }
 

@@ -3,6 +3,7 @@ package trainer
 import (
 	"flag"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -11,12 +12,15 @@ import (
 	"github.com/splatworks/splatworks/engines/simd"
 )
 
-// At the usual rates rounding decides which Gaussian a refinement splits, so that two machines end apart from a single seed as two
-// kernels of the processor do. What can be asked of a device there is that it is not worse in the mean. That takes many seeds:
+// At the usual rates a capture's training magnifies a rounding until other Gaussians are split: one that starts a rounding apart ends
+// tenths of a decibel apart. So a device is compared with the processor's trainings from such starts: its ends must be where theirs are.
 //
-//	go test ./engines/trainer -run TestSeeds -v -seeds 24
+//	go test ./engines/trainer -run TestSeeds -v -seeds 12
 //	go test -tags gpu ./engines/trainer -run TestSeeds -v -seeds 8 -device opencl -scene DIR -its 300 -side 160 -gaussians 3000
-var sceneSeeds = flag.Int("seeds", 0, "seeds of TestSeedsEndAlike; 0: it is skipped")
+var (
+	sceneSeeds  = flag.Int("seeds", 0, "seeds of TestSeedsEndAlike; 0: it is skipped")
+	sceneNudges = flag.Int("nudges", 4, "trainings of each seed on the processor in TestSeedsEndAlike, each from a start that is a rounding apart")
+)
 
 // meanAndRMS is the mean and the root mean square of differences.
 func meanAndRMS(differences []float64) (mean, rms float64) {
@@ -34,9 +38,22 @@ func withKernels(run *training, cfg *Config, d *Dataset, k *simd.Kernels) {
 	run.machine = newProcessor(run.engine, cfg, d)
 }
 
+// nudge moves every parameter of a start to the next number, up or down.
+func nudge(p *raster.Params, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 78))
+	for i := range p.Len() {
+		for row := range p.Rows() {
+			if v := p.At(i, row); *v != 0 {
+				*v = math.Nextafter32(*v, *v+float32(rng.IntN(2)*2-1))
+			}
+		}
+	}
+}
+
 // TestSeedsEndAlike trains from several seeds at the usual rates, refinements included: on the interpreter a tiny scene, on a card, or
-// PoCL, a capture. The device's mean may be 0.1 dB from the processor's, 0.15 dB for a capture, or twice the standard error that two kernels
-// of the processor have with as many seeds; and single seeds may be as far apart as theirs, by half more in the root mean square.
+// PoCL, a capture. Of each seed the device's end is compared with the mean of the processor's from nudged starts. The mean over the seeds
+// may be 0.1 dB, 0.15 dB for a capture, and what a nudge does must be small enough to see that in so many seeds; and the device may
+// be as far from those means as a nudged start is, by half more in the root mean square.
 func TestSeedsEndAlike(t *testing.T) {
 	if *sceneSeeds == 0 {
 		t.Skip("give a number of seeds with -seeds: each takes seconds")
@@ -52,33 +69,44 @@ func TestSeedsEndAlike(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ends := func(seed uint64, device gpu.Device, kernels *simd.Kernels) float64 {
+	ends := func(seed uint64, device gpu.Device, nudged uint64) float64 {
 		cfg := cfg
 		cfg.Seed = seed
 		run := newTraining(cfg, d, Hooks{Clock: ticking(time.Millisecond), Device: device})
-		if kernels != nil {
-			withKernels(run, &cfg, d, kernels)
-		}
 		defer run.machine.close()
 		run.start()
+		if nudged > 0 {
+			nudge(run.params, nudged)
+		}
 		res, err := run.run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return res.Held.PSNR
 	}
-	var card, kernels []float64
-	for seed := range uint64(*sceneSeeds) {
-		processor := ends(1+seed, nil, nil)
-		card = append(card, ends(1+seed, open(), nil)-processor)
-		kernels = append(kernels, ends(1+seed, nil, simd.Plain.Kernels())-processor)
-		t.Logf("seed %d: %.2f dB; the device %+.3f, plain Go %+.3f", 1+seed, processor, card[seed], kernels[seed])
+	var card, nudges []float64
+	k := float64(*sceneNudges)
+	for seed := cfg.Seed; seed < cfg.Seed+uint64(*sceneSeeds); seed++ {
+		var processor []float64
+		for nudged := range uint64(*sceneNudges) {
+			processor = append(processor, ends(seed, nil, 1+nudged))
+		}
+		centre, _ := meanAndRMS(processor)
+		for _, psnr := range processor {
+			nudges = append(nudges, (psnr-centre)*math.Sqrt(k/(k-1)))
+		}
+		card = append(card, ends(seed, open(), 0)-centre)
+		t.Logf("seed %d: the processor %.3f; the device %+.3f from their mean", seed, processor, card[len(card)-1])
 	}
 	mean, rms := meanAndRMS(card)
-	meanOfKernels, rmsOfKernels := meanAndRMS(kernels)
-	t.Logf("mean and root mean square: the device %+.3f, %.3f; plain Go %+.3f, %.3f", mean, rms, meanOfKernels, rmsOfKernels)
-	most = max(most, 2*rmsOfKernels/math.Sqrt(float64(len(kernels))))
-	if !(math.Abs(mean) <= most) || !(rms <= 1.5*rmsOfKernels) {
-		t.Errorf("the device ends %+.3f dB from the processor in the mean of %d seeds, %.3f dB root mean square; another kernel %.3f", mean, len(card), rms, rmsOfKernels)
+	_, nudged := meanAndRMS(nudges)
+	nudged *= math.Sqrt(1 + 1/k) // from a mean of k
+	unsure := 2 * nudged / math.Sqrt(float64(len(card)))
+	t.Logf("the device ends %+.3f dB from the processor in the mean of %d seeds, give or take %.3f, %.3f root mean square; a nudged start %.3f", mean, len(card), unsure, rms, nudged)
+	if !(unsure <= most) {
+		t.Errorf("a difference of %.2f dB cannot be seen in %d seeds: take more", most, len(card))
+	}
+	if !(math.Abs(mean) <= most) || !(rms <= 1.5*nudged) {
+		t.Errorf("the device does not end where the processor does: %+.3f dB, %.3f root mean square", mean, rms)
 	}
 }

@@ -69,6 +69,12 @@ func updatesMatchAdam(t *testing.T, open Open) {
 			t.Errorf("%s is off by %.2g of its norm", name, off)
 		}
 	}
+	// All together the errors of single gradients are gone: what is left would be another rate of the moments.
+	for name, pair := range map[string][2][]float32{"first": {device.m.Data(), host.m.Data()}, "second": {device.v.Data(), host.v.Data()}} {
+		if ratio := size(pair[0]) / size(pair[1]); !(math.Abs(ratio-1) <= 5e-6) {
+			t.Errorf("the %s moments are %.1e larger together", name, ratio-1)
+		}
+	}
 	// Adam divides by the gradient's size: a gradient near 0 may step either way.
 	if off := apart(steps(device.params), steps(host.params)); !(off <= 0.02) {
 		t.Errorf("the steps are off by %.2g of their norm", off)
@@ -83,6 +89,14 @@ func updatesMatchAdam(t *testing.T, open Open) {
 			}
 		}
 	}
+}
+
+// size is the sum of absolute values.
+func size(values []float32) (sum float64) {
+	for _, v := range values {
+		sum += math.Abs(float64(v))
+	}
+	return sum
 }
 
 // The same launches give the same bits.

@@ -1,12 +1,16 @@
 // The way back from gradient slots to parameters, one item a visible Gaussian: raster's projectBackward and simd's Adam at once, so that gradients
 // never reach memory.
 
+// As float32 has them, which simd's Adam takes from 1: that is not 0.001.
+#define BETA1 0.9f
+#define BETA2 0.999f
+
 // What is done with the gradient of a row: Adam's step, or it is written where the first moment would be.
 #define UPDATE(row, old, gradient) do { \
         float g_ = (gradient); \
         if (apply) { \
             float m_ = pm[(row) * 16], v_ = pv[(row) * 16]; \
-            m_ = FMA(0.1f, g_ - m_, m_); v_ = FMA(0.001f, g_ * g_ - v_, v_); \
+            m_ = FMA(1 - BETA1, g_ - m_, m_); v_ = FMA(1 - BETA2, g_ * g_ - v_, v_); \
             pm[(row) * 16] = m_; pv[(row) * 16] = v_; \
             p[(row) * 16] = FMA(-step->lr[row] * m_, RCP(SQRT(v_) + 1e-15f), old); \
         } else pm[(row) * 16] = g_; \
