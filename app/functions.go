@@ -205,7 +205,7 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 		Webhooks: notifier, Mails: mails, PerAddress: limiters[3],
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Quota: quota, Changes: limiters[2],
-		Limits: p.config.Spending(), KeyLimits: keyLimits, Card: p.config.TrainCard, Models: p.models, Waiting: p.config.Concurrent / 2,
+		Limits: p.config.Spending(), KeyLimits: keyLimits, Models: p.models, Waiting: p.config.Concurrent / 2,
 		Log: p.Log, Now: p.config.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Page: p.config.WebPage, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
 	})
 }

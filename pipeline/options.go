@@ -347,13 +347,13 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// ForCard is WithDefaults where a graphics card trains, which has time for larger images. o is what the client asked for.
-func (o Options) ForCard() Options {
-	asked := o.LongEdgePx
-	if o = o.WithDefaults(); asked == 0 {
-		o.LongEdgePx = presets[o.Preset].cardLongEdgePx
+// CardLongEdgePx is the size of the images where a graphics card trains, which has time for larger ones than the preset's. o is what
+// the client asked for.
+func (o Options) CardLongEdgePx() int {
+	if o.LongEdgePx > 0 {
+		return o.LongEdgePx
 	}
-	return o
+	return presets[o.WithDefaults().Preset].cardLongEdgePx
 }
 
 // Hash identifies options in manifests: equal options, equal hash.

@@ -22,11 +22,18 @@ func TestPresetsGrow(t *testing.T) {
 			t.Errorf("%s: %d pixels, %d features", preset, o.LongEdgePx, o.Features())
 		}
 		edge, features = o.LongEdgePx, o.Features()
-		if card := (Options{Preset: preset}).ForCard(); card.LongEdgePx <= edge || card.LongEdgePx > 1600 {
-			t.Errorf("%s: %d pixels on a card, %d on the processor", preset, card.LongEdgePx, edge)
+		r := Request{Options: Options{Preset: preset}}
+		card := r.CardLongEdgePx()
+		if card <= edge || card > 1600 {
+			t.Errorf("%s: %d pixels on a card, %d on the processor", preset, card, edge)
 		}
-		if asked := (Options{Preset: preset, LongEdgePx: 500}).ForCard(); asked.LongEdgePx != 500 {
-			t.Errorf("%s: %d pixels where 500 were asked for", preset, asked.LongEdgePx)
+		for limit, want := range map[int]int{card - 1: card - 1, card + 1: card} {
+			if r.CardLimitPx = limit; r.CardLongEdgePx() != want {
+				t.Errorf("%s: %d pixels under a limit of %d", preset, r.CardLongEdgePx(), limit)
+			}
+		}
+		if r.Options.LongEdgePx = 500; r.CardLongEdgePx() != 500 {
+			t.Errorf("%s: %d pixels where 500 were asked for", preset, r.CardLongEdgePx())
 		}
 	}
 }

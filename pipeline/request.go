@@ -37,6 +37,17 @@ type Request struct {
 	Options   Options   `json:"options"`
 	CreatedAt time.Time `json:"created_at"`
 	Deadline  time.Time `json:"deadline,omitzero"` // the request FAILs when it is not done by then; zero: none
+	// CardLimitPx bounds the images of a graphics card where the client left their size open; 0: nothing does.
+	CardLimitPx int `json:"card_limit_px,omitempty"`
+}
+
+// CardLongEdgePx is the size of the images where a graphics card trains, as far as the operator lets it have them.
+func (r Request) CardLongEdgePx() int {
+	edge := r.Options.CardLongEdgePx()
+	if r.CardLimitPx > 0 {
+		return min(edge, r.CardLimitPx)
+	}
+	return edge
 }
 
 // MaxPriority is the largest priority: twelve bits, so that priority and sequence share one exact float64 score.

@@ -49,7 +49,7 @@ func (s *Service) estimate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	serve.WriteJSON(w, http.StatusOK, estimated(estimate.Of(capture, s.depthAsHere(limits.within(ask.Options, s.Card)), finished)))
+	serve.WriteJSON(w, http.StatusOK, estimated(estimate.Of(capture, s.depthAsHere(limits.within(ask.Options)), finished)))
 }
 
 // depthAsHere switches depth maps off where the deployment has no model to make them.

@@ -152,12 +152,17 @@ func (s *Service) checkModel(name string) *serve.Problem {
 		"Leave it out for the deployment's own.")
 }
 
-// within fills in what the client left open and a default, here that of a graphics card or not, would take beyond the limits.
-func (l Limits) within(o pipeline.Options, card bool) pipeline.Options {
-	full := o.WithDefaults()
-	if card {
-		full = o.ForCard()
+// card is the limit of a graphics card's images, where what is left open would take more of them than the processor's; else 0.
+func (l Limits) card(o pipeline.Options) int {
+	if o.CardLongEdgePx() > l.LongEdgePx {
+		return l.LongEdgePx
 	}
+	return 0
+}
+
+// within fills in what the client left open and a default would take beyond the limits.
+func (l Limits) within(o pipeline.Options) pipeline.Options {
+	full := o.WithDefaults()
 	if full.MaxImages > l.Images {
 		o.MaxImages = l.Images
 	}

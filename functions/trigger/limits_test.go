@@ -128,13 +128,13 @@ func TestWhatACallerMaySpendIsTheOperators(t *testing.T) {
 	}
 	problem(t, submit(paid, `"priority":8`), 400, "invalid_priority")
 	problem(t, submit(paid, `"options":{"long_edge_px":513}`), 400, "invalid_options")
-	// A default is no way around a limit, that of a card neither.
+	// A default is no way around a limit, that of a card neither; and a limit of the card's is not for the processor to fill.
 	c := newWorld(t, func(c *trigger.Config) {
-		c.Card, c.Limits = true, trigger.Limits{TrainBudgetS: 600, Images: 200, LongEdgePx: 1000}
+		c.Limits = trigger.Limits{TrainBudgetS: 600, Images: 200, LongEdgePx: 1000}
 	})
 	onCard := decode[api.Accepted](t, c.call("POST", "/trigger-reconstruction", `{"session_id":"card"}`))
-	if s, err := c.queue.Lookup(t.Context(), onCard.RequestID); err != nil || s.Options.LongEdgePx != 1000 {
-		t.Errorf("where a card trains: %+v %v", s.Options, err)
+	if s, err := c.queue.Lookup(t.Context(), onCard.RequestID); err != nil || s.CardLongEdgePx() != 1000 || s.Options.LongEdgePx != 0 {
+		t.Errorf("where a card trains: %d pixels there, %+v %v", s.CardLongEdgePx(), s.Options, err)
 	}
 	a := decode[api.Accepted](t, submit(plain, `"options":{"preset":"high"}`))
 	if s, err := w.queue.Lookup(t.Context(), a.RequestID); err != nil || s.Options.MaxImages != 200 || s.Options.LongEdgePx != 512 {

@@ -119,8 +119,6 @@ type Config struct {
 	// Limits are every caller's; zero: NoLimits. KeyLimits are those of callers with an API key of that name.
 	Limits    Limits
 	KeyLimits map[string]Limits
-	// Card says that a graphics card trains here: what is left open is larger then.
-	Card bool
 	// Waiting is how many streams and long polls wait at once in this process; 0: 500. Of one request there are four at most.
 	Waiting int
 	// Models, when set, lists the depth models that a request may name.

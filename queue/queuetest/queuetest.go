@@ -228,7 +228,7 @@ func Request(now time.Time, n int) pipeline.Request {
 	}
 	return pipeline.Request{
 		ID: id, SessionID: fmt.Sprintf("session-%d", n), Caller: "caller",
-		TokenHash: pipeline.HashToken(fmt.Sprintf("token-%d", n)), Options: pipeline.Options{Preset: pipeline.Standard}, CreatedAt: now,
+		TokenHash: pipeline.HashToken(fmt.Sprintf("token-%d", n)), Options: pipeline.Options{Preset: pipeline.Standard}, CreatedAt: now, CardLimitPx: 1000,
 	}
 }
 

@@ -103,7 +103,7 @@ func submission(r pipeline.Request) (string, error) {
 	if !r.Deadline.IsZero() {
 		deadline = r.Deadline.UnixMilli()
 	}
-	text, err := line([]any{r.Priority, r.SessionID, r.Caller, r.TokenHash, r.CreatedAt.UnixMilli(), deadline, r.Options})
+	text, err := line([]any{r.Priority, r.SessionID, r.Caller, r.TokenHash, r.CreatedAt.UnixMilli(), deadline, r.Options, r.CardLimitPx})
 	if err != nil {
 		return "", fmt.Errorf("encode request: %w", err)
 	}
@@ -149,7 +149,7 @@ func (r *record) object(name string) pipeline.Object {
 func (r *record) request() pipeline.Request {
 	q := pipeline.Request{ID: r.text("id")}
 	var created, deadline int64
-	r.json("submission", &[]any{&q.Priority, &q.SessionID, &q.Caller, &q.TokenHash, &created, &deadline, &q.Options})
+	r.json("submission", &[]any{&q.Priority, &q.SessionID, &q.Caller, &q.TokenHash, &created, &deadline, &q.Options, &q.CardLimitPx})
 	q.CreatedAt, q.Deadline = atMillis(created), atMillis(deadline)
 	return q
 }

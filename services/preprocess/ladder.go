@@ -21,8 +21,8 @@ import (
 type rung struct {
 	what   string // for people
 	denser bool   // with more frames of the videos
-	// edgePx bounds the longer side at which images are extracted and features found. It is apart from the size of training, for
-	// which undistorted images are made smaller.
+	// edgePx bounds the longer side at which features are found. It is apart from the size of training: undistorted images are made
+	// smaller, and where a card trains on larger ones, COLMAP makes them smaller for the features alone.
 	edgePx   int
 	features int // most of an image
 	search   colmap.Search
@@ -44,8 +44,12 @@ const (
 
 // first is the rung of the preset.
 func (w work) first() rung {
-	return rung{what: "the preset's images and features", edgePx: withMargin(w.longEdgePx), features: w.features, given: w.given}
+	return rung{what: "the preset's images and features", edgePx: withMargin(w.posesPx), features: w.features, given: w.given}
 }
+
+// imagesPx is the longer side at which a rung's images are extracted: what its features and the training need. Poses and their errors
+// are in pixels of these.
+func (w work) imagesPx(r rung) int { return max(r.edgePx, withMargin(w.longEdgePx)) }
 
 // ladder are the rungs above the first, for a capture whose pictures are sourcePx long at most. A plan that was made smaller for
 // want of memory gets no larger images.
@@ -141,7 +145,7 @@ func (a attempt) betterThan(b attempt) bool {
 		return x < clearly*y
 	}
 	error := func(a attempt) float64 {
-		return a.result.Quality.MeanReprojectionErrorPx / float64(max(a.rung.edgePx, 1))
+		return a.result.Quality.MeanReprojectionErrorPx / float64(max(a.imagesPx, a.rung.edgePx, 1))
 	}
 	return error(a) < clearly*error(b)
 }
@@ -279,7 +283,7 @@ func (c Config) affordable(w work, r rung, images int, leftS float64) (rung, boo
 		images *= 2
 	}
 	fits := func(r rung) bool {
-		size := w.size(images, r.edgePx)
+		size := w.size(images, w.imagesPx(r))
 		e := r.plan(size.Images).Estimate(size, w.threads)
 		return e.WallS <= leftS && (c.MemoryBytes == 0 || float64(e.MemoryBytes) <= usable*float64(c.MemoryBytes))
 	}

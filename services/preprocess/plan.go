@@ -17,6 +17,7 @@ import (
 // work is what this stage is going to do, decided before any of it starts.
 type work struct {
 	longEdgePx int // of the undistorted images
+	posesPx    int // of the images in which poses are first looked for: the processor's, whatever trains
 	threads    int
 	features   int
 	// source is the capture: its images, of the size of its pictures.
@@ -50,11 +51,13 @@ const (
 	smallestEdgePx = 320
 )
 
-// decide makes the plan from what filter found out about the capture.
-func (c Config) decide(options pipeline.Options, smaller bool, report frames.Report, images int, located bool) (work, error) {
-	w := work{longEdgePx: options.LongEdgePx, threads: cmp.Or(c.Threads, runtime.NumCPU()), features: options.Features()}
+// decide makes the plan from what filter found out about the capture. trainPx is the longer side of a card's images, 0 where none trains.
+func (c Config) decide(options pipeline.Options, trainPx int, smaller bool, report frames.Report, images int, located bool) (work, error) {
+	w := work{longEdgePx: max(options.LongEdgePx, trainPx), posesPx: options.LongEdgePx, threads: cmp.Or(c.Threads, runtime.NumCPU()), features: options.Features()}
 	if smaller {
-		w.longEdgePx = min(w.longEdgePx, max(w.longEdgePx*2/3, smallestEdgePx))
+		for _, px := range []*int{&w.longEdgePx, &w.posesPx} {
+			*px = min(*px, max(*px*2/3, smallestEdgePx))
+		}
 		w.threads, w.features = max(1, w.threads/2), w.features/2
 	}
 	width, height, views := report.Width, report.Height, max(report.Views, 1)
@@ -65,7 +68,7 @@ func (c Config) decide(options pipeline.Options, smaller bool, report frames.Rep
 	}
 	w.source = colmap.Size{Images: images * views, Width: width, Height: height, Frames: report.DurationS > 0, Located: located, PerFrame: views}
 	w.posesBudgetS = options.PosesBudgetS()
-	size := w.size(images, withMargin(w.longEdgePx))
+	size := w.size(images, w.imagesPx(w.first()))
 	width, height = size.Width, size.Height
 	w.given = report.Poses != ""
 	engine := w.first().plan(size.Images)

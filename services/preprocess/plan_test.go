@@ -12,7 +12,11 @@ import (
 
 func decide(t *testing.T, c Config, options pipeline.Options, smaller bool, report frames.Report, images int) work {
 	t.Helper()
-	w, err := c.decide(options.WithDefaults(), smaller, report, images, false)
+	trainPx := 0
+	if c.Card {
+		trainPx = options.CardLongEdgePx()
+	}
+	w, err := c.decide(options.WithDefaults(), trainPx, smaller, report, images, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,14 +52,22 @@ func TestPlanForACard(t *testing.T) {
 	photos := frames.Report{Width: 4000, Height: 3000}
 	for preset, edge := range map[pipeline.Preset]int{pipeline.Preview: 960, pipeline.Standard: 1280, pipeline.High: 1600} {
 		o := pipeline.Options{Preset: preset}
-		w := decide(t, Config{Threads: 4, Card: true}, o.ForCard(), false, photos, 40)
+		w := decide(t, Config{Threads: 4, Card: true}, o, false, photos, 40)
 		if w.longEdgePx != edge || w.plan.Gaussians != trainer.GaussiansOnCard(time.Duration(o.TrainS()*float64(time.Second))) || !(w.plan.Iterations > 3000 && w.plan.Iterations < 30_000) {
 			t.Errorf("%s: %d pixels, plan %+v", preset, w.longEdgePx, w.plan)
+		}
+		// Poses are found as they would be for the processor: larger images only take longer to undistort, by 0.1 s of a core each.
+		processor := decide(t, Config{Threads: 4}, o, false, photos, 40)
+		if more := w.plan.Stages[0].PlannedWallS - processor.plan.Stages[0].PlannedWallS; w.first() != processor.first() || w.plan.Features != processor.plan.Features || !(more >= 0 && more <= 40*0.2/4) {
+			t.Errorf("%s: poses take %.0f s longer than for the processor, with %d features instead of %d: %+v", preset, more, w.plan.Features, processor.plan.Features, w.first())
+		}
+		if r := w.first(); w.imagesPx(r) != withMargin(edge) || r.plan(40).MaxImageSize != r.edgePx || undistortedSize(w.longEdgePx, w.imagesPx(r)) != edge {
+			t.Errorf("%s: images of %d pixels, features in %d of them", preset, w.imagesPx(r), r.plan(40).MaxImageSize)
 		}
 	}
 	o := pipeline.Options{LongEdgePx: 500, MaxGaussians: 20_000}
 	for _, card := range []bool{false, true} {
-		if w := decide(t, Config{Threads: 4, Card: card}, o.ForCard(), false, photos, 40); w.longEdgePx != 500 || w.plan.Gaussians != 20_000 {
+		if w := decide(t, Config{Threads: 4, Card: card}, o, false, photos, 40); w.longEdgePx != 500 || w.plan.Gaussians != 20_000 {
 			t.Errorf("card %v: %d pixels, %d Gaussians", card, w.longEdgePx, w.plan.Gaussians)
 		}
 	}

@@ -72,11 +72,11 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		}
 		c.MemoryBytes = max(c.MemoryBytes-held, 1)
 	}
-	options := job.Options
+	trainPx := 0
 	if c.Card {
-		options = job.Request.Options.ForCard()
+		trainPx = job.Request.CardLongEdgePx()
 	}
-	w, err := c.decide(options, job.Smaller, capture.report, len(capture.selection.Frames), capture.Located())
+	w, err := c.decide(job.Options, trainPx, job.Smaller, capture.report, len(capture.selection.Frames), capture.Located())
 	if err != nil {
 		return err
 	}
@@ -98,6 +98,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 type attempt struct {
 	rung      rung
 	span      span
+	imagesPx  int // longer side of the images at most
 	folder    string
 	workPath  string // COLMAP's database and models
 	images    []frames.Image
@@ -109,12 +110,12 @@ type attempt struct {
 // attempt extracts the selected images as a rung wants them and reconstructs from them, in dir.
 func (c Config) attempt(ctx context.Context, job *stage.Job, capture *capture, w work, r rung, at span, dir string) (attempt, error) {
 	started := c.Now()
-	size := w.size(len(capture.selection.Frames), r.edgePx)
+	a := attempt{rung: r, span: at, imagesPx: w.imagesPx(r), selection: capture.selection}
+	size := w.size(len(capture.selection.Frames), a.imagesPx)
 	pace := &pace{tell: job.Progress, at: at, planS: r.plan(size.Images).Estimate(size, w.threads).WallS}
 	defer pace.start()()
-	a := attempt{rung: r, span: at, selection: capture.selection}
 	var err error
-	if a.folder, a.images, err = capture.extract(ctx, pace, dir, r.edgePx); err != nil {
+	if a.folder, a.images, err = capture.extract(ctx, pace, dir, a.imagesPx); err != nil {
 		return a, err
 	}
 	a.workPath = filepath.Join(dir, "colmap")
@@ -149,7 +150,7 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	}
 	job.Tool("colmap", version)
 	plan := a.rung.plan(len(a.images))
-	plan.Size = w.size(len(a.selection.Frames), a.rung.edgePx)
+	plan.Size = w.size(len(a.selection.Frames), a.imagesPx)
 	plan.ImagePath, plan.MaskPath = a.folder, frames.MasksBeside(a.folder)
 	plan.WorkPath, plan.OutputPath = a.workPath, filepath.Join(dir, "out")
 	plan.Video = capture.Video() && len(a.images) > 0 && a.images[0].FocalLengthPx == 0
@@ -157,7 +158,7 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	if plan.Asked, err = asked(job.Options, a.images, capture.Shown); err != nil {
 		return colmap.Result{}, err
 	}
-	plan.UndistortedSize = undistortedSize(w.longEdgePx, a.rung.edgePx)
+	plan.UndistortedSize = undistortedSize(w.longEdgePx, a.imagesPx)
 	if w.given {
 		if plan.Given, err = capture.given(job, a); err != nil {
 			return colmap.Result{}, err
@@ -166,10 +167,10 @@ func (c Config) reconstruct(ctx context.Context, job *stage.Job, capture *captur
 	return program.Reconstruct(ctx, plan)
 }
 
-// undistortedSize is the longer side of undistorted images: that of training, or half of what the poses were found in. COLMAP
+// undistortedSize is the longer side of undistorted images: that of training, or half of what they are made of. COLMAP
 // takes the mean of four pixels where it makes images smaller, which below half the size would leave pixels out; the trainer
 // does the rest.
-func undistortedSize(longEdgePx, posesPx int) int { return max(longEdgePx, posesPx*10/21) }
+func undistortedSize(longEdgePx, imagesPx int) int { return max(longEdgePx, imagesPx*10/21) }
 
 func publish(ctx context.Context, job *stage.Job, found outcome, w work) error {
 	a, r := found.attempt, found.attempt.result

@@ -33,11 +33,11 @@ type device struct {
 
 // fit makes the configuration that of the device: on a fast card more Gaussians, unless their number is asked for, and larger images
 // fit into the time. After a full card half of everything is planned, of what is kept there too.
-func (d *device) fit(cfg *trainer.Config, asked pipeline.Options, smaller bool) {
+func (d *device) fit(cfg *trainer.Config, asked pipeline.Request, smaller bool) {
 	switch {
 	case d.fast:
-		cfg.OnCard(d.card.Memory(), asked.MaxGaussians)
-		cfg.MaxSide = asked.ForCard().LongEdgePx
+		cfg.OnCard(d.card.Memory(), asked.Options.MaxGaussians)
+		cfg.MaxSide = asked.CardLongEdgePx()
 		if smaller {
 			cfg.MaxGaussians /= 2
 		}

@@ -27,7 +27,7 @@ func TestFitAsAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 		on := device{card: sized{bytes: memory}, fast: true}
-		on.fit(&cfg, pipeline.Options{MaxGaussians: 2_000_000, LongEdgePx: 720}, false)
+		on.fit(&cfg, pipeline.Request{Options: pipeline.Options{MaxGaussians: 2_000_000, LongEdgePx: 720}}, false)
 		if cfg.MaxGaussians != want || cfg.MaxSide != 720 {
 			t.Errorf("%d bytes: %d Gaussians, images of %d pixels", memory, cfg.MaxGaussians, cfg.MaxSide)
 		}
@@ -56,7 +56,7 @@ func TestFit(t *testing.T) {
 		"small, after a full": {device{card: sized{bytes: 1 << 30}, fast: true}, true, trainer.MostOnCard(1<<30) / 2, 1 << 29},
 	} {
 		cfg := preset
-		test.on.fit(&cfg, pipeline.Options{Preset: pipeline.High}, test.smaller)
+		test.on.fit(&cfg, pipeline.Request{Options: pipeline.Options{Preset: pipeline.High}}, test.smaller)
 		if cfg.MaxGaussians != test.most {
 			t.Errorf("%s: at most %d Gaussians, want %d", name, cfg.MaxGaussians, test.most)
 		}

@@ -70,7 +70,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 		return err
 	}
 	side := cfg.MaxSide
-	on.fit(&cfg, job.Request.Options, job.Smaller)
+	on.fit(&cfg, job.Request, job.Smaller)
 	if cfg.MaxSide > side && data.Larger {
 		if data, err = load(ctx, job, scene, &cfg); err != nil {
 			return errors.Join(err, on.close())

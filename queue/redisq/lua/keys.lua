@@ -7,7 +7,7 @@
 --
 --   {q4}request:ID      hash: the record of a request, see below
 --   {q4}submission:ID   what was submitted, JSON: a list of priority, session, caller, hash of the callback token, time of the submission,
---                       deadline or 0, and options
+--                       deadline or 0, options, and the limit of a card's images or 0
 --   {q4}report:ID       hash, once a worker has reported: progress and failure (JSON), and warnings (JSON, one a line)
 --   {q4}ready:STAGE     sorted set: request ids by priority and place, see score()
 --   {q4}leased:STAGE    sorted set: request ids by the end of their lease
