@@ -52,7 +52,7 @@ func nudge(p *raster.Params, seed uint64) {
 
 // TestSeedsEndAlike trains from several seeds at the usual rates, refinements included: on the interpreter a tiny scene, on a card, or
 // PoCL, a capture. Of each seed the device's end is compared with the mean of the processor's from nudged starts. The mean over the seeds
-// may be 0.1 dB, 0.15 dB for a capture, and what a nudge does must be small enough to see that in so many seeds; and the device may
+// may be 0.1 dB, 0.15 dB for a capture, and what a nudge does must be small enough to see that in this number of seeds; and the device may
 // be as far from those means as a nudged start is, by half more in the root mean square.
 func TestSeedsEndAlike(t *testing.T) {
 	if *sceneSeeds == 0 {
