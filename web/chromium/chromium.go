@@ -220,7 +220,7 @@ func (b *Tab) Resize(width, height int, dark bool) {
 	if dark {
 		scheme = "dark"
 	}
-	b.must("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	b.must("Emulation.setEmulatedMedia", map[string]any{"media": "", "features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
 // Touch makes the device one that fingers touch.
@@ -354,6 +354,20 @@ func (b *Tab) Drag(x, y, toX, toY float64) {
 		mouse("mouseMoved", toX, toY, 1)
 	}
 	mouse("mouseReleased", toX, toY, 0)
+}
+
+// Paper shows the page as it is printed on A4, until the next Resize, and returns that as a PDF.
+func (b *Tab) Paper() []byte {
+	b.t.Helper()
+	b.must("Emulation.setDeviceMetricsOverride", map[string]any{"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": false}, nil)
+	b.must("Emulation.setEmulatedMedia", map[string]any{"media": "print"}, nil)
+	var out struct{ Data string }
+	b.must("Page.printToPDF", map[string]any{"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": false}, &out)
+	pdf, err := base64.StdEncoding.DecodeString(out.Data)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return pdf
 }
 
 // Screenshot is a PNG of the window or, when whole, of all of the page.
