@@ -48,6 +48,7 @@ type Config struct {
 
 	RateCaller int   `env:"RATE_LIMIT_CALLER, default=10"` // calls for a reconstruction a minute of one caller: a key, or an address
 	RateGlobal int   `env:"RATE_LIMIT_GLOBAL, default=60"` // reconstructions a minute that are taken in, of all callers together
+	RateDay    int   `env:"RATE_LIMIT_DAY, default=0"`     // the same in any 24 hours; 0: no limit
 	Proxies    int   `env:"PROXIES"`                       // trusted proxies in front of the request API, see serve.ClientAddress
 	Concurrent int   `env:"CONCURRENCY, default=1000"`     // calls that an instance of the request API serves at once; half of them may wait
 	MaxUpload  int64 `env:"MAX_UPLOAD_BYTES"`              // of a capture, in one upload or in several; 0: 10 GiB
@@ -166,6 +167,9 @@ func (c Config) checkCallers() (problems []error) {
 	if c.RateCaller < 1 || c.RateGlobal < c.RateCaller {
 		problems = append(problems, errors.New("RATE_LIMIT_CALLER must be at least 1 and RATE_LIMIT_GLOBAL not below it"))
 	}
+	if c.RateDay < 0 || c.RateDay > trigger.MaxRequestsDay {
+		problems = append(problems, fmt.Errorf("RATE_LIMIT_DAY must be between 0 (no limit) and %d", trigger.MaxRequestsDay))
+	}
 	if c.MaxUpload < 0 {
 		problems = append(problems, errors.New("MAX_UPLOAD_BYTES must not be negative"))
 	}
@@ -247,7 +251,7 @@ func (c Config) Environ() []string {
 		"PUBSUB_EMULATOR_HOST": c.PubSub, "TOPIC_REQUESTED": c.Requested, "TOPIC_FINISHED": c.Finished,
 		"SIGNER_ACCOUNT": c.Account, "PUBLIC_URL": c.PublicURL, "SOURCE_BUCKETS": strings.Join(c.Sources, ","),
 		"CORS_ORIGINS": strings.Join(c.Origins, ","), "API_KEYS": strings.Join(c.APIKeys, ","), "ASK_KEYS": strconv.FormatBool(c.AskKeys), "LOOPBACK_WEBHOOKS": strconv.FormatBool(c.LoopbackWebhooks),
-		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10),
+		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "RATE_LIMIT_DAY": strconv.Itoa(c.RateDay), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10),
 		"PROXIES": strconv.Itoa(c.Proxies), "CONCURRENCY": strconv.Itoa(c.Concurrent), "MAX_TRAIN_BUDGET_S": strconv.FormatFloat(c.MaxTrainBudgetS, 'g', -1, 64),
 		"MAX_IMAGES": strconv.Itoa(c.MaxImages), "MAX_LONG_EDGE_PX": strconv.Itoa(c.MaxLongEdgePx), "MAX_PRIORITY": strconv.Itoa(c.MaxPriority), "MAX_REQUESTS_DAY": strconv.Itoa(c.MaxRequestsDay),
 		"API_KEY_LIMITS": c.KeyLimits, "FAIR_SHARE": strconv.FormatBool(c.FairShare), "SLOTS": list(slots), "MACHINES": list(c.Machines), "JOBS": list(c.Jobs),

@@ -204,7 +204,7 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 		Queue: p.Queue, Whole: p.Queue.Whole, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: p.config.Proxies,
 		Webhooks: notifier, Mails: mails, PerAddress: limiters[3],
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
-		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Quota: quota, Changes: limiters[2],
+		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Quota: quota, TotalDay: p.config.RateDay, Changes: limiters[2],
 		Limits: p.config.Spending(), KeyLimits: keyLimits, Models: p.models, Waiting: p.config.Concurrent / 2,
 		Log: p.Log, Now: p.config.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Page: p.config.WebPage, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
 	})

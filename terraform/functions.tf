@@ -21,6 +21,7 @@ module "trigger" {
     WEB_PAGE          = tostring(var.web_page)
     RATE_LIMIT_CALLER = tostring(var.rate_limit.per_caller)
     RATE_LIMIT_GLOBAL = tostring(var.rate_limit.global)
+    RATE_LIMIT_DAY    = tostring(var.rate_limit.day)
     MAX_UPLOAD_BYTES  = tostring(local.upload_bytes)
     PROXIES           = tostring(var.proxies)
     CONCURRENCY       = tostring(local.trigger_concurrency)

@@ -333,16 +333,17 @@ variable "api_keys" {
 }
 
 variable "rate_limit" {
-  description = "In a minute: calls for a reconstruction of one caller (an API key, or an address), and reconstructions that are taken in of all together."
+  description = "In a minute: calls for a reconstruction of one caller (an API key, or an address), and reconstructions that are taken in of all together. day: the latter in any 24 hours; 0 sets no limit."
   type = object({
     per_caller = optional(number, 10)
     global     = optional(number, 60)
+    day        = optional(number, 0)
   })
   default = {}
 
   validation {
-    condition     = alltrue([for n in values(var.rate_limit) : n >= 1 && floor(n) == n])
-    error_message = "A limit must be a whole number of at least 1."
+    condition     = alltrue([for n in [var.rate_limit.per_caller, var.rate_limit.global, var.rate_limit.day + 1] : n >= 1 && floor(n) == n]) && var.rate_limit.day <= 100000
+    error_message = "A limit must be a whole number of at least 1; day is 0 to 100000."
   }
   validation {
     condition     = var.rate_limit.per_caller <= var.rate_limit.global

@@ -32,8 +32,8 @@ var NoLimits = Limits{TrainBudgetS: pipeline.MaxTrainBudgetS, Images: pipeline.M
 // minTrainBudgetS is the lowest limit of a training: every preset's own training is shorter.
 const minTrainBudgetS = 300
 
-// maxRequestsDay is the highest limit of requests: each that counts takes some bytes of Redis for a day.
-const maxRequestsDay = 100_000
+// MaxRequestsDay is the highest limit of requests: each that counts takes some bytes of Redis for a day.
+const MaxRequestsDay = 100_000
 
 // Check says what is wrong with limits.
 func (l Limits) Check() error {
@@ -46,8 +46,8 @@ func (l Limits) Check() error {
 		return fmt.Errorf("the limit of the long edge must be between 64 and %d", pipeline.MaxLongEdgePx)
 	case l.Priority < 0 || l.Priority > pipeline.MaxPriority:
 		return fmt.Errorf("the limit of the priority must be between 0 and %d", pipeline.MaxPriority)
-	case l.Requests < 0 || l.Requests > maxRequestsDay:
-		return fmt.Errorf("the limit of requests a day must be between 0 (no limit) and %d", maxRequestsDay)
+	case l.Requests < 0 || l.Requests > MaxRequestsDay:
+		return fmt.Errorf("the limit of requests a day must be between 0 (no limit) and %d", MaxRequestsDay)
 	}
 	return nil
 }
@@ -87,19 +87,30 @@ func (s *Service) limitsOf(caller string) Limits {
 	return s.Limits
 }
 
-// take counts a request that is about to be taken in. One that is not then must be returned.
+// take counts a request that is about to be taken in, against the day of its caller and that of all together. One that is not taken in then
+// must be returned.
 func (s *Service) take(ctx context.Context, caller string) *serve.Problem {
-	most := s.limitsOf(caller).Requests
+	if problem := s.takeOf(ctx, caller, s.limitsOf(caller).Requests, "of one caller"); problem != nil {
+		return problem
+	}
+	problem := s.takeOf(ctx, allCallers, s.TotalDay, "of all callers together")
+	if problem != nil {
+		s.untakeOf(ctx, caller, s.limitsOf(caller).Requests)
+	}
+	return problem
+}
+
+func (s *Service) takeOf(ctx context.Context, who string, most int, whose string) *serve.Problem {
 	if s.Quota == nil || most == 0 {
 		return nil
 	}
-	wait, err := s.Quota.Take(ctx, caller, most)
+	wait, err := s.Quota.Take(ctx, who, most)
 	if err != nil {
 		return s.broken(ctx, "limiter", err)
 	}
 	if wait > 0 {
 		return &serve.Problem{Status: http.StatusTooManyRequests, Code: "quota_exceeded", Retryable: true, RetryAfter: wait,
-			Detail: fmt.Sprintf("At most %d requests are taken in 24 hours, and they were.", most),
+			Detail: fmt.Sprintf("At most %d requests %s are taken in 24 hours, and they were.", most, whose),
 			Advice: "Wait as long as Retry-After says, or ask the operator for a higher limit."}
 	}
 	return nil
@@ -107,13 +118,18 @@ func (s *Service) take(ctx context.Context, caller string) *serve.Problem {
 
 // untake returns a request that was counted and not taken in.
 func (s *Service) untake(ctx context.Context, caller string) {
-	if s.Quota == nil || s.limitsOf(caller).Requests == 0 {
+	s.untakeOf(ctx, caller, s.limitsOf(caller).Requests)
+	s.untakeOf(ctx, allCallers, s.TotalDay)
+}
+
+func (s *Service) untakeOf(ctx context.Context, who string, most int) {
+	if s.Quota == nil || most == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // even when the client has hung up
 	defer cancel()
-	if err := s.Quota.Return(ctx, caller); err != nil {
-		s.Log.WarnContext(ctx, "a request that was not taken in counts against its caller's day", "error", err.Error())
+	if err := s.Quota.Return(ctx, who); err != nil {
+		s.Log.WarnContext(ctx, "a request that was not taken in is counted for a day", "error", err.Error())
 	}
 }
 

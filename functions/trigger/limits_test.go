@@ -74,7 +74,9 @@ func checkQuota(t *testing.T, check func(operation string, rec *httptest.Respons
 	var answers [40]int
 	var calls sync.WaitGroup
 	for i := range answers {
-		calls.Go(func() { answers[i] = w.call("POST", "/trigger-reconstruction", `{"session_id":"s`+strconv.Itoa(i)+`"}`, "X-Api-Key: "+paid).Code })
+		calls.Go(func() {
+			answers[i] = w.call("POST", "/trigger-reconstruction", `{"session_id":"s`+strconv.Itoa(i)+`"}`, "X-Api-Key: "+paid).Code
+		})
 	}
 	calls.Wait()
 	n := 0
@@ -87,6 +89,40 @@ func checkQuota(t *testing.T, check func(operation string, rec *httptest.Respons
 	}
 	if n != 19 { // one was taken in 23 hours ago
 		t.Errorf("%d of 40 were taken in", n)
+	}
+}
+
+// TestRequestsOfADayOfAll: what is refused for all together is not counted against its caller.
+func TestRequestsOfADayOfAll(t *testing.T) {
+	a, aKey := newKey(t, "a")
+	b, bKey := newKey(t, "b")
+	w := newWorld(t, func(c *trigger.Config) {
+		asks(c, aKey, bKey)
+		c.Quota, c.TotalDay = ratelimittest.NewQuota(24*time.Hour, c.Now), 1
+		c.Limits = trigger.NoLimits
+		c.Limits.Requests = 1
+	})
+	n := 0
+	submit := func(key string) *httptest.ResponseRecorder {
+		n++
+		return w.call("POST", "/trigger-reconstruction", `{"session_id":"s`+strconv.Itoa(n)+`"}`, "X-Api-Key: "+key)
+	}
+	w.fail("put", true)
+	problem(t, submit(a), 503, "storage_unavailable")
+	w.fail("put", false)
+	if rec := submit(a); rec.Code != 202 {
+		t.Fatal(rec.Code)
+	}
+	if p := problem(t, submit(a), 429, "quota_exceeded"); !strings.Contains(p.Detail, "of one caller") {
+		t.Errorf("%+v", p)
+	}
+	w.advance(time.Hour)
+	if p := problem(t, submit(b), 429, "quota_exceeded"); !strings.Contains(p.Detail, "of all callers") {
+		t.Errorf("%+v", p)
+	}
+	w.advance(23 * time.Hour)
+	if rec := submit(b); rec.Code != 202 { // counted against b, that refusal would hold for another hour
+		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
 

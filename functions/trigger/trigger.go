@@ -112,8 +112,10 @@ type Config struct {
 
 	// Total, when set, limits the submissions of all callers together that are taken in, and no others.
 	Total Limiter
-	// Quota, when set, counts the requests of each caller that has a limit of them.
-	Quota Quota
+	// Quota, when set, counts the requests of each caller that has a limit of them, and those of all callers together, of which at most
+	// TotalDay are taken in in any 24 hours; 0: no limit.
+	Quota    Quota
+	TotalDay int
 	// Changes, when set, limits the calls that change a request, by request id, and each caller's questions for an estimate.
 	Changes Limiter
 	// Limits are every caller's; zero: NoLimits. KeyLimits are those of callers with an API key of that name.

@@ -57,8 +57,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 		ask{operation: postShares, token: done.CallbackToken}, ask{operation: getShares, token: done.CallbackToken},
 		ask{operation: deleteShare, token: done.CallbackToken}, ask{operation: getShared, token: share},
 		ask{operation: getNotes, token: done.CallbackToken}, ask{operation: putNotes, token: done.CallbackToken, body: good[putNotes]},
-		ask{operation: postEstimate, body: good[postEstimate], headers: withKey},
-		ask{operation: getStatusByID, headers: []string{"X-Api-Key: splatworks_nobody"}})
+		ask{operation: postEstimate, body: good[postEstimate], headers: withKey})
 
 	storage.shut.Store(0)
 	// The share of a result that was deleted.
@@ -74,6 +73,10 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	for _, operation := range []string{"GET /status", "GET /status/{request_id}", "GET /events", "POST /cancel"} {
 		rebuilding.call(ask{operation: operation, token: done.CallbackToken})
 	}
+
+	storage.shut.Store(http.StatusForbidden) // before it has read any key
+	rebuilding.call(ask{operation: getStatusByID, headers: []string{"X-Api-Key: splatworks_nobody"}})
+	storage.shut.Store(0)
 
 	resume := redis.pause()
 	defer resume()
