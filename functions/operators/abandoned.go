@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/pipeline"
@@ -11,8 +12,9 @@ import (
 )
 
 // abandoned are the requests of a caller that have the address of a webhook or a mail and no record: their submission died before it wrote
-// one. Those that the queue does not know either are nobody's, and go, too.
-func (s *Service) abandoned(ctx context.Context, ask purgeAsked, recorded map[string]bool) (ids []string, err error) {
+// one. Those that the queue does not know either are nobody's, and go, too. recorded are those with a record, as a list says that was begun at
+// listed: a submission takes less than settledAfter, so one that is older than that and is not in the list has no record.
+func (s *Service) abandoned(ctx context.Context, ask purgeAsked, recorded map[string]bool, listed time.Time) (ids []string, err error) {
 	if ask.Caller == "" {
 		return nil, nil
 	}
@@ -21,7 +23,7 @@ func (s *Service) abandoned(ctx context.Context, ask purgeAsked, recorded map[st
 			return nil, fmt.Errorf("list addresses: %w", err)
 		}
 		id, ok := artifacts.WebhookOf(o.Name)
-		if !ok || recorded[id] || pipeline.RequestTime(id).After(s.Now().Add(-settledAfter)) { // one that comes just now has none yet
+		if !ok || recorded[id] || pipeline.RequestTime(id).After(listed.Add(-settledAfter)) {
 			continue
 		}
 		recorded[id] = true // once

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -189,6 +190,38 @@ func TestATenantIsDeleted(t *testing.T) {
 	if _, err := ring.Caller(t.Context(), secret, tenant.Submit); err != nil {
 		t.Errorf("the other tenant's key: %v", err)
 	}
+}
+
+// TestAPurgeSparesWhatComesMeanwhile: a purge that takes long to list takes no request that came after it began for one without a record.
+func TestAPurgeSparesWhatComesMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	old := w.ofCaller("old", "key:app")
+	w.finish(old.ID)
+	w.time = w.time.Add(time.Hour)
+	var late pipeline.Request
+	w.service.Store = listing{w.service.Store, func(prefix string) {
+		if prefix == artifacts.WebhooksPrefix && late.ID == "" { // the records are listed
+			late = w.ofCaller("late", "key:app")
+			w.time = w.time.Add(10 * time.Minute)
+		}
+	}}
+	if got := get[purgeAnswer](w, "POST", "/purge", `{"caller":"key:app"}`, 200); got.Requests != 1 {
+		t.Errorf("%+v", got)
+	}
+	if state, err := w.queue.Lookup(t.Context(), late.ID); err != nil || state.Status.Terminal() || len(w.traceOf(late.ID)) == 0 {
+		t.Errorf("%+v %v", state, err)
+	}
+}
+
+// listing calls before with the prefix of every list.
+type listing struct {
+	artifacts.Store
+	before func(prefix string)
+}
+
+func (l listing) List(ctx context.Context, bucket, prefix string) iter.Seq2[pipeline.Object, error] {
+	l.before(prefix)
+	return l.Store.List(ctx, bucket, prefix)
 }
 
 // TestOneRequestIsErased by its id, at once when it ended some minutes ago.

@@ -77,7 +77,7 @@ func (s *Service) purge(r *http.Request) (int, any, error) {
 	if err := ask.check(); err != nil {
 		return 0, nil, err
 	}
-	ctx := r.Context()
+	ctx, began := r.Context(), s.Now()
 	done := purgeAnswer{DryRun: ask.DryRun}
 	if err := s.revokeAll(r, ask, &done); err != nil { // first, so that no request comes after those that are deleted
 		return 0, nil, err
@@ -96,7 +96,7 @@ func (s *Service) purge(r *http.Request) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	abandoned, err := s.abandoned(ctx, ask, recorded)
+	abandoned, err := s.abandoned(ctx, ask, recorded, began)
 	if err != nil {
 		return 0, nil, err
 	}
