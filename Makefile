@@ -56,7 +56,9 @@ captures: ## Reconstruct the real captures in SPLATWORKS_CAPTURES and print thei
 	@infra/toolchain/captures.sh
 
 card: ## A scene of 'run --scene' on PoCL, or a card, against the processor: SCENE=DIR [DEVICE=cuda]; ten minutes
-	go test -tags gpu ./engines/trainer -run 'TestSceneOnACard|TestSeedsEndAlike' -v -timeout 2h -scene $(abspath $(SCENE)) -device $(DEVICE) -its 300 -side 160 -gaussians 3000 -seeds 8
+	@test -d "$(SCENE)/sparse" || { echo "make card: SCENE=DIR is needed, an undistorted scene (images/ and sparse/) as 'splatworks run --scene' leaves it"; exit 2; }
+	go test -tags gpu ./engines/trainer -run 'OnACard|TestSeedsEndAlike' -v -count 1 -timeout 2h -scene $(abspath $(SCENE)) -device $(DEVICE) -its 300 -side 160 -gaussians 3000 -seeds 12
+	@test "$(DEVICE)" = cuda || echo "No graphics card was used ($(DEVICE)): what the kernels compute was compared, not how fast a card is, nor NVIDIA's driver. With a card: make card DEVICE=cuda, and engines/gpu/measure.sh."
 
 fuzz: ## Every fuzz target for FUZZTIME (30s) each
 	@infra/toolchain/fuzz.sh

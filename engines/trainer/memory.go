@@ -13,6 +13,7 @@ import (
 //	model        bytesPerGaussian for each of MaxGaussians, at most half
 //	frame        bytesPerFramePixel for each pixel of the largest image
 //	images       an 8-bit pyramid of every image; images shrink until theirs fits
+//	masks        of the images of which cells are hidden, a byte a pixel more, as far as there is room; the cells of others stay
 //	moments      what is left: SSIM's window moments of as many images as there is room for; the others' are computed
 //	             again at each visit, which costs about a tenth of the loss. They give way when the renderer needs more
 //	             than its part of the model's share, because Gaussians are large on screen
@@ -75,10 +76,26 @@ func (d *Dataset) bytes() (images, largestFrame int64) {
 	return images, largestFrame
 }
 
-// roomForMoments is what images, frame and model leave.
-func roomForMoments(cfg *Config, d *Dataset) int64 {
+// hidden is what the masks of the training images take when cells of all are hidden, beside the masks that they have.
+func (d *Dataset) hidden(cfg *Config) (bytes int64) {
+	if !cfg.HideTransients {
+		return 0
+	}
+	for _, v := range d.Train {
+		bytes += v.pixels()
+	}
+	return bytes
+}
+
+// roomForMasks is what images, frame and model leave.
+func roomForMasks(cfg *Config, d *Dataset) int64 {
 	images, frame := d.bytes()
 	return max(0, cfg.usableBytes()-int64(cfg.MaxGaussians)*bytesPerGaussian-images-bytesPerFramePixel*frame)
+}
+
+// roomForMoments is what the masks leave of that.
+func roomForMoments(cfg *Config, d *Dataset) int64 {
+	return max(0, roomForMasks(cfg, d)-d.hidden(cfg))
 }
 
 // A graphics card's memory is shared out in the same way:

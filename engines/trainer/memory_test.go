@@ -3,6 +3,7 @@ package trainer
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -47,6 +48,7 @@ func TestTrainingHoldsWhatThePlanCounts(t *testing.T) {
 		}
 	}
 	images, frame := d.bytes()
+	images += d.hidden(&cfg)
 	plan := images + bytesPerFramePixel*frame + int64(cfg.MaxGaussians)*bytesPerGaussian
 	moments := int64(0)
 	for _, v := range d.Train {
@@ -75,6 +77,23 @@ func TestTrainingHoldsWhatThePlanCounts(t *testing.T) {
 		}
 		if kept.used > kept.room {
 			t.Errorf("%d bytes of moments, room for %d", kept.used, kept.room)
+		}
+		cells := make([][]bool, len(d.Train)) // of every image, which is the most that can be hidden
+		for i := range cells {
+			w, h := cellsOf(&d.Train[i].Levels[lookLevel].Camera)
+			cells[i] = make([]bool, w*h)
+		}
+		whole, _ := run.data.bytes()
+		run.hide(cells)
+		if masked, _ := run.data.bytes(); masked-whole != d.hidden(&cfg) || masked == whole {
+			t.Errorf("masks of hidden cells take %d bytes, planned %d", masked-whole, d.hidden(&cfg))
+		}
+		tight := *run // with room for a third of the masks
+		tight.data = &Dataset{Train: slices.Clone(d.Train), Test: d.Test}
+		tight.cfg.MemoryBytes -= (roomForMasks(&cfg, d) - d.hidden(&cfg)/3) * 8 / 7
+		tight.hide(slices.Clone(cells))
+		if masked, _ := tight.data.bytes(); !(masked-whole <= d.hidden(&cfg)/3) || !(masked-whole >= d.hidden(&cfg)/4) || tight.transients.hidden[len(cells)-1] != nil {
+			t.Errorf("masks of %d bytes, with room for %d", masked-whole, d.hidden(&cfg)/3)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&held)

@@ -327,12 +327,17 @@ func (t *transients) changes(d *Dataset) (list []Transient) {
 	return list
 }
 
-// hide puts cells into the masks of their images.
+// hide puts cells into the masks of their images, as far as there is memory for these.
 func (t *training) hide(hidden [][]bool) {
 	t.transients.hidden = hidden
+	copy(t.data.Train, t.transients.whole)
+	room := roomForMasks(&t.cfg, t.data)
 	for i, whole := range t.transients.whole {
-		t.data.Train[i] = whole
 		if len(hidden) == 0 || hidden[i] == nil {
+			continue
+		}
+		if room -= whole.pixels(); room < 0 {
+			hidden[i] = nil
 			continue
 		}
 		view := *whole
@@ -341,6 +346,14 @@ func (t *training) hide(hidden [][]bool) {
 		}
 		t.data.Train[i] = &view
 	}
+}
+
+// pixels of all levels.
+func (v *View) pixels() (n int64) {
+	for level := range v.Levels {
+		n += int64(len(v.Levels[level].Pix[0]))
+	}
+	return n
 }
 
 // without is the picture with cells of the camera of lookLevel in its mask.
