@@ -48,7 +48,7 @@ func (s *Service) deleteKeys(r *http.Request, ask purgeAsked, done *purgeAnswer)
 		return err
 	}
 	done.Objects, done.Bytes = done.Objects+n, done.Bytes+b
-	if !ask.DryRun {
+	if n > 0 && !ask.DryRun {
 		s.audit(r, tenant.CallerDeleted, "caller", ask.Caller, "keys", done.Keys)
 	}
 	return nil

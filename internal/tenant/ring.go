@@ -21,6 +21,8 @@ const (
 	Freshness = 30 * time.Second
 	// missFreshness is the same for a key that is not among them: a new one opens after it.
 	missFreshness = 2 * time.Second
+	// lookTimeout bounds a look, so that what it finds is not older than Freshness when it is used.
+	lookTimeout = 10 * time.Second
 	// useEvery is how often one process notes that a key is used.
 	useEvery = time.Hour
 )
@@ -134,6 +136,8 @@ func (r *Ring) cached(age time.Duration) (keys []Key, fresh bool) {
 
 // look reads the keys that are new or have changed. One that cannot be read opens nothing, and does not keep the others from it.
 func (r *Ring) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	began := r.now()
 	r.mu.Lock()
 	before := r.stored
