@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/png"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,16 +17,22 @@ import (
 	"github.com/splatworks/splatworks/web/chromium"
 )
 
-// twoBalls are a red Gaussian at the origin and a green one on its right.
+// twoBalls are a red Gaussian at the origin and a green one on its right, and many behind the camera, so that the page holds the file in
+// more than one piece.
 func twoBalls() *splat.Cloud {
-	c := splat.New(2, 0, splat.Classic)
-	for i := range 2 {
+	const behind = 30_000
+	c := splat.New(2+behind, 0, splat.Classic)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range 2 + behind {
 		c.Means[3*i] = 0.4 * float32(i)
+		if i >= 2 {
+			c.Means[3*i], c.Means[3*i+1], c.Means[3*i+2] = rng.Float32(), rng.Float32(), -3-rng.Float32()
+		}
 		for k := range 3 {
 			c.LogScales[3*i+k] = float32(math.Log(0.1))
 			c.DC[3*i+k] = -1.7
 		}
-		c.DC[3*i+i] = 1.7
+		c.DC[3*i+i%2] = 1.7
 		c.Quats[4*i] = 1
 		c.Opacities[i] = 6
 	}
@@ -44,6 +51,9 @@ func TestStandaloneOpensFromADisk(t *testing.T) {
 	var file, page bytes.Buffer
 	if err := format.Write(&file, twoBalls()); err != nil {
 		t.Fatal(err)
+	}
+	if file.Len() < 3<<15 {
+		t.Fatalf("%d bytes of a splat are no two pieces", file.Len())
 	}
 	view := &artifacts.View{Position: [3]float64{0.2, 0, -1}, Target: [3]float64{0.2, 0, 0}, FOVDeg: 60}
 	hostile := `A "place" </title></script><script>window.broken = true</script>`

@@ -54,6 +54,13 @@ func streamed(t *testing.T, c *splat.Cloud) []byte {
 	return out.Bytes()
 }
 
+// links sets how many parts of a file a link is good for, and what is called when one is used once more.
+func (f *storageFront) links(lasts int, expired func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lasts, f.expired = lasts, expired
+}
+
 // fetched notes what is read of a file, and breaks a link that was used too often. Callers hold mu.
 func (f *storageFront) fetched(r *http.Request) {
 	part := [2]int64{0, -1}
@@ -113,7 +120,7 @@ func TestPageStreamsLevels(t *testing.T) {
 	phone.Touch()
 	phone.Before(`Object.defineProperty(Navigator.prototype, 'deviceMemory', {value: 0.04});
 		const wait = setInterval; window.setInterval = (f, ms) => wait(f, Math.min(ms, 1000))`) // links are renewed each second
-	front.lasts, front.expired = 2, func() { w.advance(10 * time.Minute) } // the API signs links anew by its clock
+	front.links(2, func() { w.advance(10 * time.Minute) }) // the API signs links anew by its clock
 	phone.open(address, a, "A large place")
 	shows := func(p *person) {
 		t.Helper()
@@ -131,11 +138,13 @@ func TestPageStreamsLevels(t *testing.T) {
 	}
 	phone.measure()
 
-	front.lasts = 0
+	front.links(0, nil)
 	desktop := &person{t: t, Tab: chromium.Open(t, address, 1440, 812, false)}
 	desktop.open(address, a, "A large place")
 	shows(desktop)
 	desktop.comesTrue("the finest level comes", func() bool { names, _ := front.read(t, levels); return slices.Contains(names, "0_0") })
+	front.mu.Lock()
+	defer front.mu.Unlock()
 	for _, kind := range []artifacts.Kind{artifacts.SOG, artifacts.Splat} {
 		if n := len(front.got[kind.FileName()]); n > 0 {
 			t.Errorf("%s was fetched %d times", kind.FileName(), n)

@@ -44,7 +44,7 @@ type storageFront struct {
 
 	lasts   int            // how many parts of a file a link is good for; 0: any number
 	used    map[string]int // parts, by the link's query
-	expired func()         // is called when a link is no more good
+	expired func()         // is called when a link is good no more
 }
 
 func (f *storageFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -19,7 +19,7 @@ function start(root: HTMLElement, held: HTMLElement) {
 
 // decoded reads base64 in pieces. A data: address would do, but Firefox reads none of more than 32 MB, which 1.5 million Gaussians have.
 function decoded(text: string): Blob {
-  const piece = 1 << 20, parts: Uint8Array<ArrayBuffer>[] = [];
+  const piece = 1 << 16, parts: Uint8Array<ArrayBuffer>[] = [];
   for (let at = 0; at < text.length; at += piece) {
     const raw = atob(text.slice(at, at + piece)), bytes = new Uint8Array(raw.length);
     for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
