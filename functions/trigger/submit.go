@@ -213,8 +213,9 @@ func (s *Service) enter(ctx context.Context, request pipeline.Request, now time.
 			s.untake(ctx, request.Caller)
 			return problem
 		}
-		if err = s.Queue.Submit(ctx, request); err != nil { // a call for the same session that came at the same time may be first
-			s.untake(ctx, request.Caller)
+		err = s.Queue.Submit(ctx, request) // a call for the same session that came at the same time may be first
+		if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) || errors.Is(err, queue.ErrTokenTaken) {
+			s.untake(ctx, request.Caller) // with any other error the request may be there, for a repetition of the call to find
 		}
 	}
 	if duplicate := (*queue.DuplicateError)(nil); errors.As(err, &duplicate) {
@@ -250,9 +251,10 @@ func (s *Service) callOff(ctx context.Context, r pipeline.Request) {
 	requestID := r.ID
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	s.untake(undo, r.Caller)
 	if err := s.Queue.Cancel(undo, requestID); err != nil {
 		s.Log.WarnContext(ctx, "submission not called off; it can be taken over soon", "request_id", requestID, "stage", pipeline.First(), "error", err.Error())
+	} else {
+		s.untake(undo, r.Caller)
 	}
 	if s.Mails != nil { // no purge finds a request without a record, and the address is a person's
 		if err := s.Store.Delete(undo, pipeline.Object{Bucket: s.Buckets.Artifacts, Name: artifacts.MailTargetName(requestID)}); err != nil && !errors.Is(err, artifacts.ErrNotFound) {
