@@ -19,6 +19,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/functions/notify"
 	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -61,11 +62,15 @@ type Config struct {
 	MaxRequestsDay  int     `env:"MAX_REQUESTS_DAY, default=0"` // in any 24 hours; 0: no limit
 	KeyLimits       string  `env:"API_KEY_LIMITS"`              // JSON by the name of an API key: {"app": {"max_priority": 100}}
 	FairShare       bool    `env:"FAIR_SHARE"`                  // callers of equal priority take turns; the same in all programs of a deployment
+	Presets         string  `env:"PRESETS"`                     // JSON by preset, of pipeline.Effort: {"high": {"max_images": 200}}
 
 	// Mails, where there are any. The trigger function needs to know the sender alone, and notify all of it.
 	MailFrom string `env:"MAIL_FROM"` // sender ("Splatworks <splats@example.com>"); empty: the request API takes no addresses
 	SMTPURL  string `env:"SMTP_URL"`  // smtp://USER:PASSWORD@HOST:PORT or smtps://
 	MailURL  string `env:"MAIL_URL"`  // where links in mails lead: the request API's address
+
+	// Declared is what the deployment was made from: JSON of the form of splatworks.yaml, which operators compare with theirs.
+	Declared string `env:"DECLARED"`
 
 	// LoopbackWebhooks lets webhooks go to this machine, and over http: for a laptop only.
 	LoopbackWebhooks bool `env:"LOOPBACK_WEBHOOKS"`
@@ -93,11 +98,12 @@ type Config struct {
 	TrainCard bool `env:"TRAIN_CARD"`
 
 	// What the depth stage uses. Without a model it says so and the pipeline continues.
-	DepthModel    string   `env:"DEPTH_MODEL, default=depth-anything-v2-small"` // where a request names none
-	DepthNames    []string `env:"DEPTH_NAMES"`                                  // further models that a request may name
-	DepthModels   string   `env:"DEPTH_MODELS"`                                 // folder of descriptors and weights
-	DepthProvider string   `env:"DEPTH_PROVIDER, default=auto"`                 // auto, cpu, cuda or webgpu
-	ONNXRuntime   string   `env:"ONNXRUNTIME_LIBRARY"`                          // libonnxruntime.so
+	DepthModel    string             `env:"DEPTH_MODEL, default=depth-anything-v2-small"` // where a request names none
+	DepthNames    []string           `env:"DEPTH_NAMES"`                                  // further models that a request may name
+	DepthShares   map[string]float64 `env:"DEPTH_SHARES"`                                 // model:percentage of the requests that name none; empty: DepthModel for all
+	DepthModels   string             `env:"DEPTH_MODELS"`                                 // folder of descriptors and weights
+	DepthProvider string             `env:"DEPTH_PROVIDER, default=auto"`                 // auto, cpu, cuda or webgpu
+	ONNXRuntime   string             `env:"ONNXRUNTIME_LIBRARY"`                          // libonnxruntime.so
 
 	// Now is the clock; nil is time.Now. No environment sets it: tests give a worker a wrong one.
 	Now func() time.Time
@@ -180,10 +186,30 @@ func (c Config) checkCallers() (problems []error) {
 	if err := general.Check(); err != nil {
 		problems = append(problems, fmt.Errorf("MAX_TRAIN_BUDGET_S, MAX_IMAGES, MAX_LONG_EDGE_PX, MAX_PRIORITY, MAX_REQUESTS_DAY: %w", err))
 	}
+	if _, err := c.defaults(); err != nil {
+		problems = append(problems, fmt.Errorf("PRESETS, DEPTH_SHARES: %w", err))
+	}
+	if c.Declared != "" && serve.CheckJSON([]byte(c.Declared)) != nil {
+		problems = append(problems, errors.New("DECLARED must be a JSON object"))
+	}
 	if _, err := trigger.ParseKeyLimits(c.KeyLimits, general); err != nil {
 		problems = append(problems, fmt.Errorf("API_KEY_LIMITS: %w", err))
 	}
 	return problems
+}
+
+// defaults are what is filled in where a request leaves something open.
+func (c Config) defaults() (pipeline.Defaults, error) {
+	d := pipeline.Defaults{Depth: c.DepthShares}
+	if c.Presets != "" {
+		if err := serve.CheckJSON([]byte(c.Presets)); err != nil {
+			return d, err
+		}
+		if err := serve.DecodeJSON([]byte(c.Presets), &d.Presets); err != nil {
+			return d, err
+		}
+	}
+	return d, d.Check()
 }
 
 // mailer is the deployment's mail server; nil where there is none.
@@ -241,9 +267,12 @@ func (c Config) Environ() []string {
 		}
 		return strings.Join(parts, ",")
 	}
-	slots := map[string]string{}
+	slots, shares := map[string]string{}, map[string]string{}
 	for stage, n := range c.Slots {
 		slots[stage] = strconv.Itoa(n)
+	}
+	for model, percent := range c.DepthShares {
+		shares[model] = strconv.FormatFloat(percent, 'g', -1, 64)
 	}
 	values := map[string]string{
 		"PROJECT_ID": c.ProjectID, "REGION": c.Region, "REDIS_URL": c.RedisURL, "REDIS_CA_CERT": c.RedisCA,
@@ -258,7 +287,7 @@ func (c Config) Environ() []string {
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORKER_NAME": c.Worker, "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),
 		"WORKER_USD_PER_S": strconv.FormatFloat(c.USDPerS, 'g', -1, 64), "MAX_REQUEST_USD": strconv.FormatFloat(c.MaxUSD, 'g', -1, 64), "PORT": c.Port,
-		"DEPTH_MODEL": c.DepthModel, "DEPTH_NAMES": strings.Join(c.DepthNames, ","), "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime, "TRAIN_DEVICE": c.TrainDevice,
+		"DEPTH_MODEL": c.DepthModel, "DEPTH_NAMES": strings.Join(c.DepthNames, ","), "DEPTH_SHARES": list(shares), "PRESETS": c.Presets, "DECLARED": c.Declared, "DEPTH_MODELS": c.DepthModels, "DEPTH_PROVIDER": c.DepthProvider, "ONNXRUNTIME_LIBRARY": c.ONNXRuntime, "TRAIN_DEVICE": c.TrainDevice,
 		"TRAIN_CARD": strconv.FormatBool(c.TrainCard),
 	}
 	var env []string

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -174,6 +176,10 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 	if err != nil {
 		return nil, err
 	}
+	defaults, err := p.config.defaults()
+	if err != nil {
+		return nil, err
+	}
 	signer, err := gcs.NewSigner(p.Store, account, publicStorage)
 	if err != nil {
 		return nil, err
@@ -205,7 +211,7 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 		Webhooks: notifier, Mails: mails, PerAddress: limiters[3],
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
 		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Quota: quota, TotalDay: p.config.RateDay, Changes: limiters[2],
-		Limits: p.config.Spending(), KeyLimits: keyLimits, Models: p.models, Waiting: p.config.Concurrent / 2,
+		Limits: p.config.Spending(), KeyLimits: keyLimits, Defaults: defaults, Models: p.models, Waiting: p.config.Concurrent / 2,
 		Log: p.Log, Now: p.config.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Page: p.config.WebPage, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
 	})
 }
@@ -224,10 +230,16 @@ func (p *Parts) keys() (trigger.Keys, error) {
 
 // models are the depth models that a request may name.
 func (p *Parts) models() []string {
+	names := append([]string{p.config.DepthModel}, p.config.DepthNames...)
 	if p.DepthModels != nil {
-		return p.DepthModels()
+		names = p.DepthModels()
 	}
-	return append([]string{p.config.DepthModel}, p.config.DepthNames...)
+	for _, shared := range slices.Sorted(maps.Keys(p.config.DepthShares)) {
+		if !slices.Contains(names, shared) {
+			names = append(names, shared)
+		}
+	}
+	return names
 }
 
 // Notify keeps and sends webhooks and mails. On a laptop its owner's receivers may run on it, too.

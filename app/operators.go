@@ -32,6 +32,6 @@ func OperatorsServer(api *operators.Service, log *slog.Logger, listen string) se
 func (p *Parts) Operators() (*operators.Service, error) {
 	return operators.New(operators.Config{
 		Queue: p.Queue, Reaper: p.Reaper(), Staffing: p.Staffing(), Slots: p.config.Limits(), Store: p.Store, Buckets: p.Buckets, Log: p.Log,
-		Now: p.config.Now, Random: rand.Reader, Ended: p.Ended, AskKeys: p.config.keysAsked(),
+		Now: p.config.Now, Random: rand.Reader, Ended: p.Ended, AskKeys: p.config.keysAsked(), Declared: []byte(p.config.Declared),
 	})
 }

@@ -60,7 +60,8 @@ cd "$work/terraform"
 } >build.auto.tfvars.json
 for environment in dev prod; do
 	cp environments/$environment.settings.tfvars.example environments/$environment.settings.tfvars
-	files="-var-file=environments/$environment.tfvars -var-file=environments/$environment.settings.tfvars"
+	CONFIG="$here/../splatworks.example.yaml" sh build/config.sh $environment >config.tfvars.json || fail "build/config.sh $environment"
+	files="-var-file=environments/$environment.tfvars -var-file=config.tfvars.json -var-file=environments/$environment.settings.tfvars"
 	# shellcheck disable=SC2086 # the arguments are words without spaces
 	quiet terraform plan -input=false $files -out=plan
 	[ -z "${PLANS:-}" ] || terraform show -json plan >"$PLANS/$environment.json"

@@ -23,6 +23,20 @@ locals {
     ASK_KEYS         = tostring(var.ask_keys || length(var.api_keys) > 0)
   }
 
+  # What this was made from, in the form of splatworks.yaml: the operators' API publishes it for 'splatworks config diff'.
+  presets = { for name, effort in var.presets : name => { for field, value in effort : field => value if value != null } }
+  declared = {
+    stages = { for name, stage in var.stages : name => {
+      slots = stage.max_executions, machine = stage.machine, cpu = stage.cpu, memory_gib = stage.memory_gib, timeout_s = stage.timeout_s, disk_gib = stage.disk_gib
+    } }
+    models          = { depth = var.depth_shares }
+    presets         = local.presets
+    limits          = var.request_limits
+    max_request_usd = var.max_request_usd
+    prices          = var.prices
+    retention_days  = var.retention_days
+  }
+
   # What all services and jobs share. Nothing of it waits for the queue's store, which takes minutes to make: accounts and
   # grants are made meanwhile.
   backend = {

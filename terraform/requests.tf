@@ -7,7 +7,7 @@ module "requests" {
   name        = "${var.name}-requests"
   purpose     = "operators' API of the queue, and the reaper"
   backend     = local.backend
-  environment = local.environment
+  environment = merge(local.environment, { DECLARED = jsonencode(local.declared) })
   secrets     = local.secrets
   after       = local.after
   image       = var.images["static"]

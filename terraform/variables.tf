@@ -162,6 +162,44 @@ variable "depth_names" {
   default     = []
 }
 
+variable "depth_shares" {
+  description = "Percentage of the requests that name no depth model, for each model; together 100. Empty: all get depth_model. A request keeps its model in all attempts and retries. Depth's image must hold them all."
+  type        = map(number)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for model, share in var.depth_shares : can(regex("^[a-z0-9_-][a-z0-9._-]{0,63}$", model)) && !contains(["auto", "off"], model) && share > 0])
+    error_message = "depth_shares has models by their names, each with a share above 0."
+  }
+  validation {
+    condition     = length(var.depth_shares) == 0 ? true : abs(sum(values(var.depth_shares)) - 100) <= 0.0001
+    error_message = "The shares of depth_shares must add up to 100."
+  }
+}
+
+variable "presets" {
+  description = "What preview, standard or high stands for where a request does not say; what is left out is the preset's own."
+  type = map(object({
+    train_budget_s = optional(number)
+    max_images     = optional(number)
+    long_edge_px   = optional(number)
+    max_gaussians  = optional(number)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.presets) : contains(["preview", "standard", "high"], name)])
+    error_message = "The presets are preview, standard and high."
+  }
+  validation {
+    # Training must leave a quarter of the request's day to the other stages.
+    condition = alltrue([for effort in values(var.presets) :
+      coalesce(effort.train_budget_s, 1) >= 1 && coalesce(effort.train_budget_s, 1) <= 64800 && coalesce(effort.max_images, 3) >= 3 && coalesce(effort.max_images, 3) <= 2000
+    && coalesce(effort.long_edge_px, 64) >= 64 && coalesce(effort.long_edge_px, 64) <= 4096 && coalesce(effort.max_gaussians, 1000) >= 1000 && coalesce(effort.max_gaussians, 1000) <= 3000000])
+    error_message = "train_budget_s is 1 to 64800, max_images 3 to 2000, long_edge_px 64 to 4096, max_gaussians 1000 to 3000000."
+  }
+}
+
 variable "depth_gpu" {
   description = "Set it to run the depth stage on GPUs: executions workers at once, each with one. The build then gives depth's image the CUDA runtime. type is nvidia-l4 (at least 4 vCPU and 16 GiB) or nvidia-rtx-pro-6000 (at least 20 and 80). timeout_s over 3600 is a preview feature (12 h)."
   type = object({

@@ -42,6 +42,7 @@ type commands struct {
 	Trace    traceCommand    `cmd:"" group:"operate" help:"Show where the time of a request went, what it cost, and why it waits or failed."`
 	Usage    usageCommand    `cmd:"" group:"operate" help:"Show or export what callers used in a period."`
 	Erase    eraseCommand    `cmd:"" group:"operate" help:"Delete everything of a request, or of a caller."`
+	Config   configCommand   `cmd:"" group:"operate" help:"Check the configuration file, and compare it with what runs."`
 	Operate  operateCommand  `cmd:"" group:"operate" help:"Open the operators' page: queue, requests, retry, cancel, purge."`
 	Keys     keysCommand     `cmd:"" group:"operate" help:"Add, list and revoke API keys of a running backend."`
 	Key      keyCommand      `cmd:"" group:"operate" help:"Make an API key for the configuration of a deployment."`

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,11 +83,20 @@ func (o operatorsAPI) reach() (base string, client *http.Client, err error) {
 // refused says why the operators' API, or what is in front of it, did not do as asked.
 func refused(resp *http.Response, body []byte) error {
 	var p serve.Problem
+	why := resp.Status
 	switch err := json.Unmarshal(body, &p); {
 	case err == nil && p.Code != "":
-		return fmt.Errorf("%s %s (%s)", p.Detail, p.Advice, p.Code)
+		why = fmt.Sprintf("%s %s (%s)", p.Detail, p.Advice, p.Code)
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%s: set SPLATWORKS_IDENTITY_TOKEN to what 'gcloud auth print-identity-token' prints; roles/run.invoker on the requests service is needed", resp.Status)
+		why += ": set SPLATWORKS_IDENTITY_TOKEN to what 'gcloud auth print-identity-token' prints; roles/run.invoker on the requests service is needed"
 	}
-	return errors.New(resp.Status)
+	return refusedCall{resp.StatusCode, why}
 }
+
+// refusedCall is the error of an answer that is not a success.
+type refusedCall struct {
+	status int
+	why    string
+}
+
+func (e refusedCall) Error() string { return e.why }

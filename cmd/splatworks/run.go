@@ -31,6 +31,7 @@ type runCommand struct {
 	JSON   bool   `help:"Print report.json on standard output for scripts."`
 	Data   string `placeholder:"DIR" help:"Keep the intermediate results here; default: in the output folder, removed at the end."`
 
+	Config string `env:"SPLATWORKS_CONFIG" placeholder:"FILE" help:"Configuration, as splatworks.yaml: shares of depth models, presets."`
 	Device string `default:"auto" enum:"auto,cpu,cuda,opencl" env:"SPLATWORKS_DEVICE" help:"Where to train: auto (a graphics card, if one is faster), cpu, cuda or opencl (experimental)."`
 
 	InProcess bool `hidden:"" help:"Run the stages in this process, for a debugger."`
@@ -58,6 +59,10 @@ func (cmd runCommand) Run(ctx context.Context, c console) error {
 	if err := os.Setenv(machine.DeviceVariable, cmd.Device); err != nil { // the stages are programs of their own
 		return err
 	}
+	settings, err := readConfig(cmd.Config)
+	if err != nil {
+		return err
+	}
 	leaveOut := []string{cmd.Out}
 	if cmd.Data != "" {
 		leaveOut = append(leaveOut, cmd.Data)
@@ -80,7 +85,7 @@ func (cmd runCommand) Run(ctx context.Context, c console) error {
 	defer logs.Close()
 	b := newBars(c.err)
 	b.local, b.model = true, options.Depth
-	r, err := reconstruct.Prepare(ctx, reconstruct.Options{Dir: cmd.data(), Input: input, Size: size, Options: options, Random: rand.Reader, Now: time.Now, Patience: reconstruct.Patience,
+	r, err := reconstruct.Prepare(ctx, reconstruct.Options{Dir: cmd.data(), Input: input, Size: size, Options: options, Defaults: settings.Defaults(), Random: rand.Reader, Now: time.Now, Patience: reconstruct.Patience,
 		Log: serve.NewLogger(logs, "", slog.LevelInfo), Output: logs, InProcess: cmd.InProcess, Define: machine.Stage,
 		Uploaded: b.upload, Progress: b.progress, Retry: b.retry})
 	if err != nil {

@@ -30,6 +30,7 @@ type upCommand struct {
 	SMTPURL   string        `name:"smtp-url" and:"mail" env:"SPLATWORKS_SMTP_URL" placeholder:"smtp://USER:PASSWORD@HOST:PORT" help:"Mail server, or smtps://. With it a request may name an address that gets a mail at its end. Prefer the environment variable: other users can see command lines."`
 	MailFrom  string        `and:"mail" env:"SPLATWORKS_MAIL_FROM" placeholder:"ADDRESS" help:"Sender of mails."`
 	MailURL   string        `name:"mail-url" env:"SPLATWORKS_MAIL_URL" placeholder:"URL" help:"Address of this program that links in mails lead to; default: http:// and --listen."`
+	Config    string        `env:"SPLATWORKS_CONFIG" placeholder:"FILE" help:"Configuration, as splatworks.yaml: slots, machines, shares of models, presets, limits."`
 	Chaos     string        `hidden:"" help:"Faults of event delivery: duplicate=N,reorder,delay=DURATION."`
 }
 
@@ -46,10 +47,14 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return usageError{err}
 	}
+	settings, err := readConfig(cmd.Config)
+	if err != nil {
+		return err
+	}
 	log := serve.NewLogger(c.err, "", slog.LevelInfo)
 	backend, err := laptop.Start(ctx, laptop.Options{Listen: cmd.Listen, Dir: cmd.Data, Lease: cmd.Lease, Chaos: chaos, Log: log,
 		RateLimit: cmd.RateLimit, Untrusted: cmd.Untrusted, Origins: cmd.Origin, Hosts: cmd.Host, APIKeys: cmd.APIKeys, AskKeys: cmd.AskKeys,
-		SMTPURL: cmd.SMTPURL, MailFrom: cmd.MailFrom, MailURL: cmd.MailURL})
+		SMTPURL: cmd.SMTPURL, MailFrom: cmd.MailFrom, MailURL: cmd.MailURL, Settings: settings})
 	if err != nil {
 		return err
 	}

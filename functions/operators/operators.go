@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -30,7 +31,7 @@ type Queue interface {
 	After(ctx context.Context, cursor string, n int, wait time.Duration) ([]queue.Transition, error) // queue.Events
 }
 
-// Config is everything a Service works with. All but Ended, AskKeys and PageLooks are required.
+// Config is everything a Service works with. All but Ended, AskKeys, Declared and PageLooks are required.
 type Config struct {
 	Queue  Queue
 	Reaper interface {
@@ -47,6 +48,8 @@ type Config struct {
 	Random    io.Reader // cryptographic
 	AskKeys   bool      // the request API asks for API keys: stored ones open something
 	PageLooks int       // requests that one page of GET /requests looks at; 0: 2000, which takes about 0.2 s
+	// Declared is what the deployment was made from, in the form of splatworks.yaml: a JSON object, or empty.
+	Declared json.RawMessage
 	// Ended, when set, is called once for a request that was canceled. When it fails, the reaper calls it again.
 	Ended func(ctx context.Context, r pipeline.Request, s pipeline.Status) error
 }
@@ -105,6 +108,7 @@ func (s *Service) Handler() http.Handler {
 	}
 	mux.Handle(http.MethodGet, "/metrics", s.metrics())
 	handle(http.MethodGet, "/queue", callTimeout, s.overview)
+	handle(http.MethodGet, "/config", callTimeout, s.declared)
 	handle(http.MethodGet, "/next", callTimeout, s.next)
 	handle(http.MethodPost, "/enqueue", callTimeout, s.enqueue)
 	handle(http.MethodGet, "/status/{id}", callTimeout, s.look)
@@ -179,6 +183,14 @@ func read(r *http.Request, v any) error {
 		return refuse(http.StatusBadRequest, "invalid_body", "The body is not what this call takes: "+err.Error()+".", "Check the names and types of the fields of this call.")
 	}
 	return nil
+}
+
+// declared serves GET /config.
+func (s *Service) declared(*http.Request) (int, any, error) {
+	if len(s.Declared) == 0 {
+		return http.StatusOK, map[string]any{"declared": map[string]any{}}, nil
+	}
+	return http.StatusOK, map[string]any{"declared": s.Declared}, nil
 }
 
 // reap serves POST /reap, the scheduler's tick.

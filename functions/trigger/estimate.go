@@ -38,8 +38,7 @@ func (s *Service) estimate(w http.ResponseWriter, r *http.Request) {
 		serve.WriteProblem(w, *problem)
 		return
 	}
-	limits := s.limitsOf(caller)
-	if problem := s.checkLimits(limits, api.Trigger{Options: ask.Options}); problem != nil {
+	if problem := s.checkLimits(s.limitsOf(caller), api.Trigger{Options: ask.Options}); problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
 	}
@@ -49,7 +48,7 @@ func (s *Service) estimate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	serve.WriteJSON(w, http.StatusOK, estimated(estimate.Of(capture, s.depthAsHere(limits.within(ask.Options)), finished)))
+	serve.WriteJSON(w, http.StatusOK, estimated(estimate.Of(capture, s.depthAsHere(s.limitsOf(caller).within(s.Defaults.Fill("", ask.Options))), finished)))
 }
 
 // depthAsHere switches depth maps off where the deployment has no model to make them.

@@ -176,12 +176,13 @@ func (l Limits) card(o pipeline.Options) int {
 	return 0
 }
 
-// within fills in what the client left open and a default would take beyond the limits.
+// within brings down what a default, the deployment's or the preset's own, would take beyond the limits.
 func (l Limits) within(o pipeline.Options) pipeline.Options {
 	full := o.WithDefaults()
 	if full.MaxImages > l.Images {
 		o.MaxImages = l.Images
 	}
+	o.TrainBudgetS = min(o.TrainBudgetS, l.TrainBudgetS)
 	if full.LongEdgePx > l.LongEdgePx {
 		o.LongEdgePx = l.LongEdgePx
 	}

@@ -278,10 +278,10 @@ func (s *Service) newRequest(caller string, ask api.Trigger, c chance, now time.
 	if token, err = pipeline.NewToken(c.token); err != nil {
 		return r, "", err
 	}
-	limits := s.limitsOf(caller)
+	limits, filled := s.limitsOf(caller), s.Defaults.Fill(id, ask.Options)
 	return pipeline.Request{
 		ID: id, SessionID: ask.SessionID, Caller: caller, TokenHash: pipeline.HashToken(token), Priority: ask.Priority,
-		Options: limits.within(ask.Options), CardLimitPx: limits.card(ask.Options), CreatedAt: now, Deadline: now.Add(s.RequestTTL),
+		Options: limits.within(filled), CardLimitPx: limits.card(filled), CreatedAt: now, Deadline: now.Add(s.RequestTTL),
 	}, token, nil
 }
 

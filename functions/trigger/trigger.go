@@ -6,6 +6,7 @@ package trigger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -121,6 +122,8 @@ type Config struct {
 	// Limits are every caller's; zero: NoLimits. KeyLimits are those of callers with an API key of that name.
 	Limits    Limits
 	KeyLimits map[string]Limits
+	// Defaults are filled in where a request leaves something open, as far as its limits allow.
+	Defaults pipeline.Defaults
 	// Waiting is how many streams and long polls wait at once in this process; 0: 500. Of one request there are four at most.
 	Waiting int
 	// Models, when set, lists the depth models that a request may name.
@@ -183,6 +186,9 @@ func New(c Config) (*Service, error) {
 	}
 	if c.Caller == nil {
 		c.Caller = func(r *http.Request) (string, error) { return serve.ClientAddress(r, c.Proxies), nil }
+	}
+	if err := c.Defaults.Check(); err != nil {
+		return nil, fmt.Errorf("trigger: defaults: %w", err)
 	}
 	if c.Limits == (Limits{}) {
 		c.Limits = NoLimits

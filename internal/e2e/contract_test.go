@@ -284,6 +284,7 @@ func (b *backend) checkOperators(d *driven, completed accepted, canceled string)
 	done := completed.RequestID
 	d.refusals("", map[string]string{"PUT /status/{id}": `{"status":"CANCELED"}`})
 	d.call(ask{operation: "GET /queue"})
+	d.call(ask{operation: "GET /config"})
 	d.call(ask{operation: "GET /metrics"})
 	for _, query := range []string{"", "?by=request", "?by=x", "?from=yesterday"} {
 		d.call(ask{operation: "GET /usage", query: query})

@@ -18,6 +18,8 @@ pause=${PAUSE:-60} attempts=3
 export TF_IN_AUTOMATION=1 TF_INPUT=0
 
 files="-var-file=environments/$environment.tfvars"
+sh build/config.sh "$environment" >config.tfvars.json
+files="$files -var-file=config.tfvars.json"
 settings=environments/$environment.settings.tfvars
 [ ! -f "$settings" ] || files="$files -var-file=$settings"
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# settings.sh ENVIRONMENT [WHAT]: reads the environment's settings (environments/ENVIRONMENT.tfvars, then
+# settings.sh ENVIRONMENT [WHAT]: reads the environment's settings (environments/ENVIRONMENT.tfvars, splatworks.yaml, then
 # ENVIRONMENT.settings.tfvars) as terraform will, refuses what terraform would refuse, and prints what others need of them.
 # WHAT is owner (the default: the variables of owner/ as JSON), runtime (cuda when depth is to run on GPUs, else cpu), training
 # (the same of training) or engine (the queue's). Needs terraform and nothing else: no provider, no cloud, no state.
@@ -32,7 +32,8 @@ END
 	printf '"valkey": "i@sha256:%064d"}}\n' 0
 } >"$work/build.auto.tfvars.json"
 
-set -- "${2:-owner}" "-var-file=$here/environments/$environment.tfvars"
+sh "$here/build/config.sh" "$environment" >"$work/config.tfvars.json"
+set -- "${2:-owner}" "-var-file=$here/environments/$environment.tfvars" "-var-file=$work/config.tfvars.json"
 settings=$here/environments/$environment.settings.tfvars
 [ ! -f "$settings" ] || set -- "$@" "-var-file=$settings"
 what=$1
@@ -40,7 +41,7 @@ shift
 cd "$work"
 if ! terraform apply -no-color -input=false -auto-approve "$@" >log 2>&1 || grep -q 'undeclared variable' log; then
 	cat log >&2
-	echo "settings: the settings of $environment are refused, for the reason above; correct $settings" >&2
+	echo "settings: the settings of $environment are refused, for the reason above; correct $settings or splatworks.yaml" >&2
 	exit 1
 fi
 terraform output -raw "$what"

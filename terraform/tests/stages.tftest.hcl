@@ -399,3 +399,33 @@ run "images_by_tag_are_refused" {
   }
   expect_failures = [var.images]
 }
+
+run "requests_are_shared_out_between_models" {
+  command = plan
+  variables {
+    depth_shares = { "depth-anything-v2-small" = 80, "model-b" = 20 }
+    presets      = { high = { max_images = 90 } }
+    stages       = merge(var.stages, { train = merge(var.stages["train"], { max_executions = 3 }) })
+  }
+
+  assert {
+    condition     = local.declared.models.depth["model-b"] == 20 && local.declared.presets == { high = { max_images = 90 } } && local.declared.stages["train"].slots == 3
+    error_message = "Operators must see what the deployment was made from."
+  }
+}
+
+run "shares_that_are_not_everything_are_refused" {
+  command = plan
+  variables {
+    depth_shares = { "depth-anything-v2-small" = 80, "model-b" = 30 }
+  }
+  expect_failures = [var.depth_shares]
+}
+
+run "a_preset_beyond_all_limits_is_refused" {
+  command = plan
+  variables {
+    presets = { high = { train_budget_s = 86400 } }
+  }
+  expect_failures = [var.presets]
+}

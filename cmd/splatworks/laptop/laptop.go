@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/app"
+	"github.com/splatworks/splatworks/cmd/splatworks/config"
 	"github.com/splatworks/splatworks/cmd/splatworks/machine"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/infra/local"
@@ -43,6 +44,8 @@ type Options struct {
 	Hosts     []string // names by which callers reach this program, besides those of Listen and of Origins
 	APIKeys   []string // NAME:SHA256 of keys that open the API, besides those that are added while it runs
 	AskKeys   bool     // a key is asked for; as with APIKeys
+
+	Settings *config.File // what a configuration says; nil: nothing
 
 	SMTPURL  string // mail server; empty: no mails
 	MailFrom string // sender of mails
@@ -100,7 +103,10 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 	if err != nil {
 		return b, err
 	}
-	c := config(o)
+	c, err := configured(o)
+	if err != nil {
+		return b, err
+	}
 	// Nothing in the folder is touched before this holds its lock: another program may be at work in it.
 	if b.cloud, err = startCloud(ctx, o, c, redisServer, receivers); err != nil {
 		return b, err
@@ -140,8 +146,8 @@ func workDir(o Options) string { return filepath.Join(o.Dir, "work") }
 // callersAtOnce may use up their rate limits before that of all together is used up.
 const callersAtOnce = 6
 
-// config is the deployment's on a laptop.
-func config(o Options) app.Config {
+// configured is the deployment's configuration on a laptop.
+func configured(o Options) (app.Config, error) {
 	asked := o.AskKeys || len(o.APIKeys) > 0
 	c := app.Config{
 		Inbox: map[string]string{}, Artifacts: artifactsBucket, Sources: []string{sourcesBucket}, Slots: map[string]int{}, Machines: map[string]string{},
@@ -163,7 +169,9 @@ func config(o Options) app.Config {
 		c.Inbox[s], c.Machines[s] = inbox(row.Stage), row.Machine
 		c.Slots[s] = 1 // every stage uses all processors alone
 	}
-	return c
+	settings := cmp.Or(o.Settings, &config.File{})
+	err := settings.Apply(&c)
+	return c, err
 }
 
 // cors lets a page served by the API upload to the storage and fetch results from it.

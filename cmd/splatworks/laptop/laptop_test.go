@@ -353,7 +353,11 @@ func TestHowAWorkerEndedIsSaid(t *testing.T) {
 		}
 		return s.Failure
 	}
-	ended := b.workerEnded(config(o), o.Log)
+	c, err := configured(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := b.workerEnded(c, o.Log)
 	ended(local.End{Stage: pipeline.Filter, Worker: "dies"}) // in good order
 	ended(local.End{Stage: pipeline.Filter, Worker: "dies", Err: errors.New("signal: terminated"), Closing: true})
 	ended(local.End{Stage: pipeline.Filter, Worker: "another", Err: errors.New("exit status 2")})

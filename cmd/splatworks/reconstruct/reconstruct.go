@@ -30,9 +30,11 @@ type Options struct {
 	Input   io.ReaderAt
 	Size    int64 // of Input, bytes
 	Options pipeline.Options
-	Random  io.Reader
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Defaults are filled in where Options leave something open.
+	Defaults pipeline.Defaults
+	Random   io.Reader
+	Now      func() time.Time
+	Log      *slog.Logger
 	// Patience is how long to wait for another program that works in Dir.
 	Patience time.Duration
 	Output   *os.File // what the stages' processes print; os.Stderr when nil

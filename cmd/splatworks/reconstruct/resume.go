@@ -111,7 +111,7 @@ func (r *Reconstruction) resume(ctx context.Context) error {
 	}
 	record := records[0]
 	same, err := r.sameInput(record.Upload)
-	if err != nil || !same || record.Request.Options.Hash() != r.Options.Options.Hash() {
+	if err != nil || !same || record.Request.Options.Hash() != r.asked(record.Request.ID).Hash() {
 		return err
 	}
 	if _, err := r.queue.Restore(ctx, records); err != nil {
@@ -148,11 +148,16 @@ func (r *Reconstruction) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Request = pipeline.Request{ID: id, SessionID: "run-" + id, Options: r.Options.Options, CreatedAt: now, Deadline: now.Add(TimeLimit)}
+	r.Request = pipeline.Request{ID: id, SessionID: "run-" + id, Options: r.asked(id), CreatedAt: now, Deadline: now.Add(TimeLimit)}
 	if _, err := artifacts.PutJSON(ctx, r.store, r.buckets.Artifacts, artifacts.RequestName(id), r.Request, artifacts.PutOptions{}); err != nil {
 		return err
 	}
 	return r.queue.Submit(ctx, r.Request)
+}
+
+// asked are the options of the request with that id.
+func (r *Reconstruction) asked(id string) pipeline.Options {
+	return r.Defaults.Fill(id, r.Options.Options)
 }
 
 // uploadFile is the base name of the input in the store.
