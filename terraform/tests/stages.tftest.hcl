@@ -405,11 +405,10 @@ run "requests_are_shared_out_between_models" {
   variables {
     depth_shares = { "depth-anything-v2-small" = 80, "model-b" = 20 }
     presets      = { high = { max_images = 90 } }
-    stages       = merge(var.stages, { train = merge(var.stages["train"], { max_executions = 3 }) })
   }
 
   assert {
-    condition     = local.declared.models.depth["model-b"] == 20 && local.declared.presets == { high = { max_images = 90 } } && local.declared.stages["train"].slots == 3
+    condition     = local.declared.models.depth["model-b"] == 20 && local.declared.presets == { high = { max_images = 90 } } && local.declared.stages["train"].slots == 2
     error_message = "Operators must see what the deployment was made from."
   }
 }
