@@ -69,6 +69,9 @@ type Config struct {
 	SMTPURL  string `env:"SMTP_URL"`  // smtp://USER:PASSWORD@HOST:PORT or smtps://
 	MailURL  string `env:"MAIL_URL"`  // where links in mails lead: the request API's address
 
+	// OTLP is a collector to which the operators' API sends its metrics; empty: none. OpenTelemetry's other variables hold, too.
+	OTLP string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+
 	// Declared is what the deployment was made from: JSON of the form of splatworks.yaml, which operators compare with theirs.
 	Declared string `env:"DECLARED"`
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/splatworks/splatworks/internal/serve"
@@ -18,29 +19,51 @@ import (
 // metricsFormat is Prometheus' text format, https://prometheus.io/docs/instrumenting/exposition_formats.
 const metricsFormat = "text/plain; version=0.0.4; charset=utf-8"
 
-// metrics serves GET /metrics, for Prometheus to scrape: what the queue holds, what happened in it, and what this program uses.
-func (s *Service) metrics() http.HandlerFunc {
+// newProgram counts what this program uses.
+func newProgram() *prometheus.Registry {
 	program := prometheus.NewRegistry()
 	program.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	happened := newLedger(s.Queue)
+	return program
+}
+
+// gathered is what the queue holds, what happened in it, and what this program uses.
+func (s *Service) gathered(ctx context.Context) (prometheus.Gatherer, error) {
+	stages, err := s.Queue.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	statuses, err := s.Queue.StatusCounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.happened.update(ctx); err != nil {
+		return nil, err
+	}
+	return prometheus.Gatherers{gauges(stages, statuses, s.Slots, s.Now()), s.happened.registry, s.program}, nil
+}
+
+// Gather makes the service a prometheus.Gatherer of what GET /metrics serves.
+func (s *Service) Gather() ([]*dto.MetricFamily, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	now, err := s.gathered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return now.Gather()
+}
+
+// metrics serves GET /metrics, for Prometheus to scrape.
+func (s *Service) metrics() http.HandlerFunc {
 	return serve.Poll(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
 		defer cancel()
-		stages, err := s.Queue.Counts(ctx)
+		now, err := s.gathered(ctx)
 		if err != nil {
 			s.problem(w, r, err)
 			return
 		}
-		statuses, err := s.Queue.StatusCounts(ctx)
-		if err != nil {
-			s.problem(w, r, err)
-			return
-		}
-		if err := happened.update(ctx); err != nil {
-			s.problem(w, r, err)
-			return
-		}
-		body, err := written(prometheus.Gatherers{gauges(stages, statuses, s.Slots, s.Now()), happened.registry, program})
+		body, err := written(now)
 		if err != nil {
 			s.problem(w, r, err)
 			return

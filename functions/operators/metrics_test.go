@@ -1,6 +1,8 @@
 package operators_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"os"
 	"regexp"
@@ -162,5 +164,30 @@ func checkDocumented(t *testing.T, families map[string]*dto.MetricFamily) {
 	slices.Sort(documented)
 	if !slices.Equal(served, documented) {
 		t.Errorf("served %v, in docs/operations.md %v", served, documented)
+	}
+}
+
+// TestMetricsAreExportedWithATick, and a collector that fails or hangs fails no tick.
+func TestMetricsAreExportedWithATick(t *testing.T) {
+	w := newWorld(t)
+	calls := 0
+	w.service.Export = func(ctx context.Context) error {
+		calls++
+		if _, bounded := ctx.Deadline(); !bounded {
+			t.Error("a collector may take for ever")
+		}
+		families, err := w.service.Gather()
+		if err != nil || !slices.ContainsFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "splatworks_tasks" }) {
+			t.Errorf("%d families, %v", len(families), err)
+		}
+		return errors.New("no collector")
+	}
+	for range 2 {
+		if rec := w.call("POST", "/reap", ""); rec.Code != 200 {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+	}
+	if calls != 2 {
+		t.Errorf("exported %d times", calls)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
@@ -31,7 +33,7 @@ type Queue interface {
 	After(ctx context.Context, cursor string, n int, wait time.Duration) ([]queue.Transition, error) // queue.Events
 }
 
-// Config is everything a Service works with. All but Ended, AskKeys, Declared and PageLooks are required.
+// Config is everything a Service works with. All but Ended, Export, AskKeys, Declared and PageLooks are required.
 type Config struct {
 	Queue  Queue
 	Reaper interface {
@@ -50,12 +52,18 @@ type Config struct {
 	PageLooks int       // requests that one page of GET /requests looks at; 0: 2000, which takes about 0.2 s
 	// Declared is what the deployment was made from, in the form of splatworks.yaml: a JSON object, or empty.
 	Declared json.RawMessage
+	// Export, when set, sends the metrics with each tick: a program that runs only while it is called has no other time for it.
+	Export func(ctx context.Context) error
 	// Ended, when set, is called once for a request that was canceled. When it fails, the reaper calls it again.
 	Ended func(ctx context.Context, r pipeline.Request, s pipeline.Status) error
 }
 
 // Service is the operators' API.
-type Service struct{ Config }
+type Service struct {
+	Config
+	happened *ledger
+	program  *prometheus.Registry
+}
 
 // New checks c.
 func New(c Config) (*Service, error) {
@@ -65,7 +73,7 @@ func New(c Config) (*Service, error) {
 	if c.PageLooks == 0 {
 		c.PageLooks = 2000
 	}
-	return &Service{c}, nil
+	return &Service{Config: c, happened: newLedger(c.Queue), program: newProgram()}, nil
 }
 
 func (s *Service) archive() stage.Archive { return stage.Archive{Store: s.Store, Buckets: s.Buckets} }
@@ -199,11 +207,26 @@ func (s *Service) reap(r *http.Request) (int, any, error) {
 	if counted := s.logTick(r.Context(), reaped); err == nil {
 		err = counted
 	}
+	s.export(r.Context())
 	if reaped.Wanting == nil {
 		reaped.Wanting = map[pipeline.Stage]int{} // none, not null
 	}
 	return http.StatusOK, map[string]any{"expired_leases": reaped.ExpiredLeases, "delayed_ready": reaped.DelayedReady, "dead_slots": reaped.DeadSlots,
 		"past_deadline": reaped.PastDeadline, "forgotten": reaped.Forgotten, "lost_handovers": len(reaped.LostHandovers), "wanting": reaped.Wanting}, err
+}
+
+// exportTimeout is how long a tick waits for a collector: what cannot be sent is sent with the next.
+const exportTimeout = 5 * time.Second
+
+func (s *Service) export(ctx context.Context) {
+	if s.Export == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
+	defer cancel()
+	if err := s.Export(ctx); err != nil {
+		s.Log.WarnContext(ctx, "metrics not exported", "error", err.Error())
+	}
 }
 
 // rebuild serves POST /rebuild: the queue is brought up to what the buckets hold. It is safe at any time.

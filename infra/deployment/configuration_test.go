@@ -16,15 +16,16 @@ import (
 
 // notSet lists the variables that a program reads and terraform rightly does not set.
 var notSet = map[string]string{
-	"PORT":                  "Cloud Run sets it for services",
-	"STORAGE_EMULATOR_HOST": "an emulator's address, on a laptop",
-	"PUBSUB_EMULATOR_HOST":  "the same",
-	"LOOPBACK_WEBHOOKS":     "a laptop's own receivers",
-	"WORKER_NAME":           "a laptop's launcher, which sees how its workers end",
-	"DEPTH_MODELS":          "depth's image sets it, which holds them",
-	"ONNXRUNTIME_LIBRARY":   "the same",
-	"DEPTH_PROVIDER":        "auto is right for both of depth's images",
-	"TRAIN_DEVICE":          "auto is right for both of train's images",
+	"PORT":                        "Cloud Run sets it for services",
+	"STORAGE_EMULATOR_HOST":       "an emulator's address, on a laptop",
+	"PUBSUB_EMULATOR_HOST":        "the same",
+	"LOOPBACK_WEBHOOKS":           "a laptop's own receivers",
+	"WORKER_NAME":                 "a laptop's launcher, which sees how its workers end",
+	"DEPTH_MODELS":                "depth's image sets it, which holds them",
+	"ONNXRUNTIME_LIBRARY":         "the same",
+	"DEPTH_PROVIDER":              "auto is right for both of depth's images",
+	"OTEL_EXPORTER_OTLP_ENDPOINT": "the services reach nothing outside Google and the queue; Cloud Monitoring has the dashboard",
+	"TRAIN_DEVICE":                "auto is right for both of train's images",
 }
 
 // notOurs lists the variables that terraform sets for somebody else than app.

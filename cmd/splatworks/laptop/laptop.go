@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -169,6 +170,7 @@ func configured(o Options) (app.Config, error) {
 		c.Inbox[s], c.Machines[s] = inbox(row.Stage), row.Machine
 		c.Slots[s] = 1 // every stage uses all processors alone
 	}
+	c.OTLP = os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
 	settings := cmp.Or(o.Settings, &config.File{})
 	err := settings.Apply(&c)
 	return c, err

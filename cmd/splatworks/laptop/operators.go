@@ -2,6 +2,7 @@ package laptop
 
 import (
 	"context"
+	"errors"
 
 	"github.com/splatworks/splatworks/app"
 	"github.com/splatworks/splatworks/infra/local/socket"
@@ -24,6 +25,13 @@ func (b *Backend) listenForOperators(ctx context.Context, dir string) (serve fun
 	if err != nil {
 		return nil, err
 	}
+	stop, err := b.parts.ExportMetrics(ctx, api)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
 	server := app.OperatorsServer(api, b.parts.Log, "")
-	return func(ctx context.Context) error { return server.RunOn(ctx, listener) }, nil
+	return func(ctx context.Context) error {
+		defer stop()
+		return server.RunOn(ctx, listener)
+	}, nil
 }
