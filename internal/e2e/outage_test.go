@@ -89,8 +89,11 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	for _, d := range []*driven{public, operators} {
 		var asks []ask
 		for operation := range d.operations() {
-			if operation == getShared || strings.Contains(operation, " /keys") || operation == "GET /deployment" {
-				continue // the storage alone, and nothing at all
+			switch {
+			case operation == getShared, strings.Contains(operation, " /keys"):
+				continue // they need the storage alone
+			case operation == "GET /deployment", operation == "GET /config":
+				continue // they say what the program was started with
 			}
 			asks = append(asks, ask{operation: operation, token: done.CallbackToken, body: bodies[operation], query: map[string]string{"GET /next": "?stage=filter"}[operation]})
 		}
