@@ -20,9 +20,9 @@ func TestUploadLimitsAreWhatThePagesSay(t *testing.T) {
 		}
 		return string(body)
 	}
-	found := regexp.MustCompile(`(?s)variable "max_upload_bytes" \{.*?default += (\d+)`).FindStringSubmatch(read("terraform/variables.tf"))
+	found := regexp.MustCompile(`(?s)variable "max_upload_bytes" \{.*?default += (\d+)`).FindStringSubmatch(read("terraform/variables_callers.tf"))
 	if found == nil {
-		t.Fatal("terraform/variables.tf: no default of max_upload_bytes")
+		t.Fatal("terraform/variables_callers.tf: no default of max_upload_bytes")
 	}
 	deployed, err := strconv.ParseInt(found[1], 10, 64)
 	if err != nil || deployed > trigger.MaxUploadBytes {

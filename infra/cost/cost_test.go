@@ -36,7 +36,7 @@ func TestDocumentedTables(t *testing.T) {
 
 // TestSizesAreTerraforms compares the machines priced here with the ones that terraform makes.
 func TestSizesAreTerraforms(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "terraform", "variables.tf"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "terraform", "variables_stages.tf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,18 +77,16 @@ func TestSizesAreTerraforms(t *testing.T) {
 
 // TestPricesAreTerraforms compares the list prices with the defaults that terraform gives to workers for their estimates.
 func TestPricesAreTerraforms(t *testing.T) {
-	for _, file := range []string{"variables.tf"} {
-		text, err := os.ReadFile(filepath.Join("..", "..", "terraform", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for pattern, want := range map[string]Price{`vcpu_s = optional\(number, ([0-9.]+)\)`: VCPU, `gib_s  = optional\(number, ([0-9.]+)\)`: Memory, `"nvidia-l4" = ([0-9.]+)`: L4} {
-			m := regexp.MustCompile(pattern).FindStringSubmatch(string(text))
-			if m == nil {
-				t.Errorf("%s: no price for %s", file, want.Name)
-			} else if got, err := strconv.ParseFloat(m[1], 64); err != nil || got != want.USD {
-				t.Errorf("%s: %s costs %s, priced are %v", file, want.Name, m[1], want.USD)
-			}
+	text, err := os.ReadFile(filepath.Join("..", "..", "terraform", "variables_stages.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pattern, want := range map[string]Price{`vcpu_s = optional\(number, ([0-9.]+)\)`: VCPU, `gib_s  = optional\(number, ([0-9.]+)\)`: Memory, `"nvidia-l4" = ([0-9.]+)`: L4} {
+		m := regexp.MustCompile(pattern).FindStringSubmatch(string(text))
+		if m == nil {
+			t.Errorf("no price for %s", want.Name)
+		} else if got, err := strconv.ParseFloat(m[1], 64); err != nil || got != want.USD {
+			t.Errorf("%s costs %s, priced are %v", want.Name, m[1], want.USD)
 		}
 	}
 }
@@ -125,13 +123,13 @@ func TestAlertsAreTerraforms(t *testing.T) {
 
 // TestEveryEngineHasABill: each of the queue's engines has a column, and the small machine is the cheapest that runs here.
 func TestEveryEngineHasABill(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "terraform", "variables.tf"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "terraform", "variables_kept.tf"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := regexp.MustCompile(`contains\(\[([^\]]*)\], var\.redis\.engine\)`).FindStringSubmatch(string(text))
 	if m == nil {
-		t.Fatal("terraform/variables.tf does not say which engines there are")
+		t.Fatal("terraform/variables_kept.tf does not say which engines there are")
 	}
 	names, bills := Engines()
 	for _, engine := range regexp.MustCompile(`\w+`).FindAllString(m[1], -1) {

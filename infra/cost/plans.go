@@ -13,7 +13,7 @@ type Plan struct {
 	LeftGiB float64 // upload and artifacts
 }
 
-// Sizes of the stages' workers as terraform gives them; a test compares them with terraform/variables.tf.
+// Sizes of the stages' workers as terraform gives them; a test compares them with terraform/variables_stages.tf.
 var (
 	sizes = map[string]Machine{
 		"filter":     {VCPU: 8, MemoryGiB: 16},

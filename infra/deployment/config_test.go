@@ -26,7 +26,7 @@ func TestExampleHasTerraformsDefaults(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(text(t, "splatworks.example.yaml")), &example); err != nil {
 		t.Fatal(err)
 	}
-	variables := text(t, "terraform", "variables.tf")
+	variables := allVariables(t)
 	rows := regexp.MustCompile(`(?m)^    (\w+) +=( \{ image = .*)$`).FindAllStringSubmatch(variables, -1)
 	if len(rows) != 5 || len(example.Stages) != len(rows) {
 		t.Fatalf("%d stages of terraform, %d of the example", len(rows), len(example.Stages))

@@ -106,7 +106,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("`([A-Z][A-Z0-9_]+)`").FindAllStringSubmatch(others, -1) {
 		read[m[1]]++
 	}
-	same(t, "variables of terraform", documented, regexp.MustCompile(`(?m)^variable "(\w+)"`).FindAllStringSubmatch(text(t, "terraform", "variables.tf"), -1))
+	same(t, "variables of terraform", documented, regexp.MustCompile(`(?m)^variable "(\w+)"`).FindAllStringSubmatch(allVariables(t), -1))
 	var names [][]string
 	for name := range namesInConfig(reflect.TypeFor[app.Config](), "") {
 		names = append(names, []string{name, name})

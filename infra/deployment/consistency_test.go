@@ -20,11 +20,25 @@ func text(t *testing.T, path ...string) string {
 	return string(b)
 }
 
+// allVariables is everything that terraform can be given, of all files that declare them.
+func allVariables(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "terraform", "variables*.tf"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		all.WriteString(text(t, "terraform", filepath.Base(file)))
+	}
+	return all.String()
+}
+
 // TestImagesHoldTheirPrograms: terraform starts /app/STAGE in the image of a stage's job, so that image's Dockerfile must
 // put it there; and the build must make every image that terraform asks for.
 func TestImagesHoldTheirPrograms(t *testing.T) {
 	images := map[string]string{} // by stage
-	for _, m := range regexp.MustCompile(`(?m)^\s+(\w+)\s*= \{ image = "(\w+)"`).FindAllStringSubmatch(text(t, "terraform", "variables.tf"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\s+(\w+)\s*= \{ image = "(\w+)"`).FindAllStringSubmatch(text(t, "terraform", "variables_stages.tf"), -1) {
 		images[m[1]] = m[2]
 	}
 	build := text(t, "cloudbuild.yaml")

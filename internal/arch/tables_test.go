@@ -173,7 +173,7 @@ func TestEveryStageIsEverywhere(t *testing.T) {
 		pattern    func(i int) string // for the i-th stage
 	}{
 		{"README.md", "a line in The flow", func(i int) string { return `(?m)^      ` + names[i] + ` +\S` }},
-		{"terraform/variables.tf", "a row in stages, with the stage after it as next", func(i int) string {
+		{"terraform/variables_stages.tf", "a row in stages, with the stage after it as next", func(i int) string {
 			if i+1 == len(names) {
 				return `(?m)^    ` + names[i] + ` +=\s*\{ image = "\w+"[^}]*max_executions = \d+(, (reads_uploads|machine|disk_gib) = [^,}]+)* \}$`
 			}

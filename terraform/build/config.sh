@@ -18,7 +18,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
-cp "$here/variables.tf" "$here/build/config.tf" "$config" "$work"
+cp "$here"/variables*.tf "$here/build/config.tf" "$config" "$work"
 {
 	printf '{"config": "%s", "project_id": "p", "region": "r", "depth_runtime": "cuda", "images": {' "$(basename "$config")"
 	for kind in static media preprocess depth train train-cuda; do printf '"%s": "i@sha256:%064d", ' $kind 0; done

@@ -1,4 +1,4 @@
-# What splatworks.yaml says, as variables of terraform. build/config.sh puts this file beside a copy of variables.tf, whose
+# What splatworks.yaml says, as variables of terraform. build/config.sh puts this file beside copies of variables*.tf, whose
 # defaults, and what makes the environment what it is, are what the file leaves open. The programs refuse an unknown field with
 # its line ('splatworks config check'); here it is refused, too, so that it is never passed over.
 

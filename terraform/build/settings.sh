@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 
-cp "$here/variables.tf" "$work"
+cp "$here"/variables*.tf "$work"
 cat >"$work/outputs.tf" <<-'END'
 	output "owner" {
 	  value = jsonencode({ name = var.name, engine = var.redis.engine, alert_emails = var.alert_emails, audit_logs = var.audit_logs, budget = var.budget, kms_key_name = var.kms_key_name })

@@ -1,4 +1,4 @@
-# A part of ../variables.tf; build/settings.sh writes it from the environment's settings.
+# A part of ../variables*.tf; build/settings.sh writes it from the environment's settings.
 
 variable "project_id" {
   description = "Project that holds the backend."
