@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 )
@@ -19,6 +20,7 @@ const (
 	ExhaustedResources FailureKind = "exhausted_resources" // retried once, with a smaller plan
 	CanceledByClient   FailureKind = "canceled"            // never retried
 	Internal           FailureKind = "internal"            // retried, then FAILED
+	MissingTool        FailureKind = "missing_tool"        // never retried: the machine lacks a program, or it cannot start
 )
 
 // Failure is the one form in which a stage reports to a person or a program that it could not continue.
@@ -53,7 +55,8 @@ const (
 	StorageAway     = "storage_unavailable"
 	MachineBusy     = "machine_busy" // no more processes or open files
 	StageDeadline   = "deadline_exceeded"
-	InternalError   = "internal" // a bug: nothing below explains it
+	ProgramMissing  = "program_missing" // the machine has no such program
+	InternalError   = "internal"        // a bug: nothing below explains it
 )
 
 // Retryable reports whether another attempt of the stage may succeed. The queue asks this.
@@ -107,6 +110,12 @@ func FailureOf(err error, stage Stage) *Failure {
 				Message: "The machine could not start another process or open another file.",
 				Advice:  "Submit the request again when less is running there."}
 		}
+	}
+	var missing *exec.Error
+	if errors.As(err, &missing) {
+		return &Failure{Kind: MissingTool, Code: ProgramMissing, Stage: stage, Err: err,
+			Message: fmt.Sprintf("The stage needs %q, which the machine does not have.", missing.Name),
+			Advice:  "Install it where the stage runs, or report it with the request id."}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Failure{Kind: Transient, Code: StageDeadline, Stage: stage, Err: err,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,7 @@ func TestFailureOfWhatTheMachineLacked(t *testing.T) {
 		"known to be memory":  {&Failure{Kind: ExhaustedResources, Code: "colmap_killed", Message: "m", Err: syscall.ENOMEM}, ExhaustedResources, "colmap_killed", "m"},
 		"no more processes":   {&fs.PathError{Op: "fork/exec", Path: "/usr/bin/ffmpeg", Err: syscall.EAGAIN}, Transient, MachineBusy, "process"},
 		"no more files":       {&fs.PathError{Op: "open", Path: "/a", Err: syscall.EMFILE}, Transient, MachineBusy, "file"},
+		"no program":          {fmt.Errorf("probe: %w", &exec.Error{Name: "ffprobe", Err: exec.ErrNotFound}), MissingTool, ProgramMissing, "ffprobe"},
 		"deadline":            {context.DeadlineExceeded, Transient, StageDeadline, "in its time"},
 		"a bug":               {errors.New("boom"), Internal, InternalError, "inside the stage"},
 	} {
@@ -55,6 +57,7 @@ func TestRetriesOfQueueAndClient(t *testing.T) {
 		{Failure{Kind: Internal, Code: ArtifactGone}, false, true},
 		{Failure{Kind: Transient, Code: ArtifactDamaged}, true, true},
 		{Failure{Kind: InvalidInput, Code: "not_a_video"}, false, false},
+		{Failure{Kind: MissingTool, Code: ProgramMissing}, false, false},
 		{Failure{Kind: CanceledByClient, Code: "canceled"}, false, false},
 	} {
 		if c.f.Retryable() != c.queue || c.f.Resubmittable() != c.resubmit {

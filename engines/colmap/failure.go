@@ -28,7 +28,7 @@ const (
 
 // Codes of failures that are about the machine or the program.
 const (
-	MissingTool = "colmap_missing"
+	MissingTool = "colmap_missing" // or it cannot start
 	OptionError = "colmap_option_error"
 	Crashed     = "colmap_crashed"
 	Killed      = "colmap_killed" // by the kernel: out of memory
@@ -40,7 +40,7 @@ const (
 var kinds = map[string]fault.Kind{
 	TooFewImages: fault.Input, NoFeatures: fault.Input, UnreadableImage: fault.Input, NoSparseModel: fault.Input, TooFewRegistered: fault.Input,
 	TooFewPoints: fault.Input, DegenerateBaseline: fault.Input, ImplausibleCameras: fault.Input,
-	Killed: fault.Exhausted, TimedOut: fault.Late,
+	Killed: fault.Exhausted, TimedOut: fault.Late, MissingTool: fault.Missing,
 }
 
 // OverlapMayHelp says whether more images of the same capture, between those that there were, may succeed.
@@ -79,12 +79,16 @@ func (c *Colmap) failure(command, lastError string, err error) error {
 		return fmt.Errorf("colmap %s: %w", command, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		f = fail(TimedOut, "Use fewer images or a smaller image size, or allow more time.", "COLMAP's %s did not finish in time.", command)
+	case errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
+		return fmt.Errorf("starting colmap %s: %w", command, err) // the machine is busy: later it starts
 	case errors.Is(err, exec.ErrNotFound) || isEnded && ended.Cause != nil:
 		f = fail(MissingTool, adviceInstall, "COLMAP could not be started from %q.", c.Path)
 	case command == probe && isEnded && ended.Signal != 0:
 		// Nothing was to be reconstructed yet: fewer images would not help, and nobody shall take the signal for want of memory.
 		f = fail(Crashed, "Try again; if it happens again, install COLMAP anew.", "COLMAP ended before it could say its version (%v).", ended.Signal)
 		err = errors.New(err.Error())
+	case isEnded && (command == probe || ended.ExitCode == notExecutable || ended.ExitCode == notFound):
+		f = fail(MissingTool, adviceStart, "COLMAP could not start from %q: %s.", c.Path, firstLine(ended))
 	case isEnded && ended.Signal == syscall.SIGKILL:
 		f = fail(Killed, "Use fewer images or a smaller image size, or more memory.", "COLMAP's %s was killed, most likely for want of memory.", command)
 	case strings.Contains(lastError, "Failed to create"):
@@ -103,8 +107,27 @@ func (c *Colmap) failure(command, lastError string, err error) error {
 	return f
 }
 
-// adviceInstall is for those who run the machine; how it is done is not known here.
-const adviceInstall = "COLMAP 4 with global_mapper must be installed where poses are computed."
+// Exit codes of a shell or a dynamic loader that could not run a program (POSIX, Shell Command Language, 2.8.2).
+const (
+	notExecutable = 126
+	notFound      = 127
+)
+
+// firstLine is the first line that a shell or a loader printed: the lines after it are consequences.
+func firstLine(ended *tool.Error) string {
+	for _, line := range ended.Tail {
+		if line = strings.TrimSuffix(strings.TrimSpace(line), "."); line != "" {
+			return line
+		}
+	}
+	return fmt.Sprintf("it ended with exit code %d", ended.ExitCode)
+}
+
+// What those do who run the machine; how they install a program is not known here.
+const (
+	adviceInstall = "COLMAP 4 with global_mapper must be installed where poses are computed."
+	adviceStart   = "'colmap help' must work where poses are computed, with the PATH of the program that calls it: add what it lacks, or install COLMAP again."
+)
 
 // adviceCapture is what helps when poses cannot be found.
 const adviceCapture = "Move around the subject in small steps, keep it sharp and in view, and let each image overlap the next by at least 60 %."

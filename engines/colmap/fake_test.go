@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/engines/fault"
+	"github.com/splatworks/splatworks/engines/tool"
 )
 
 // fake makes a Colmap whose program is a shell script. $command is COLMAP's command.
@@ -210,6 +211,38 @@ func TestFailures(t *testing.T) {
 	}
 	if version, err := fake(t, `echo "COLMAP 4.2.1 (Commit Unknown)"; echo "  global_mapper"`).Version(t.Context()); err != nil || version != "4.2.1" {
 		t.Errorf("4.2.1: %q, %v", version, err)
+	}
+}
+
+// A wrapper script that does not find the programs it calls, or a loader its libraries, is no fault of the images, and no retry helps.
+func TestColmapThatCannotStart(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	wrapper := fake(t, `exec "$(dirname -- "$0")/root/colmap" "$@"`)
+	for name, test := range map[string]struct {
+		run  func() error
+		says string
+	}{
+		"asked for its version": {func() error { _, err := wrapper.Version(t.Context()); return err }, "dirname"},
+		"at work":               {func() error { _, err := wrapper.ViewGraphCalibrator(t.Context(), "d.db"); return err }, "dirname"},
+		"a library is missing": {func() error {
+			_, err := fake(t, `echo "colmap: error while loading shared libraries: libceres.so.4: cannot open" >&2; exit 127`).Version(t.Context())
+			return err
+		}, "libceres.so.4"},
+		"no words": {func() error { _, err := fake(t, `exit 3`).Version(t.Context()); return err }, "exit code 3"},
+	} {
+		var failure *fault.Failure
+		if err := test.run(); !errors.As(err, &failure) || failure.Code != MissingTool || failure.Kind != fault.Missing || !hopeless(err) {
+			t.Errorf("%s: %v", name, err)
+		} else if !strings.Contains(failure.Message, "could not start") || !strings.Contains(failure.Message, test.says) || !strings.Contains(failure.Advice, "'colmap help'") {
+			t.Errorf("%s: %q, %q", name, failure.Message, failure.Advice)
+		}
+	}
+	// A machine that can start no program at the moment lacks nothing.
+	for _, busy := range []error{syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE} {
+		var failure *fault.Failure
+		if err := wrapper.failure(probe, "", &tool.Error{Program: "colmap", Cause: busy}); errors.As(err, &failure) || !errors.Is(err, busy) {
+			t.Errorf("%v: %v", busy, err)
+		}
 	}
 }
 

@@ -200,7 +200,7 @@ func (r *reconstructor) mapWith(ctx context.Context, name string, mapper func(co
 	}
 	err := r.ran(mapper(ctx, options))
 	var failure *fault.Failure
-	if errors.As(err, &failure) && failure.Code != MissingTool {
+	if errors.As(err, &failure) && failure.Kind != fault.Missing {
 		m.failure = failure
 		return m, nil
 	}

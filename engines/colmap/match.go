@@ -303,7 +303,7 @@ func (r *reconstructor) matchByCOLMAP(ctx context.Context, matcher Matcher, how 
 // hopeless says whether an error ends the work: the next command would fail alike.
 func hopeless(err error) bool {
 	var failure *fault.Failure
-	return err != nil && (!errors.As(err, &failure) || failure.Kind == fault.Exhausted || failure.Kind == fault.Late || failure.Code == MissingTool)
+	return err != nil && (!errors.As(err, &failure) || failure.Kind == fault.Exhausted || failure.Kind == fault.Late || failure.Kind == fault.Missing)
 }
 
 // vocabulary learns visual words from the images' own features. A general vocabulary would be larger, but it is a file

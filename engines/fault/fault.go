@@ -17,6 +17,7 @@ const (
 	Input                 // the capture: a retry does not help
 	Exhausted             // the machine was too small: less work may succeed
 	Late                  // time ran out: a faster machine, or less work, may succeed
+	Missing               // a tool is not installed or cannot start: a retry does not help before somebody mends that
 )
 
 // Failure says why there is no result and what can be done about it. Neither a cancellation by the caller nor an error of the file

@@ -13,6 +13,7 @@ import (
 func TestFailuresOfEnginesGetTheirKind(t *testing.T) {
 	for kind, want := range map[fault.Kind]pipeline.FailureKind{
 		fault.Broken: pipeline.Internal, fault.Input: pipeline.InvalidInput, fault.Exhausted: pipeline.ExhaustedResources, fault.Late: pipeline.Transient,
+		fault.Missing: pipeline.MissingTool,
 	} {
 		engine := fault.New(kind, "code", "Do this.", "That happened.").Because(fs.ErrNotExist)
 		f := new(Worker).failureOf(fmt.Errorf("reading: %w", engine), pipeline.Preprocess)

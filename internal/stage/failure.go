@@ -29,6 +29,7 @@ var kinds = map[fault.Kind]pipeline.FailureKind{
 	fault.Input:     pipeline.InvalidInput,
 	fault.Exhausted: pipeline.ExhaustedResources,
 	fault.Late:      pipeline.Transient,
+	fault.Missing:   pipeline.MissingTool,
 }
 
 // failureOf is pipeline.FailureOf for a worker: it knows what the storage's errors mean, and which folder is full.
@@ -96,7 +97,7 @@ func uploadFailure(err error) error {
 		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "upload_gone", Err: err, Message: "The capture is no longer where it was.",
 			Advice: "Ask for the reconstruction again and leave the capture in place until it has ended."}
 	case errors.Is(err, artifacts.ErrDamaged):
-		return &pipeline.Failure{Kind: pipeline.Transient, Code: pipeline.ArtifactDamaged, Err: err, Message: "The uploaded capture reads with another checksum than it was stored with.",
+		return &pipeline.Failure{Kind: pipeline.Transient, Code: pipeline.ArtifactDamaged, Err: err, Message: "The uploaded capture is damaged: its checksum is not the one that it was stored with.",
 			Advice: "Upload it again, with a new request."}
 	case errors.Is(err, artifacts.ErrEncoded):
 		return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "encoded_upload", Err: err,

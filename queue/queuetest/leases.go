@@ -273,8 +273,8 @@ var retryTests = []test{
 			b.Fatalf("state %+v", s)
 		}
 	}},
-	{"invalid input and cancellation are not retried", func(b *bench) {
-		for _, kind := range []pipeline.FailureKind{pipeline.InvalidInput, pipeline.CanceledByClient} {
+	{"invalid input, a missing tool and cancellation are not retried", func(b *bench) {
+		for _, kind := range []pipeline.FailureKind{pipeline.InvalidInput, pipeline.MissingTool, pipeline.CanceledByClient} {
 			r := b.ready()
 			retry, err := b.claim(pipeline.Filter).Fail(b.ctx(), &pipeline.Failure{Kind: kind, Code: "no", Message: "No."})
 			check(b, "retry", retry, err, false)

@@ -262,7 +262,7 @@ const (
 // aboutImages says whether an attempt ended as it did because of its images, not of the machine.
 func aboutImages(err error) bool {
 	var f *fault.Failure
-	return err == nil || errors.As(err, &f) && f.Kind != fault.Exhausted && f.Kind != fault.Late
+	return err == nil || errors.As(err, &f) && f.Kind != fault.Exhausted && f.Kind != fault.Late && f.Kind != fault.Missing
 }
 
 // remove deletes the files of an attempt that is not needed any more.
