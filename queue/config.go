@@ -103,9 +103,9 @@ func WorkerLost(stage pipeline.Stage) *pipeline.Failure {
 		Advice:  "Submit the request again, with fewer images (max_images) if memory is short; if this repeats, report it with the request id."}
 }
 
-// PastDeadline is the failure of a request that was not done by its deadline.
+// PastDeadline is the failure of a request that did not finish by its deadline.
 func PastDeadline(stage pipeline.Stage) *pipeline.Failure {
 	return &pipeline.Failure{Kind: pipeline.Transient, Code: "deadline_exceeded", Stage: stage,
-		Message: "The request was not done by its deadline.",
+		Message: "The request did not finish by its deadline.",
 		Advice:  "Submit it again with a later deadline or a smaller preset."}
 }

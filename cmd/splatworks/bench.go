@@ -22,7 +22,7 @@ type benchCommand struct {
 }
 
 func (benchCommand) Help() string {
-	return `Each run gets a folder with its parameters, metrics, curves and pictures; one that is there is not made again, so an interrupted
+	return `Each run gets a folder with its parameters, metrics, curves and pictures; a run that has its folder is not repeated, so an interrupted
 study continues with the same command.
 
     splatworks bench fox.mp4 photos -o first --preset preview --seed 1
@@ -34,9 +34,9 @@ study continues with the same command.
 
 type benchRunCommand struct {
 	Datasets []string `arg:"" name:"dataset" help:"Captures: videos, zips of photos, folders of photos."`
-	Out      string   `short:"o" required:"" placeholder:"DIR" help:"Folder of the study; what is in it already is not made again."`
+	Out      string   `short:"o" required:"" placeholder:"DIR" help:"Folder of the study. Runs that it holds are not repeated."`
 	Vary     []string `sep:"none" placeholder:"NAME=VALUE,..." help:"An option to vary, by the name of its flag; several make all combinations."`
-	Keep     bool     `help:"Keep the results of each run, not its pictures alone."`
+	Keep     bool     `help:"Keep all results of each run; by default its pictures are kept."`
 	Program  string   `placeholder:"FILE" help:"The splatworks to measure; default: this one."`
 	Wishes   wishes   `embed:""`
 }

@@ -19,13 +19,13 @@ import (
 type convertCommand struct {
 	Files     []string `arg:"" name:"file" help:"Splats to read, merged if there are several, then the file to write. Its extension sets the format."`
 	Crop      string   `placeholder:"X,Y,Z,X,Y,Z" help:"Keep what is centred in this box: its lowest and its highest corner, in the units of the file."`
-	Up        string   `placeholder:"X,Y,Z" help:"The direction of the splat that points up: it is turned to where the format has up."`
+	Up        string   `placeholder:"X,Y,Z" help:"Direction that is up in the splat, which is turned so that this is up in the format, too."`
 	Rotate    string   `placeholder:"X,Y,Z,DEGREES" help:"Turn about an axis through the origin."`
 	Scale     float64  `default:"1" help:"Multiply all sizes and distances by this."`
 	Translate string   `placeholder:"X,Y,Z" help:"Move by this, after turning and scaling."`
-	Count     int      `placeholder:"N" help:"Merge Gaussians until at most N are left, those that are missed least first."`
-	Levels    int      `default:"-1" placeholder:"N" help:"Coarser levels of detail in lod-meta.json and tileset.json, each of half as many Gaussians; otherwise as many as it takes to a million Gaussians."`
-	Place     string   `placeholder:"REPORT" help:"Put 3D Tiles on the Earth, where the report.json that came with the splat says that it is (photos with GPS)."`
+	Count     int      `placeholder:"N" help:"Merge Gaussians until at most N are left, first those whose loss shows least."`
+	Levels    int      `default:"-1" placeholder:"N" help:"Number of coarser levels of detail in lod-meta.json and tileset.json, each of half as many Gaussians; by default as many as it takes to come down to a million."`
+	Place     string   `placeholder:"REPORT" help:"Place 3D Tiles on the Earth, by the report.json that came with the splat (of photos with GPS)."`
 	Degree    int      `default:"-1" placeholder:"D" help:"Highest degree of the spherical harmonics to keep, 0 to 3."`
 }
 

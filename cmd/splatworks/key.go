@@ -12,8 +12,8 @@ type keyCommand struct {
 }
 
 func (keyCommand) Help() string {
-	return `For a key in the configuration, which is there before the backend is and which no command revokes. A key of a running backend, with
-scopes, an expiry and a last use, is made by
+	return `Makes a key for the configuration of a backend. It works from the backend's start on, and no command revokes it. A key with scopes
+and an expiry, which can be revoked while the backend runs, is made by
 
     splatworks keys add app`
 }

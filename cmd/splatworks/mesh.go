@@ -17,7 +17,7 @@ type meshCommand struct {
 	Faces     int     `default:"200000" help:"Triangles at most."`
 	Texture   int     `default:"4096" placeholder:"PX" help:"Longest side of the texture."`
 	Voxel     float64 `placeholder:"SIZE" help:"Finest detail, in units of the splat; otherwise one and a half pixels, or what the depths allow."`
-	Metres    float64 `placeholder:"M" help:"Metres in a unit of the splat: an STL is in millimetres. Otherwise its longest side is 100 mm."`
+	Metres    float64 `placeholder:"M" help:"Metres in a unit of the splat, which set the size of an STL (in millimetres). By default its longest side is 100 mm."`
 	Collision bool    `help:"Write a bare mesh of a fortieth of the triangles instead, to walk on in a game engine (.glb)."`
 	JSON      bool    `help:"Print the report as JSON for scripts."`
 }

@@ -24,8 +24,8 @@ import (
 
 type runCommand struct {
 	Input  string `arg:"" help:"A video, a zip of photos, or a folder of photos."`
-	Out    string `short:"o" required:"" placeholder:"DIR" help:"Folder for splat.ply, report.json, sparse/ and the rest; what an earlier run left there goes first."`
-	Poses  string `placeholder:"DIR|FILE" help:"Camera poses that exist: a folder with a COLMAP model (cameras, images and points3D, .bin or .txt), or transforms.json. They are used as they are."`
+	Out    string `short:"o" required:"" placeholder:"DIR" help:"Folder for splat.ply, report.json, sparse/ and the rest. What an earlier run left there is deleted first."`
+	Poses  string `placeholder:"DIR|FILE" help:"Existing camera poses: a folder with a COLMAP model (cameras, images and points3D, .bin or .txt), or transforms.json. They are used as they are."`
 	Scene  bool   `help:"Also leave the undistorted images with their poses in scene/: for eval, render and other trainers."`
 	Wishes wishes `embed:""`
 	JSON   bool   `help:"Print report.json on standard output for scripts."`

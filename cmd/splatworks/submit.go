@@ -16,7 +16,7 @@ import (
 
 type submitCommand struct {
 	Inputs  []string `arg:"" name:"input" help:"A video, a zip of photos, a folder of photos; several videos or photos; or gs://BUCKET/OBJECT in a bucket that the backend may read."`
-	Poses   string   `placeholder:"DIR|FILE" help:"Camera poses that exist, of the one input: a folder with a COLMAP model, or transforms.json. They are packed with it."`
+	Poses   string   `placeholder:"DIR|FILE" help:"Existing camera poses of the capture: a folder with a COLMAP model, or transforms.json. They are packed with it, so give one input."`
 	Server  string   `default:"http://127.0.0.1:8080" env:"SPLATWORKS_SERVER" help:"Address of the request API."`
 	APIKey  string   `name:"api-key" env:"SPLATWORKS_API_KEY" placeholder:"KEY" help:"API key, if the deployment requires one. Prefer the environment variable: other users can see command lines."`
 	Session string   `placeholder:"NAME" help:"Your own name for the request; a session is reconstructed once."`

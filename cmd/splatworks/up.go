@@ -22,7 +22,7 @@ type upCommand struct {
 	Data      string        `required:"" placeholder:"DIR" help:"Folder for everything that must survive a restart."`
 	Lease     time.Duration `default:"15s" help:"A worker that does not report for this long loses its task."`
 	RateLimit int           `name:"rate-limit" default:"10" help:"Maximum number of reconstructions a minute from one caller; six times that from all callers together."`
-	Untrusted bool          `aliases:"strangers" help:"Callers are not you: webhooks go to public https addresses only, and the default limits of a deployment hold for options and sizes."`
+	Untrusted bool          `aliases:"strangers" help:"For callers whom you do not know: webhooks go to public https addresses only, and options and sizes have the default limits of a deployment."`
 	Origin    []string      `placeholder:"https://HOST" help:"Origins whose web pages may call the API from a browser."`
 	Host      []string      `placeholder:"NAME" help:"Additional host names of this program, for example behind a reverse proxy. Calls to other host names are refused."`
 	AskKeys   bool          `name:"ask-keys" env:"SPLATWORKS_ASK_KEYS" help:"Ask callers for an API key, which 'splatworks keys add' makes. Without it everybody who can connect may call."`

@@ -14,7 +14,7 @@ import (
 type usageCommand struct {
 	From      string       `placeholder:"2026-03-01" help:"First day of the requests' submission, UTC; default: the first of this month."`
 	To        string       `placeholder:"2026-04-01" help:"The day after the last one; default: until now."`
-	By        string       `enum:"caller,request" default:"caller" help:"What has a line: caller or request."`
+	By        string       `enum:"caller,request" default:"caller" help:"Print one line for each caller, or for each request."`
 	CSV       bool         `name:"csv" xor:"form" help:"Print CSV with a line of names, as spreadsheets and BigQuery read it."`
 	JSON      bool         `xor:"form" help:"Print JSON for scripts."`
 	Operators operatorsAPI `embed:""`

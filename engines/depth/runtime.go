@@ -95,7 +95,7 @@ func verify(path string, d Descriptor) (*graph, error) {
 	}
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault.Failure{Code: ModelMissing, Message: fmt.Sprintf("The weights of %s are not here.", d.Name),
+		return nil, &fault.Failure{Code: ModelMissing, Message: fmt.Sprintf("The weights of model %s are not installed.", d.Name),
 			Advice: "They must be installed where depth is estimated; or choose another model.", Err: err}
 	}
 	damaged := func(err error) error {

@@ -121,7 +121,7 @@ func (c *Capture) finish(r *Report, photosOnly bool) {
 	r.warnSkipped(c.photos.Skipped)
 	r.warnAside(c.aside)
 	if lost := c.lostMasks(); len(lost) > 0 {
-		r.warn("unmatched_masks", "Call each mask like its photo, with .png at the end (masks/IMG_1.jpg.png or masks/IMG_1.png).",
+		r.warn("unmatched_masks", "Name each mask after its photo, with .png at the end (masks/IMG_1.jpg.png or masks/IMG_1.png).",
 			"%s to no photo; the first is %s.", belongs(len(lost)), lost[0])
 	}
 	r.warnFew(photosOnly)

@@ -45,7 +45,7 @@ func (a purgeAsked) check() error {
 	case age == 0 && a.named():
 		return nil
 	case !(age >= minPurgeAge.Seconds() && age <= 1e9):
-		return refuse(http.StatusBadRequest, "invalid_age", fmt.Sprintf("older_than_s must be between %g and 1e9, unless a request_id or a caller is named.", minPurgeAge.Seconds()), "Think of a month: 2592000.")
+		return refuse(http.StatusBadRequest, "invalid_age", fmt.Sprintf("older_than_s must be between %g and 1e9, unless a request_id or a caller is named.", minPurgeAge.Seconds()), "For example, 2592000 (30 days).")
 	}
 	return nil
 }

@@ -144,7 +144,7 @@ func TestMapsAreAligned(t *testing.T) {
 
 func TestGoesOnWithout(t *testing.T) {
 	missing := func(_ context.Context, name string) (engine.Estimator, error) {
-		return nil, &fault.Failure{Code: engine.ModelMissing, Message: "The weights of " + name + " are not here.", Advice: "Fetch them."}
+		return nil, &fault.Failure{Code: engine.ModelMissing, Message: "The weights of model " + name + " are not installed.", Advice: "Fetch them."}
 	}
 	failing := func(ctx context.Context, name string) (engine.Estimator, error) {
 		e, err := standIn(ctx, name)
@@ -160,8 +160,8 @@ func TestGoesOnWithout(t *testing.T) {
 		warned  string
 	}{
 		"off":                    {pipeline.Options{Depth: pipeline.DepthOff}, missing, "asked for no depth", ""},
-		"the default is missing": {pipeline.Options{}, missing, "The weights of default are not here", ""},
-		"a wish is missing":      {pipeline.Options{Depth: "best"}, missing, "The weights of best are not here", engine.ModelMissing},
+		"the default is missing": {pipeline.Options{}, missing, "The weights of model default are not installed", ""},
+		"a wish is missing":      {pipeline.Options{Depth: "best"}, missing, "The weights of model best are not installed", engine.ModelMissing},
 		"no runtime":             {pipeline.Options{}, depth.Folder(t.TempDir(), engine.Options{}), "", ""},
 		"no such folder":         {pipeline.Options{}, depth.Folder("", engine.Options{}), "", ""},
 		"it breaks down":         {pipeline.Options{}, failing, "The memory does not suffice", engine.OutOfMemory},

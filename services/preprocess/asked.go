@@ -61,5 +61,5 @@ func sight(s pipeline.Sight, images []frames.Image, shown func(frames.Image) (wi
 
 func refuse(message string, values ...any) error {
 	return &pipeline.Failure{Kind: pipeline.InvalidInput, Code: "bad_world", Message: fmt.Sprintf(message, values...),
-		Advice: "Images have the names that they have in sparse/ of an earlier result, and places are in pixels of the picture as it was sent, from its upper left corner."}
+		Advice: "Name images as sparse/ of an earlier result does, and give places in pixels of the picture as it was sent, from its upper left corner."}
 }

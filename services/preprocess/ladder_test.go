@@ -342,7 +342,7 @@ func TestASmallerPlanIsNotHeldAgainstTheCapture(t *testing.T) {
 	few := stage.FromEngine(&fault.Failure{Kind: fault.Input, Code: colmap.TooFewRegistered, Message: "Only 3 of 20."})
 	var f *pipeline.Failure
 	if err := afterSmaller(killed, true, few); !errors.As(err, &f) || f.Kind != pipeline.ExhaustedResources || f.Code != colmap.Killed ||
-		f.Message != "COLMAP's mapper was killed. A smaller plan did not do either: Only 3 of 20." || f.Advice != killed.Advice {
+		f.Message != "COLMAP's mapper was killed. A smaller plan failed, too: Only 3 of 20." || f.Advice != killed.Advice {
 		t.Errorf("%+v", f)
 	}
 	// Where nothing was smaller, and what is not about the capture, stays as it is.

@@ -130,7 +130,7 @@ func (w work) announce(job *stage.Job) {
 		job.Warn(pipeline.Warning{Code: "planned_smaller", Message: fmt.Sprintf("Memory or disk ran out, so the images were made smaller: %d pixels.", w.longEdgePx),
 			Advice: "Ask for fewer images (max_images) or a shorter long_edge_px."})
 	}
-	job.Progress(pipeline.Progress{Step: "planning", Message: fmt.Sprintf("%d images of %dx%d, %s matching of %d pairs: about %s until the splat is there",
+	job.Progress(pipeline.Progress{Step: "planning", Message: fmt.Sprintf("%d images of %dx%d, %s matching of %d pairs: the splat should be ready in about %s",
 		w.plan.Images, w.plan.Width, w.plan.Height, w.plan.Matcher, w.plan.Pairs, roughly(w.plan.WallS()))})
 }
 

@@ -232,7 +232,7 @@ func afterSmaller(earlier *pipeline.Failure, smaller bool, err error) error {
 		return err
 	}
 	return &pipeline.Failure{Kind: pipeline.ExhaustedResources, Code: earlier.Code, Advice: earlier.Advice, Err: err,
-		Message: fmt.Sprintf("%s A smaller plan did not do either: %s", earlier.Message, f.Message)}
+		Message: fmt.Sprintf("%s A smaller plan failed, too: %s", earlier.Message, f.Message)}
 }
 
 // advised gives the failure of a capture that filter had warned of, because its camera hardly moves, the warning's advice: more

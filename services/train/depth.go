@@ -46,7 +46,7 @@ func attachDepth(ctx context.Context, job *stage.Job, data *trainer.Dataset) err
 		attached++
 	}
 	if unreadable > 0 {
-		job.Warn(pipeline.Warning{Code: "depth_unreadable", Message: fmt.Sprintf("%d depth maps could not be read; their images are trained without.", unreadable)})
+		job.Warn(pipeline.Warning{Code: "depth_unreadable", Message: fmt.Sprintf("%d depth maps could not be read; these images are trained without depth.", unreadable)})
 	}
 	job.Metric("depth_maps", float64(attached))
 	return nil

@@ -319,7 +319,7 @@ func passedBy(job *stage.Job, found []trainer.Transient, images int) {
 	if len(found) < fewTransients { // a reflection, or an image that is off
 		return
 	}
-	job.Warn(pipeline.Warning{Code: "moving_subject", Message: fmt.Sprintf("Something moves in %d of %d images, or is in no other image: those parts of them were left out.", len(found), images),
+	job.Warn(pipeline.Warning{Code: "moving_subject", Message: fmt.Sprintf("Parts of %d of %d images show something that moves, or that no other image shows. Training ignored these parts.", len(found), images),
 		Advice: "Where something is missing or smeared, take the images again while nothing moves, or send masks of what moves."})
 }
 
