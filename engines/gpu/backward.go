@@ -63,12 +63,10 @@ func (e *Engine) Gradients(m *Model) ([]float32, error) {
 // blendBackward fills the gradient slots of the instances.
 func (e *Engine) blendBackward() Buffer {
 	grads := e.grown(&e.grads, 48*e.frame.Instances)
-	count := int(e.view.Across) * groups(e.frame.Height, simd.TileSize)
 	if e.depth {
-		e.launch(kBackwardDepth, count, e.splats.buffer, e.owners.buffer, e.sortedSlots, e.starts.buffer, ByValue(&e.view), e.image.buffer,
-			e.inverseDepth.buffer, e.upstream.buffer, e.upstreamDepth.buffer, grads)
+		e.launchTiles(kBackwardDepth, e.image.buffer, e.inverseDepth.buffer, e.upstream.buffer, e.upstreamDepth.buffer, grads)
 	} else {
-		e.launch(kBackward, count, e.splats.buffer, e.owners.buffer, e.sortedSlots, e.starts.buffer, ByValue(&e.view), e.image.buffer, e.upstream.buffer, grads)
+		e.launchTiles(kBackward, e.image.buffer, e.upstream.buffer, grads)
 	}
 	return grads
 }

@@ -21,10 +21,10 @@ var (
 	kGather        = Kernel{"gather", 256}
 	kEmit          = Kernel{"emit", 256}
 	kRanges        = Kernel{"ranges", 256}
-	kForward       = Kernel{"blend_forward", 32}
-	kForwardDepth  = Kernel{"blend_forward_depth", 32}
-	kBackward      = Kernel{"blend_backward", 32}
-	kBackwardDepth = Kernel{"blend_backward_depth", 32}
+	kForward       = blending{Kernel{"blend_forward", 32}, Kernel{"blend_forward_long", 256}}
+	kForwardDepth  = blending{Kernel{"blend_forward_depth", 32}, Kernel{"blend_forward_long_depth", 256}}
+	kBackward      = blending{Kernel{"blend_backward", 32}, Kernel{"blend_backward_long", 256}}
+	kBackwardDepth = blending{Kernel{"blend_backward_depth", 32}, Kernel{"blend_backward_long_depth", 256}}
 	kWindows       = Kernel{"loss_windows", 256}
 	kLossGradient  = Kernel{"loss_gradient", 256}
 	kDepthLoss     = Kernel{"depth_loss", 256}
@@ -41,12 +41,16 @@ var (
 	kForget        = Kernel{"forget", 256}
 )
 
+// blending is a kernel in its two forms: a warp for each tile, and 8 for each long one.
+type blending struct{ tiles, long Kernel }
+
 // What one group of a kernel takes.
 const (
 	perGroup  = 256
 	scanGroup = 2048
 	sortGroup = 4096
 	depthBits = 24 // of a depth's sorting key; see project.cl
+	longTile  = 1024
 )
 
 func groups(n, each int) int { return (n + each - 1) / each }
@@ -61,6 +65,10 @@ func groups(n, each int) int { return (n + each - 1) / each }
 // Its buffers grow to what the largest frame needs and are reused. An Engine is for one goroutine at a time. Forward waits
 // once for the device, to learn how many instances there are, Refine a few times; nothing else does but what reads.
 type Engine struct {
+	// LongTile is how many instances a tile has at most for one warp; 8 warps share a longer one. A frame does not depend on it,
+	// gradients by a rounding.
+	LongTile uint32
+
 	d   Device
 	err error // the first of the launches since begin
 
@@ -91,7 +99,7 @@ type Engine struct {
 }
 
 // NewEngine makes an engine on a device, which it does not close.
-func NewEngine(d Device) *Engine { return &Engine{d: d} }
+func NewEngine(d Device) *Engine { return &Engine{d: d, LongTile: longTile} }
 
 // room is a buffer that grows; its content is lost when it does.
 type room struct {
@@ -251,8 +259,8 @@ func (e *Engine) show(m *Model, params *raster.Params) {
 	write(e, e.grown(&m.params, 4*len(data)), data)
 }
 
-// Free releases the model's memory and the engine's.
-func (e *Engine) Free(m *Model) {
+// rooms are the buffers of a model and of the engine.
+func (e *Engine) rooms(m *Model) []*room {
 	rooms := []*room{
 		&m.params, &m.m, &m.v, &m.pulls, &m.views, &m.extents,
 		&e.splats, &e.boxes, &e.counts, &e.visible, &e.keys, &e.ranks, &e.firstSlot,
@@ -266,7 +274,20 @@ func (e *Engine) Free(m *Model) {
 	for i := range e.sums {
 		rooms = append(rooms, &e.sums[i])
 	}
-	for _, r := range rooms {
+	return rooms
+}
+
+// Bytes is what the model and the engine hold on the device.
+func (e *Engine) Bytes(m *Model) (sum int) {
+	for _, r := range e.rooms(m) {
+		sum += r.bytes
+	}
+	return sum
+}
+
+// Free releases the model's memory and the engine's.
+func (e *Engine) Free(m *Model) {
+	for _, r := range e.rooms(m) {
 		if r.buffer != nil {
 			r.buffer.Free()
 		}

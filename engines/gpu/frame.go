@@ -70,15 +70,22 @@ func (e *Engine) bin() {
 // blend draws every tile.
 func (e *Engine) blend(o Options) {
 	pixels := e.frame.Width * e.frame.Height
-	count := int(e.view.Across) * groups(e.frame.Height, simd.TileSize)
 	image, transmittance := e.grown(&e.image, 12*pixels), e.grown(&e.transmittance, 4*pixels)
 	bg := o.Background
 	if !o.Depth {
-		e.launch(kForward, count, e.splats.buffer, e.owners.buffer, e.sortedSlots, e.starts.buffer, ByValue(&e.view), image, transmittance, bg[0], bg[1], bg[2])
+		e.launchTiles(kForward, image, transmittance, bg[0], bg[1], bg[2])
 		return
 	}
-	depth := e.grown(&e.inverseDepth, 4*pixels)
-	e.launch(kForwardDepth, count, e.splats.buffer, e.owners.buffer, e.sortedSlots, e.starts.buffer, ByValue(&e.view), image, depth, transmittance, bg[0], bg[1], bg[2])
+	e.launchTiles(kForwardDepth, image, e.grown(&e.inverseDepth, 4*pixels), transmittance, bg[0], bg[1], bg[2])
+}
+
+// launchTiles runs both forms of a kernel on every tile, of which each leaves those of the other alone: which are long is
+// known on the device only.
+func (e *Engine) launchTiles(k blending, args ...any) {
+	count := int(e.view.Across) * groups(e.frame.Height, simd.TileSize)
+	args = append([]any{e.splats.buffer, e.owners.buffer, e.sortedSlots, e.starts.buffer, ByValue(&e.view), e.LongTile}, args...)
+	e.launch(k.long, count, args...)
+	e.launch(k.tiles, count, args...)
 }
 
 // Read waits and copies the frame's planes into f: colour and transmittance, and the inverse depth if it was drawn.

@@ -54,11 +54,16 @@ var floors = []struct {
 func BenchmarkKernels(b *testing.B) {
 	for b.Loop() {
 		d := interpreter(b)
-		drawn, err := gputest.Megapixel(gpu.NewEngine(d))
+		e := gpu.NewEngine(d)
+		drawn, err := gputest.Megapixel(e)
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Logf("%d Gaussians seen, %d instances", 100*drawn.Visible, 100*drawn.Instances)
+		reached, err := e.BlocksReached()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("%d Gaussians seen, %d instances, which reach %.2f blocks of 8x4 each", 100*drawn.Visible, 100*drawn.Instances, reached)
 		counts := maps.Clone(d.Counts())
 		var mb, mwarps float64
 		for _, floor := range floors {
@@ -78,5 +83,31 @@ func BenchmarkKernels(b *testing.B) {
 		}
 		b.ReportMetric(mb, "MB")
 		b.ReportMetric(mwarps, "Mwarps")
+	}
+}
+
+// A long tile takes much less of one warp when it is drawn by pixels. It is the last of a frame to end, so that this is what counts there.
+func TestLongTilesAreShared(t *testing.T) {
+	t.Parallel()
+	longest := map[uint32]map[string]ptx.Count{}
+	for _, most := range []uint32{0, 1 << 30} {
+		d := interpreter(t)
+		e := gpu.NewEngine(d)
+		e.LongTile = most
+		instances, err := gputest.LongTile(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if instances < 2000 {
+			t.Fatalf("%d instances are no long tile", instances)
+		}
+		longest[most] = maps.Clone(d.Counts())
+	}
+	for _, kernel := range []string{"blend_forward", "blend_backward"} {
+		alone, shared := longest[1<<30][kernel], longest[0][kernel+"_long"]
+		t.Logf("%s: %d warp instructions of one warp, %d of the longest of eight, %d of all eight", kernel, alone.Longest, shared.Longest, shared.Instructions)
+		if !(float64(shared.Longest) < 0.5*float64(alone.Longest)) {
+			t.Errorf("%s: %d instructions of one warp, %d when eight share it", kernel, alone.Longest, shared.Longest)
+		}
 	}
 }

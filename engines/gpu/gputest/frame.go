@@ -19,9 +19,8 @@ const (
 )
 
 // compareFrame draws a cloud on a device and by plain Go, carries the same gradient back on both, and compares.
-func compareFrame(t *testing.T, d gpu.Device, p *raster.Params, cam *raster.Camera, o gpu.Options) {
+func compareFrame(t *testing.T, e *gpu.Engine, p *raster.Params, cam *raster.Camera, o gpu.Options) {
 	t.Helper()
-	e := gpu.NewEngine(d)
 	s := upload(t, e, p)
 	drawn, err := e.Forward(&s.model, cam, o)
 	if err != nil {
@@ -82,29 +81,36 @@ func frameAndGradientsMatchPlainGo(t *testing.T, open Open) {
 		size          float64
 		width, height int
 		depth         bool
+		byPixels      bool // each tile is long
 	}{
-		{300, 3, splat.Mip, 0.05, 64, 36, false},
-		{300, 3, splat.Mip, 0.05, 57, 31, true},
-		{100, 2, splat.Classic, 0.1, 33, 17, true},
-		{50, 1, splat.Mip, 0.3, 16, 16, false},
-		{40, 0, splat.Mip, 0.1, 15, 1, false},
-		{1, 3, splat.Mip, 0.2, 1, 1, false},
-		{17, 0, splat.Classic, 0.02, 100, 50, false}, // most tiles are empty
+		{300, 3, splat.Mip, 0.05, 64, 36, false, false},
+		{300, 3, splat.Mip, 0.05, 57, 31, true, false},
+		{300, 3, splat.Mip, 0.05, 57, 31, true, true},
+		{100, 2, splat.Classic, 0.1, 33, 17, true, false},
+		{50, 1, splat.Mip, 0.3, 16, 16, false, false},
+		{50, 1, splat.Mip, 0.3, 16, 16, false, true},
+		{40, 0, splat.Mip, 0.1, 15, 1, false, false},
+		{1, 3, splat.Mip, 0.2, 1, 1, false, false},
+		{1, 3, splat.Mip, 0.2, 1, 1, false, true},
+		{17, 0, splat.Classic, 0.02, 100, 50, false, false}, // most tiles are empty
 	} {
 		t.Run(fmt.Sprintf("%d at %dx%d", c.n, c.width, c.height), func(t *testing.T) {
-			p := cloud(c.n, c.degree, c.mode, c.size)
-			compareFrame(t, open(t), p, camera(c.width, c.height), gpu.Options{Degree: c.degree, Background: [3]float32{0.2, 0.5, 1}, Depth: c.depth})
+			p, e := cloud(c.n, c.degree, c.mode, c.size), gpu.NewEngine(open(t))
+			if c.byPixels {
+				e.LongTile = 0
+			}
+			compareFrame(t, e, p, camera(c.width, c.height), gpu.Options{Degree: c.degree, Background: [3]float32{0.2, 0.5, 1}, Depth: c.depth})
 		})
 	}
 }
 
 // Lower degrees than the stored are what a training begins with.
 func frameOfALowerDegree(t *testing.T, open Open) {
-	compareFrame(t, open(t), cloud(120, 3, splat.Mip, 0.08), camera(40, 30), gpu.Options{Degree: 1})
+	compareFrame(t, gpu.NewEngine(open(t)), cloud(120, 3, splat.Mip, 0.08), camera(40, 30), gpu.Options{Degree: 1})
 }
 
-// Thousands of instances in one tile: several rounds of a warp, sums over more than one group of the scans and sorts,
-// and pixels that are full long before the last.
+// Thousands of instances in one tile, which is long, and one that is not: several rounds of a group, sums over more than one group of the
+// scans and sorts, and pixels that are full long before the last.
 func thousandsOfInstancesInOneTile(t *testing.T, open Open) {
 	p := cloud(5000, 0, splat.Mip, 0.02)
 	for i := range p.Len() {
@@ -114,7 +120,13 @@ func thousandsOfInstancesInOneTile(t *testing.T, open Open) {
 	}
 	cam := camera(16, 16)
 	cam.Fx, cam.Fy = 30, 30
-	compareFrame(t, open(t), p, cam, gpu.Options{Background: [3]float32{1, 0, 0}})
+	for _, longest := range []uint32{gpu.NewEngine(nil).LongTile, 1 << 30} {
+		t.Run(fmt.Sprintf("at most %d in a short one", longest), func(t *testing.T) {
+			e := gpu.NewEngine(open(t))
+			e.LongTile = longest
+			compareFrame(t, e, p, cam, gpu.Options{Background: [3]float32{1, 0, 0}})
+		})
+	}
 }
 
 // Nothing to draw: no Gaussian at all, and none in sight.

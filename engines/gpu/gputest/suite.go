@@ -126,7 +126,7 @@ func Iteration(e *gpu.Engine, n, w, h int, size float64, o gpu.Options) (instanc
 }
 
 // Megapixel runs an iteration of a hundredth of a usual large scene: of a million Gaussians of degree 3 on a megapixel, of which four in
-// ten are seen, each with a standard deviation of 2.5 pixels.
+// ten are seen, each with a standard deviation of 2.5 pixels. What it holds is freed with the device.
 func Megapixel(e *gpu.Engine) (gpu.Drawn, error) {
 	const n, w, h = 10_000, 134, 76
 	p := cloud(n, splat.MaxDegree, splat.Classic, 0.053)
@@ -139,7 +139,6 @@ func Megapixel(e *gpu.Engine) (gpu.Drawn, error) {
 	if err != nil {
 		return gpu.Drawn{}, err
 	}
-	defer it.free()
 	drawn, err := e.Forward(&it.model, it.cam, it.options)
 	if err != nil {
 		return gpu.Drawn{}, err
@@ -148,6 +147,20 @@ func Megapixel(e *gpu.Engine) (gpu.Drawn, error) {
 		return gpu.Drawn{}, err
 	}
 	return drawn, e.Update(&it.model, it.rates)
+}
+
+// LongTile runs an iteration on a picture of one tile, with thousands of faint Gaussians.
+func LongTile(e *gpu.Engine) (instances int, err error) {
+	p := cloud(3000, 0, splat.Classic, 0.08)
+	for i := range p.Len() {
+		*p.At(i, simd.RowOpacity) = -4
+	}
+	it, err := iterationOf(e, p, 16, 16, gpu.Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer it.free()
+	return it.run()
 }
 
 // Gradients runs the kernel that only tests need: the gradients of a frame without a step.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -62,6 +64,40 @@ func TestPTXIsSelfContained(t *testing.T) {
 					t.Errorf("kernels.ptx, line %d: %s", i+1, line)
 				}
 			}
+		}
+	}
+}
+
+// What ptxas -v says of an entry.
+var (
+	assembled = regexp.MustCompile(`(?s)Compiling entry function '(\w+)' for '\w+'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers`)
+	entries   = regexp.MustCompile(`(?m)^\.visible \.entry (\w+)\(`)
+)
+
+// mostRegisters lets a multiprocessor of 65536 hold 512 threads of a kernel.
+const mostRegisters = 128
+
+// Where NVIDIA's assembler is at hand it takes the PTX for a T4, an L4 and an H200, and no kernel spills. Its registers are in the log.
+func TestNoKernelSpills(t *testing.T) {
+	ptxas, err := exec.LookPath("ptxas")
+	if err != nil {
+		t.Skip("ptxas is not installed (it is in NVIDIA's toolkit and in Debian's non-free nvidia-cuda-toolkit): a card's driver assembles the PTX, and nothing here says how many registers it takes")
+	}
+	for _, card := range []string{"sm_75", "sm_89", "sm_90"} {
+		text, err := exec.Command(ptxas, "-v", "-arch="+card, "-o", filepath.Join(t.TempDir(), "cubin"), "kernels.ptx").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", card, err, text)
+		}
+		found := assembled.FindAllStringSubmatch(string(text), -1)
+		if want := entries.FindAllString(PTX, -1); len(found) != len(want) {
+			t.Errorf("%s: registers of %d kernels, the PTX has %d", card, len(found), len(want))
+		}
+		for _, f := range found {
+			registers, err := strconv.Atoi(f[5])
+			if err != nil || registers > mostRegisters || f[2] != "0" || f[3] != "0" || f[4] != "0" {
+				t.Errorf("%s: %s takes %s registers, %s bytes of stack, spills %s and %s", card, f[1], f[5], f[2], f[3], f[4])
+			}
+			t.Logf("%s %-26s %3s registers", card, f[1], f[5])
 		}
 	}
 }

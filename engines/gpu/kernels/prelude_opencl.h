@@ -25,6 +25,7 @@
 #define MATCH(value) match_items(scratch, value)
 #define SHUFFLE_XOR(x, d) as_float(exchange_items(scratch, as_uint(x), d))
 #define ANY(p) any_item(scratch, p)
+#define WARP_OR_GROUP(warp, group) (group) // whether to come along to the exchanges: all of a group must
 
 INLINE uint match_items(__local uint *scratch, uint value) {
     barrier(CLK_LOCAL_MEM_FENCE);

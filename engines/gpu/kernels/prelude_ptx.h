@@ -28,3 +28,5 @@ typedef unsigned char uchar;
 #define MATCH(value) ((uint)__nvvm_match_any_sync_i32(0xffffffffu, value))
 #define SHUFFLE_XOR(x, d) __nvvm_shfl_sync_bfly_f32(0xffffffffu, x, d, 31)
 #define ANY(p) (__nvvm_vote_ballot_sync(0xffffffffu, p) != 0)
+// Whether to come along to the exchanges of a warp in a larger group: warps part here.
+#define WARP_OR_GROUP(warp, group) (warp)

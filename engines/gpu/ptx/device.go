@@ -43,6 +43,7 @@ type Device struct {
 	next     uint64
 	launch   uint32 // number of the launch, for races between blocks
 	executed int64  // warp instructions of the launch
+	longest  int64  // of one warp in the launch
 	moved    int64  // bytes of the launch
 	findings []Finding
 	since    int // findings before the launch
@@ -54,6 +55,7 @@ type Device struct {
 type Count struct {
 	Launches     int
 	Instructions int64 // warp instructions
+	Longest      int64 // of them, of the warp with the most: what a launch takes at least, however many others run beside it
 	Bytes        int64 // of global memory, in sectors of 32 bytes; caches are not counted
 }
 
@@ -202,18 +204,21 @@ func (d *Device) Launch(k gpu.Kernel, groups int, args ...any) error {
 		return nil
 	}
 	d.launch++
-	d.executed, d.moved = 0, 0
+	d.executed, d.longest, d.moved = 0, 0, 0
 	d.since = len(d.findings)
 	b := newBlock(d, e, packed, k.Threads)
 	for cta := 0; cta < groups && !d.exhausted(); cta++ {
 		b.reset(cta, groups, k.Threads)
 		b.run()
+		for _, w := range b.warps {
+			d.longest = max(d.longest, w.executed)
+		}
 	}
 	if d.exhausted() {
 		d.report(e, &e.code[0], Endless, "more than %d instructions", d.Limit)
 	}
 	c := d.counts[k.Name]
-	d.counts[k.Name] = Count{c.Launches + 1, c.Instructions + d.executed, c.Bytes + d.moved}
+	d.counts[k.Name] = Count{c.Launches + 1, c.Instructions + d.executed, max(c.Longest, d.longest), c.Bytes + d.moved}
 	if found := d.findings[d.since:]; len(found) > 0 {
 		text := make([]string, 0, len(found))
 		for _, f := range found {

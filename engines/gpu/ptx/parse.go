@@ -45,6 +45,7 @@ type entry struct {
 	const64               []uint64       // behind the 64-bit registers
 	labels                map[string]int
 	code                  []inst
+	order                 []int // of the instructions, as lanes that have parted take turns
 }
 
 // Special registers, which a warp fills in.
@@ -198,6 +199,7 @@ func (e *entry) body(lines []string, from, to int) error {
 	}
 	// Whatever falls off the end leaves.
 	e.code = append(e.code, inst{kind: leave, guard: -1, line: to + 1})
+	e.arrange()
 	return nil
 }
 

@@ -329,7 +329,49 @@ $OUT:
 	for _, rounds := range []int64{31, 47} {
 		want += 7 + 2 + 5*rounds + 2 + 3
 	}
-	if c.Launches != 1 || c.Instructions != want || c.Bytes != 4*48 {
-		t.Errorf("%s, want %d instructions and 192 bytes", fmt.Sprintf("%+v", c), want)
+	longest := int64(7 + 2 + 5*47 + 2 + 3) // of the second warp
+	if c.Launches != 1 || c.Instructions != want || c.Longest != longest || c.Bytes != 4*48 {
+		t.Errorf("%s, want %d instructions, %d of one warp, and 192 bytes", fmt.Sprintf("%+v", c), want, longest)
+	}
+}
+
+// They meet too where clang writes the end of a loop's body above its begin, and lanes part on the way to it.
+func TestDivergedLanesMeetAboveWhereTheyPart(t *testing.T) {
+	body := lines(`
+	mov.u32 %r9, 0;
+	mov.u32 %r3, 0;
+	and.b32 %r4, %r1, 1;
+	setp.eq.u32 %p2, %r4, 0;
+	bra $HEAD;
+$LATCH:
+	add.s32 %r3, %r3, 1;
+	setp.ge.u32 %p1, %r3, 4;
+	@%p1 bra $OUT;
+$HEAD:
+	@%p2 bra $LATCH;
+	add.s32 %r9, %r9, %r3;
+	bra $LATCH;
+$OUT:
+	st.global.u32 [%rd2], %r9;`)
+	d, err := ptx.Open(kernel(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := d.Alloc(4 * 32)
+	if err := d.Launch(gpu.Kernel{Name: "k", Threads: 32}, 1, b, uint32(0)); err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 4*32)
+	if err := b.Read(0, data); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(32) {
+		if got, want := binary.LittleEndian.Uint32(data[4*i:]), i%2*(0+1+2+3); got != want {
+			t.Errorf("lane %d has %d, want %d", i, got, want)
+		}
+	}
+	// 7 instructions before and 5, then 1 and 2 of half of the lanes and 3 of all, four times, a store and a return.
+	if c, want := d.Counts()["k"], int64(7+5+4*(1+2+3)+2); c.Instructions != want {
+		t.Errorf("%d warp instructions, want %d", c.Instructions, want)
 	}
 }

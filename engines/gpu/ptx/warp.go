@@ -15,6 +15,7 @@ type warp struct {
 	groups    []group
 	live      uint32 // lanes that have not left
 	syncs     int    // warp barriers passed
+	executed  int64  // instructions in this block
 	predicate uint32 // scratch
 }
 
@@ -77,7 +78,7 @@ func (b *block) reset(cta, groups, threads int) {
 			w.r[b.e.n32+ctaid][i] = uint32(cta)
 			w.r[b.e.n32+nctaid][i] = uint32(groups)
 		}
-		w.live, w.syncs = allLanes, 0
+		w.live, w.syncs, w.executed = allLanes, 0, 0
 		if left := threads - w.first; left < 32 {
 			w.live = 1<<left - 1
 		}
@@ -90,7 +91,9 @@ func (b *block) run() {
 	for {
 		alive, waiting := 0, 0
 		for _, w := range b.warps {
+			before := b.d.executed
 			w.run()
+			w.executed += b.d.executed - before
 			if w.live == 0 {
 				continue
 			}
@@ -146,10 +149,11 @@ func (b *block) reportStuck() {
 
 // run executes until every lane waits or has left.
 func (w *warp) run() {
+	order := w.b.e.order
 	for !w.b.d.exhausted() {
 		at := -1
 		for i := range w.groups {
-			if g := &w.groups[i]; g.state == ready && (at < 0 || g.pc < w.groups[at].pc) {
+			if g := &w.groups[i]; g.state == ready && (at < 0 || order[g.pc] < order[w.groups[at].pc]) {
 				at = i
 			}
 		}
