@@ -61,8 +61,16 @@ type Config struct {
 	MaxPriority     int     `env:"MAX_PRIORITY, default=0"`
 	MaxRequestsDay  int     `env:"MAX_REQUESTS_DAY, default=0"` // in any 24 hours; 0: no limit
 	KeyLimits       string  `env:"API_KEY_LIMITS"`              // JSON by the name of an API key: {"app": {"max_priority": 100}}
-	FairShare       bool    `env:"FAIR_SHARE"`                  // callers of equal priority take turns; the same in all programs of a deployment
-	Presets         string  `env:"PRESETS"`                     // JSON by preset, of pipeline.Effort: {"high": {"max_images": 200}}
+
+	// What the requests of one caller, and of all together, may use in any 24 hours; 0: no limit. Trigger and workers read them.
+	MaxMinutesDay float64 `env:"MAX_MINUTES_DAY, default=0"` // of workers
+	MaxBytesDay   int64   `env:"MAX_UPLOAD_BYTES_DAY, default=0"`
+	MaxUSDDay     float64 `env:"MAX_USD_DAY, default=0"` // by WORKER_USD_PER_S
+	AllMinutesDay float64 `env:"ALL_MINUTES_DAY, default=0"`
+	AllBytesDay   int64   `env:"ALL_UPLOAD_BYTES_DAY, default=0"`
+	AllUSDDay     float64 `env:"ALL_USD_DAY, default=0"`
+	FairShare     bool    `env:"FAIR_SHARE"` // callers of equal priority take turns; the same in all programs of a deployment
+	Presets       string  `env:"PRESETS"`    // JSON by preset, of pipeline.Effort: {"high": {"max_images": 200}}
 
 	// Mails, where there are any. The trigger function needs to know the sender alone, and notify all of it.
 	MailFrom string `env:"MAIL_FROM"` // sender ("Splatworks <splats@example.com>"); empty: the request API takes no addresses
@@ -187,7 +195,10 @@ func (c Config) checkCallers() (problems []error) {
 	}
 	general := c.Spending()
 	if err := general.Check(); err != nil {
-		problems = append(problems, fmt.Errorf("MAX_TRAIN_BUDGET_S, MAX_IMAGES, MAX_LONG_EDGE_PX, MAX_PRIORITY, MAX_REQUESTS_DAY: %w", err))
+		problems = append(problems, fmt.Errorf("MAX_TRAIN_BUDGET_S, MAX_IMAGES, MAX_LONG_EDGE_PX, MAX_PRIORITY, MAX_REQUESTS_DAY, MAX_MINUTES_DAY, MAX_UPLOAD_BYTES_DAY, MAX_USD_DAY: %w", err))
+	}
+	if err := c.AllDay().Check(); err != nil {
+		problems = append(problems, fmt.Errorf("ALL_MINUTES_DAY, ALL_UPLOAD_BYTES_DAY, ALL_USD_DAY: %w", err))
 	}
 	if _, err := c.defaults(); err != nil {
 		problems = append(problems, fmt.Errorf("PRESETS, DEPTH_SHARES: %w", err))
@@ -228,7 +239,13 @@ var DefaultSpending = trigger.Limits{TrainBudgetS: 3600, Images: 1000, LongEdgeP
 
 // Spending is what every caller may spend on a request.
 func (c Config) Spending() trigger.Limits {
-	return trigger.Limits{TrainBudgetS: c.MaxTrainBudgetS, Images: c.MaxImages, LongEdgePx: c.MaxLongEdgePx, Priority: c.MaxPriority, Requests: c.MaxRequestsDay}
+	return trigger.Limits{TrainBudgetS: c.MaxTrainBudgetS, Images: c.MaxImages, LongEdgePx: c.MaxLongEdgePx, Priority: c.MaxPriority, Requests: c.MaxRequestsDay,
+		Daily: tenant.Daily{Minutes: c.MaxMinutesDay, Bytes: c.MaxBytesDay, USD: c.MaxUSDDay}}
+}
+
+// AllDay is what the requests of all callers together may use in a day.
+func (c Config) AllDay() tenant.Daily {
+	return tenant.Daily{Minutes: c.AllMinutesDay, Bytes: c.AllBytesDay, USD: c.AllUSDDay}
 }
 
 // keysAsked says whether the request API asks for API keys.
@@ -286,6 +303,8 @@ func (c Config) Environ() []string {
 		"RATE_LIMIT_CALLER": strconv.Itoa(c.RateCaller), "RATE_LIMIT_GLOBAL": strconv.Itoa(c.RateGlobal), "RATE_LIMIT_DAY": strconv.Itoa(c.RateDay), "MAX_UPLOAD_BYTES": strconv.FormatInt(c.MaxUpload, 10),
 		"PROXIES": strconv.Itoa(c.Proxies), "CONCURRENCY": strconv.Itoa(c.Concurrent), "MAX_TRAIN_BUDGET_S": strconv.FormatFloat(c.MaxTrainBudgetS, 'g', -1, 64),
 		"MAX_IMAGES": strconv.Itoa(c.MaxImages), "MAX_LONG_EDGE_PX": strconv.Itoa(c.MaxLongEdgePx), "MAX_PRIORITY": strconv.Itoa(c.MaxPriority), "MAX_REQUESTS_DAY": strconv.Itoa(c.MaxRequestsDay),
+		"MAX_MINUTES_DAY": strconv.FormatFloat(c.MaxMinutesDay, 'g', -1, 64), "MAX_UPLOAD_BYTES_DAY": strconv.FormatInt(c.MaxBytesDay, 10), "MAX_USD_DAY": strconv.FormatFloat(c.MaxUSDDay, 'g', -1, 64),
+		"ALL_MINUTES_DAY": strconv.FormatFloat(c.AllMinutesDay, 'g', -1, 64), "ALL_UPLOAD_BYTES_DAY": strconv.FormatInt(c.AllBytesDay, 10), "ALL_USD_DAY": strconv.FormatFloat(c.AllUSDDay, 'g', -1, 64),
 		"API_KEY_LIMITS": c.KeyLimits, "FAIR_SHARE": strconv.FormatBool(c.FairShare), "SLOTS": list(slots), "MACHINES": list(c.Machines), "JOBS": list(c.Jobs),
 		"LEASE_TTL": c.LeaseTTL.String(), "HEARTBEAT": c.Heartbeat.String(), "START_BUDGET": c.StartBudget.String(),
 		"TASK_TIMEOUT": c.TaskTimeout.String(), "WORKER_NAME": c.Worker, "WORK_DIR": c.WorkDir, "THREADS": strconv.Itoa(c.Threads),

@@ -44,7 +44,7 @@ func TestDefaultsOfWhatCallersMayDo(t *testing.T) {
 func TestSettingsThatMakeNoSense(t *testing.T) {
 	for _, line := range []string{"RATE_LIMIT_CALLER=0", "RATE_LIMIT_GLOBAL=9", "PROXIES=-1", "CONCURRENCY=1", "MAX_TRAIN_BUDGET_S=NaN", "MAX_TRAIN_BUDGET_S=10", "MAX_IMAGES=0",
 		"MAX_LONG_EDGE_PX=9999", "MAX_PRIORITY=4096", "API_KEY_LIMITS={\"app\":{\"max_priority\":-1}}", "API_KEY_LIMITS=app:1", "MAX_UPLOAD_BYTES=-1",
-		"MAX_REQUESTS_DAY=-1", "RATE_LIMIT_DAY=-1", "RATE_LIMIT_DAY=100001", `API_KEY_LIMITS={"app":{"max_requests_day":1000000}}`, "MAX_REQUEST_USD=-1", "MAX_REQUEST_USD=NaN"} {
+		"MAX_REQUESTS_DAY=-1", "RATE_LIMIT_DAY=-1", "RATE_LIMIT_DAY=100001", `API_KEY_LIMITS={"app":{"max_requests_day":1000000}}`, "MAX_MINUTES_DAY=-1", "MAX_UPLOAD_BYTES_DAY=-1", "MAX_USD_DAY=NaN", "ALL_USD_DAY=-1", `API_KEY_LIMITS={"app":{"max_usd_day":-1}}`, "MAX_REQUEST_USD=-1", "MAX_REQUEST_USD=NaN"} {
 		if _, err := app.Load(t.Context(), needed(line)); err == nil {
 			t.Errorf("%s was taken", line)
 		}

@@ -206,14 +206,36 @@ func (p *Parts) Trigger(account gcs.Account, publicStorage string) (*trigger.Ser
 	if err != nil {
 		return nil, err
 	}
+	days, err := p.days()
+	if err != nil {
+		return nil, err
+	}
 	return trigger.New(trigger.Config{
 		Queue: p.Queue, Whole: p.Queue.Whole, News: p.Queue, Ended: p.Ended, Secret: sharedsecret.Redis(p.Redis, "{trigger}:secret", rand.Reader), Proxies: p.config.Proxies,
 		Webhooks: notifier, Mails: mails, PerAddress: limiters[3],
 		Store: p.Store, Buckets: p.Buckets, Signer: uploads{signer}, Publisher: p.Publisher,
-		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Quota: quota, TotalDay: p.config.RateDay, Changes: limiters[2],
+		Limiter: ratelimit.NewShield(limiters[0], shieldPerSecond, shieldBurst, time.Now), Total: limiters[1], Quota: quota, TotalDay: p.config.RateDay, Days: days, Changes: limiters[2],
 		Limits: p.config.Spending(), KeyLimits: keyLimits, Defaults: defaults, Models: p.models, Waiting: p.config.Concurrent / 2,
 		Log: p.Log, Now: p.config.Now, Random: rand.Reader, PublicURL: p.config.PublicURL, Page: p.config.WebPage, Sources: p.config.Sources, Keys: keys, MaxUploadBytes: p.config.MaxUpload,
 	})
+}
+
+// days holds callers to what they may use in a day; nil where nobody is limited.
+func (p *Parts) days() (*tenant.Days, error) {
+	everybody, all := p.config.Spending(), p.config.AllDay()
+	keys, err := trigger.ParseKeyLimits(p.config.KeyLimits, everybody)
+	if err != nil {
+		return nil, err
+	}
+	limited := everybody.Daily != tenant.Daily{} || all != tenant.Daily{}
+	for _, own := range keys {
+		limited = limited || own.Daily != tenant.Daily{}
+	}
+	if !limited {
+		return nil, nil
+	}
+	return &tenant.Days{Meter: ratelimit.NewMeter(p.Redis, "trigger-day", 24*time.Hour, time.Now), All: all,
+		Of: func(caller string) tenant.Daily { return trigger.LimitsOf(caller, everybody, keys).Daily }}, nil
 }
 
 // keys verifies API keys; nil where none are asked for.
@@ -249,7 +271,7 @@ func (p *Parts) Notify() (*notify.Service, error) {
 		return nil, err
 	}
 	return notify.New(notify.Config{
-		Mail:  mailer,
+		Mail: mailer, Deliveries: p.Deliveries,
 		Store: p.Store, Bucket: p.Buckets.Artifacts, Guard: &notify.Guard{AllowLoopback: p.config.LoopbackWebhooks},
 		Keys: notify.StoredKeys(p.Store, p.Buckets.Artifacts, rand.Reader), Log: p.Log, Now: p.config.Now,
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/splatworks/splatworks/adapters/cloudrun"
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/artifacts/gcs"
+	"github.com/splatworks/splatworks/functions/notify"
 	"github.com/splatworks/splatworks/internal/serve"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/pipeline"
@@ -30,6 +31,8 @@ type Parts struct {
 	Log       *slog.Logger
 	// DepthModels, when set, lists the depth models that a request may name, in place of the configuration's.
 	DepthModels func() []string
+	// Deliveries, when set, counts the tries to deliver webhooks and mails.
+	Deliveries *notify.Deliveries
 
 	config  Config
 	awaited *serve.Awaited // the queue; nil where none is used

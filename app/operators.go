@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/splatworks/splatworks/adapters/otlp"
 	"github.com/splatworks/splatworks/functions/operators"
 	"github.com/splatworks/splatworks/internal/serve"
@@ -36,7 +38,14 @@ func OperatorsServer(api *operators.Service, log *slog.Logger, listen string) se
 
 // Operators is the operators' API.
 func (p *Parts) Operators() (*operators.Service, error) {
+	var also prometheus.Gatherer
+	if p.Deliveries != nil {
+		deliveries := prometheus.NewRegistry()
+		deliveries.MustRegister(p.Deliveries)
+		also = deliveries
+	}
 	return operators.New(operators.Config{
+		Also:  also,
 		Queue: p.Queue, Reaper: p.Reaper(), Staffing: p.Staffing(), Slots: p.config.Limits(), Store: p.Store, Buckets: p.Buckets, Log: p.Log,
 		Now: p.config.Now, Random: rand.Reader, Ended: p.Ended, AskKeys: p.config.keysAsked(), Declared: []byte(p.config.Declared),
 	})

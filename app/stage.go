@@ -154,11 +154,15 @@ func (p *Parts) Work(ctx context.Context, def stage.Definition, further ...stage
 		return fmt.Errorf("make a work folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	days, err := p.days()
+	if err != nil {
+		return err
+	}
 	w := stage.Worker{
 		Definition: def, ID: name, Further: stage.Further{Posts: further, Queue: p.Queue},
 		Tasks: p.Queue, Slots: p.Queue, Limit: p.config.Limits()[def.Stage], Store: p.Store, Buckets: p.Buckets,
 		WorkDir: dir, Room: func() (stage.Space, error) { return stage.FolderSpace(dir, os.Getenv("CLOUD_RUN_JOB") != "") }, Beat: p.config.Heartbeat, Now: p.config.Now, Log: p.Log,
-		Ended: p.Ended, USDPerS: p.config.USDPerS, MaxUSD: p.config.MaxUSD,
+		Ended: p.Ended, USDPerS: p.config.USDPerS, MaxUSD: p.config.MaxUSD, Days: days,
 	}
 	if p.config.TaskTimeout > 0 {
 		w.Until = p.opened.Add(p.config.TaskTimeout) // Cloud Run counts from the start, and the queue may have kept us waiting

@@ -56,6 +56,7 @@ const (
 	MachineBusy     = "machine_busy" // no more processes or open files
 	StageDeadline   = "deadline_exceeded"
 	ProgramMissing  = "program_missing" // the machine has no such program
+	QuotaExceeded   = "quota_exceeded"  // what the caller, or all together, may use in 24 hours
 	InternalError   = "internal"        // a bug: nothing below explains it
 )
 
@@ -69,9 +70,9 @@ func (f *Failure) Retryable() bool {
 func (f *Failure) Waits() bool { return f.Kind == Transient && f.Code == DiskFull }
 
 // Resubmittable reports whether the client may get a result by submitting the same input again, once the request has FAILED.
-// A bug would only be met again.
+// A bug would only be met again; what was used up is there again on another day.
 func (f *Failure) Resubmittable() bool {
-	return f.Code == ArtifactGone || f.Kind == Transient || f.Kind == ExhaustedResources
+	return f.Code == ArtifactGone || f.Code == QuotaExceeded || f.Kind == Transient || f.Kind == ExhaustedResources
 }
 
 // Invalid reports input that no retry can help.

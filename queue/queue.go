@@ -228,4 +228,7 @@ type Overview interface {
 	Position(ctx context.Context, requestID string) (int, error)
 	// StatusCounts counts requests by status, from counters.
 	StatusCounts(ctx context.Context) (map[pipeline.Status]int, error)
+	// Repeats counts the calls of Enqueue that added nothing since their task was known: events that came twice. The count begins anew
+	// when everything is lost.
+	Repeats(ctx context.Context) (map[pipeline.Stage]int, error)
 }

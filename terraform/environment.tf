@@ -19,12 +19,22 @@ locals {
     DEPTH_MODEL      = var.depth_model
     TRAIN_CARD       = tostring(var.train_gpu != null)
     MAX_REQUEST_USD  = tostring(var.max_request_usd)
-    FAIR_SHARE       = tostring(var.ask_keys || length(var.api_keys) > 0)
-    ASK_KEYS         = tostring(var.ask_keys || length(var.api_keys) > 0)
+    # What callers may use in a day: trigger refuses what comes after it, workers end what is at work.
+    MAX_MINUTES_DAY      = tostring(var.request_limits.max_minutes_day)
+    MAX_UPLOAD_BYTES_DAY = format("%d", var.request_limits.max_upload_bytes_day)
+    MAX_USD_DAY          = tostring(var.request_limits.max_usd_day)
+    ALL_MINUTES_DAY      = tostring(var.limits_of_all.max_minutes_day)
+    ALL_UPLOAD_BYTES_DAY = format("%d", var.limits_of_all.max_upload_bytes_day)
+    ALL_USD_DAY          = tostring(var.limits_of_all.max_usd_day)
+    API_KEY_LIMITS       = jsonencode(local.tenants)
+
+    FAIR_SHARE = tostring(var.ask_keys || length(var.api_keys) > 0)
+    ASK_KEYS   = tostring(var.ask_keys || length(var.api_keys) > 0)
   }
 
   # What this was made from, in the form of splatworks.yaml: the operators' API publishes it for 'splatworks config diff'.
   presets = { for name, effort in var.presets : name => { for field, value in effort : field => value if value != null } }
+  tenants = { for name, limits in var.api_key_limits : name => { for limit, value in limits : limit => value if value != null } }
   declared = {
     stages = { for name, stage in var.stages : name => {
       slots = stage.max_executions, machine = stage.machine, cpu = stage.cpu, memory_gib = stage.memory_gib, timeout_s = stage.timeout_s, disk_gib = stage.disk_gib
@@ -32,6 +42,8 @@ locals {
     models          = { depth = var.depth_shares }
     presets         = local.presets
     limits          = var.request_limits
+    limits_of_all   = var.limits_of_all
+    tenants         = local.tenants
     max_request_usd = var.max_request_usd
     prices          = var.prices
     retention_days  = var.retention_days

@@ -31,7 +31,6 @@ module "trigger" {
     MAX_LONG_EDGE_PX   = tostring(var.request_limits.max_long_edge_px)
     MAX_PRIORITY       = tostring(var.request_limits.max_priority)
     MAX_REQUESTS_DAY   = tostring(var.request_limits.max_requests_day)
-    API_KEY_LIMITS     = jsonencode({ for name, limits in var.api_key_limits : name => { for limit, value in limits : limit => value if value != null } })
     DEPTH_NAMES        = join(",", var.depth_names)
     DEPTH_SHARES       = join(",", [for model, share in var.depth_shares : "${model}:${share}"])
     PRESETS            = jsonencode(local.presets)

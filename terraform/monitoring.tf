@@ -99,6 +99,38 @@ resource "google_logging_metric" "ended_failed" {
   }
 }
 
+# Receivers log each event, and whether it added a task: one that came before did not.
+resource "google_logging_metric" "events_repeated" {
+  name        = "${var.name}-events-repeated"
+  description = "Events that were dropped because their task was known"
+  filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^${var.name}-[a-z]+-receiver$\" AND jsonPayload.message=\"event received\" AND jsonPayload.added=false"
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+}
+
+# Notify logs each try to deliver a webhook or a mail.
+resource "google_logging_metric" "deliveries" {
+  name        = "${var.name}-deliveries"
+  description = "Tries to deliver webhooks and mails, by outcome"
+  filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}-notify\" AND (jsonPayload.message=\"webhook\" OR jsonPayload.message=\"mail\")"
+  label_extractors = {
+    way     = "EXTRACT(jsonPayload.message)"
+    outcome = "EXTRACT(jsonPayload.outcome)"
+  }
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    labels {
+      key = "way"
+    }
+    labels {
+      key = "outcome"
+    }
+  }
+}
+
 resource "google_logging_metric" "oldest_ready" {
   name            = "${var.name}-oldest-ready"
   description     = "Age of the task that waits longest, of any stage"
@@ -122,7 +154,7 @@ resource "google_logging_metric" "oldest_ready" {
 # apply is repeated, too (build/apply.sh).
 resource "time_sleep" "metrics_known" {
   create_duration = "240s"
-  triggers        = { metrics = join(" ", [google_logging_metric.ticks.id, google_logging_metric.expired_leases.id, google_logging_metric.oldest_ready.id, google_logging_metric.ended.id, google_logging_metric.ended_failed.id]) }
+  triggers        = { metrics = join(" ", [google_logging_metric.ticks.id, google_logging_metric.expired_leases.id, google_logging_metric.oldest_ready.id, google_logging_metric.ended.id, google_logging_metric.ended_failed.id, google_logging_metric.events_repeated.id, google_logging_metric.deliveries.id]) }
 }
 
 resource "google_monitoring_alert_policy" "this" {

@@ -82,19 +82,42 @@ variable "proxies" {
 }
 
 variable "request_limits" {
-  description = "What any caller may ask for: seconds of training, images, pixels of their long edge, the priority by which requests go before others, and requests in any 24 hours (0: no limit)."
+  description = "What any caller may ask for: seconds of training, images, pixels of their long edge, the priority by which requests go before others, and in any 24 hours requests, minutes of workers, bytes of captures, and USD by the estimate (0: no limit). Work ends where its caller's day is used up."
   type = object({
     max_train_budget_s = optional(number, 3600)
     max_images         = optional(number, 1000)
     max_long_edge_px   = optional(number, 1920)
     max_priority       = optional(number, 0)
     max_requests_day   = optional(number, 0)
+
+    max_minutes_day      = optional(number, 0)
+    max_upload_bytes_day = optional(number, 0)
+    max_usd_day          = optional(number, 0)
   })
   default = {}
 
   validation {
     condition     = var.request_limits.max_train_budget_s >= 300 && var.request_limits.max_train_budget_s <= 86400 && var.request_limits.max_images >= 3 && var.request_limits.max_images <= 2000 && var.request_limits.max_long_edge_px >= 64 && var.request_limits.max_long_edge_px <= 4096 && var.request_limits.max_priority >= 0 && var.request_limits.max_priority <= 4095 && var.request_limits.max_requests_day >= 0 && var.request_limits.max_requests_day <= 100000 && floor(var.request_limits.max_requests_day) == var.request_limits.max_requests_day
     error_message = "max_train_budget_s is 300 to 86400, max_images 3 to 2000, max_long_edge_px 64 to 4096, max_priority 0 to 4095, max_requests_day 0 to 100000, a whole number."
+  }
+  validation {
+    condition     = min(var.request_limits.max_minutes_day, var.request_limits.max_upload_bytes_day, var.request_limits.max_usd_day) >= 0 && floor(var.request_limits.max_upload_bytes_day) == var.request_limits.max_upload_bytes_day
+    error_message = "max_minutes_day, max_upload_bytes_day (a whole number) and max_usd_day are 0 (no limit) or more."
+  }
+}
+
+variable "limits_of_all" {
+  description = "What the requests of all callers together may use in any 24 hours: minutes of workers, bytes of captures, and USD by the estimate; 0 sets no limit."
+  type = object({
+    max_minutes_day      = optional(number, 0)
+    max_upload_bytes_day = optional(number, 0)
+    max_usd_day          = optional(number, 0)
+  })
+  default = {}
+
+  validation {
+    condition     = min(var.limits_of_all.max_minutes_day, var.limits_of_all.max_upload_bytes_day, var.limits_of_all.max_usd_day) >= 0 && floor(var.limits_of_all.max_upload_bytes_day) == var.limits_of_all.max_upload_bytes_day
+    error_message = "max_minutes_day, max_upload_bytes_day (a whole number) and max_usd_day are 0 (no limit) or more."
   }
 }
 
@@ -117,6 +140,10 @@ variable "api_key_limits" {
     max_long_edge_px   = optional(number)
     max_priority       = optional(number)
     max_requests_day   = optional(number)
+
+    max_minutes_day      = optional(number)
+    max_upload_bytes_day = optional(number)
+    max_usd_day          = optional(number)
   }))
   default = {}
 

@@ -36,10 +36,13 @@ func (r *Redis) Admit(ctx context.Context, caller string) (time.Duration, error)
 	return r.admitWithin(ctx, caller, r.limit.Calls)
 }
 
-// key is where the calls of a caller are counted. The hash bounds it and keeps addresses and API keys out of it.
-func (r *Redis) key(caller string) string {
-	sum := sha256.Sum256([]byte(caller))
-	return r.prefix + "{rl}:c:" + hex.EncodeToString(sum[:16])
+// key is where the calls of a caller are counted.
+func (r *Redis) key(caller string) string { return rlKey(r.prefix, caller) }
+
+// rlKey is the key of somebody. The hash bounds it and keeps addresses and API keys out of it.
+func rlKey(prefix, who string) string {
+	sum := sha256.Sum256([]byte(who))
+	return prefix + "{rl}:c:" + hex.EncodeToString(sum[:16])
 }
 
 func (r *Redis) admitWithin(ctx context.Context, caller string, calls int) (time.Duration, error) {

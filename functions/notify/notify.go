@@ -32,7 +32,7 @@ type Store interface {
 	Delete(ctx context.Context, o pipeline.Object) error
 }
 
-// Config is everything a Service works with. All but Mail are required.
+// Config is everything a Service works with. All but Mail and Deliveries are required.
 type Config struct {
 	Store  Store
 	Bucket string // the artifacts bucket
@@ -42,8 +42,10 @@ type Config struct {
 	// the old one have ended, remove the old one.
 	Keys func(context.Context) ([][]byte, error)
 	Mail *Mailer // nil: this deployment sends no mails
-	Log  *slog.Logger
-	Now  func() time.Time
+	// Deliveries, when set, counts the tries to deliver.
+	Deliveries *Deliveries
+	Log        *slog.Logger
+	Now        func() time.Time
 }
 
 // Service registers and delivers webhooks and mails.

@@ -49,11 +49,14 @@ func (s *Service) once(ctx context.Context, w way, requestID, message string, tr
 	if err != nil {
 		return err
 	}
+	later := len(log.Attempts) > 0
 	log.add(attempt)
+	outcome := log.outcome()
+	s.Deliveries.note(w, outcome, later)
 	if err := s.keep(ctx, w.log(requestID), log); err != nil {
 		return err // a delivered one may come twice; its id is the same
 	}
-	s.Log.InfoContext(ctx, w.name, "request_id", requestID, "status", attempt.Status, "error", attempt.Error, "done", log.Done)
+	s.Log.InfoContext(ctx, w.name, "request_id", requestID, "status", attempt.Status, "error", attempt.Error, "outcome", outcome, "done", log.Done)
 	if log.Done == "" {
 		return fmt.Errorf("deliver %s of %s: %s", w.name, requestID, attempt.Error)
 	}
@@ -96,8 +99,19 @@ func (l *deliveryLog) add(d delivery) {
 	case d.final != "":
 		l.Done = d.final
 	case d.Error == "":
-		l.Done = "delivered"
+		l.Done = delivered
 	}
+}
+
+// outcome is that of the newest try.
+func (l *deliveryLog) outcome() string {
+	switch l.Done {
+	case "":
+		return failed
+	case delivered:
+		return delivered
+	}
+	return refused
 }
 
 func (s *Service) keep(ctx context.Context, name string, log deliveryLog) error {

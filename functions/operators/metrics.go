@@ -39,7 +39,15 @@ func (s *Service) gathered(ctx context.Context) (prometheus.Gatherer, error) {
 	if err := s.happened.update(ctx); err != nil {
 		return nil, err
 	}
-	return prometheus.Gatherers{gauges(stages, statuses, s.Slots, s.Now()), s.happened.registry, s.program}, nil
+	repeats, err := s.Queue.Repeats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := prometheus.Gatherers{gauges(stages, statuses, s.Slots, s.Now()), repeated(repeats), s.happened.registry, s.program}
+	if s.Also != nil {
+		all = append(all, s.Also)
+	}
+	return all, nil
 }
 
 // Gather makes the service a prometheus.Gatherer of what GET /metrics serves.
@@ -102,6 +110,18 @@ func gauges(stages map[pipeline.Stage]queue.StageCounts, statuses map[pipeline.S
 		oldest.WithLabelValues(name).Set(waited)
 		workers.WithLabelValues(name).Set(float64(c.Slots))
 		limits.WithLabelValues(name).Set(float64(slots[stage]))
+	}
+	return registry
+}
+
+// repeated are the events that the queue dropped. It counts them itself, for all instances.
+func repeated(repeats map[pipeline.Stage]int) prometheus.Gatherer {
+	registry := prometheus.NewRegistry()
+	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "splatworks", Name: "events_repeated_total",
+		Help: "Events that were dropped because their task was known: delivered again, or twice."}, []string{"stage"})
+	registry.MustRegister(dropped)
+	for _, stage := range pipeline.Stages() {
+		dropped.WithLabelValues(string(stage)).Add(float64(repeats[stage]))
 	}
 	return registry
 }

@@ -11,10 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/splatworks/splatworks/functions/notify"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -50,7 +52,7 @@ func TestMetricsSayWhatTheQueueHolds(t *testing.T) {
 	}
 }
 
-// TestMetricsCountWhatHappened: a task waits, its first worker falls silent, the second reports a failure, the third completes it. What
+// TestMetricsCountWhatHappened: a task waits, its event comes twice, its first worker falls silent, the second reports a failure, the third completes it. What
 // was counted once is not counted again by the next scrape, and an instance that starts now has the same numbers.
 func TestMetricsCountWhatHappened(t *testing.T) {
 	w := newWorld(t)
@@ -69,6 +71,9 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		if _, err := w.queue.Reap(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if added, err := w.queue.Enqueue(t.Context(), queue.Task{RequestID: id, Stage: pipeline.Filter, Input: pipeline.Object{Bucket: w.buckets.Inbox[pipeline.Filter], Name: id + "/input"}}); err != nil || added {
+		t.Fatal(added, err) // its event came twice
 	}
 	reap()
 	w.time = w.time.Add(7 * time.Second)
@@ -102,7 +107,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		}
 		for name, labels := range map[string][]string{
 			"splatworks_lease_expiries_total": {"stage=filter"}, "splatworks_retries_total": {"code=" + pipeline.StorageAway, "stage=filter"},
-			"splatworks_requests_ended_total": {"code=", "status=CANCELED"},
+			"splatworks_requests_ended_total": {"code=", "status=CANCELED"}, "splatworks_events_repeated_total": {"stage=filter"},
 		} {
 			if got := find(t, families, name, labels...).GetCounter().GetValue(); !(got == 1) {
 				t.Errorf("%s: %s is %v", instance, name, got)
@@ -126,6 +131,13 @@ func (w *world) scrape() map[string]*dto.MetricFamily {
 		w.t.Fatal(err)
 	}
 	return families
+}
+
+// deliveries is what the function that sends webhooks counts in the same program.
+func (w *world) deliveries() prometheus.Gatherer {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(notify.NewDeliveries())
+	return registry
 }
 
 func find(t *testing.T, families map[string]*dto.MetricFamily, name string, labels ...string) *dto.Metric {

@@ -33,7 +33,7 @@ type Queue interface {
 	After(ctx context.Context, cursor string, n int, wait time.Duration) ([]queue.Transition, error) // queue.Events
 }
 
-// Config is everything a Service works with. All but Ended, Export, AskKeys, Declared and PageLooks are required.
+// Config is everything a Service works with. All but Ended, Also, Export, AskKeys, Declared and PageLooks are required.
 type Config struct {
 	Queue  Queue
 	Reaper interface {
@@ -52,6 +52,8 @@ type Config struct {
 	PageLooks int       // requests that one page of GET /requests looks at; 0: 2000, which takes about 0.2 s
 	// Declared is what the deployment was made from, in the form of splatworks.yaml: a JSON object, or empty.
 	Declared json.RawMessage
+	// Also, when set, is what other functions in the same program count, as on a laptop.
+	Also prometheus.Gatherer
 	// Export, when set, sends the metrics with each tick: a program that runs only while it is called has no other time for it.
 	Export func(ctx context.Context) error
 	// Ended, when set, is called once for a request that was canceled. When it fails, the reaper calls it again.

@@ -62,7 +62,7 @@ func (w *world) start() {
 	}
 	staffing := stage.Staffing{Slots: w.queue, Launcher: w, Limit: limits, StartBudget: time.Minute}
 	service, err := operators.New(operators.Config{Queue: w.queue, Reaper: &stage.Reaper{Queue: w.queue, Staffing: staffing, Log: log}, Staffing: staffing, Slots: limits,
-		Store: hooked{w.store, w}, Buckets: w.buckets, Log: log, Now: w.now, Random: w.random,
+		Store: hooked{w.store, w}, Buckets: w.buckets, Log: log, Now: w.now, Random: w.random, Also: w.deliveries(),
 		Ended: func(_ context.Context, _ pipeline.Request, s pipeline.Status) error {
 			w.ended = append(w.ended, s)
 			return nil

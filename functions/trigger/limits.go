@@ -14,6 +14,7 @@ import (
 
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -24,6 +25,7 @@ type Limits struct {
 	LongEdgePx   int     `json:"max_long_edge_px"` // of the training images
 	Priority     int     `json:"max_priority"`     // 0: nobody goes before others
 	Requests     int     `json:"max_requests_day"` // taken in, in any 24 hours; 0: no limit
+	tenant.Daily         // what its requests may use
 }
 
 // NoLimits is all that the vocabulary allows: what the owner of a laptop may ask of it.
@@ -49,7 +51,7 @@ func (l Limits) Check() error {
 	case l.Requests < 0 || l.Requests > MaxRequestsDay:
 		return fmt.Errorf("the limit of requests a day must be between 0 (no limit) and %d", MaxRequestsDay)
 	}
-	return nil
+	return l.Daily.Check()
 }
 
 // ParseKeyLimits reads the limits of single API keys, a JSON object by the name of the key: {"app": {"max_priority": 100}}. What a
@@ -77,19 +79,39 @@ func ParseKeyLimits(text string, general Limits) (map[string]Limits, error) {
 	return limits, nil
 }
 
-// limitsOf are those of a caller: its key's own, or everybody's.
-func (s *Service) limitsOf(caller string) Limits {
+// LimitsOf are those of a caller: its key's own, or everybody's.
+func LimitsOf(caller string, everybody Limits, keys map[string]Limits) Limits {
 	if name, ok := strings.CutPrefix(caller, pipeline.KeyCaller); ok {
-		if l, own := s.KeyLimits[name]; own {
+		if l, own := keys[name]; own {
 			return l
 		}
 	}
-	return s.Limits
+	return everybody
 }
+
+func (s *Service) limitsOf(caller string) Limits { return LimitsOf(caller, s.Limits, s.KeyLimits) }
+
+// room is how many bytes a caller may upload for one capture. A caller that has used up its day is refused.
+func (s *Service) room(ctx context.Context, caller string) (int64, *serve.Problem) {
+	bytes, err := s.Days.Room(ctx, caller, s.MaxUploadBytes)
+	var used *tenant.Excess
+	switch {
+	case errors.As(err, &used):
+		return 0, &serve.Problem{Status: http.StatusTooManyRequests, Code: pipeline.QuotaExceeded, Retryable: true, RetryAfter: used.Wait, Detail: used.Error(), Advice: quotaAdvice}
+	case err != nil:
+		return 0, s.broken(ctx, "limiter", err)
+	}
+	return bytes, nil
+}
+
+const quotaAdvice = "Wait as long as Retry-After says, or ask the operator for a higher limit."
 
 // take counts a request that is about to be taken in, against the day of its caller and that of all together. One that is not taken in then
 // must be returned.
 func (s *Service) take(ctx context.Context, caller string) *serve.Problem {
+	if _, problem := s.room(ctx, caller); problem != nil {
+		return problem
+	}
 	if problem := s.takeOf(ctx, caller, s.limitsOf(caller).Requests, "of one caller"); problem != nil {
 		return problem
 	}
@@ -109,9 +131,8 @@ func (s *Service) takeOf(ctx context.Context, who string, most int, whose string
 		return s.broken(ctx, "limiter", err)
 	}
 	if wait > 0 {
-		return &serve.Problem{Status: http.StatusTooManyRequests, Code: "quota_exceeded", Retryable: true, RetryAfter: wait,
-			Detail: fmt.Sprintf("At most %d requests %s are taken in 24 hours, and they were.", most, whose),
-			Advice: "Wait as long as Retry-After says, or ask the operator for a higher limit."}
+		return &serve.Problem{Status: http.StatusTooManyRequests, Code: pipeline.QuotaExceeded, Retryable: true, RetryAfter: wait,
+			Detail: fmt.Sprintf("At most %d requests %s are taken in 24 hours, and they were.", most, whose), Advice: quotaAdvice}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/splatworks/splatworks/adapters/ratelimit/ratelimittest"
 	"github.com/splatworks/splatworks/client/api"
 	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -133,6 +134,78 @@ func TestRequestsOfADayOfAll(t *testing.T) {
 	}
 }
 
+// TestADayThatIsUsedUp: a caller that has used its minutes, bytes or USD of a day is refused until there is room, others are not; a link takes
+// no more bytes than are left, and what is refused is not counted as a request.
+func TestADayThatIsUsedUp(t *testing.T) {
+	checkDay(t, func(string, *httptest.ResponseRecorder) {})
+}
+
+func checkDay(t *testing.T, check func(operation string, rec *httptest.ResponseRecorder)) {
+	t.Helper()
+	a, aKey := newKey(t, "a")
+	b, bKey := newKey(t, "b")
+	var meter *ratelimittest.Meter
+	w := newWorld(t, func(c *trigger.Config) {
+		asks(c, aKey, bKey)
+		meter = ratelimittest.NewMeter(24*time.Hour, c.Now)
+		c.Quota, c.Limits = ratelimittest.NewQuota(24*time.Hour, c.Now), trigger.NoLimits
+		c.Limits.Requests = 3
+		c.MaxUploadBytes = 1000
+		c.Days = &tenant.Days{Meter: meter, All: tenant.Daily{USD: 9}, Of: func(string) tenant.Daily { return tenant.Daily{Minutes: 2, Bytes: 1200, USD: 5} }}
+	})
+	n := 0
+	submit := func(key, more string) *httptest.ResponseRecorder {
+		n++
+		rec := w.call("POST", "/trigger-reconstruction", `{"session_id":"s`+strconv.Itoa(n)+`"`+more+`}`, "X-Api-Key: "+key)
+		check("POST /trigger-reconstruction", rec)
+		return rec
+	}
+	use := func(caller string, of tenant.Resource, total int64) {
+		if _, err := meter.Charge(t.Context(), tenant.Charge{Caller: "key:" + caller, Entry: strconv.Itoa(n), Of: of, Total: total}); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if got := decode[api.Accepted](t, submit(a, "")); got.Upload.MaxBytes != 1000 {
+		t.Errorf("the first link takes %d bytes", got.Upload.MaxBytes)
+	}
+	use("a", tenant.Upload, 900)
+	several := decode[api.Accepted](t, submit(a, `,"uploads":"several"`))
+	if got := decode[api.Uploads](t, w.call("POST", "/uploads", `{"files":[{"name":"1.jpg"}]}`, "Authorization: Bearer "+several.CallbackToken)); got.Uploads[0].Upload.MaxBytes != 300 {
+		t.Errorf("the next link takes %d bytes", got.Uploads[0].Upload.MaxBytes)
+	}
+	use("a", tenant.Upload, 300)
+	rec := w.call("POST", "/uploads", `{"files":[{"name":"2.jpg"}]}`, "Authorization: Bearer "+several.CallbackToken)
+	check("POST /uploads", rec)
+	if p := problem(t, rec, 429, "quota_exceeded"); !strings.Contains(p.Detail, "1200 bytes of captures of one caller") {
+		t.Errorf("%+v", p)
+	}
+	w.advance(25 * time.Hour)
+	use("a", tenant.Work, 119_999)
+	if rec := submit(a, ""); rec.Code != 202 {
+		t.Fatalf("with a millisecond left: %d %s", rec.Code, rec.Body)
+	}
+	use("a", tenant.Work, 1)
+	rec = submit(a, "")
+	if p := problem(t, rec, 429, "quota_exceeded"); !strings.Contains(p.Detail, "2 minutes of work of one caller") || !p.Retryable {
+		t.Errorf("%+v", p)
+	}
+	wait, err := strconv.Atoi(rec.Header().Get("Retry-After"))
+	if err != nil || wait <= 24*3600 || wait > 24*3600+15*60 {
+		t.Errorf("Retry-After: %v", rec.Header())
+	}
+	use("b", tenant.Cost, 9_000_000)
+	if p := problem(t, submit(b, ""), 429, "quota_exceeded"); !strings.Contains(p.Detail, "USD of work of one caller") {
+		t.Errorf("%+v", p) // both limits are reached, the caller's own comes first
+	}
+	w.advance(time.Duration(wait) * time.Second)
+	for range 3 { // those that were refused do not count among the three of a day
+		if rec := submit(a, ""); rec.Code != 202 {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+	}
+}
+
 // TestWhatACallerMaySpendIsTheOperators: each limit is refused with its number, and a key may have limits of its own.
 func TestWhatACallerMaySpendIsTheOperators(t *testing.T) {
 	plain, plainEntry := newKey(t, "plain")
@@ -196,6 +269,7 @@ func TestLimitsThatMakeNoSense(t *testing.T) {
 	for name, change := range map[string]func(*trigger.Limits){
 		"short": func(l *trigger.Limits) { l.TrainBudgetS = 299 }, "long": func(l *trigger.Limits) { l.TrainBudgetS = 86401 }, "NaN": func(l *trigger.Limits) { l.TrainBudgetS = math.NaN() },
 		"images": func(l *trigger.Limits) { l.Images = 2 }, "edge": func(l *trigger.Limits) { l.LongEdgePx = 63 }, "priority": func(l *trigger.Limits) { l.Priority = -1 },
+		"minutes": func(l *trigger.Limits) { l.Minutes = math.NaN() }, "bytes": func(l *trigger.Limits) { l.Bytes = -1 }, "USD": func(l *trigger.Limits) { l.USD = math.Inf(1) },
 	} {
 		l := good
 		change(&l)

@@ -82,6 +82,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	checkEstimates(t, check)
 	checkKeys(t, check)
 	checkQuota(t, check)
+	checkDay(t, check)
 
 	done := w.trigger("done")
 	w.finish(done.RequestID)

@@ -136,14 +136,19 @@ func (s *Service) accept(ctx context.Context, caller string, ask api.Trigger, so
 	case ask.Uploads == api.Several:
 		accepted.UploadsURL, accepted.CompleteURL = publicURL+"/uploads", publicURL+"/uploads/complete"
 	default:
-		upload, err := s.signUpload(ctx, request, artifacts.UploadName(request.ID, uploadFile), ask.ContentType, s.MaxUploadBytes, now)
-		if err != nil {
+		room, problem := s.room(ctx, caller)
+		if problem == nil {
+			upload, err := s.signUpload(ctx, request, artifacts.UploadName(request.ID, uploadFile), ask.ContentType, room, now)
+			if accepted.Upload = &upload; err != nil {
+				problem = s.broken(ctx, "signer", err)
+			}
+		}
+		if problem != nil {
 			if earlier == nil {
 				s.callOff(ctx, request)
 			}
-			return api.Accepted{}, false, s.broken(ctx, "signer", err)
+			return api.Accepted{}, false, problem
 		}
-		accepted.Upload = &upload
 	}
 	if accepted.WebhookSecret, err = s.register(ctx, request.ID, ask); err != nil {
 		if earlier == nil {

@@ -117,6 +117,8 @@ type Config struct {
 	// TotalDay are taken in in any 24 hours; 0: no limit.
 	Quota    Quota
 	TotalDay int
+	// Days, when set, holds callers to what their requests may use in any 24 hours: minutes, bytes and USD.
+	Days *tenant.Days
 	// Changes, when set, limits the calls that change a request, by request id, and each caller's questions for an estimate.
 	Changes Limiter
 	// Limits are every caller's; zero: NoLimits. KeyLimits are those of callers with an API key of that name.

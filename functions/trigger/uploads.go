@@ -38,7 +38,7 @@ func (s *Service) uploads(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	room, problem := s.promise(ctx, state.ID, ask)
+	room, problem := s.promise(ctx, state, ask)
 	if problem != nil {
 		serve.WriteProblem(w, *problem)
 		return
@@ -111,12 +111,17 @@ func (s *Service) open(ctx context.Context, w http.ResponseWriter, r *http.Reque
 
 // promise keeps room in the capture for the files asked for, and says how many bytes each link may take: its size or, where none
 // was given, an equal share of what is left.
-func (s *Service) promise(ctx context.Context, requestID string, ask api.UploadsAsked) ([]int64, *serve.Problem) {
+func (s *Service) promise(ctx context.Context, state queue.State, ask api.UploadsAsked) ([]int64, *serve.Problem) {
+	requestID := state.ID
+	most, problem := s.room(ctx, state.Caller)
+	if problem != nil {
+		return nil, problem
+	}
 	parts, problem := s.parts(ctx, requestID)
 	if problem != nil {
 		return nil, problem
 	}
-	p := queue.Promise{RequestID: requestID, MaxFiles: artifacts.MaxUploads, MaxBytes: s.MaxUploadBytes}
+	p := queue.Promise{RequestID: requestID, MaxFiles: artifacts.MaxUploads, MaxBytes: most}
 	for name, o := range parts {
 		p.Arrived = append(p.Arrived, queue.File{Name: name, Bytes: o.Size})
 	}
@@ -126,7 +131,7 @@ func (s *Service) promise(ctx context.Context, requestID string, ask api.Uploads
 	room, err := s.Queue.Promise(ctx, p)
 	switch {
 	case errors.Is(err, queue.ErrTooMuch):
-		return nil, tooMuch(s.MaxUploadBytes)
+		return nil, tooMuch(most)
 	case errors.Is(err, queue.ErrTerminal) || errors.Is(err, queue.ErrNotFound):
 		return nil, alreadyBegun(requestID)
 	case err != nil:

@@ -21,6 +21,7 @@ func TestExampleHasTerraformsDefaults(t *testing.T) {
 			Timeout    int `yaml:"timeout_s"`
 		}
 		Limits, Prices map[string]any
+		OfAll          map[string]any `yaml:"limits_of_all"`
 		Retention      map[string]any `yaml:"retention_days"`
 	}
 	if err := yaml.Unmarshal([]byte(text(t, "splatworks.example.yaml")), &example); err != nil {
@@ -47,7 +48,7 @@ func TestExampleHasTerraformsDefaults(t *testing.T) {
 		}
 	}
 	compared := 0
-	for _, section := range []map[string]any{example.Limits, example.Prices, example.Retention} {
+	for _, section := range []map[string]any{example.Limits, example.OfAll, example.Prices, example.Retention} {
 		for name, value := range section {
 			m := regexp.MustCompile(`(?m)^ +` + name + ` +=.*optional\(number, ([0-9.]+)\)`).FindStringSubmatch(variables)
 			if m == nil {
@@ -60,7 +61,7 @@ func TestExampleHasTerraformsDefaults(t *testing.T) {
 			}
 		}
 	}
-	if compared != 10 {
+	if compared != 16 {
 		t.Errorf("%d values were compared", compared)
 	}
 }
@@ -97,8 +98,8 @@ func TestTerraformReadsTheFile(t *testing.T) {
 	if out, err := read(""); err != nil || out != "{}\n" {
 		t.Errorf("without a file: %v %s", err, out)
 	}
-	out, err := read("stages: {train: {slots: 3}}\nmodels: {depth: {a: 80, b: 20}}\npresets: {high: {max_images: 90}}\nretention_days: {uploads: 2}\n")
-	for _, want := range []string{`"depth_shares":{"a":80,"b":20}`, `"presets":{"high":{"max_images":90}}`, `"retention_days":{"artifacts":90,"manifests":90,"uploads":2}`,
+	out, err := read("stages: {train: {slots: 3}}\nmodels: {depth: {a: 80, b: 20}}\npresets: {high: {max_images: 90}}\ntenants: {app: {max_usd_day: 3}}\nlimits_of_all: {max_minutes_day: 5}\nretention_days: {uploads: 2}\n")
+	for _, want := range []string{`"depth_shares":{"a":80,"b":20}`, `"presets":{"high":{"max_images":90}}`, `"api_key_limits":{"app":{"max_usd_day":3}}`, `"limits_of_all":{"max_minutes_day":5,"max_upload_bytes_day":0,"max_usd_day":0}`, `"retention_days":{"artifacts":90,"manifests":90,"uploads":2}`,
 		`"train":{"cpu":8,"disk_gib":null,"image":"train","machine":"splats","max_executions":3,`} {
 		if err != nil || !strings.Contains(out, want) {
 			t.Errorf("%v, want %s in\n%s", err, want, out)

@@ -37,6 +37,10 @@ var Charts = []Chart{
 	{Title: "Requests ended, by status", Unit: "short", Query: "sum by (status) (max by (status, code) (increase(splatworks_requests_ended_total[10m])))", Legend: "{{status}}"},
 	{Title: "Share of requests that FAILED, of an hour", Unit: "percentunit", Query: failedShare, Legend: "FAILED",
 		Alert: &Alert{Name: "Requests fail", Query: failedShare, Threshold: 0.3, For: "0m", Severity: "ERROR"}},
+	{Title: "Events dropped since they came twice", Unit: "short", Query: "max by (stage) (increase(splatworks_events_repeated_total[10m]))", Legend: "{{stage}}",
+		Cloud: "Events that came twice"},
+	{Title: "Webhooks and mails, by outcome", Unit: "short", Query: "sum by (way, outcome) (increase(splatworks_deliveries_total[10m]))", Legend: "{{way}} {{outcome}}",
+		Cloud: "Webhooks and mails, by outcome"},
 	{Title: "Wait in the queue, median and 95th percentile", Unit: "s", Legend: "{{quantile}} {{stage}}", Query: quantiles("splatworks_queue_wait_seconds")},
 	{Title: "Time of a stage, median and 95th percentile", Unit: "s", Legend: "{{quantile}} {{stage}}", Query: quantiles("splatworks_stage_seconds")},
 }

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/splatworks/splatworks/adapters/ratelimit"
 	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 )
@@ -66,7 +67,7 @@ func (b *backend) checkOutages(public, operators *driven, done accepted, share, 
 	b.put(b.storageURL(), "artifacts", "shares/"+done.RequestID+"/"+hex.EncodeToString(hash[:16])+".json", `{"created_at":"2026-01-01T00:00:00Z","manifest":{"bucket":"artifacts","name":"none","generation":"1"}}`)
 	deployed.call(ask{operation: getShared, token: lost})
 	deployed.checkFloods(redis, unsigned, flood, good)
-	deployed.checkQuota(redis)
+	deployed.checkQuota(redis, unsigned, good)
 	public.checkStreams(several)
 	// A database of its own in the same server: all is lost, and nothing has rebuilt it yet.
 	rebuilding := public.at(b.startFront(storage.server.URL, redis.url()+"?db=1"))
@@ -180,14 +181,22 @@ func (d *driven) checkFloods(redis redisServer, unsigned, flood string, good map
 	redis.command("ACL SETUSER default allkeys")
 }
 
-// checkQuota gets what the one request a day of the caller "one" is answered when it was taken in already, as its count says.
-func (d *driven) checkQuota(redis redisServer) {
+// checkQuota gets what the one request a day of the caller "one" is answered when it was taken in already, as its count says, and what a
+// request that waits for its uploads is answered when all together have used up their minutes.
+func (d *driven) checkQuota(redis redisServer, unsigned string, good map[string]string) {
 	d.t.Helper()
 	sum := sha256.Sum256([]byte("key:one"))
 	redis.command(fmt.Sprintf(`EVAL "redis.call('LPUSH', KEYS[1], ARGV[1]) return {ok = 'OK'}" 1 trigger-day{rl}:c:%s %d`, hex.EncodeToString(sum[:16]), time.Now().UnixMicro()))
 	if rec := d.call(ask{operation: postTrigger, body: `{"session_id":"one-more"}`, headers: []string{"X-Api-Key: " + onceKey}}); rec.Code != http.StatusTooManyRequests {
 		d.t.Errorf("over the quota: %d %s", rec.Code, rec.Body)
 	}
+	sum = sha256.Sum256([]byte(tenant.All))
+	all := "trigger-day-work{rl}:c:" + hex.EncodeToString(sum[:16])
+	redis.command(fmt.Sprintf(`EVAL "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) return {ok = 'OK'}" 1 %s %d 60000000`, all, time.Now().UnixMilli()/(24*3_600_000/ratelimit.Slices)))
+	if rec := d.call(ask{operation: postUploads, token: unsigned, body: good[postUploads]}); !strings.Contains(rec.Body.String(), "1000 minutes of work of all callers") {
+		d.t.Errorf("over the minutes of all: %d %s", rec.Code, rec.Body)
+	}
+	redis.command(`EVAL "redis.call('DEL', KEYS[1]) return {ok = 'OK'}" 1 ` + all)
 }
 
 // checkStreams holds as many streams of a request as one may have open, and asks for another.
@@ -251,7 +260,7 @@ func (b *backend) startFront(storage, redis string) (url string) {
 	cmd.Env = []string{"FUNCTION_TARGET=trigger", "PORT=" + strconv.Itoa(address.Port), "REDIS_URL=" + redis, "STORAGE_EMULATOR_HOST=" + storage,
 		"PUBSUB_EMULATOR_HOST=127.0.0.1:1", "INBOX_BUCKETS=" + strings.Join(inboxes, ","), "ARTIFACTS_BUCKET=artifacts", "SOURCE_BUCKETS=sources",
 		"SIGNER_ACCOUNT=nobody@example.com", "HTTPS_PROXY=http://127.0.0.1:1", // nothing is asked outside of this machine
-		"API_KEYS=e2e:" + hex.EncodeToString(sum[:]) + ",one:" + hex.EncodeToString(once[:]), `API_KEY_LIMITS={"one":{"max_requests_day":1}}`, "MAX_UPLOAD_BYTES=10", "RATE_LIMIT_CALLER=1000000", "RATE_LIMIT_GLOBAL=1000000", "TMPDIR=" + os.TempDir()}
+		"API_KEYS=e2e:" + hex.EncodeToString(sum[:]) + ",one:" + hex.EncodeToString(once[:]), `API_KEY_LIMITS={"one":{"max_requests_day":1}}`, "MAX_UPLOAD_BYTES=10", "ALL_MINUTES_DAY=1000", "RATE_LIMIT_CALLER=1000000", "RATE_LIMIT_GLOBAL=1000000", "TMPDIR=" + os.TempDir()}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package stage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/tool"
-	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
 
@@ -149,20 +147,4 @@ func (w *Worker) earlier(ctx context.Context, t queue.Task) (earlier []artifacts
 		earlier = append(earlier, r.Attempt)
 	}
 	return earlier
-}
-
-// affords refuses a request that has cost more than one may. It is asked where a stage or another attempt begins, so what is finished stays.
-func (w *Worker) affords(job *Job) error {
-	if !(w.MaxUSD > 0) {
-		return nil
-	}
-	usd := job.record.Cost() // of this stage's earlier attempts
-	for _, r := range job.history {
-		usd += r.Cost()
-	}
-	if usd <= w.MaxUSD {
-		return nil
-	}
-	return pipeline.Invalid("cost_limit_exceeded", fmt.Sprintf("The request has cost %.4g USD so far, by estimate, and %.4g are allowed for one.", usd, w.MaxUSD),
-		"Submit a smaller capture, fewer images (max_images), or a smaller preset, or ask the operator for a higher limit.")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/splatworks/splatworks/artifacts"
 	"github.com/splatworks/splatworks/engines/tool"
 	"github.com/splatworks/splatworks/internal/serve"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 	"github.com/splatworks/splatworks/queue"
 )
@@ -34,9 +35,10 @@ type Worker struct {
 	WorkDir string                // on local disk; every job gets a folder of its own in it
 	Room    func() (Space, error) // of WorkDir; nil: nobody asks
 	Beat    time.Duration
-	Until   time.Time // when the machine goes away; zero: never
-	MaxUSD  float64   // what a request may cost, by the estimates of its workers; 0: no limit
-	USDPerS float64   // what a second of the machine costs, for estimates; 0: unknown, or nothing
+	Until   time.Time    // when the machine goes away; zero: never
+	MaxUSD  float64      // what a request may cost, by the estimates of its workers; 0: no limit
+	Days    *tenant.Days // what callers may use in a day; nil: no limits
+	USDPerS float64      // what a second of the machine costs, for estimates; 0: unknown, or nothing
 	Now     func() time.Time
 	Log     *slog.Logger
 	// Ended, if set, is called for every request that this worker ended, once the queue has recorded it. What it cannot
@@ -148,6 +150,7 @@ func (w *Worker) work(ctx context.Context, lease queue.Lease, stop <-chan struct
 	log.InfoContext(ctx, "task claimed")
 	manifest, err := w.attempt(ctx, lease, stop, journal, log)
 	w.leave(ctx, journal, err, stopped(stop), log)
+	w.settle(ctx, lease, journal, log)
 	if err == nil {
 		if next, err = w.finish(ctx, lease, manifest, stop); err == nil {
 			left = result{t.RequestID, manifest}
@@ -258,6 +261,7 @@ func (w *Worker) attempt(ctx context.Context, lease queue.Lease, stop <-chan str
 	var beside sync.WaitGroup
 	beside.Go(func() { w.heartbeat(working, cancel, lease, job) })
 	beside.Go(func() { w.watch(working, cancel, stop, job) })
+	beside.Go(func() { w.meter(working, cancel, job) })
 	err = w.run(working, job)
 	if reason := context.Cause(working); err != nil && reason != nil && ctx.Err() == nil {
 		err = reason // whatever Run says is a consequence
@@ -315,7 +319,7 @@ func (w *Worker) newJob(ctx context.Context, lease queue.Lease, journal *journal
 			job.known = append(job.known, artifacts.Artifact{Kind: artifacts.Upload, Object: o})
 		}
 	}
-	if err := w.affords(job); err != nil {
+	if err := w.affords(ctx, job); err != nil {
 		return nil, err
 	}
 	if err := os.RemoveAll(job.Dir); err != nil {

@@ -23,6 +23,7 @@ type Queue struct {
 	sessions    map[string]string // pipeline.Request.SessionKey -> the request that has it
 	tokens      map[string]string // token hash -> request id
 	counts      map[pipeline.Status]int
+	repeats     map[pipeline.Stage]int
 	ends        map[pipeline.Status]int // that no pass of the reaper has reported; nil: none
 	unannounced map[string]time.Time    // ended requests, and when the reaper is to announce them
 	ended       []*request              // by the time at which they ended, for Keep
@@ -83,7 +84,7 @@ type turns struct {
 func New(cfg queue.Config) *Queue {
 	q := &Queue{
 		cfg: cfg.WithDefaults(), requests: map[string]*request{}, sessions: map[string]string{}, tokens: map[string]string{},
-		counts: map[pipeline.Status]int{}, unannounced: map[string]time.Time{}, stages: map[pipeline.Stage]*stage{}, news: make(chan struct{}),
+		counts: map[pipeline.Status]int{}, repeats: map[pipeline.Stage]int{}, unannounced: map[string]time.Time{}, stages: map[pipeline.Stage]*stage{}, news: make(chan struct{}),
 	}
 	for _, s := range pipeline.Stages() {
 		q.stages[s] = &stage{leased: map[*request]bool{}, turns: map[int]*turns{},
@@ -280,4 +281,15 @@ func (q *Queue) StatusCounts(context.Context) (map[pipeline.Status]int, error) {
 		counts[s] = q.counts[s]
 	}
 	return counts, nil
+}
+
+// Repeats implements queue.Overview.
+func (q *Queue) Repeats(context.Context) (map[pipeline.Stage]int, error) {
+	q.lock()
+	defer q.mu.Unlock()
+	repeats := map[pipeline.Stage]int{}
+	for _, s := range pipeline.Stages() {
+		repeats[s] = q.repeats[s]
+	}
+	return repeats, nil
 }

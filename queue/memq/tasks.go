@@ -35,7 +35,10 @@ func (q *Queue) Enqueue(_ context.Context, t queue.Task) (added bool, err error)
 	case r.Status.Terminal():
 		return false, queue.ErrTerminal
 	}
-	return q.enqueue(r, t, now), nil
+	if added = q.enqueue(r, t, now); !added {
+		q.repeats[t.Stage]++
+	}
+	return added, nil
 }
 
 func (q *Queue) enqueue(r *request, t queue.Task, now time.Time) (added bool) {

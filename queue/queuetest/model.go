@@ -116,6 +116,9 @@ func (m *model) compareAll(rt *rapid.T) {
 	got, err := m.got.StatusCounts(ctx)
 	want, wantErr := m.want.StatusCounts(ctx)
 	m.same(rt, "StatusCounts", []any{got, sort(err)}, []any{want, sort(wantErr)})
+	repeats, err := m.got.Repeats(ctx)
+	wantRepeats, wantErr := m.want.Repeats(ctx)
+	m.same(rt, "Repeats", []any{repeats, sort(err)}, []any{wantRepeats, sort(wantErr)})
 	for stage := range m.counts(rt) {
 		m.next(rt, stage, len(m.requests))
 	}

@@ -216,6 +216,17 @@ var handoverTests = []test{
 		b.must(l.Complete(b.ctx(), Manifest(r.ID, pipeline.Filter)))
 		b.known(r, pipeline.Filter, Upload(r.ID, 1))
 		b.none(pipeline.Filter)
+		b.enqueue(r, pipeline.Preprocess, Manifest(r.ID, pipeline.Filter))
+		b.known(r, pipeline.Preprocess, Manifest(r.ID, pipeline.Filter))
+		b.must(b.q.Cancel(b.ctx(), r.ID))
+		b.is("Enqueue", func() error {
+			_, err := b.q.Enqueue(b.ctx(), queue.Task{RequestID: r.ID, Stage: pipeline.Filter, Input: Upload(r.ID, 1)})
+			return err
+		}(), queue.ErrTerminal)
+		repeats, err := b.q.Repeats(b.ctx())
+		check(b, "filter's repeats", repeats[pipeline.Filter], err, 5)
+		check(b, "preprocess's repeats", repeats[pipeline.Preprocess], err, 1)
+		check(b, "stages", len(repeats), err, len(pipeline.Stages()))
 	}},
 	{"a stage at or before one that is known is not begun again", func(b *bench) {
 		r := b.submit()

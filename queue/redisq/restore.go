@@ -38,7 +38,7 @@ func (q *Queue) Restore(ctx context.Context, records []queue.Record) (queue.Rebu
 			did.Requests++
 		}
 		if t, ok := records[i].Next(); ok && !pipeline.Status(status).Terminal() {
-			tasks = append(tasks, q.enqueueArgs(t))
+			tasks = append(tasks, append(q.enqueueArgs(t), 0))
 		}
 	}
 	enqueued, err := q.callAll(ctx, "enqueue", now, tasks)

@@ -16,7 +16,7 @@ func (q *Queue) Enqueue(ctx context.Context, t queue.Task) (added bool, err erro
 	if _, err := pipeline.ParseStage(string(t.Stage)); err != nil {
 		return false, fmt.Errorf("enqueue: %w", err)
 	}
-	answer, err := q.call(ctx, "enqueue", q.now(), q.enqueueArgs(t)...)
+	answer, err := q.call(ctx, "enqueue", q.now(), append(q.enqueueArgs(t), 1)...)
 	switch {
 	case err != nil:
 		return false, err

@@ -220,3 +220,26 @@ func (q *Queue) StatusCounts(ctx context.Context) (map[pipeline.Status]int, erro
 	delete(counts, "") // unknown before, or forgotten
 	return counts, nil
 }
+
+// Repeats implements queue.Overview.
+func (q *Queue) Repeats(ctx context.Context) (map[pipeline.Stage]int, error) {
+	var counted map[string]string
+	err := q.patiently(ctx, func(int) (err error) {
+		counted, err = q.redis.HGetAll(ctx, repeatsKey).Result()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue: repeats: %w", err)
+	}
+	repeats := map[pipeline.Stage]int{}
+	for _, stage := range pipeline.Stages() {
+		if text, some := counted[string(stage)]; some {
+			if repeats[stage], err = strconv.Atoi(text); err != nil {
+				return nil, fmt.Errorf("queue: repeats: %s is %q", stage, text)
+			}
+		} else {
+			repeats[stage] = 0
+		}
+	}
+	return repeats, nil
+}

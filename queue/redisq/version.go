@@ -14,7 +14,9 @@ const (
 	tag       = "{q4}"
 	eventsKey = tag + "events"
 	countsKey = tag + "counts"
-	wholeKey  = tag + "whole"
+	// repeatsKey counts events that came twice, by stage.
+	repeatsKey = tag + "repeats"
+	wholeKey   = tag + "whole"
 )
 
 // older are the states of older versions: the hash tag of their keys, and one that exists as long as anything was ever submitted.

@@ -48,7 +48,7 @@ store)
 	attempt=''
 	tf apply -auto-approve -var bring_up="$(established && echo false || echo true)" \
 		-target=google_logging_metric.ticks -target=google_logging_metric.expired_leases -target=google_logging_metric.oldest_ready \
-		-target=google_logging_metric.ended -target=google_logging_metric.ended_failed \
+		-target=google_logging_metric.ended -target=google_logging_metric.ended_failed -target=google_logging_metric.events_repeated -target=google_logging_metric.deliveries \
 		-target=google_redis_instance.queue -target=google_memorystore_instance.queue ||
 		say "not made yet; apply makes it"
 	;;

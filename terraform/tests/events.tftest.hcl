@@ -169,6 +169,7 @@ run "half_a_byte_and_half_a_request_are_refused" {
     request_limits   = { max_priority = 4096 }
     proxies          = 0
     api_key_limits   = { nobody = { max_priority = 1 } }
+    limits_of_all    = { max_upload_bytes_day = 0.5 }
   }
-  expect_failures = [var.max_upload_bytes, var.rate_limit, var.request_limits, var.proxies, var.api_key_limits]
+  expect_failures = [var.max_upload_bytes, var.rate_limit, var.request_limits, var.proxies, var.api_key_limits, var.limits_of_all]
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/splatworks/splatworks/app"
 	"github.com/splatworks/splatworks/functions/trigger"
+	"github.com/splatworks/splatworks/internal/tenant"
 	"github.com/splatworks/splatworks/pipeline"
 )
 
@@ -20,6 +21,8 @@ type File struct {
 	Models  Models                              `json:"models"`
 	Presets map[pipeline.Preset]pipeline.Effort `json:"presets"`
 	Limits  *trigger.Limits                     `json:"limits"` // filled from app.DefaultSpending; nil: not in the file
+	All     tenant.Daily                        `json:"limits_of_all"`
+	Tenants map[string]json.RawMessage          `json:"tenants"` // as trigger.ParseKeyLimits reads them
 	said    map[string]any                      // all of it
 }
 
@@ -114,6 +117,15 @@ func (f *File) Apply(c *app.Config) error {
 	}
 	if l := f.Limits; l != nil {
 		c.MaxTrainBudgetS, c.MaxImages, c.MaxLongEdgePx, c.MaxPriority, c.MaxRequestsDay = l.TrainBudgetS, l.Images, l.LongEdgePx, l.Priority, l.Requests
+		c.MaxMinutesDay, c.MaxBytesDay, c.MaxUSDDay = l.Minutes, l.Bytes, l.USD
+	}
+	c.AllMinutesDay, c.AllBytesDay, c.AllUSDDay = f.All.Minutes, f.All.Bytes, f.All.USD
+	if len(f.Tenants) > 0 {
+		tenants, err := json.Marshal(f.Tenants)
+		if err != nil {
+			return err
+		}
+		c.KeyLimits = string(tenants)
 	}
 	c.DepthShares = f.Models.Depth
 	if len(f.Presets) > 0 {
@@ -123,23 +135,26 @@ func (f *File) Apply(c *app.Config) error {
 		}
 		c.Presets = string(presets)
 	}
-	declared, err := json.Marshal(declared(*c, f.Presets))
+	declared, err := json.Marshal(f.declared(*c))
 	c.Declared = string(declared)
 	return err
 }
 
 // declared is what programs run with, in the form of the file.
-func declared(c app.Config, presets map[pipeline.Preset]pipeline.Effort) map[string]any {
+func (f *File) declared(c app.Config) map[string]any {
 	stages := map[string]any{}
 	for _, s := range pipeline.Stages() {
 		stages[string(s)] = map[string]any{"slots": c.Slots[string(s)], "machine": c.Machines[string(s)]}
 	}
-	said := map[string]any{"stages": stages, "limits": c.Spending()}
+	said := map[string]any{"stages": stages, "limits": c.Spending(), "limits_of_all": c.AllDay()}
+	if len(f.Tenants) > 0 {
+		said["tenants"] = f.Tenants
+	}
 	if len(c.DepthShares) > 0 {
 		said["models"] = map[string]any{"depth": c.DepthShares}
 	}
-	if len(presets) > 0 {
-		said["presets"] = presets
+	if len(f.Presets) > 0 {
+		said["presets"] = f.Presets
 	}
 	return said
 }

@@ -18,7 +18,9 @@ models:
   depth: {model-a: 80, model-b: 20}
 presets:
   high: {train_budget_s: 200, max_images: 90}
-limits: {max_images: 500}
+limits: {max_images: 500, max_minutes_day: 90.5}
+limits_of_all: {max_upload_bytes_day: 1000, max_usd_day: 2}
+tenants: {app: {max_usd_day: 1}}
 prices: {vcpu_s: 2e-5, gpu_s: {nvidia-l4: 0.0002}}
 retention_days: {manifests: 30, artifacts: 30}
 `
@@ -38,6 +40,9 @@ func TestFileIsRead(t *testing.T) {
 	if c.MaxImages != 500 || c.MaxTrainBudgetS != app.DefaultSpending.TrainBudgetS || c.DepthShares["model-b"] != 20 || c.Presets != `{"high":{"train_budget_s":200,"max_images":90}}` {
 		t.Errorf("%d images, %v s, %v, %s", c.MaxImages, c.MaxTrainBudgetS, c.DepthShares, c.Presets)
 	}
+	if c.MaxMinutesDay != 90.5 || c.AllBytesDay != 1000 || c.AllUSDDay != 2 || c.KeyLimits != `{"app":{"max_usd_day":1}}` {
+		t.Errorf("of a day: %v minutes, %d bytes and %v USD of all, %s", c.MaxMinutesDay, c.AllBytesDay, c.AllUSDDay, c.KeyLimits)
+	}
 	if o := f.Defaults().Fill("id", pipeline.Options{Preset: pipeline.High}); o.MaxImages != 90 || o.Depth == "" {
 		t.Errorf("filled in: %+v", o)
 	}
@@ -53,13 +58,13 @@ func TestExampleIsRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uncommented := strings.NewReplacer("# models:", "models:", "#   depth: {", "  depth: {", "# presets:", "presets:", "#   high: {", "  high: {").Replace(string(text))
+	uncommented := strings.NewReplacer("# models:", "models:", "#   depth: {", "  depth: {", "# presets:", "presets:", "#   high: {", "  high: {", "# tenants:", "tenants:", "#   app: {", "  app: {").Replace(string(text))
 	for _, text := range []string{string(text), uncommented} {
 		f, err := Parse("splatworks.example.yaml", []byte(text))
 		if err != nil {
 			t.Error(err)
 		}
-		if text == uncommented && err == nil && (len(f.Models.Depth) != 2 || f.Presets[pipeline.High].MaxImages == 0) {
+		if text == uncommented && err == nil && (len(f.Models.Depth) != 2 || f.Presets[pipeline.High].MaxImages == 0 || len(f.Tenants) != 1) {
 			t.Errorf("its comments are not read as they should be: %+v", f)
 		}
 	}
@@ -155,7 +160,8 @@ func TestDiff(t *testing.T) {
 		return string(text)
 	}
 	const same = `{"stages":{"filter":{"slots":3,"machine":"images","cpu":4,"disk_gib":null},"train":{"slots":2,"machine":"splats"}},
-		"models":{"depth":{"model-a":80,"model-b":20}},"presets":{"high":{"train_budget_s":200,"max_images":90,"long_edge_px":null}},"limits":{"max_images":500,"max_priority":3},
+		"models":{"depth":{"model-a":80,"model-b":20}},"presets":{"high":{"train_budget_s":200,"max_images":90,"long_edge_px":null}},"limits":{"max_images":500,"max_priority":3,"max_minutes_day":90.5},
+		"limits_of_all":{"max_minutes_day":0,"max_upload_bytes_day":1000,"max_usd_day":2},"tenants":{"app":{"max_usd_day":1}},
 		"prices":{"vcpu_s":0.00002,"gib_s":1,"gpu_s":{"nvidia-l4":0.0002}},"retention_days":{"manifests":30,"artifacts":30}}`
 	if got := diff(same); got != "null" {
 		t.Errorf("what runs is in the file: %s", got)

@@ -27,7 +27,7 @@ func (f *File) Diff(declared map[string]any) []Change {
 			changes = append(changes, Change{field, runs[field], says[field]})
 		}
 	}
-	for _, section := range []string{"models", "presets"} {
+	for _, section := range []string{"models", "presets", "tenants"} {
 		gone := map[string]any{}
 		if part, ok := declared[section].(map[string]any); ok {
 			flatten(section, part, gone)
@@ -44,7 +44,7 @@ func (f *File) Diff(declared map[string]any) []Change {
 // laptopReads says whether 'splatworks up' reads a field; terraform reads all.
 func laptopReads(field string) bool {
 	switch parts := strings.Split(field, "."); parts[0] {
-	case "models", "presets", "limits":
+	case "models", "presets", "limits", "limits_of_all", "tenants":
 		return true
 	case "stages":
 		return parts[2] == "slots" || parts[2] == "machine"

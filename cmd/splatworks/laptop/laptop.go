@@ -17,6 +17,7 @@ import (
 	"github.com/splatworks/splatworks/app"
 	"github.com/splatworks/splatworks/cmd/splatworks/config"
 	"github.com/splatworks/splatworks/cmd/splatworks/machine"
+	"github.com/splatworks/splatworks/functions/notify"
 	"github.com/splatworks/splatworks/functions/trigger"
 	"github.com/splatworks/splatworks/infra/local"
 	"github.com/splatworks/splatworks/infra/local/events"
@@ -123,7 +124,7 @@ func Start(ctx context.Context, o Options) (b *Backend, err error) {
 	if err := b.takeUp(ctx, o); err != nil {
 		return b, err
 	}
-	b.parts.DepthModels = machine.DepthModels
+	b.parts.DepthModels, b.parts.Deliveries = machine.DepthModels, notify.NewDeliveries()
 	b.launcher = &local.Launcher{Env: c.Environ(), LogDir: filepath.Join(o.Dir, "logs"), WorkDir: workDir(o), Log: o.Log, Exited: b.workerEnded(c, o.Log)}
 	b.parts.Launcher = b.launcher
 	return b, b.serve(ctx, o, receivers)

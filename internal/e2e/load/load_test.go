@@ -54,12 +54,12 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-const tableHead = `| fault over the middle third | times it struck | COMPLETED | FAILED | lost | doubled | orphaned | spare objects |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+const tableHead = `| fault over the middle third | requests | times it struck | COMPLETED | FAILED | lost | doubled | orphaned | spare objects |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 `
 
 func (a *account) row() string {
-	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d |\n", a.fault, a.struck, a.completed, a.failed, a.lost, a.doubled, a.orphaned, a.spare)
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d |\n", a.fault, a.requests, a.struck, a.completed, a.failed, a.lost, a.doubled, a.orphaned, a.spare)
 }
 
 // TestDocumentedTable compares the rows of the table in docs/operations.md with the faults: every request of each is accounted for, and none
@@ -80,12 +80,12 @@ func TestDocumentedTable(t *testing.T) {
 	}
 	for i, row := range rows {
 		a := account{fault: faults[i].name}
-		form := "| " + strings.ReplaceAll(a.fault, "%", "%%") + " | %d | %d | %d | %d | %d | %d | %d |"
-		if _, err := fmt.Sscanf(row, form, &a.struck, &a.completed, &a.failed, &a.lost, &a.doubled, &a.orphaned, &a.spare); err != nil {
+		form := "| " + strings.ReplaceAll(a.fault, "%", "%%") + " | %d | %d | %d | %d | %d | %d | %d | %d |"
+		if _, err := fmt.Sscanf(row, form, &a.requests, &a.struck, &a.completed, &a.failed, &a.lost, &a.doubled, &a.orphaned, &a.spare); err != nil {
 			t.Errorf("row %q is not of %q: %v", row, a.fault, err)
 			continue
 		}
-		if a.completed+a.failed+a.lost != 200 || a.doubled > 0 || a.orphaned > 0 || a.struck == 0 && i > 0 {
+		if a.requests < 200 || a.completed+a.failed+a.lost != a.requests || a.doubled > 0 || a.orphaned > 0 || a.struck == 0 && i > 0 {
 			t.Errorf("row %q does not add up", row)
 		}
 	}

@@ -193,6 +193,9 @@ func (r *rig) usage() (u usage) {
 	return u
 }
 
+// soakPause is between two requests of a client: the soak is to be long, not busy.
+const soakPause = 6 * time.Second
+
 // TestSoak sends requests for a long time, and purges each some minutes after its end as retention would. What the rig holds does not grow
 // between the middle and the end.
 func TestSoak(t *testing.T) {
@@ -223,6 +226,7 @@ func TestSoak(t *testing.T) {
 					failed.Add(1)
 					continue
 				}
+				time.Sleep(soakPause)
 				mu.Lock()
 				purged = append(purged, ended{m.accepted.RequestID, time.Now()})
 				mu.Unlock()

@@ -5,6 +5,7 @@
 --   ARGV[9]  this stage and all after it, separated by spaces
 --   ARGV[10] 1 when callers of equal priority take turns, else 0
 --   ARGV[11] to [13]  input (object)
+--   ARGV[14] 1 to count a task that is known
 -- Returns 'added', 'known', 'unknown' or 'finished'.
 local id, stage, previous, from_here, fair, input = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1', 11
 local key = '{q4}request:' .. id
@@ -19,6 +20,11 @@ local function newer(a, b)
   a, b = string.match(a, '^%d+'), string.match(b, '^%d+')
   return #a > #b or (#a == #b and a > b)
 end
+-- known is the answer for a task that is.
+local function known()
+  if ARGV[14] == '1' then redis.call('HINCRBY', '{q4}repeats', stage, 1) end
+  return 'known'
+end
 -- reached reports whether a stage is this one or a later one.
 local function reached(s) return s and string.find(from_here, s, 1, true) end
 
@@ -27,9 +33,9 @@ if r.stage == stage and (r.task or '') ~= '' then
   if r.input_bucket == ARGV[input] and r.input_name == ARGV[input + 1] and newer(ARGV[input + 2], r.input_version) then
     redis.call('HSET', key, object('input', input))
   end
-  return 'known'
+  return known()
 end
-if reached(r.stage) or reached(r.done_stage) then return 'known' end
+if reached(r.stage) or reached(r.done_stage) then return known() end
 
 if r.done_stage then redis.call('ZREM', '{q4}handover', id) end
 if previous ~= '' and r.done_stage ~= previous then

@@ -24,6 +24,7 @@
 --   {q4}agenda          sorted set: minutes for which there is a list
 --   {q4}agenda:MINUTE   list: deadlines and requests to forget in that minute, see plan()
 --   {q4}counts          hash: old status > new status -> how often that happened; unknown and forgotten are empty
+--   {q4}repeats         hash: stage -> how many events were dropped because their task was known
 --   {q4}sequence        number of tasks enqueued
 --   {q4}events          stream of transitions, each one text: request, stage, status, kind, time and detail (a code, or progress
 --                       as JSON), separated by spaces
