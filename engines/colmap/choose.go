@@ -142,6 +142,11 @@ func chooseModel(models []model, n int, places map[string][3]float64) choice {
 			c.reason = "only global_mapper made a model, of a small set and with few observations: it cannot be trusted"
 			return c
 		}
+		for i := range models {
+			if f := models[i].failure; f != nil && f.Code == NotChecked {
+				return take(g, "global_mapper registered every image; mapper, which checks it, took too long")
+			}
+		}
 		return take(g, "only global_mapper made a model")
 	case !hasGlobal && len(models) == 1:
 		return take(m, "mapper registered every image; global_mapper was not needed")

@@ -251,6 +251,9 @@ type MapperOptions struct {
 	// MinNumMatches is the smallest number of verified matches with which a pair of images counts; COLMAP's default is
 	// 15.
 	MinNumMatches int
+	// TracksPerView is the number of tracks of each image with which global_mapper is content: it begins with those that hold
+	// images together best, and finds the others again once the cameras are placed. 0: all of them.
+	TracksPerView int
 	// What mapper asks of the pair that it begins with, and of an image to register it.
 	InitMinNumInliers, AbsPoseMinNumInliers   int
 	InitMinTriAngleDeg, AbsPoseMinInlierRatio float64
@@ -269,6 +272,7 @@ func (c *Colmap) GlobalMapper(ctx context.Context, o MapperOptions) (Run, error)
 	a.text("output_path", o.OutputPath)
 	a.integer("GlobalMapper.min_model_size", o.MinModelSize)
 	a.integer("GlobalMapper.min_num_matches", o.MinNumMatches)
+	a.integer("GlobalMapper.track_required_tracks_per_view", o.TracksPerView)
 	a.keep(o.KnownIntrinsics || o.HeldFocalLength, "GlobalMapper.ba_refine_focal_length")
 	a.keep(o.KnownIntrinsics, "GlobalMapper.ba_refine_extra_params")
 	a.keep(o.KnownRigs, "GlobalMapper.refine_sensor_from_rig")

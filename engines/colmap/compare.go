@@ -47,7 +47,12 @@ func (r *reconstructor) matchCompared(ctx context.Context, how Matching, choose 
 	}
 	debug.FreeOSMemory() // of the descriptors: COLMAP needs it next
 	r.ran(Run{Command: comparing, WallS: time.Since(begun).Seconds(), CPUS: (processCPU() - cpu).Seconds()}, nil)
-	return true, r.verify(ctx, pairs, how)
+	guided := how.GuidedMatching && !how.Rigs // whose images are verified together
+	how.GuidedMatching = how.GuidedMatching && !guided
+	if err := r.verify(ctx, pairs, how); err != nil || !guided {
+		return true, err
+	}
+	return true, r.guide(ctx)
 }
 
 // compareAll compares the chosen pairs, and returns their names: nil where the descriptors are not SIFT's.
@@ -59,6 +64,9 @@ func (r *reconstructor) compareAll(ctx context.Context, choose func(images []des
 	defer db.Close()
 	images, ok, err := db.described(ctx)
 	if err != nil || !ok {
+		return nil, err
+	}
+	if err := db.largest(ctx, images, comparedLimit(r.plan.MaxNumFeatures)); err != nil {
 		return nil, err
 	}
 	done, err := db.matched(ctx)
@@ -101,7 +109,11 @@ func (r *reconstructor) compareAll(ctx context.Context, choose func(images []des
 		for _, other := range shares[i].others {
 			b := images[other]
 			c.b.set(b.descriptors)
-			found = append(found, matches{a.id, b.id, c.pairs()})
+			pairs := c.pairs()
+			for i, p := range pairs {
+				pairs[i] = [2]uint32{a.index(p[0]), b.index(p[1])}
+			}
+			found = append(found, matches{a.id, b.id, pairs})
 		}
 		writing.Lock()
 		defer writing.Unlock()

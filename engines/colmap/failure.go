@@ -34,13 +34,14 @@ const (
 	Killed      = "colmap_killed" // by the kernel: out of memory
 	TimedOut    = "colmap_timed_out"
 	Failed      = "colmap_failed"
+	NotChecked  = "colmap_not_checked" // one mapper by the other
 )
 
 // kinds are those of the codes above that are not fault.Broken.
 var kinds = map[string]fault.Kind{
 	TooFewImages: fault.Input, NoFeatures: fault.Input, UnreadableImage: fault.Input, NoSparseModel: fault.Input, TooFewRegistered: fault.Input,
 	TooFewPoints: fault.Input, DegenerateBaseline: fault.Input, ImplausibleCameras: fault.Input,
-	Killed: fault.Exhausted, TimedOut: fault.Late, MissingTool: fault.Missing,
+	Killed: fault.Exhausted, TimedOut: fault.Late, NotChecked: fault.Late, MissingTool: fault.Missing,
 }
 
 // OverlapMayHelp says whether more images of the same capture, between those that there were, may succeed.

@@ -86,9 +86,9 @@ func TestEveryCommandLine(t *testing.T) {
 		{func() error { _, err := c.ViewGraphCalibrator(t.Context(), "d.db"); return err },
 			"view_graph_calibrator " + global + "--database_path d.db"},
 		{func() error {
-			_, err := c.GlobalMapper(t.Context(), MapperOptions{DatabasePath: "d.db", ImagePath: "images", OutputPath: dir + "/g", MinModelSize: 3, MinNumMatches: 50})
+			_, err := c.GlobalMapper(t.Context(), MapperOptions{DatabasePath: "d.db", ImagePath: "images", OutputPath: dir + "/g", MinModelSize: 3, MinNumMatches: 50, TracksPerView: 300})
 			return err
-		}, "global_mapper " + global + "--database_path d.db --image_path images --output_path " + dir + "/g --GlobalMapper.min_model_size 3 --GlobalMapper.min_num_matches 50 --GlobalMapper.num_threads 2 --GlobalMapper.gp_use_gpu 0 --GlobalMapper.ba_ceres_use_gpu 0"},
+		}, "global_mapper " + global + "--database_path d.db --image_path images --output_path " + dir + "/g --GlobalMapper.min_model_size 3 --GlobalMapper.min_num_matches 50 --GlobalMapper.track_required_tracks_per_view 300 --GlobalMapper.num_threads 2 --GlobalMapper.gp_use_gpu 0 --GlobalMapper.ba_ceres_use_gpu 0"},
 		{func() error {
 			_, err := c.Mapper(t.Context(), MapperOptions{DatabasePath: "d.db", ImagePath: "images", OutputPath: dir + "/m", MinModelSize: 3})
 			return err

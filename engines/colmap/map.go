@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -41,13 +42,7 @@ func (r *reconstructor) mapImages(ctx context.Context) ([]model, error) {
 		models[0], err = r.mapGlobally(ctx, 0, models[1].reconstruction)
 		return models, err
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		models[0], err = r.mapGlobally(groupCtx, r.plan.Search.thresholds().lowestStrongPair, nil)
-		return err
-	})
-	group.Go(func() (err error) { models[1], err = r.mapIncrementally(groupCtx); return err })
-	if err := group.Wait(); err != nil || agree(models[0], models[1]) || models[1].reconstruction == nil {
+	if err := r.mapBoth(ctx, models); err != nil || agree(models[0], models[1]) || models[1].fragment(n) {
 		return models, err
 	}
 	again, err := r.mapGlobally(ctx, strongestPair, models[1].reconstruction)
@@ -55,6 +50,33 @@ func (r *reconstructor) mapImages(ctx context.Context) ([]model, error) {
 		models[0] = again
 	}
 	return models, err
+}
+
+// mapBoth runs both mappers at the same time. Where global_mapper registers every image, mapper only checks it, and is stopped when that
+// takes many times as long: on walks straight ahead it loses its way again and again (measured: 128 CPU seconds for 120 frames, of
+// which global_mapper took 40).
+func (r *reconstructor) mapBoth(ctx context.Context, models []model) error {
+	group, ctx := errgroup.WithContext(ctx)
+	checking, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	begun := time.Now()
+	group.Go(func() (err error) {
+		models[0], err = r.mapGlobally(ctx, r.plan.Search.thresholds().lowestStrongPair, nil)
+		if err == nil && models[0].complete(len(r.images)) {
+			patience := time.AfterFunc(max(checkAtLeast, checkPatience*time.Since(begun)), giveUp)
+			context.AfterFunc(checking, func() { patience.Stop() })
+		}
+		return err
+	})
+	group.Go(func() (err error) {
+		defer giveUp() // the timer is not needed any more
+		models[1], err = r.mapIncrementally(checking)
+		if canceled(err) && ctx.Err() == nil {
+			models[1], err = model{mapper: incrementalMapper, failure: fail(NotChecked, "", "It was stopped, since it took many times as long as global_mapper.")}, nil
+		}
+		return err
+	})
+	return group.Wait()
 }
 
 // mapPlausibly maps again where every model has focal lengths that no lens has, which images taken while moving straight ahead
@@ -99,7 +121,7 @@ func implausible(models []model) bool {
 // well as focal lengths, and mapper is more accurate without that and independent of its mistakes. Where the focal length
 // that came out is not plausible, global_mapper gets the database as it was; other is mapper's model, if it is known.
 func (r *reconstructor) mapGlobally(ctx context.Context, minNumMatches int, other *scene.Reconstruction) (model, error) {
-	options := MapperOptions{DatabasePath: r.databasePath(), MinNumMatches: minNumMatches}
+	options := MapperOptions{DatabasePath: r.databasePath(), MinNumMatches: minNumMatches, TracksPerView: tracksPerView}
 	if r.held || r.plan.knownIntrinsics(r.images) {
 		return r.mapWith(ctx, globalMapper, r.colmap.GlobalMapper, options)
 	}
@@ -224,6 +246,11 @@ func copyFile(to, from string) error {
 		return errors.Join(err, out.Close())
 	}
 	return out.Close()
+}
+
+// fragment says that a mapper has lost its way: what it made of less than half of n images proves nothing against the other.
+func (m *model) fragment(n int) bool {
+	return m.reconstruction == nil || 2*len(m.reconstruction.Images) < n
 }
 
 // mostRegistered is the number of images in the best of the models.

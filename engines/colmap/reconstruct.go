@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/scene"
@@ -56,6 +57,11 @@ const (
 	// crossCheckSet is the number of images up to which mapper runs beside global_mapper to check it: 7 CPU seconds at
 	// 50 images, growing faster than linearly. Above it mapper runs only if global_mapper leaves images out or weak.
 	crossCheckSet = 300
+	// checkPatience is how many times as long as global_mapper took mapper may go on to check it.
+	checkPatience = 2
+	// tracksPerView is the number of tracks of each image that global_mapper begins with. Measured on 120 frames with 1100 tracks an
+	// image: 43 CPU seconds instead of 131 with all of them, 4202 points at 0.40 pixels instead of 4155 to 4812 at 0.36 to 0.41.
+	tracksPerView = 300
 	// strongPair and strongestPair are the verified matches that global_mapper asks of a pair of images, at first and when
 	// its result disagrees with mapper's. A few wrong pairs with 15 to 50 matches were measured to turn one half of a
 	// video's cameras by 57° against the other, at the usual reprojection error.
@@ -74,6 +80,9 @@ const (
 	// which view_graph_calibrator often fails to come back.
 	focalLengthFactor = 0.85
 )
+
+// checkAtLeast is how long mapper may go on in any case.
+var checkAtLeast = 20 * time.Second
 
 func (p Plan) withDefaults() Plan {
 	if p.MaxImageSize == 0 {
@@ -97,6 +106,11 @@ func (p Plan) featureLimit(images int) int {
 	}
 	return limit
 }
+
+// comparedLimit is the number of features of an image that are compared with those of another, given the limit at which they were
+// found: the largest ones. COLMAP stops only after the level of its scale space with which the limit is reached, so that the smallest
+// features may be as numerous as all others, and a pair takes as long as the square.
+func comparedLimit(features int) int { return max(features, featuresOfFew) }
 
 // Result is a reconstruction and how it came about.
 type Result struct {

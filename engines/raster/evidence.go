@@ -1,7 +1,6 @@
 package raster
 
 import (
-	"math"
 	"math/bits"
 
 	"github.com/splatworks/splatworks/engines/simd"
@@ -64,16 +63,15 @@ func (r *Renderer) pixelEvidence(tile, x, y int, image *[3][]float32, slots []Ev
 			continue
 		}
 		s := &r.splats[r.instances[k].Splat]
-		dx, dy := float32(x)+0.5-s.U, float32(y)+0.5-s.V
-		alpha := min(MaxAlpha, math.Exp2(float64(s.L+dx*(s.A*dx+s.B*dy)+dy*(s.C*dy))))
-		if !(alpha >= MinAlpha) {
+		alpha := float64(s.Alpha(float32(x)+0.5-s.U, float32(y)+0.5-s.V))
+		if alpha == 0 {
 			continue
 		}
-		w := alpha * t
+		w, seeThrough := alpha*t, 1/(1-alpha)
 		e := &slots[r.instances[k].Slot]
 		e.Weight += w
 		for channel, c := range [3]float64{float64(s.Red), float64(s.Green), float64(s.Blue)} {
-			behind := (drawn[channel] - before[channel] - w*c) / (1 - alpha)
+			behind := (drawn[channel] - before[channel] - w*c) * seeThrough
 			change := alpha*behind - w*c
 			e.Effect += change * change
 			e.Gain += change * (change + 2*off[channel])

@@ -252,6 +252,15 @@ func (s *Splat) exponent(dx, dy float32) float32 {
 	return s.L + dx*(s.A*dx+s.B*dy) + dy*(s.C*dy)
 }
 
+// Alpha returns the opacity at an offset from the mean as blending has it: 0 below MinAlpha, MaxAlpha at most.
+func (s *Splat) Alpha(dx, dy float32) float32 {
+	e := s.exponent(dx, dy)
+	if !(e >= log2MinAlpha) {
+		return 0
+	}
+	return exp2(min(e, log2MaxAlpha))
+}
+
 // Coefficients of 2^f on 0 <= f < 1: degree 4, minimax in relative error (2.6e-6) by the Remez exchange.
 const (
 	exp2C0 float32 = 1.00000259
