@@ -57,7 +57,7 @@ const (
 	// crossCheckSet is the number of images up to which mapper runs beside global_mapper to check it: 7 CPU seconds at
 	// 50 images, growing faster than linearly. Above it mapper runs only if global_mapper leaves images out or weak.
 	crossCheckSet = 300
-	// checkPatience is how many times as long as global_mapper took mapper may go on to check it.
+	// checkPatience is how many times as long as global_mapper mapper may take to check it.
 	checkPatience = 2
 	// tracksPerView is the number of tracks of each image that global_mapper begins with. Measured on 120 frames with 1100 tracks an
 	// image: 43 CPU seconds instead of 131 with all of them, 4202 points at 0.40 pixels instead of 4155 to 4812 at 0.36 to 0.41.
@@ -81,7 +81,7 @@ const (
 	focalLengthFactor = 0.85
 )
 
-// checkAtLeast is how long mapper may go on in any case.
+// checkAtLeast is how long mapper may take in any case.
 var checkAtLeast = 20 * time.Second
 
 func (p Plan) withDefaults() Plan {
