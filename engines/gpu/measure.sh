@@ -25,8 +25,8 @@ step() {
 measure() {
     local train=(-device "$driver" ${TRAIN:-})
     if command -v nvidia-smi >/dev/null; then nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader; fi
-    step "every kernel against plain Go" 60 "$driver" -test.run MatchesPlainGo -test.v
-    step "refinement and poses" 60 trainer -test.run 'TestRefinesOnACard|TestPoseRefinementHelpsOnACard' -test.v -device "$driver"
+    step "every kernel against plain Go" 60 "$driver" -test.run MatchesPlainGo
+    step "refinement and poses" 60 trainer -test.run 'TestRefinesOnACard|TestPoseRefinementHelpsOnACard' -device "$driver"
     for size in ${SIZES:-100000:640 1000000:1344 3000000:1600}; do
         step "${size%:*} Gaussians, ${size#*:} pixels wide" 60 "$driver" -test.run '^$' -test.bench Kernels -test.benchtime 1x -gaussians "${size%:*}" -width "${size#*:}"
     done
