@@ -12,6 +12,8 @@ type Size struct {
 	Frames        bool // of videos, or else photos
 	Located       bool // by GPS
 	PerFrame      int  // images that a rig takes at once; 0 and 1 without one
+	// Speed of a core beside the one that costs were measured on; 0: the same. See CoreSpeed.
+	Speed float64
 }
 
 // Estimate is what a reconstruction is expected to take.
@@ -58,8 +60,8 @@ const (
 	// rigShare is the part of its features that a sensor keeps which sees 90 degrees, where each has 60 for itself.
 	rigShare = 0.58
 	// The global mapper's time grows with the observations, the incremental one's with its repeated adjustment of all.
-	globalSPerFeature       = 1.2e-4
-	incrementalSPerFeature  = 6.5e-5
+	globalSPerFeature       = 5e-5
+	incrementalSPerFeature  = 5e-5
 	incrementalGrowth       = 1.3
 	triangulateSPerFeature  = 2.5e-5
 	incrementalGrowthImages = 50
@@ -115,15 +117,20 @@ func (p Plan) estimateWith(found int, size Size, threads int) Estimate {
 	}
 	match := compare + verify
 	e.share = compare / match
-	global := n * features * globalSPerFeature
-	incremental := n * features * incrementalSPerFeature * math.Pow(max(n/incrementalGrowthImages, 1), incrementalGrowth-1)
+	mapped := min(features, float64(comparedLimit(p.featureLimit(size.Images))))
+	global := n * mapped * globalSPerFeature
+	incremental := n * mapped * incrementalSPerFeature * math.Pow(max(n/incrementalGrowthImages, 1), incrementalGrowth-1)
 	if size.Images > crossCheckSet || e.Matcher == ByPoses {
 		incremental = 0
 	}
 	if e.Matcher == ByPoses {
-		global = n * features * triangulateSPerFeature
+		global = n * mapped * triangulateSPerFeature
 	}
 	undistort := n * float64(size.Width*size.Height) * undistortSPerPixel
+	speed := cmp.Or(size.Speed, 1)
+	for _, s := range []*float64{&extract, &match, &global, &incremental, &undistort} {
+		*s /= speed
+	}
 	e.CPUS = extract + match + global + incremental + undistort
 	// Mappers run beside each other and use little more than a core each.
 	mapping := max(global, incremental)

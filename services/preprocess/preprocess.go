@@ -32,7 +32,9 @@ type Config struct {
 	MemoryBytes int64
 	// Card says that a graphics card may train: images are kept at the size that it has time for.
 	Card bool
-	Now  func() time.Time // the clock that tries are measured with
+	// CoreSpeed measures how fast a core is beside the one that costs were measured on (colmap.CoreSpeed); nil: the same.
+	CoreSpeed func() float64
+	Now       func() time.Time // the clock that tries are measured with
 }
 
 // Stage of the pipeline.

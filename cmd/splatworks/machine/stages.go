@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/splatworks/splatworks/engines/colmap"
 	engine "github.com/splatworks/splatworks/engines/depth"
 	"github.com/splatworks/splatworks/engines/fault"
 	"github.com/splatworks/splatworks/engines/frames"
@@ -33,10 +34,11 @@ func Stage(s pipeline.Stage) (stage.Definition, error) {
 		return filter.Stage(filter.Config{Tools: tools}), err
 	case pipeline.Preprocess:
 		tools, missing := FrameTools()
-		colmap, err := toolchain.Locate("colmap")
+		program, err := toolchain.Locate("colmap")
 		device, wrong := cards.ParseDriver(os.Getenv(DeviceVariable))
 		card := device != cards.CPU && cards.Find(device) == nil
-		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: colmap, MemoryBytes: stage.MachineMemory(), Card: card, Now: time.Now}), errors.Join(missing, err, wrong)
+		return preprocess.Stage(preprocess.Config{Tools: tools, Colmap: program, MemoryBytes: stage.MachineMemory(), Card: card,
+			CoreSpeed: colmap.CoreSpeed, Now: time.Now}), errors.Join(missing, err, wrong)
 	case pipeline.Depth:
 		return depthStage()
 	case pipeline.Train:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/splatworks/splatworks/app"
+	"github.com/splatworks/splatworks/engines/colmap"
 	"github.com/splatworks/splatworks/engines/frames"
 	"github.com/splatworks/splatworks/internal/stage"
 	"github.com/splatworks/splatworks/services/preprocess"
@@ -14,6 +15,6 @@ import (
 func Stage(c app.Config) (stage.Definition, error) {
 	return preprocess.Stage(preprocess.Config{
 		Tools: frames.Tools{FFmpeg: "ffmpeg", FFprobe: "ffprobe"}, Colmap: "colmap", Threads: c.Threads,
-		MemoryBytes: stage.MachineMemory(), Card: c.TrainCard, Now: time.Now,
+		MemoryBytes: stage.MachineMemory(), Card: c.TrainCard, CoreSpeed: colmap.CoreSpeed, Now: time.Now,
 	}), nil
 }
