@@ -9,7 +9,7 @@ import (
 )
 
 // Guided matching compares the features of a verified pair once more, each only with those that the geometry of the pair allows: what
-// looks like something elsewhere in the image is matched by where it lies. COLMAP does the same (FeatureMatcher::MatchGuided,
+// looks like something elsewhere in the image is matched by its place. COLMAP does the same (FeatureMatcher::MatchGuided,
 // feature/sift.cc) but tries every feature with every other: 1.2 CPU seconds for a pair with 8000 features.
 
 const (

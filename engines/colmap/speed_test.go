@@ -20,7 +20,7 @@ func TestCoreSpeed(t *testing.T) {
 	}
 }
 
-// Two blurs keep the picture as it lies.
+// Two blurs keep the picture upright and as bright.
 func TestBlur(t *testing.T) {
 	const side = 32
 	image, once, twice := make([]float32, side*side), make([]float32, side*side), make([]float32, side*side)
