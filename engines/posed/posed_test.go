@@ -110,9 +110,9 @@ func TestMatch(t *testing.T) {
 				got = append(got, "-")
 				continue
 			}
-			got = append(got, p.Name(f.Pose))
+			got = append(got, p.poses[f.Pose].name)
 			if !f.Stored {
-				t.Errorf("%s: %s is not taken as it is stored", name, p.Name(f.Pose))
+				t.Errorf("%s: %s is not taken as it is stored", name, p.poses[f.Pose].name)
 			}
 		}
 		if strings.Join(got, " ") != test.want {

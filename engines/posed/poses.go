@@ -169,9 +169,6 @@ func localName(name string) string {
 // Len is the number of poses.
 func (p *Poses) Len() int { return len(p.poses) }
 
-// Name is that of the image which a pose is of, as the set has it.
-func (p *Poses) Name(i int) string { return p.poses[i].name }
-
 // Camera is that of a pose, for an image of a size in pixels, which counts where the set states none.
 func (p *Poses) Camera(i, width, height int) (scene.Camera, error) {
 	if f := p.poses[i].frame; f != nil {

@@ -95,21 +95,6 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 // Addr is the path of the unix socket.
 func (s *Server) Addr() string { return s.socket }
 
-// Pid of the running server.
-func (s *Server) Pid() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.child.Pid
-}
-
-// Refused is the folder into which data was moved that the server would not load, and without which it runs; empty when there was
-// none.
-func (s *Server) Refused() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refused
-}
-
 // errEnded reports a server that ended of its own accord instead of answering.
 var errEnded = errors.New("redis-server ended at once")
 

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println(s.Pid())
+		fmt.Println(pid(s))
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends
 		os.Exit(0)
 	}
@@ -150,13 +150,13 @@ func TestServerIsStartedAgain(t *testing.T) {
 	for i := range 2 {
 		value := fmt.Sprint(i)
 		set(t, c, value)
-		before := s.Pid()
+		before := pid(s)
 		if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		<-again
-		if s.Pid() == before || restarts(s) != i+1 {
-			t.Errorf("pid %d, before %d, restarts %d", s.Pid(), before, restarts(s))
+		if pid(s) == before || restarts(s) != i+1 {
+			t.Errorf("pid %d, before %d, restarts %d", pid(s), before, restarts(s))
 		}
 		want(t, c, value)
 	}
@@ -171,7 +171,7 @@ func TestServerEndsWithItsProgram(t *testing.T) {
 	s := start(t, dir, Options{})
 	defer stop(t, s)
 	want(t, dial(t, s), "from the killed program")
-	if old := program.Said; old == fmt.Sprint(s.Pid()) {
+	if old := program.Said; old == fmt.Sprint(pid(s)) {
 		t.Errorf("pid %s is still the old server", old)
 	}
 }
@@ -221,8 +221,8 @@ func TestDataThatIsRefusedIsMovedAside(t *testing.T) {
 			dir := t.TempDir()
 			s := start(t, dir, Options{})
 			set(t, dial(t, s), "lost to the server")
-			if s.Refused() != "" {
-				t.Errorf("sound data was moved to %s", s.Refused())
+			if refused(s) != "" {
+				t.Errorf("sound data was moved to %s", refused(s))
 			}
 			stop(t, s)
 			if err := spoil(dir); err != nil {
@@ -232,16 +232,16 @@ func TestDataThatIsRefusedIsMovedAside(t *testing.T) {
 			if n, err := dial(t, s).DBSize(t.Context()).Result(); err != nil || n != 0 {
 				t.Errorf("%d keys, %v", n, err)
 			}
-			if kept, err := filepath.Glob(filepath.Join(s.Refused(), dataFolder, "*")); err != nil || len(kept) < 2 || filepath.Dir(s.Refused()) != dir {
-				t.Errorf("moved to %q: %v, %v", s.Refused(), kept, err)
+			if kept, err := filepath.Glob(filepath.Join(refused(s), dataFolder, "*")); err != nil || len(kept) < 2 || filepath.Dir(refused(s)) != dir {
+				t.Errorf("moved to %q: %v, %v", refused(s), kept, err)
 			}
 			set(t, dial(t, s), "new")
 			stop(t, s)
 			s = start(t, dir, Options{})
 			defer stop(t, s)
 			want(t, dial(t, s), "new")
-			if s.Refused() != "" {
-				t.Errorf("sound data was moved to %s", s.Refused())
+			if refused(s) != "" {
+				t.Errorf("sound data was moved to %s", refused(s))
 			}
 		})
 	}
@@ -305,6 +305,19 @@ func TestReadiness(t *testing.T) {
 	if _, err := Start(t.Context(), t.TempDir(), Options{Path: "no-such-redis"}); !errors.Is(err, exec.ErrNotFound) || !strings.Contains(err.Error(), "install") {
 		t.Errorf("without the program: %v", err)
 	}
+}
+
+func pid(s *Server) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.child.Pid
+}
+
+// refused is the folder into which data was moved that the server would not load; empty when there was none.
+func refused(s *Server) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
 }
 
 // restarts is how often the server had to be started again.
