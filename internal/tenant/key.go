@@ -1,4 +1,5 @@
-// Package tenant is who may ask for work: API keys with what each may do and until when, and the rows of the audit log. Keys are configured (a list of hashes) or
+// Package tenant is who may ask for work, and for how much: API keys with what each may do and until when, what callers may use in a day, and the
+// rows of the audit log. Keys are configured (a list of hashes) or
 // stored by an operator, in the artifacts bucket, where they survive the loss of everything else. A Register writes them, a Ring verifies
 // them.
 package tenant

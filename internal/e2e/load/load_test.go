@@ -62,8 +62,8 @@ func (a *account) row() string {
 	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d |\n", a.fault, a.requests, a.struck, a.completed, a.failed, a.lost, a.doubled, a.orphaned, a.spare)
 }
 
-// TestDocumentedTable compares the rows of the table in docs/operations.md with the faults: every request of each is accounted for, and none
-// is doubled or orphaned.
+// TestDocumentedTable compares the rows of the table in docs/operations.md with the faults: every request of each has ended, and none
+// is lost, doubled or orphaned.
 func TestDocumentedTable(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/operations.md")
 	if err != nil {
@@ -85,7 +85,7 @@ func TestDocumentedTable(t *testing.T) {
 			t.Errorf("row %q is not of %q: %v", row, a.fault, err)
 			continue
 		}
-		if a.requests < 200 || a.completed+a.failed+a.lost != a.requests || a.doubled > 0 || a.orphaned > 0 || a.struck == 0 && i > 0 {
+		if a.requests < 200 || a.completed+a.failed != a.requests || a.lost > 0 || a.doubled > 0 || a.orphaned > 0 || a.struck == 0 && i > 0 {
 			t.Errorf("row %q does not add up", row)
 		}
 	}
