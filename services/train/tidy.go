@@ -32,7 +32,7 @@ func tidy(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trainer
 		most := max(1, int(refitShare*float64(result.Iterations)))
 		return result.Refit(cfg, data, c, min(iterations, most), on.card, each)
 	}
-	from := percentTrained(job.Options)
+	from := percentTrained(&cfg, job.Options.Cleanup)
 	cloud, quality, report, err := clean.Run(result.Cloud, data, &cfg, level, refit, func(share float64) error {
 		job.Progress(pipeline.Progress{Step: "cleaning the splat", Percent: from + (percentSaving-from)*share})
 		return ctx.Err()
