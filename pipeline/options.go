@@ -177,7 +177,7 @@ func OptionTable() []Option {
 		{Name: "refine_poses", Field: func(o *Options) any { return &o.RefinePoses },
 			Sentence: "Move the cameras along with the Gaussians, where the reprojection error is above a pixel. A step takes a third longer."},
 		{Name: "compensate_exposure", Field: func(o *Options) any { return &o.CompensateExposure },
-			Sentence: "Even out brightness and white balance between images: for captures with the warning exposure_changes."},
+			Sentence: "Even out brightness and white balance between images in any case; where images that see the same clearly differ it is done without asking."},
 	}
 }
 

@@ -61,6 +61,7 @@ func (c Config) run(ctx context.Context, job *stage.Job) error {
 	if err != nil {
 		return err
 	}
+	cfg.Exposure = cfg.Exposure || data.ExposureVaries()
 	if cfg.BackgroundMode == trainer.BackgroundEmpty && !data.CutOut() {
 		job.Warn(pipeline.Warning{Code: "no_masks", Message: "The background is to stay empty, but no image has a mask that says where it is.",
 			Advice: "Send masks, or photos with transparent parts; without them leave background_mode out."})
@@ -275,7 +276,7 @@ func publish(ctx context.Context, job *stage.Job, cfg trainer.Config, data *trai
 		if pairs, err = publishViews(ctx, job, &cfg, cloud, views, q); err != nil {
 			return err
 		}
-		judge(job, q, heldOut)
+		judge(job, q, heldOut, cfg.Exposure)
 		passedBy(job, result.Transients, len(data.Train))
 	}
 	document := artifacts.ReportDocument{Training: expected(cfg, result, on), Quality: &artifacts.QualityReport{
@@ -327,15 +328,20 @@ func passedBy(job *stage.Job, found []trainer.Transient, images int) {
 		Advice: "Where something is missing or smeared, take the images again while nothing moves, or send masks of what moves."})
 }
 
-// judge says in plain words when the measured quality is bad, or says little.
-func judge(job *stage.Job, q *trainer.Quality, heldOut int) {
+// judge says in plain words when the measured quality is bad, or says little. Where exposures were compensated, a held-out image has one that the
+// splat cannot know, so its colours are fitted first.
+func judge(job *stage.Job, q *trainer.Quality, heldOut int, compensated bool) {
+	psnr := q.PSNR
+	if compensated {
+		psnr = max(psnr, q.ColorFitPSNR)
+	}
 	if heldOut == 0 {
 		job.Warn(pipeline.Warning{Code: "not_held_out", Message: fmt.Sprintf("Quality was measured on the %d images that training saw, which says nothing about views between them.", len(q.Views)),
 			Advice: fmt.Sprintf("Look at the film, or send %d images or more: then some are left out for measuring.", fewestForTrial)})
 	}
-	if !(q.PSNR >= lowPSNR && q.SSIM >= lowSSIM) {
-		job.Warn(pipeline.Warning{Code: "low_quality", Message: fmt.Sprintf("The result hardly looks like the images it is measured on (PSNR %.1f dB, SSIM %.2f): expect blur, fog or holes.", q.PSNR, q.SSIM),
-			Advice: "Send more images with smaller steps in between, of something that stands still, in the same light; compensate_exposure and refine_poses help where brightness changes or poses are off."})
+	if !(psnr >= lowPSNR && q.SSIM >= lowSSIM) {
+		job.Warn(pipeline.Warning{Code: "low_quality", Message: fmt.Sprintf("The result hardly looks like the images it is measured on (PSNR %.1f dB, SSIM %.2f): expect blur, fog or holes.", psnr, q.SSIM),
+			Advice: "Send more images with smaller steps in between, of something that stands still, in the same light; refine_poses helps where poses are off."})
 	}
 }
 

@@ -134,6 +134,32 @@ func TestWishesReachTheTrainer(t *testing.T) {
 	}
 }
 
+// Where images that see the same were taken differently bright, exposures are found without asking.
+func TestExposureIsFoundUnasked(t *testing.T) {
+	dir := scene(t, false)
+	for i := 0; i < frames; i += 2 {
+		path := filepath.Join(dir, "images", sample.Name(i))
+		body, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := png.Decode(bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		darker := image.NewNRGBA(img.Bounds())
+		for at := range width * height {
+			r, g, b, _ := img.At(at%width, at/width).RGBA()
+			darker.SetNRGBA(at%width, at/width, color.NRGBA{uint8(r >> 8 * 2 / 3), uint8(g >> 8 * 2 / 3), uint8(b >> 8 * 2 / 3), 255})
+		}
+		write(t, path, darker)
+	}
+	_, r := trained(t, pipeline.Options{}, dir)
+	if stops := r.Training.ExposureStops; !(stops > 0.15 && stops < 0.6) { // 0.58 between them
+		t.Errorf("exposures of %.2f stops", stops)
+	}
+}
+
 // What was cleaned away is in the report by reason, and the splat before it is kept.
 func TestCleaningIsReported(t *testing.T) {
 	for _, level := range []string{pipeline.CleanupOff, pipeline.CleanupStrong} {
