@@ -215,7 +215,7 @@ func (r *rig) manifest(o object) (m artifacts.Manifest) {
 }
 
 // resting are the keys that the queue and the limits have when nothing is to be done.
-var resting = []string{"{q4}agenda", "{q4}counts", "{q4}sequence", "{q4}events", "{q4}reaped", "{q4}whole", "{q4}rebuild:", "{q4}session:", "{q4}token:", "{q4}agenda:",
+var resting = []string{"{q4}agenda", "{q4}counts", "{q4}repeats", "{q4}sequence", "{q4}events", "{q4}reaped", "{q4}whole", "{q4}rebuild:", "{q4}session:", "{q4}token:", "{q4}agenda:",
 	"{q4}turns:", "{trigger", "{changes", "trigger", "changes"}
 
 // checkKeys looks at every key of Redis once all requests have ended.

@@ -10,7 +10,7 @@
 local id, stage, previous, from_here, fair, input = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1', 11
 local key = '{q4}request:' .. id
 local r = read(id, 'status', 'stage', 'task', 'enqueued', 'fence', 'done_stage', 'input_bucket', 'input_name',
-  'input_version')
+  'input_version', 'repeat_at')
 local status = r.status
 if not status then return 'unknown' end
 if not active(status) then return 'finished' end
@@ -20,9 +20,12 @@ local function newer(a, b)
   a, b = string.match(a, '^%d+'), string.match(b, '^%d+')
   return #a > #b or (#a == #b and a > b)
 end
--- known is the answer for a task that is.
+-- known is the answer for a task that is. What the first try of this call counted, another try does not.
 local function known()
-  if ARGV[14] == '1' then redis.call('HINCRBY', '{q4}repeats', stage, 1) end
+  if ARGV[14] == '1' and not (repeated and r.repeat_at == now) then
+    redis.call('HINCRBY', '{q4}repeats', stage, 1)
+    redis.call('HSET', key, 'repeat_at', now)
+  end
   return 'known'
 end
 -- reached reports whether a stage is this one or a later one.

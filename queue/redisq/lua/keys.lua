@@ -42,6 +42,7 @@
 --   task        of that stage: ready, leased, delayed; empty once it is completed
 --   input       object: what started the task
 --   enqueued    when that was
+--   repeat_at   when the newest event was dropped because its task was known
 --   score       of the task in {q4}ready
 --   attempt     how many were begun
 --   exhausted   how many of them ended with exhausted resources
