@@ -27,11 +27,18 @@ const (
 	planarOrPanoramic = 6
 )
 
-// guide matches all verified pairs along their epipolar lines.
+// guide matches all verified pairs along their epipolar lines. Where the database has another form than this COLMAP's, they stay as they are.
 func (r *reconstructor) guide(ctx context.Context) error {
 	begun, cpu := time.Now(), processCPU()
 	err := r.guideAll(ctx)
-	return r.ran(Run{Command: guiding, WallS: time.Since(begun).Seconds(), CPUS: (processCPU() - cpu).Seconds()}, err)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		r.warn("not_guided", "Nothing needs to be done; the COLMAP that this version is made for would find more matches.", "Pairs of images were matched once only, since COLMAP's database could not be read: %v.", err)
+		return nil
+	}
+	return r.ran(Run{Command: guiding, WallS: time.Since(begun).Seconds(), CPUS: (processCPU() - cpu).Seconds()}, nil)
 }
 
 func (r *reconstructor) guideAll(ctx context.Context) error {

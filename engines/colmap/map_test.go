@@ -1,6 +1,8 @@
 package colmap
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,22 @@ import (
 
 	"github.com/splatworks/splatworks/engines/scene"
 )
+
+// A database of another form costs guided matching and not the poses.
+func TestUnreadableDatabaseIsNotGuided(t *testing.T) {
+	r := reconstructor{plan: Plan{WorkPath: t.TempDir()}}
+	if err := os.WriteFile(r.databasePath(), []byte("no database"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.guide(t.Context()); err != nil || len(r.result.Warnings) != 1 || r.result.Warnings[0].Code != "not_guided" || len(r.result.Runs) != 0 {
+		t.Errorf("%v, warnings %+v, runs %+v", err, r.result.Warnings, r.result.Runs)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := r.guide(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
 
 // Where global_mapper registers every image, mapper checks it for a while and is stopped then; its model is taken as it is. Where it
 // leaves images out, mapper ends its work.
